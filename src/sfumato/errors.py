@@ -1,0 +1,90 @@
+"""One exception type per kind of mistake, and the checks of single values that raise them.
+
+Every message says what was given and what is accepted, in one line, so that the command line can
+print it as it is. This module imports nothing of Sfumato and every other module may import it.
+"""
+
+from __future__ import annotations
+
+import math
+
+
+class SfumatoError(Exception):
+    """Base of every error that Sfumato raises on purpose; the command line exits with ``exit_code``."""
+
+    exit_code = 1
+
+
+class SettingError(SfumatoError, ValueError):
+    """A setting given by the user is not acceptable (bad input)."""
+
+    exit_code = 2
+
+
+class DataError(SfumatoError, ValueError):
+    """A data set's files or arrays are damaged, inconsistent or missing (bad input)."""
+
+    exit_code = 2
+
+
+class ModelError(SfumatoError, ValueError):
+    """A model or checkpoint does not fit its record, its data or the interface (bad input)."""
+
+    exit_code = 2
+
+
+class OutputError(SfumatoError, OSError):
+    """An output cannot be written, or belongs to another run (bad input)."""
+
+    exit_code = 2
+
+
+class DownloadError(SfumatoError, RuntimeError):
+    """A data set could not be fetched: a failure outside the user's input."""
+
+
+def require_positive(name: str, value: float) -> float:
+    """Return ``value`` as float if it is a positive finite number.
+
+    >>> require_positive("beta", 0.5)
+    0.5
+
+    Raises:
+        SettingError: if it is not.
+    """
+    if not (math.isfinite(value) and value > 0):
+        raise SettingError(f"{name} must be a positive finite number, got {value}")
+    return float(value)
+
+
+def require_nonnegative(name: str, value: float) -> float:
+    """Return ``value`` as float if it is a finite number of at least 0.
+
+    Raises:
+        SettingError: if it is not.
+    """
+    if not (math.isfinite(value) and value >= 0):
+        raise SettingError(f"{name} must be a finite number of at least 0, got {value}")
+    return float(value)
+
+
+def require_count(name: str, value: int, minimum: int = 1) -> int:
+    """Return ``value`` if it is a whole number of at least ``minimum``.
+
+    Raises:
+        SettingError: if it is not.
+    """
+    if int(value) != value or value < minimum:
+        raise SettingError(f"{name} must be a whole number of at least {minimum}, got {value}")
+    return int(value)
+
+
+def require_open_unit(name: str, value: float) -> float:
+    """Return ``value`` as float if it lies strictly between 0 and 1.
+
+    Raises:
+        SettingError: if it does not.
+    """
+    if not 0.0 < value < 1.0:
+        raise SettingError(f"{name} must lie strictly between 0 and 1, got {value}")
+    return float(value)

@@ -1,0 +1,1 @@
+"""From counts to guarantees. NumPy and SciPy only: nothing here knows of networks or images."""
