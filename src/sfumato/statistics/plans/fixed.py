@@ -92,9 +92,7 @@ class FixedRun:
         """Return Cohen et al.'s certificate for each image."""
         if self._selected is None or self._successes is None:
             raise RuntimeError("decisions() called before all demanded votes were given")
-        return [
-            self._decision(int(c), int(k)) for c, k in zip(self._selected, self._successes, strict=True)
-        ]
+        return [self._decision(int(c), int(k)) for c, k in zip(self._selected, self._successes, strict=True)]
 
     def _decision(self, selected: int, successes: int) -> Decision:
         q_upper = upper_failure_probability(successes, self._plan.n, self._confidence)

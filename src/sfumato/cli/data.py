@@ -1,0 +1,31 @@
+"""``sfumato data``."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext as _nothing
+from typing import Annotated
+
+import typer
+
+from sfumato.cli import options
+from sfumato.cli.terminal import OUT
+
+
+def command(
+    name: Annotated[
+        str, typer.Argument(help="digits, mnist, fashion-mnist, cifar10, a .npz, or a folder of images.")
+    ],
+    data_dir: options.DataDir = None,
+) -> None:
+    """Load and verify a data set, downloading it if it is a built-in one that is missing; say what it is.
+
+    Example: sfumato data mnist --data-dir /data
+    """
+    from sfumato.datasets import load_dataset
+
+    with OUT.status(f"reading {name}") if OUT.is_terminal else _nothing():
+        dataset = load_dataset(name, data_dir)
+        checksum = dataset.checksum()
+    OUT.print(repr(dataset), markup=False)
+    OUT.print(f"classes: {', '.join(dataset.class_names)}", markup=False)
+    OUT.print(f"source: {dataset.source}\nsha256: {checksum}", markup=False)

@@ -1,0 +1,57 @@
+"""The entry point: collects the commands and turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+import sfumato
+from sfumato.cli import certify, data, demo, inspect, risk, train
+from sfumato.errors import SfumatoError
+
+app = typer.Typer(
+    name="sfumato",
+    help="Certified robustness by randomized smoothing, and how much noise to train with for it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (train, risk, certify, demo, data, inspect):
+    app.command(name=module.__name__.rpartition(".")[2])(module.command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"sfumato {sfumato.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """Certified robustness by randomized smoothing, and how much noise to train with for it."""
+
+
+def main() -> None:
+    """Run the command line: exit code 0, 2 for bad input, 1 for failure, 130 when interrupted."""
+    try:
+        code = app(standalone_mode=False)
+    except SfumatoError as error:
+        _fail(str(error), error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted; what was finished is kept", 130)
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # click's usage errors carry it, whichever click it is
+            raise
+        _fail(error.format_message(), 2)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,65 @@
+"""Options that several commands share, each written once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sfumato.errors import SettingError
+
+Data = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        help="digits, mnist, fashion-mnist, cifar10, a .npz with x and y, or a folder of images by class.",
+    ),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir", help="Where to look for the data first (then SFUMATO_DATA, then the user cache)."
+    ),
+]
+Seed = Annotated[int, typer.Option("--seed", help="Determines all randomness.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+BatchSize = Annotated[
+    int, typer.Option("--batch-size", help="Noisy copies per forward pass; no influence on results.")
+]
+Classifier = Annotated[
+    str,
+    typer.Option("--model", help="A .safetensors written by train, or package.module:factory of your own."),
+]
+Mean = Annotated[
+    str | None,
+    typer.Option(
+        "--mean", help="Per channel, e.g. 0.5,0.5,0.5: what your own model expects to be subtracted."
+    ),
+]
+Std = Annotated[
+    str | None, typer.Option("--std", help="Per channel: what your own model expects to divide by.")
+]
+Confidence = Annotated[
+    float,
+    typer.Option(
+        "--confidence", help="Probability with which each certificate holds, strictly between 0 and 1."
+    ),
+]
+
+
+def parse_numbers(name: str, text: str | None) -> tuple[float, ...] | None:
+    """Return the numbers of a comma-separated list, None for None.
+
+    >>> parse_numbers("mean", "0.5, 0.25")
+    (0.5, 0.25)
+
+    Raises:
+        SettingError: anything that is not a number.
+    """
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise SettingError(f"{name} must be numbers separated by commas, got {text!r}") from None

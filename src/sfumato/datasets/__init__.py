@@ -1,0 +1,10 @@
+"""Data sets: official formats read strictly, and the user's own arrays and folders.
+
+Pixels are float32 in [0, 1], NCHW; labels are int64 from 0. Nothing here normalises: that is a
+layer of the model, so that alpha, beta and radii keep one unit everywhere.
+"""
+
+from sfumato.datasets.base import Dataset, Split
+from sfumato.datasets.registry import dataset_names, load_dataset
+
+__all__ = ["Dataset", "Split", "dataset_names", "load_dataset"]

@@ -1,0 +1,120 @@
+"""The record that every data set becomes, and the checks that every array passes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from sfumato.errors import DataError
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images (or feature vectors) with their labels.
+
+    Attributes:
+        x: float32, (examples, channels, height, width) or (examples, features).
+        y: int64 class indices from 0.
+    """
+
+    x: Float32[np.ndarray, "examples *shape"]
+    y: Int64[np.ndarray, " examples"]
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        return len(self.y)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A training and a test split with what is needed to name them.
+
+    Attributes:
+        name: registry name or path as the user gave it.
+        train, test: the two splits.
+        class_names: one name per class index.
+        unit: what a noise level of 1 means, for every output.
+        source: where the data came from, for the record.
+    """
+
+    name: str
+    train: Split
+    test: Split
+    class_names: tuple[str, ...]
+    unit: str
+    source: str
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one example."""
+        return tuple(self.train.x.shape[1:])
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+    @property
+    def channel_mean(self) -> tuple[float, ...]:
+        """Mean of the training set per channel (per feature for tabular data)."""
+        return tuple(float(v) for v in self.train.x.mean(axis=self._pixel_axes, dtype=np.float64))
+
+    @property
+    def channel_std(self) -> tuple[float, ...]:
+        """Standard deviation of the training set per channel; 1 where a channel is constant."""
+        std = self.train.x.std(axis=self._pixel_axes, dtype=np.float64)
+        return tuple(float(v) if v > 0 else 1.0 for v in std)
+
+    @property
+    def _pixel_axes(self) -> tuple[int, ...]:
+        return (0, 2, 3) if self.train.x.ndim == 4 else (0,)
+
+    def checksum(self) -> str:
+        """Return the SHA-256 of all arrays: two data sets with the same checksum are the same data."""
+        digest = hashlib.sha256()
+        for array in (self.train.x, self.train.y, self.test.x, self.test.y):
+            digest.update(str((array.shape, array.dtype.str)).encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+    def __repr__(self) -> str:
+        return (
+            f"Dataset({self.name!r}, {len(self.train)} train, {len(self.test)} test, "
+            f"shape {self.input_shape}, {self.num_classes} classes, unit: {self.unit})"
+        )
+
+
+def checked_split(x: np.ndarray, y: np.ndarray, num_classes: int, where: str) -> Split:
+    """Return the split if x and y belong together and hold usable values.
+
+    Raises:
+        DataError: lengths that differ, nothing in it, NaN or infinite values, labels out of range.
+    """
+    if len(x) != len(y):
+        raise DataError(f"{where}: x has {len(x)} examples but y has {len(y)}; they must be as many")
+    if len(x) == 0:
+        raise DataError(f"{where}: holds no examples, at least 1 is needed")
+    if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
+        raise DataError(f"{where}: y must be one whole number per example, got {y.dtype} of shape {y.shape}")
+    if x.ndim not in (2, 4):
+        raise DataError(
+            f"{where}: x must have shape (examples, channels, height, width) or (examples, features), "
+            f"got {x.shape}"
+        )
+    if not np.isfinite(x).all():
+        first = int(np.flatnonzero(~np.isfinite(x).reshape(len(x), -1).all(axis=1))[0])
+        raise DataError(f"{where}: example {first} holds NaN or infinite values; pixels must be finite")
+    low, high = int(y.min()), int(y.max())
+    if low < 0 or high >= num_classes:
+        raise DataError(
+            f"{where}: label {low if low < 0 else high} is outside 0..{num_classes - 1} (the classes)"
+        )
+    return Split(np.ascontiguousarray(x, dtype=np.float32), y.astype(np.int64))
+
+
+def pixels_from_bytes(images: np.ndarray) -> Float32[np.ndarray, "..."]:
+    """Return uint8 pixels as float32 in [0, 1]."""
+    return images.astype(np.float32) / np.float32(255)

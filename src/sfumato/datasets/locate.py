@@ -1,0 +1,100 @@
+"""Where data sets are looked for, and how missing ones are fetched.
+
+Order: the directory the caller names, then the environment variable SFUMATO_DATA, then the user
+cache, into which missing files are downloaded with their published checksums. In each root a set is
+looked for in the folder of its name and in the root itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from sfumato.datasets.sources import OfficialFile
+from sfumato.errors import DataError, DownloadError
+
+_SYSTEM_ROOTS = (Path("/usr/share/datasets"),)  # Debian's dataset-fashion-mnist
+
+
+def user_cache() -> Path:
+    """Return the folder into which data sets are downloaded."""
+    import pooch
+
+    return Path(pooch.os_cache("sfumato")) / "data"
+
+
+def data_roots(data_dir: Path | None) -> list[Path]:
+    """Return the roots to look in, first match wins.
+
+    Raises:
+        DataError: ``data_dir`` or SFUMATO_DATA names no directory.
+    """
+    named = [("--data-dir", data_dir)] if data_dir is not None else []
+    if value := os.environ.get("SFUMATO_DATA"):
+        named.append(("SFUMATO_DATA", Path(value)))
+    for origin, root in named:
+        if not root.is_dir():
+            raise DataError(f"{origin}: {root} is not a directory; give an existing one")
+    return [root for _, root in named] + [*_SYSTEM_ROOTS, user_cache()]
+
+
+def find_files(folders: Iterable[str], names: Sequence[str], data_dir: Path | None) -> dict[str, Path] | None:
+    """Return the paths of ``names`` in the first root that has them all, or None.
+
+    Raises:
+        DataError: a folder named for the set holds some of the files but not all.
+    """
+    for root in data_roots(data_dir):
+        for folder in (*(root / name for name in folders), root):
+            paths = {name: folder / name for name in names}
+            missing = [name for name, path in paths.items() if not path.is_file()]
+            if not missing:
+                return paths
+            if len(missing) < len(names) and folder != root:
+                raise DataError(
+                    f"{folder}: lacks {', '.join(missing)}; it must hold all of {', '.join(names)}"
+                )
+    return None
+
+
+def download(file: OfficialFile, folder: str) -> Path:
+    """Return the path of ``file`` in the user cache, downloaded and checked if it is not there.
+
+    Raises:
+        DownloadError: unreachable address or a checksum that differs from the published one.
+    """
+    import pooch
+
+    try:
+        return Path(
+            pooch.retrieve(
+                file.address,
+                known_hash=f"md5:{file.published_md5}",
+                fname=file.name,
+                path=user_cache() / folder,
+                progressbar=False,
+            )
+        )
+    except ValueError as error:
+        raise DownloadError(
+            f"{file.address}: the download's checksum is not the published md5 {file.published_md5}"
+        ) from error
+    except Exception as error:  # pooch passes on whatever the transport raises
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise DownloadError(
+            f"{file.name}: not found locally and {file.address} cannot be fetched ({reason}); "
+            "put the file into --data-dir or SFUMATO_DATA"
+        ) from error
+
+
+def check_digest(content: bytes, expected: str, path: Path, algorithm: str) -> None:
+    """Refuse content whose digest is not ``expected``.
+
+    Raises:
+        DataError: naming both digests.
+    """
+    found = hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()
+    if found != expected:
+        raise DataError(f"{path}: wrong checksum, {algorithm} is {found} but must be {expected}")

@@ -1,0 +1,38 @@
+"""Choosing a device, once, at the edge."""
+
+from __future__ import annotations
+
+import platform
+
+import torch
+
+from sfumato.errors import SettingError
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device called ``name``; ``auto`` takes CUDA where there is one, else the CPU.
+
+    >>> choose_device("cpu")
+    device(type='cpu')
+
+    Raises:
+        SettingError: an unknown device, or one that is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise SettingError(f"device {name!r} is not known; accepted are auto, cpu, cuda, cuda:N") from None
+    if device.type not in ("cpu", "cuda"):
+        raise SettingError(f"device {name!r} is not supported; accepted are auto, cpu, cuda, cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise SettingError(f"device {name!r} is not there; {torch.cuda.device_count()} CUDA devices are")
+    return device
+
+
+def device_name(device: torch.device) -> str:
+    """Return the device's name for records, e.g. ``cpu (x86_64)``."""
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    return f"{device.type} ({platform.machine()})"

@@ -1,0 +1,1 @@
+"""Figures of what was measured. The only package that imports a plotting library."""

@@ -1,0 +1,94 @@
+"""The risk Delta(alpha, beta) of Pal & Sulam 2023: how often the smoothed prediction is not the label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Int
+
+from sfumato.datasets import Split
+from sfumato.devices import choose_device
+from sfumato.errors import require_count, require_nonnegative
+from sfumato.smoothing.base_classifier import BaseClassifier, Classifier
+from sfumato.smoothing.smoothed import DEFAULT_BATCH_SIZE, DEFAULT_VOTES, SmoothedClassifier
+from sfumato.statistics.binomial import two_sided_interval
+
+_IMAGES_PER_CALL = 100
+
+
+@dataclass(frozen=True)
+class Risk:
+    """Share of examples whose smoothed prediction differs from the label.
+
+    Attributes:
+        beta: smoothing noise in the input's unit.
+        errors, examples: counts.
+        votes: noisy copies per example.
+    """
+
+    beta: float
+    errors: int
+    examples: int
+    votes: int
+
+    @property
+    def value(self) -> float:
+        """The estimate Delta."""
+        return self.errors / self.examples
+
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Return the exact two-sided interval for the risk on the population of examples."""
+        return two_sided_interval(self.errors, self.examples, confidence)
+
+
+def measure_risk(
+    model: Classifier,
+    split: Split,
+    beta: float,
+    *,
+    n: int = DEFAULT_VOTES,
+    seed: int = 0,
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    device: str = "auto",
+    on_progress: Callable[[int], None] = lambda examples: None,
+) -> Risk:
+    """Return the risk of the majority of ``n`` votes at noise ``beta`` over all of ``split``.
+
+    beta = 0 is the base classifier itself, one vote without noise. ``on_progress`` is called with the
+    number of examples just finished.
+    """
+    require_nonnegative("beta", beta)
+    require_count("n", n)
+    predict = (
+        _smoothed_predictor(
+            SmoothedClassifier(model, beta, seed=seed, batch_size=batch_size, device=device), n
+        )
+        if beta > 0
+        else _plain_predictor(BaseClassifier(model, choose_device(device)))
+    )
+    errors = 0
+    for start in range(0, len(split), _IMAGES_PER_CALL):
+        stop = min(start + _IMAGES_PER_CALL, len(split))
+        predicted = predict(torch.from_numpy(split.x[start:stop]), range(start, stop))
+        errors += int((predicted != split.y[start:stop]).sum())
+        on_progress(stop - start)
+    return Risk(beta, errors, len(split), n if beta > 0 else 1)
+
+
+_Predictor = Callable[[torch.Tensor, range], Int[np.ndarray, " images"]]
+
+
+def _smoothed_predictor(smoothed: SmoothedClassifier, n: int) -> _Predictor:
+    return lambda x, examples: smoothed.predict(x, n, examples=examples)
+
+
+def _plain_predictor(base: BaseClassifier) -> _Predictor:
+    def predict(x: torch.Tensor, examples: range) -> Int[np.ndarray, " images"]:
+        base.probe(x[:1])
+        classes: np.ndarray = base.classes(x.to(base.device)).cpu().numpy()
+        return classes
+
+    return predict

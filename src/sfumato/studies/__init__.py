@@ -1,0 +1,1 @@
+"""Many classifiers and many noises, measured together."""

@@ -1,0 +1,270 @@
+"""The one training loop: AdamW with a one-cycle learning rate, seeded, saved after every epoch.
+
+Every epoch draws its order and its noise from a stream keyed by (seed, epoch), so that a training
+that was killed and started again ends with the same weights as one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import sfumato
+from sfumato.datasets import Dataset, Split
+from sfumato.devices import choose_device, device_name
+from sfumato.errors import (
+    ModelError,
+    OutputError,
+    SettingError,
+    require_count,
+    require_nonnegative,
+    require_positive,
+)
+from sfumato.files import require_writable
+from sfumato.models import ModelRecord, build_model, load_model, save_model
+from sfumato.noise import Gaussian, keyed_generator
+from sfumato.training.gaussian import gaussian_loss
+from sfumato.training.state import restore_state, save_state, state_path
+
+PRECISIONS = ("float32", "bf16")
+_TRAINING_STREAM = 1  # the "example" of a noise key; test-time noise has streams of its own seed
+_EVALUATION_BATCH = 500
+_MONITORED = 1000
+_FEWEST_STEPS = 1500
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """All that determines the weights, besides the data.
+
+    Attributes:
+        alpha: training noise, standard deviation in the input's unit; 0 trains without noise.
+        architecture: registry name or ``package.module:factory``.
+        epochs: passes over the training set; None for at least 10, and at least 1,500 steps.
+        draws: noisy copies of each image per step.
+        learning_rate: peak of the one-cycle schedule (Smith 2018).
+        precision: ``float32``, or ``bf16`` for autocast.
+        mean, std: what the network's input is normalised with; None for the training set's own.
+        warm_start: a checkpoint to start from instead of a random initialisation.
+    """
+
+    alpha: float
+    architecture: str = "mlp"
+    epochs: int | None = None
+    batch_size: int = 128
+    draws: int = 1
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    seed: int = 0
+    precision: str = "float32"
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    warm_start: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        require_nonnegative("alpha", self.alpha)
+        require_nonnegative("weight_decay", self.weight_decay)
+        require_positive("learning_rate", self.learning_rate)
+        for name in ("batch_size", "draws"):
+            require_count(name, getattr(self, name))
+        if self.epochs is not None:
+            require_count("epochs", self.epochs)
+        require_count("seed", self.seed, minimum=0)
+        if self.precision not in PRECISIONS:
+            raise SettingError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
+
+    def epochs_for(self, examples: int) -> int:
+        """Return the number of epochs over ``examples`` training examples."""
+        if self.epochs is not None:
+            return self.epochs
+        return max(10, math.ceil(_FEWEST_STEPS / math.ceil(examples / self.batch_size)))
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """What is known after an epoch. Accuracies are on up to 1,000 test images, for watching only."""
+
+    epoch: int
+    epochs: int
+    loss: float
+    clean_accuracy: float
+    noisy_accuracy: float
+
+
+def train(
+    data: Dataset,
+    settings: TrainingSettings,
+    output: Path,
+    *,
+    device: str = "auto",
+    on_epoch: Callable[[EpochReport], None] = lambda report: None,
+) -> ModelRecord:
+    """Train a base classifier, write it to ``output`` and return its record.
+
+    A training of the same settings that was interrupted goes on after its last whole epoch.
+
+    Raises:
+        SettingError, ModelError: settings or model that do not fit the data.
+        OutputError: ``output`` exists, cannot be written, or has an unfinished training of other settings.
+    """
+    if output.exists():
+        raise OutputError(f"{output}: exists already; choose another output or remove it")
+    require_writable(output)
+    chosen = choose_device(device)
+    model, mean, std, warm_sha = _starting_model(data, settings)
+    model.to(chosen)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    epochs = settings.epochs_for(len(data.train))
+    data_sha = data.checksum()
+    identity = {
+        **asdict(settings),
+        "warm_start": warm_sha,
+        "epochs": epochs,
+        "data_sha256": data_sha,
+        "device": chosen.type,
+    }
+    unfinished = state_path(output)
+    done, seconds = restore_state(unfinished, model, optimizer, identity)
+    x, y = torch.from_numpy(data.train.x).to(chosen), torch.from_numpy(data.train.y).to(chosen)
+    autocast = _autocast(settings.precision, chosen)
+    for epoch in range(done, epochs):
+        started = time.perf_counter()
+        loss = _train_epoch(model, optimizer, x, y, settings, epoch, epochs, autocast)
+        seconds += time.perf_counter() - started
+        save_state(unfinished, model, optimizer, identity, epoch + 1, seconds)
+        clean, noisy = _accuracies(model, data.test, settings, chosen, limit=_MONITORED)
+        on_epoch(EpochReport(epoch + 1, epochs, loss, clean, noisy))
+    clean, noisy = _accuracies(model, data.test, settings, chosen, limit=len(data.test))
+    record = ModelRecord(
+        architecture=settings.architecture,
+        input_shape=data.input_shape,
+        num_classes=data.num_classes,
+        mean=mean,
+        std=std,
+        method="gaussian",
+        alpha=settings.alpha,
+        unit=data.unit,
+        draws=settings.draws,
+        epochs=epochs,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        seed=settings.seed,
+        precision=settings.precision,
+        warm_start_sha256=warm_sha,
+        data=data.name,
+        data_sha256=data_sha,
+        class_names=data.class_names,
+        clean_accuracy=clean,
+        noisy_accuracy=noisy,
+        train_seconds=round(seconds, 3),
+        device=device_name(chosen),
+        sfumato_version=sfumato.__version__,
+        torch_version=str(torch.__version__),
+    )
+    saved = save_model(model, record, output)
+    unfinished.unlink(missing_ok=True)
+    return saved
+
+
+def _starting_model(
+    data: Dataset, settings: TrainingSettings
+) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...], str | None]:
+    """Return the network to train, its normalisation, and the checksum of what it was warm-started from."""
+    if settings.warm_start is None:
+        mean, std = settings.mean or data.channel_mean, settings.std or data.channel_std
+        shape, classes = data.input_shape, data.num_classes
+        model = build_model(settings.architecture, shape, classes, mean, std, seed=settings.seed)
+        return model, mean, std, None
+    model, record = load_model(settings.warm_start)
+    found = (record.architecture, record.input_shape, record.num_classes)
+    wanted = (settings.architecture, data.input_shape, data.num_classes)
+    if found != wanted:
+        raise ModelError(
+            f"{settings.warm_start}: is {found[0]} for input {found[1]} and {found[2]} classes, but "
+            f"{wanted[0]} for {wanted[1]} and {wanted[2]} is to be trained"
+        )
+    return model, record.mean, record.std, record.weights_sha256
+
+
+def _autocast(precision: str, device: torch.device) -> Callable[[], AbstractContextManager[object]]:
+    if precision == "bf16":
+        return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
+    return nullcontext
+
+
+def _train_epoch(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    settings: TrainingSettings,
+    epoch: int,
+    epochs: int,
+    autocast: Callable[[], AbstractContextManager[object]],
+) -> float:
+    """Run one epoch and return its mean loss."""
+    model.train()
+    order = torch.randperm(len(x), generator=keyed_generator(settings.seed, 0, epoch))
+    noise = keyed_generator(settings.seed, _TRAINING_STREAM, epoch, x.device)
+    steps = math.ceil(len(x) / settings.batch_size)
+    total = torch.zeros((), device=x.device)
+    for step, batch in enumerate(_batches(order, settings.batch_size)):
+        _set_one_cycle(optimizer, settings.learning_rate, epoch * steps + step, epochs * steps)
+        rows = batch.to(x.device)
+        optimizer.zero_grad(set_to_none=True)
+        with autocast():
+            loss = gaussian_loss(model, x[rows], y[rows], settings.alpha, settings.draws, noise)
+        torch.autograd.backward(loss)
+        optimizer.step()
+        total += loss.detach()
+    return float(total) / steps
+
+
+def _batches(order: torch.Tensor, size: int) -> Iterator[torch.Tensor]:
+    for start in range(0, len(order), size):
+        yield order[start : start + size]
+
+
+def _set_one_cycle(optimizer: torch.optim.Optimizer, peak: float, step: int, steps: int) -> None:
+    """Set the learning rate of one step: linear rise over the first 30 %, then cosine to zero.
+
+    A function of the step alone, so that a resumed training needs no schedule state.
+    """
+    position = (step + 1) / steps
+    rise = 0.3
+    if position < rise:
+        rate = peak * (0.04 + 0.96 * position / rise)
+    else:
+        rate = peak * 0.5 * (1 + math.cos(math.pi * (position - rise) / (1 - rise)))
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+@torch.inference_mode()
+def _accuracies(
+    model: nn.Module, split: Split, settings: TrainingSettings, device: torch.device, limit: int
+) -> tuple[float, float]:
+    """Return the accuracy without noise, and with one draw of alpha per image."""
+    model.eval()
+    noise = Gaussian(settings.alpha)
+    generator = keyed_generator(settings.seed, _TRAINING_STREAM + 1, 0, device)
+    hits = [0, 0]
+    count = min(limit, len(split))
+    for start in range(0, count, _EVALUATION_BATCH):
+        stop = min(start + _EVALUATION_BATCH, count)
+        x = torch.from_numpy(split.x[start:stop]).to(device)
+        y = torch.from_numpy(split.y[start:stop]).to(device)
+        for kind, inputs in enumerate((x, noise.add(x, generator))):
+            hits[kind] += int((model(inputs).argmax(dim=1) == y).sum())
+    return hits[0] / count, hits[1] / count
