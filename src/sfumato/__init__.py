@@ -25,7 +25,21 @@ _PUBLIC = {
     "train": "sfumato.training.loop",
 }
 
-__all__ = ["__version__", *sorted(_PUBLIC)]
+__all__ = [
+    "Certificate",
+    "Dataset",
+    "Fixed",
+    "ModelRecord",
+    "SfumatoError",
+    "SmoothedClassifier",
+    "TrainingSettings",
+    "__version__",
+    "build_model",
+    "load_dataset",
+    "load_model",
+    "save_model",
+    "train",
+]
 
 if TYPE_CHECKING:
     from sfumato.datasets.base import Dataset

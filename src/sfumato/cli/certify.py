@@ -77,8 +77,10 @@ def command(
         [[f"{p.radius:g}", f"{p.share:.4f}", f"{p.low:.4f} to {p.high:.4f}"] for p in summary.curve],
     )
     OUT.print(
-        f"average certified radius {summary.average_radius:.4f}, abstained on {summary.abstained} of {len(rows)}; "
-        f"each certificate holds with probability at least {confidence:g}; {plan.name}, {summary.seconds:.1f} s\n{out}",
+        f"average certified radius {summary.average_radius:.4f}, abstained on "
+        f"{summary.abstained} of {len(rows)}; "
+        f"each certificate holds with probability at least {confidence:g}; {plan.name}, "
+        f"{summary.seconds:.1f} s\n{out}",
         markup=False,
     )
     if message := lack_of_noise_training(rows, classifier.record, beta):

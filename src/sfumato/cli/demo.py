@@ -39,20 +39,24 @@ def command(
     unit = result.data.unit
     rows = []
     for beta in demo.BETAS:
-        best, same = result.best_alpha(beta), result.risks[beta, beta]
+        best = result.best_alpha(beta)
         low, high = result.risks[best, beta].interval()
         marked = [
-            f"{result.risks[alpha, beta].value:.4f}"
-            + ("*" if alpha == best else "=" if alpha == beta else " ")
+            f"{100 * result.risks[alpha, beta].value:.2f}"
+            + ("*" if alpha == best else "")
+            + ("=" if alpha == beta else "")
             for alpha in demo.ALPHAS
         ]
-        rows.append([f"{beta:g}", *marked, f"{best:g}", f"{low:.3f}-{high:.3f}", f"{same.value:.4f}"])
+        rows.append([f"{beta:g}", *marked, f"{best:g}", f"{100 * low:.1f}-{100 * high:.1f}"])
     print_table(
-        f"Risk Delta(alpha, beta) on {len(result.data.test)} test images of digits (noise in {unit})",
-        ["beta", *(f"a={alpha:g} " for alpha in demo.ALPHAS), "best", "95 % of best", "a = beta"],
+        f"Risk Delta(alpha, beta) in % of {len(result.data.test)} test images of digits; noise in {unit}",
+        ["beta", *(f"{alpha:g}" for alpha in demo.ALPHAS), "best", "95 %"],
         rows,
     )
-    OUT.print("* lowest of its row (picked on these images, so a little flattered), = where alpha = beta\n")
+    OUT.print(
+        "columns: alpha;  * lowest of its row (picked on these images, so a little flattered), "
+        "with its 95 % interval;  = alpha is beta\n"
+    )
 
     beta = demo.CERTIFIED_BETA
     best = result.best_alpha(beta)
@@ -68,8 +72,9 @@ def command(
     }
     radii = [point.radius for point in next(iter(summaries.values())).curve]
     print_table(
-        f"Certified accuracy of {demo.CERTIFIED_IMAGES} test images at beta = {beta:g}, by L2 radius",
-        ["trained with", *(f"{radius:g}" for radius in radii), "average radius"],
+        f"Certified accuracy of {demo.CERTIFIED_IMAGES} test images at beta = {beta:g}, by L2 "
+        f"radius, and mean radius",
+        ["trained with", *(f"{radius:g}" for radius in radii), "mean"],
         [
             [names[alpha], *(f"{p.share:.2f}" for p in summary.curve), f"{summary.average_radius:.3f}"]
             for alpha, summary in summaries.items()

@@ -48,8 +48,16 @@ def main() -> None:
     except Exception as error:
         if not hasattr(error, "format_message"):  # click's usage errors carry it, whichever click it is
             raise
-        _fail(error.format_message(), 2)
+        _fail(error.format_message() + _given_value(error), 2)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _given_value(error: Exception) -> str:
+    """Return the value of the option that the error is about; its own message leaves it out."""
+    for name in getattr(getattr(error, "param", None), "opts", ()):
+        if name in sys.argv[:-1]:
+            return f", got {sys.argv[sys.argv.index(name) + 1]!r}"
+    return ""
 
 
 def _fail(message: str, code: int) -> None:

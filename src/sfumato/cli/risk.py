@@ -77,6 +77,7 @@ def command(
                 )
     print_table("", ["model", "alpha", "beta", "risk", "95 % interval", "errors"], rows)
     OUT.print(
-        f"{count} test images of {dataset.name}, majority of {votes} votes, seed {seed}; alpha and beta in: {dataset.unit}",
+        f"{count} test images of {dataset.name}, majority of {votes} votes, seed {seed}; alpha "
+        f"and beta in: {dataset.unit}",
         markup=False,
     )

@@ -6,6 +6,7 @@ coloured where it is not a terminal.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -20,7 +21,9 @@ from rich.progress import (
 )
 from rich.table import Table
 
-OUT = Console(highlight=False, soft_wrap=True)
+_PIPED_WIDTH = 200  # a file or pipe has no width to fit into
+
+OUT = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 ERR = Console(stderr=True, highlight=False, soft_wrap=True)
 
 

@@ -74,7 +74,8 @@ def command(
 
         record = train(dataset, settings, out, device=device, on_epoch=show)
     OUT.print(
-        f"{out}: {record.architecture} trained on {record.data} with alpha = {record.alpha:g} ({record.unit}) in "
+        f"{out}: {record.architecture} trained on {record.data} with alpha = {record.alpha:g} "
+        f"({record.unit}) in "
         f"{record.train_seconds:.0f} s; test accuracy {record.clean_accuracy:.4f} without noise, "
         f"{record.noisy_accuracy:.4f} with one draw of alpha",
         markup=False,

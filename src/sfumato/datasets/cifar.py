@@ -104,7 +104,7 @@ def parse_python_batch(content: bytes, path: Path) -> tuple[np.ndarray, np.ndarr
         DataError: a pickle that holds anything but the expected dictionary of bytes and numbers.
     """
     try:
-        batch = _CifarUnpickler(io.BytesIO(content), encoding="bytes").load()  # noqa: S301 - inert
+        batch = _CifarUnpickler(io.BytesIO(content), encoding="bytes").load()
         fields = {k.decode() if isinstance(k, bytes) else k: v for k, v in batch.items()}
         images = fields["data"].array.reshape(-1, 3, 32, 32)
         labels = np.asarray(fields["labels"], dtype=np.int64)

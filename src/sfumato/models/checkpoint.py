@@ -6,6 +6,7 @@ record and refuses a file whose tensors, names, shapes or checksum differ from i
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Mapping
@@ -154,5 +155,6 @@ def write_safetensors(tensors: dict[str, torch.Tensor], metadata: dict[str, str]
         save_file(tensors, part, metadata=metadata)
         part.replace(path)
     except (OSError, SafetensorError) as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise OutputError(f"{path}: cannot be written ({error})") from error

@@ -51,7 +51,9 @@ class Certificate:
         scale = 10**_RADIUS_DIGITS
         radius = math.floor(self.radius * scale) / scale
         time = timedelta(seconds=round(self.seconds, 3))
-        return f"{self.idx}\t{self.label}\t{self.predict}\t{radius:.{_RADIUS_DIGITS}f}\t{int(self.correct)}\t{time}"
+        shown = f"{radius:.{_RADIUS_DIGITS}f}"
+        cells = (self.idx, self.label, self.predict, shown, int(self.correct), time)
+        return "\t".join(str(cell) for cell in cells)
 
 
 def parse_row(line: str, where: str) -> Certificate:

@@ -58,6 +58,7 @@ def certify_to_file(
         raise SettingError("no examples to certify; at least 1 is needed")
     settings = _settings(classifier, data, examples, smoothed, plan, confidence)
     require_writable(output)
+    smoothed.check(data.test.x[examples[0] : examples[0] + 1])
     rows = _resume(output, settings, examples)
     for row in rows:
         on_certificate(row)

@@ -69,6 +69,15 @@ class SmoothedClassifier:
             f"device={str(self.device)!r})"
         )
 
+    def check(self, x: torch.Tensor | np.ndarray) -> None:
+        """Refuse images or a model that cannot be smoothed, before any vote is counted.
+
+        Raises:
+            DataError: images that are not finite numbers or of another shape than before.
+            ModelError: a model that does not fit the images.
+        """
+        self._prepare(x, None)
+
     def votes(
         self,
         x: torch.Tensor | np.ndarray,

@@ -26,10 +26,11 @@ ALPHAS = tuple(round(0.1 * step, 1) for step in range(9))
 BETAS = tuple(round(0.2 * step, 1) for step in range(5))
 CERTIFIED_BETA = 0.6
 CERTIFIED_IMAGES = 100
-PLAN = Fixed(n0=100, n=100_000)
+PLAN = Fixed(n0=100, n=10_000)
 CONFIDENCE = 0.999
 VOTES = 100
 _BATCH_SIZE = 1000
+_EPOCHS = 60
 
 OnStage = Callable[[str, int], None]
 OnStep = Callable[[], None]
@@ -112,7 +113,7 @@ def run_demo(
 
 
 def _trained(data: Dataset, alpha: float, folder: Path, seed: int, device: str) -> TrainedClassifier:
-    settings = TrainingSettings(alpha=alpha, seed=seed)
+    settings = TrainingSettings(alpha=alpha, seed=seed, epochs=_EPOCHS, batch_size=64)
     path = folder / f"alpha-{alpha:.1f}.safetensors"
     if not path.exists():
         train(data, settings, path, device=device)

@@ -29,7 +29,7 @@ class Fixed:
     >>> run.update(np.array([[95, 5]])); run.demand()
     array([1000])
     >>> run.update(np.array([[990, 10]])); round(run.decisions()[0].radius, 4)
-    0.9886
+    0.989
     """
 
     n0: int = 100

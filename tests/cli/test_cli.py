@@ -1,0 +1,155 @@
+"""The command line as a user meets it: real processes, their output, exit codes and files."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from sfumato.cli.main import main
+from sfumato.datasets import dataset_names
+from sfumato.models import model_names
+
+COMMANDS = ("train", "risk", "certify", "demo", "data", "inspect")
+
+
+def sfumato(*arguments, cwd=None):
+    return subprocess.run(
+        [sys.executable, "-m", "sfumato", *map(str, arguments)], capture_output=True, text=True, cwd=cwd
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example(command):
+    done = sfumato(command, "--help")
+    assert done.returncode == 0
+    assert f"Example: sfumato {command}" in " ".join(done.stdout.split())
+
+
+def test_help_names_every_data_set_and_architecture():
+    text = " ".join(sfumato("train", "--help").stdout.replace("│", " ").split())
+    for name in (*dataset_names(), *model_names()):
+        assert name in text
+
+
+def test_help_is_quick():
+    sfumato("--help")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    sfumato("--help")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # processor time, which a busy machine does not stretch as it does the clock
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
+
+
+def test_train_risk_certify_and_inspect_work_together(tmp_path):
+    done = sfumato("train", "--alpha", "0.3", "--epochs", "8", "--out", "m.safetensors", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "alpha = 0.3 (pixels in [0, 1])" in done.stdout
+    record = json.loads(sfumato("inspect", "m.safetensors", cwd=tmp_path).stdout)
+    assert record["alpha"] == 0.3
+    done = sfumato("risk", "m.safetensors", "--beta", "0,0.4", "--first", "100", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "95 % interval" in done.stdout
+    done = sfumato(
+        "certify", "--model", "m.safetensors", "--beta", "0.4", "--n", "500", "--skip", "200", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    rows = (tmp_path / "certificates.tsv").read_text().splitlines()
+    assert rows[0] == "idx\tlabel\tpredict\tradius\tcorrect\ttime"
+    assert [row.split("\t")[0] for row in rows[1:]] == ["0", "200", "400", "600"]
+    assert "each certificate holds with probability at least 0.999" in done.stdout
+    settings = json.loads((tmp_path / "certificates.tsv.json").read_text())
+    assert (settings["beta"], settings["confidence"], settings["unit"]) == (0.4, 0.999, "pixels in [0, 1]")
+    assert "\x1b" not in done.stdout + done.stderr, "no colour and no bar where there is no terminal"
+
+
+BAD = [
+    (["train", "--alpha", "-0.1"], "alpha must be a finite number of at least 0, got -0.1"),
+    (["train", "--alpha", "0.1", "--model", "cnm"], "'cnm' is not known; accepted are mlp"),
+    (["train", "--alpha", "0.1", "--data", "minst"], "'minst' is not known; accepted are digits"),
+    (["train", "--alpha", "0.1", "--device", "tpu9"], "device 'tpu9' is not known"),
+    (["train", "--alpha", "0.1", "--out", "file/m.safetensors"], "is not a folder"),
+    (["train", "--alpha", "x"], "got 'x'"),
+    (["train", "--alpha", "0.1", "--epochs", "2.5"], "got '2.5'"),
+    (["train"], "--alpha"),
+    (["certify", "--model", "MODEL", "--beta", "nan"], "beta must be a positive finite number, got nan"),
+    (["certify", "--model", "MODEL", "--beta", "inf"], "beta must be a positive finite number, got inf"),
+    (
+        ["certify", "--model", "MODEL", "--beta", "0.5", "--n", "0"],
+        "n must be a whole number of at least 1, got 0",
+    ),
+    (
+        ["certify", "--model", "MODEL", "--beta", "0.5", "--confidence", "1"],
+        "strictly between 0 and 1, got 1.0",
+    ),
+    (["certify", "--model", "MODEL", "--beta", "0.5", "--out", "file/t.tsv"], "is not a folder"),
+    (
+        ["certify", "--model", "MODEL", "--beta", "0.5", "--out", "file"],
+        "exists and is not a run of these settings",
+    ),
+    (["certify", "--model", "MODEL", "--beta", "0.5", "--data", "wide.npz"], "is for inputs (1, 8, 8)"),
+    (["certify", "--model", "mine:nan_model", "--beta", "0.5"], "NaN"),
+    (["certify", "--model", "mine:flat_model", "--beta", "0.5"], "must return (batch, classes)"),
+    (["certify", "--model", "missing.safetensors", "--beta", "0.5"], "no such file"),
+    (["risk", "MODEL", "--beta", "0.1,x"], "beta must be numbers separated by commas, got '0.1,x'"),
+    (["risk", "MODEL", "--beta", "-1"], "beta must be a finite number of at least 0, got -1.0"),
+    (["data", "bad.npz"], "x has 4 examples but y has 3"),
+    (["inspect", "bad.npz"], "not a whole safetensors file"),
+    (["demo", "--out", "file/demo"], "is not a folder"),
+    (["paint"], "paint"),
+]
+
+MINE = """
+import torch
+class NaN(torch.nn.Module):
+    def forward(self, x):
+        return torch.full((len(x), 10), float("nan"))
+class Flat(torch.nn.Module):
+    def forward(self, x):
+        return x.flatten(1).sum(1)
+def nan_model(shape, classes):
+    return NaN()
+def flat_model(shape, classes):
+    return Flat()
+"""
+
+
+@pytest.mark.parametrize(("arguments", "words"), BAD, ids=[" ".join(a) for a, _ in BAD])
+def test_bad_input_is_one_line_and_exit_code_2_and_changes_nothing(
+    arguments, words, digits_model, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "mine.py").write_text(MINE)
+    np.savez(tmp_path / "bad.npz", x=np.zeros((4, 2)), y=np.zeros(3, int))
+    np.savez(tmp_path / "wide.npz", x=np.zeros((20, 9, 9)), y=np.arange(20) % 10)
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    arguments = [str(digits_model) if a == "MODEL" else a for a in arguments]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    monkeypatch.setattr(sys, "argv", ["sfumato", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    printed = capsys.readouterr().err
+    assert stop.value.code == 2, printed
+    assert words in printed
+    assert printed.startswith("error: ")
+    assert printed.count("\n") == 1
+    after = {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.name != "__pycache__"}
+    assert after == before
+
+
+def test_an_unreachable_download_is_a_failure_not_bad_input(tmp_path):
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "http_proxy": "http://127.0.0.1:9"}
+    environment |= {"https_proxy": "http://127.0.0.1:9", "SFUMATO_DATA": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "sfumato", "data", "mnist"], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: train-images-idx3-ubyte.gz: not found locally")
+    assert last.endswith("put the file into --data-dir or SFUMATO_DATA")
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,52 @@
+"""Shared fixtures: small real things, and where the official data lie if they are there."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sfumato.datasets import Dataset, load_dataset
+from sfumato.training import TrainingSettings, train
+
+SHARED_DATA = Path(os.environ.get("SFUMATO_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(autouse=True)
+def _no_data_from_the_environment(monkeypatch, tmp_path_factory):
+    monkeypatch.delenv("SFUMATO_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="session")
+def digits() -> Dataset:
+    return load_dataset("digits")
+
+
+@pytest.fixture(scope="session")
+def mnist() -> Dataset:
+    if not (SHARED_DATA / "mnist").is_dir():
+        pytest.skip(f"the official MNIST files are not in {SHARED_DATA / 'mnist'}")
+    return load_dataset("mnist", SHARED_DATA)
+
+
+@pytest.fixture(scope="session")
+def digits_model(digits, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "digits.safetensors"
+    train(digits, TrainingSettings(alpha=0.3, epochs=12), path, device="cpu")
+    return path
+
+
+@pytest.fixture
+def linear():
+    """Two classes split by the hyperplane x[0] = 0 in the plane: the distance to it is |x[0]|."""
+    model = torch.nn.Linear(2, 2, bias=False)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[0.0, 0.0], [1.0, 0.0]]))
+    return model
+
+
+def write_npz(path: Path, **arrays: np.ndarray) -> Path:
+    np.savez(path, **arrays)
+    return path

@@ -1,0 +1,70 @@
+"""Downloads, against a server on loopback."""
+
+import hashlib
+import threading
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from sfumato.datasets import load_dataset, locate, sources
+from sfumato.errors import DownloadError
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(tmp_path):
+    root = tmp_path / "served"
+    root.mkdir()
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=root)) as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        yield root, f"http://127.0.0.1:{http.server_port}/"
+        http.shutdown()
+
+
+def redirect(monkeypatch, tmp_path, address):
+    """Point MNIST at ``address`` and look nowhere but in a cache of this test's own."""
+    table = {k: replace(f, address=address + f.name) for k, f in sources.IDX_FILES["mnist"].items()}
+    monkeypatch.setitem(sources.IDX_FILES, "mnist", table)
+    monkeypatch.setattr(locate, "user_cache", lambda: tmp_path / "cache")
+    return table
+
+
+def test_a_missing_set_is_downloaded_once(mnist, monkeypatch, tmp_path, server):
+    from conftest import SHARED_DATA
+
+    root, address = server
+    redirect(monkeypatch, tmp_path, address)
+    for file in (SHARED_DATA / "mnist").iterdir():
+        (root / file.name).write_bytes(file.read_bytes())
+    assert load_dataset("mnist").checksum() == mnist.checksum()
+    for file in root.iterdir():
+        file.unlink()
+    assert load_dataset("mnist").checksum() == mnist.checksum()
+
+
+def test_a_download_with_another_checksum_is_refused(monkeypatch, tmp_path, server):
+    root, address = server
+    for file in redirect(monkeypatch, tmp_path, address).values():
+        (root / file.name).write_bytes(b"something else")
+    with pytest.raises(DownloadError, match="not the published md5"):
+        load_dataset("mnist")
+
+
+def test_an_unreachable_mirror_says_where_to_put_the_file(monkeypatch, tmp_path):
+    redirect(monkeypatch, tmp_path, "http://127.0.0.1:9/")
+    with pytest.raises(DownloadError, match="put the file into --data-dir or SFUMATO_DATA"):
+        load_dataset("mnist")
+
+
+def test_addresses_and_checksums_are_of_official_mirrors():
+    for table in sources.IDX_FILES.values():
+        for file in table.values():
+            assert file.address.startswith("http")
+            assert file.address.endswith(file.name)
+            assert len(file.published_md5) == len(hashlib.md5(b"").hexdigest())

@@ -1,0 +1,149 @@
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from sfumato.errors import ModelError, OutputError, SettingError
+from sfumato.models import build_model, load_model, model_names
+from sfumato.models.checkpoint import read_safetensors, write_safetensors
+from sfumato.models.classifier import load_classifier
+from sfumato.models.normalize import Normalize
+
+
+@pytest.mark.parametrize("name", model_names())
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32)])
+def test_every_architecture_adapts_to_shape_and_classes(name, shape):
+    model = build_model(name, shape, 7, [0.5] * shape[0], [0.2] * shape[0]).eval()
+    assert model(torch.rand(2, *shape)).shape == (2, 7)
+
+
+def test_the_networks_have_the_published_sizes():
+    def parameters(name, shape):
+        return sum(p.numel() for p in build_model(name, shape, 10, [0.5], [0.2]).parameters())
+
+    # paper's MNIST network by hand: 320 + 18,496 + 1,179,776 + 1,290
+    assert parameters("cnn", (1, 28, 28)) == 1_199_882
+    # He et al. 2016, Table 6: 0.27 M and 1.7 M
+    assert round(parameters("resnet20", (3, 32, 32)) / 1e6, 2) == 0.27
+    assert round(parameters("resnet110", (3, 32, 32)) / 1e6, 1) == 1.7
+
+
+def test_the_same_seed_gives_the_same_weights_and_leaves_global_randomness_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    one, two = (build_model("mlp", (4,), 3, [0.0], [1.0], seed=s).state_dict() for s in (1, 1))
+    assert torch.equal(torch.rand(1), expected)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_normalisation_is_the_first_layer():
+    model = build_model("mlp", (3, 4, 4), 2, [0.1, 0.2, 0.3], [1.0, 2.0, 4.0])
+    assert isinstance(model[0], Normalize)
+    out = model[0](torch.ones(1, 3, 4, 4))
+    assert out[0, :, 0, 0].tolist() == pytest.approx([0.9, 0.4, 0.175])
+
+
+def test_bad_architectures_are_named():
+    with pytest.raises(ModelError, match=r"'cnm' is not known; accepted are mlp, cnn, .*factory"):
+        build_model("cnm", (1, 8, 8), 10, [0.0], [1.0])
+    with pytest.raises(ModelError, match="cannot be imported"):
+        build_model("no_such_module:make", (1, 8, 8), 10, [0.0], [1.0])
+    with pytest.raises(ModelError, match=r"at least 6 x 6, got input shape \(1, 5, 5\)"):
+        build_model("cnn", (1, 5, 5), 10, [0.0], [1.0])
+    with pytest.raises(ModelError, match=r"must return a torch.nn.Module, got str"):
+        build_model("test_factory_module:text", (1,), 10, [0.0], [1.0])
+    with pytest.raises(SettingError, match="std must be positive"):
+        Normalize([0.0], [0.0])
+
+
+@pytest.fixture(autouse=True)
+def factory_module(monkeypatch, tmp_path):
+    (tmp_path / "test_factory_module.py").write_text(
+        "import torch\n"
+        "def make(input_shape, num_classes):\n"
+        "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, num_classes))\n"
+        "def text(input_shape, num_classes):\n"
+        "    return 'text'\n"
+        "def broken(input_shape, num_classes):\n"
+        "    raise KeyError('weights')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+def test_a_factory_that_fails_is_reported_in_one_line():
+    with pytest.raises(ModelError, match=r"the factory failed .*KeyError"):
+        build_model("test_factory_module:broken", (1,), 10, [0.0], [1.0])
+
+
+def test_a_factory_of_the_users_own_is_wrapped_for_its_range():
+    classifier = load_classifier("test_factory_module:make", (3, 4, 4), 5, (0.5,) * 3, (0.25,) * 3)
+    assert classifier.record is None
+    assert classifier.model(torch.rand(2, 3, 4, 4)).shape == (2, 5)
+    assert classifier.model[0].std.tolist() == [0.25] * 3
+
+
+def test_a_checkpoint_comes_back_as_it_was(digits_model, digits):
+    model, record = load_model(digits_model)
+    assert (record.alpha, record.architecture, record.data_sha256) == (0.3, "mlp", digits.checksum())
+    assert record.clean_accuracy > 0.9
+    hits = (model(torch.from_numpy(digits.test.x)).argmax(1).numpy() == digits.test.y).mean()
+    assert hits == pytest.approx(record.clean_accuracy)
+    assert not model.training
+
+
+def altered(path, to, change):
+    tensors, metadata = read_safetensors(path)
+    change(tensors, metadata)
+    write_safetensors(tensors, metadata, to)
+    return to
+
+
+def test_files_that_do_not_match_their_record_are_refused(digits_model, tmp_path):
+    def flip(tensors, _):
+        tensors["1.1.bias"] = tensors["1.1.bias"] + 1e-6
+
+    with pytest.raises(ModelError, match=r"weights have checksum \w{64} but the record says \w{64}"):
+        load_model(altered(digits_model, tmp_path / "a", flip))
+
+    def reshape(tensors, _):
+        tensors["1.1.bias"] = tensors["1.1.bias"][:-1].clone()
+
+    with pytest.raises(ModelError, match=r"shape \(511,\) but mlp has \(512,\)"):
+        load_model(altered(digits_model, tmp_path / "b", reshape))
+
+    def drop(tensors, _):
+        del tensors["1.1.bias"]
+
+    with pytest.raises(ModelError, match="lacks the tensor"):
+        load_model(altered(digits_model, tmp_path / "c", drop))
+
+    def unknown_key(_, metadata):
+        metadata["sfumato"] = metadata["sfumato"].replace('"alpha"', '"alhpa"')
+
+    with pytest.raises(ModelError, match="record not understood"):
+        load_model(altered(digits_model, tmp_path / "d", unknown_key))
+
+
+def test_foreign_and_damaged_files_are_refused(digits_model, tmp_path):
+    foreign = tmp_path / "foreign.safetensors"
+    save_file(load_file(digits_model), foreign)
+    with pytest.raises(ModelError, match="carries no Sfumato record"):
+        load_model(foreign)
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(digits_model.read_bytes()[:-10])
+    with pytest.raises(ModelError, match="not a whole safetensors file"):
+        load_model(cut)
+    with pytest.raises(ModelError, match="no such file"):
+        load_model(tmp_path / "missing")
+
+
+def test_a_checkpoint_for_other_data_is_refused(digits_model):
+    with pytest.raises(ModelError, match=r"is for inputs \(1, 8, 8\) and 10 classes, but the data has"):
+        load_classifier(str(digits_model), (1, 28, 28), 10)
+
+
+def test_an_unwritable_place_is_an_output_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_safetensors({}, {}, tmp_path / "file" / "model")

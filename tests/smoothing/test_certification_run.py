@@ -1,0 +1,146 @@
+"""The file of a run: the same whatever the batch size or interruption, and never mixed with another's."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from sfumato import Fixed, SmoothedClassifier
+from sfumato.errors import OutputError
+from sfumato.models.classifier import load_classifier
+from sfumato.smoothing.certification_run import certify_to_file, settings_path
+
+PLAN = Fixed(100, 500)
+
+
+def run(digits, model, out, *, seed=0, batch_size=100, beta=0.5, examples=range(8), **options):
+    classifier = load_classifier(str(model), digits.input_shape, digits.num_classes)
+    smoothed = SmoothedClassifier(classifier.model, beta, seed=seed, batch_size=batch_size, device="cpu")
+    return certify_to_file(classifier, digits, examples, out, smoothed, PLAN, **options)
+
+
+def without_time(path):
+    return [line.split("\t")[:5] for line in path.read_text().splitlines()]
+
+
+def test_the_batch_size_changes_nothing(digits, digits_model, tmp_path):
+    tables = []
+    for batch_size in (7, 100, 1000):
+        out = tmp_path / f"{batch_size}.tsv"
+        run(digits, digits_model, out, batch_size=batch_size)
+        tables.append(without_time(out))
+    assert tables[0] == tables[1] == tables[2]
+    assert tables[0][0] == ["idx", "label", "predict", "radius", "correct"]
+    assert len({row[3] for row in tables[0]}) > 3
+
+
+class Killed(Exception):
+    pass
+
+
+def test_an_interrupted_run_continues_even_from_half_a_line(digits, digits_model, tmp_path):
+    whole, broken = tmp_path / "whole.tsv", tmp_path / "broken.tsv"
+    run(digits, digits_model, whole)
+
+    def kill(row):
+        if row.idx == 4:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(digits, digits_model, broken, on_certificate=kill)
+    with broken.open("a") as table:
+        table.write("5\t3\t3\t0.")
+    seen = []
+    rows = run(digits, digits_model, broken, on_certificate=lambda row: seen.append(row.idx))
+    assert without_time(broken) == without_time(whole)
+    assert seen == list(range(8))
+    assert len(rows) == 8
+
+
+def test_a_killed_process_continues_to_the_same_table(digits_model, tmp_path):
+    command = [sys.executable, "-m", "sfumato", "certify", "--model", str(digits_model), "--beta", "0.5"]
+    command += ["--n", "4000", "--first", "30", "--device", "cpu"]
+    whole, broken = tmp_path / "whole.tsv", tmp_path / "broken.tsv"
+    subprocess.run([*command, "--out", str(whole)], check=True, capture_output=True)
+    process = subprocess.Popen([*command, "--out", str(broken)], stdout=subprocess.DEVNULL)
+    while not broken.exists() or broken.read_text().count("\n") < 5:
+        assert process.poll() is None, "it finished before it could be killed"
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert broken.read_text().count("\n") < 31
+    subprocess.run([*command, "--out", str(broken)], check=True, capture_output=True)
+    assert without_time(broken) == without_time(whole)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"beta": 0.6}, "beta 0.5 and not 0.6"),
+        ({"seed": 1}, "seed 0 and not 1"),
+        ({"confidence": 0.99}, "confidence 0.999 and not 0.99"),
+        ({"examples": range(9)}, "examples"),
+    ],
+)
+def test_another_runs_output_is_left_alone(digits, digits_model, tmp_path, change, words):
+    out = tmp_path / "t.tsv"
+    run(digits, digits_model, out, examples=range(2)) if "examples" in change else run(
+        digits, digits_model, out
+    )
+    before = (out.read_bytes(), settings_path(out).read_bytes())
+    with pytest.raises(OutputError, match=words):
+        run(digits, digits_model, out, **change)
+    assert (out.read_bytes(), settings_path(out).read_bytes()) == before
+
+
+def test_a_table_of_unknown_origin_is_left_alone(digits, digits_model, tmp_path):
+    out = tmp_path / "t.tsv"
+    out.write_text("mine\n")
+    with pytest.raises(OutputError, match="exists and is not a run of these settings"):
+        run(digits, digits_model, out)
+    assert out.read_text() == "mine\n"
+    assert not settings_path(out).exists()
+
+
+def test_an_output_under_a_file_is_refused_and_nothing_is_made(digits, digits_model, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="is not a folder"):
+        run(digits, digits_model, tmp_path / "file" / "t.tsv")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+MEMORY = """
+import resource, torch
+from sfumato import Fixed, SmoothedClassifier
+model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10))
+x = torch.rand(1, 1, 28, 28)
+SmoothedClassifier(model, 0.5, batch_size=1000, device="cpu").certify(x, Fixed(100, {n}))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_number_of_votes():
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 0
+    peaks = [
+        int(
+            subprocess.run(
+                [sys.executable, "-c", MEMORY.format(n=n)], capture_output=True, text=True, check=True
+            ).stdout
+        )
+        for n in (10_000, 1_000_000)
+    ]
+    assert abs(peaks[1] - peaks[0]) < 50
+
+
+def test_training_mode_is_left_before_voting(digits, digits_model):
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Dropout(0.5), torch.nn.Linear(64, 10)).train()
+    smoothed = SmoothedClassifier(model, 0.5, device="cpu")
+    x = torch.from_numpy(digits.test.x[:2])
+    assert (smoothed.votes(x, 50) == smoothed.votes(x, 50)).all()
+    assert not model.training

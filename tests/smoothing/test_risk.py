@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+import torch
+
+from oracles import gaussian_tail
+from sfumato.datasets import Split
+from sfumato.smoothing.risk import measure_risk
+
+
+def test_the_risk_of_a_linear_classifier_has_its_closed_form(linear):
+    """A point at distance d votes for its class with probability Phi(d / beta): one vote errs so often."""
+    rng = np.random.default_rng(0)
+    x = np.column_stack([np.full(20_000, 0.3), rng.normal(size=20_000)]).astype(np.float32)
+    split = Split(x, np.ones(20_000, np.int64))
+    risk = measure_risk(linear, split, 0.6, n=1, device="cpu", batch_size=2000)
+    low, high = risk.interval(0.9999)
+    assert low <= gaussian_tail(0.3 / 0.6) <= high
+    assert measure_risk(linear, split, 0.6, n=101, device="cpu", batch_size=4000).value < 1e-3
+
+
+def test_beta_zero_is_the_classifier_itself(linear):
+    split = Split(np.array([[1.0, 0.0], [-1.0, 0.0], [1.0, 0.0]], np.float32), np.array([1, 0, 0]))
+    steps = []
+    risk = measure_risk(linear, split, 0.0, device="cpu", on_progress=steps.append)
+    assert (risk.errors, risk.examples, risk.votes) == (1, 3, 1)
+    assert steps == [3]
+
+
+def test_the_risk_counts_a_classifier_without_votes_as_wrong():
+    def nan_under_noise(x):
+        return torch.where((x == 0).all(dim=1, keepdim=True), 0.0, float("nan")).expand(-1, 2).clone()
+
+    split = Split(np.zeros((1, 2), np.float32), np.array([0]))
+    assert measure_risk(nan_under_noise, split, 0.5, n=10, device="cpu").value == 1.0
+
+
+def test_a_negative_beta_is_refused(linear):
+    with pytest.raises(ValueError, match="-1"):
+        measure_risk(linear, Split(np.zeros((1, 2), np.float32), np.array([0])), -1.0)

@@ -1,0 +1,221 @@
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from oracles import certify_as_published, gaussian_tail
+from sfumato import Fixed, SmoothedClassifier
+from sfumato.errors import DataError, ModelError, SettingError
+from sfumato.models import load_model
+from sfumato.noise import keyed_generator
+from sfumato.smoothing.base_classifier import BaseClassifier
+from sfumato.smoothing.smoothed import verified_majority
+from sfumato.smoothing.voting import CHUNK
+
+
+def noise_of(seed, example, shape):
+    """The documented keying, written again: chunk k of an example comes from stream (seed, example, k)."""
+
+    def noise(first, last):
+        rows = []
+        for vote in range(first, last):
+            chunk, row = divmod(vote, CHUNK)
+            if not rows or row == 0:
+                drawn = torch.randn((CHUNK, *shape), generator=keyed_generator(seed, example, chunk))
+            rows.append(drawn[row])
+        return torch.stack(rows)
+
+    return noise
+
+
+def same_certificates_as_published(model, x, beta, n0, n, seed):
+    decisions = SmoothedClassifier(model, beta, seed=seed, batch_size=333, device="cpu").certify(
+        x, Fixed(n0, n), examples=range(len(x))
+    )
+    smoothed = SmoothedClassifier(model, beta, seed=seed, device="cpu")
+    votes0, votes = smoothed.votes(x, n0), smoothed.votes(x, n, first=n0)
+    import copy
+
+    twin = copy.deepcopy(model)
+    for index, decision in enumerate(decisions):
+        noise = noise_of(seed, index, tuple(x.shape[1:]))
+        # the noisy copy itself is float32: that is the input the classifier is given
+        label, radius, counts0, counts = certify_as_published(twin, x[index], beta, n0, n, 0.999, noise)
+        assert votes0[index].tolist() == counts0.tolist()
+        assert votes[index].tolist() == counts.tolist()
+        assert decision.prediction == label
+        assert decision.radius == pytest.approx(radius, rel=1e-6)
+
+
+def test_certificates_on_digits_equal_an_independent_reimplementation(digits, digits_model):
+    model, _ = load_model(digits_model)
+    same_certificates_as_published(model, torch.from_numpy(digits.test.x[:20]), 0.5, 100, 1000, seed=3)
+
+
+@pytest.mark.slow
+def test_certificates_of_20_mnist_images_equal_an_independent_reimplementation(mnist, tmp_path):
+    from sfumato.datasets import Dataset, Split
+    from sfumato.training import TrainingSettings, train
+
+    some = Split(mnist.train.x[:5000], mnist.train.y[:5000])
+    few = Dataset(
+        "mnist", some, Split(mnist.test.x[:500], mnist.test.y[:500]), mnist.class_names, mnist.unit, ""
+    )
+    path = tmp_path / "m.safetensors"
+    train(few, TrainingSettings(alpha=0.4, architecture="cnn", epochs=1), path, device="cpu")
+    same_certificates_as_published(
+        load_model(path)[0], torch.from_numpy(mnist.test.x[:20]), 0.5, 100, 2000, seed=0
+    )
+
+
+@pytest.mark.slow
+def test_a_certified_radius_exceeds_the_true_distance_no_more_often_than_stated(linear):
+    """The boundary of a linear classifier is at a known distance, and its smoothed version's is the same."""
+    confidence, distance, images = 0.99, 0.3, 20_000
+    smoothed = SmoothedClassifier(linear, 0.5, seed=11, batch_size=4000, device="cpu")
+    x = torch.tensor([[distance, 0.0]]).repeat(images, 1)
+    decisions = smoothed.certify(x, Fixed(n0=50, n=500), confidence=confidence)
+    false = sum(d.prediction == 0 or d.radius > distance for d in decisions)
+    assert sum(d.prediction == 1 for d in decisions) > 0.99 * images
+    assert false <= stats.binom.ppf(0.9999, images, 1 - confidence)
+    # an exact bound that never errs would be no bound of this confidence
+    assert false >= stats.binom.ppf(0.0001, images, 0.5 * (1 - confidence))
+
+
+def test_the_certified_radius_comes_within_3_percent_of_the_distance(linear):
+    x = torch.tensor([[0.5, 7.0]])
+    smoothed = SmoothedClassifier(linear, 0.5, batch_size=10_000, device="cpu")
+    decision = smoothed.certify(x, Fixed(100, 100_000), confidence=0.99)[0]
+    assert 0.97 * 0.5 <= decision.radius <= 0.5
+
+
+def test_votes_have_the_closed_form_share(linear):
+    votes = SmoothedClassifier(linear, 0.5, device="cpu").votes(torch.tensor([[0.2, 0.0]]), 40_000)[0]
+    expected = gaussian_tail(-0.2 / 0.5)
+    assert votes.sum() == 40_000
+    assert abs(votes[1] / 40_000 - expected) < 4 * np.sqrt(expected * (1 - expected) / 40_000)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 49, 50, 51, 1000])
+def test_votes_do_not_depend_on_batch_size_order_or_company(digits, digits_model, batch_size):
+    model, _ = load_model(digits_model)
+    x = torch.from_numpy(digits.test.x[:6])
+    reference = SmoothedClassifier(model, 0.6, seed=2, batch_size=256, device="cpu").votes(x, 130)
+    other = SmoothedClassifier(model, 0.6, seed=2, batch_size=batch_size, device="cpu")
+    backwards = other.votes(x.flip(0), 130, examples=[5, 4, 3, 2, 1, 0])
+    assert np.array_equal(backwards[::-1], reference)
+    in_parts = sum(
+        other.votes(x[3:4], count, examples=[3], first=first) for first, count in ((0, 33), (33, 97))
+    )
+    assert np.array_equal(in_parts[0], reference[3])
+
+
+class NearlyTied(torch.nn.Module):
+    """Two logits that differ by far less than float32 rounding moves them."""
+
+    def __init__(self):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        row = torch.randn(400, generator=generator)
+        self.layer = torch.nn.Linear(400, 2, bias=False)
+        with torch.no_grad():
+            self.layer.weight.copy_(torch.stack([row, row[torch.randperm(400, generator=generator)]]))
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+def test_near_ties_are_decided_by_float64_whatever_the_batch():
+    model = NearlyTied()
+    generator = torch.Generator().manual_seed(1)
+    # inputs almost orthogonal to the difference of the rows: the two logits agree to about 1e-6
+    normal = (model.layer.weight[0] - model.layer.weight[1]).detach().double()
+    x = torch.randn(3000, 400, generator=generator).double()
+    x = (x - torch.outer(x @ normal, normal) / (normal @ normal)).float()
+    exact = model.double()(x.double()).argmax(dim=1)
+    model.float()
+    base = BaseClassifier(model, torch.device("cpu"))
+    for size in (3000, 100, 7):
+        found = torch.cat([base.classes(part) for part in x.split(size)])
+        assert torch.equal(found, exact)
+    plain = torch.cat([model(part).argmax(1) for part in x.split(7)])
+    assert not torch.equal(plain, exact), "the test is only worth something if float32 alone gets it wrong"
+
+
+class OnlyFloat32(torch.nn.Module):
+    def forward(self, x):
+        assert x.dtype == torch.float32
+        return torch.stack([x[:, 0], x[:, 0]], dim=1)
+
+
+def test_ties_go_to_the_smaller_class_and_models_without_float64_work():
+    assert SmoothedClassifier(OnlyFloat32(), 1.0, device="cpu").votes(torch.zeros(1, 3), 20)[0].tolist() == [
+        20,
+        0,
+    ]
+    callable_only = SmoothedClassifier(lambda x: torch.zeros(len(x), 3), 1.0, device="cpu")
+    assert callable_only.votes(torch.zeros(1, 3), 20)[0].tolist() == [20, 0, 0]
+
+
+def test_prediction_abstains_by_the_two_sided_test_of_the_two_top_classes():
+    assert verified_majority(np.array([3, 60, 40]), 0.95) == (
+        1 if stats.binomtest(60, 100, 0.5).pvalue <= 0.05 else -1
+    )
+    for first in range(50, 101):
+        expected = 0 if stats.binomtest(first, 100, 0.5).pvalue <= 1 - 0.999 else -1
+        assert verified_majority(np.array([first, 100 - first]), 0.999) == expected
+
+
+def test_the_plain_majority_never_abstains_and_the_verified_one_may(linear):
+    x = torch.tensor([[0.0, 0.0], [2.0, 0.0]])
+    smoothed = SmoothedClassifier(linear, 0.5, device="cpu")
+    assert smoothed.predict(x, 100).tolist()[1] == 1
+    assert smoothed.predict(x, 100, confidence=0.999).tolist() == [-1, 1]
+
+
+def nan_at_times(x):
+    logits = torch.stack([x[:, 0], -x[:, 0]], dim=1)
+    logits[x[:, 0] > 0.5] = float("nan")
+    return logits
+
+
+def test_a_vote_of_nan_counts_for_no_class():
+    votes = SmoothedClassifier(nan_at_times, 0.5, device="cpu").votes(torch.zeros(1, 2), 2000)[0]
+    assert votes[0] < 2000 * 0.4
+    assert 2000 - votes.sum() == pytest.approx(2000 * gaussian_tail(1.0), rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (lambda x: x.sum(), r"must return \(batch, classes\)"),
+        (lambda x: torch.zeros(len(x)), r"must return \(batch, classes\)"),
+        (lambda x: torch.zeros(len(x) + 1, 3), r"must return \(batch, classes\)"),
+        (lambda x: torch.zeros(len(x), 1), "at least 2 classes"),
+        (lambda x: torch.full((len(x), 3), float("nan")), "NaN"),
+        (torch.nn.Linear(3, 2), r"does not accept an input of shape \(2,\)"),
+    ],
+)
+def test_unusable_models_are_refused(model, words):
+    with pytest.raises(ModelError, match=words):
+        SmoothedClassifier(model, 0.5, device="cpu").votes(torch.zeros(1, 2), 10)
+
+
+def test_bad_settings_are_refused(linear):
+    for beta in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(SettingError, match=f"beta must be a positive finite number, got {beta}"):
+            SmoothedClassifier(linear, beta)
+    smoothed = SmoothedClassifier(linear, 0.5, device="cpu")
+    x = torch.zeros(1, 2)
+    with pytest.raises(SettingError, match="n must be"):
+        smoothed.votes(x, 0)
+    for confidence in (0.0, 1.0, 1.5, float("nan")):
+        with pytest.raises(SettingError, match="confidence must lie strictly between 0 and 1"):
+            smoothed.certify(x, confidence=confidence)
+    with pytest.raises(DataError, match="NaN"):
+        smoothed.votes(torch.tensor([[float("nan"), 0.0]]), 10)
+    smoothed.votes(x, 10)
+    with pytest.raises(DataError, match=r"shape \(3,\), but the first ones had \(2,\)"):
+        smoothed.votes(torch.zeros(1, 3), 10)
+    with pytest.raises(DataError, match="2 example indices for 1 images"):
+        smoothed.votes(x, 10, examples=[1, 2])
