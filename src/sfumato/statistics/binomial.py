@@ -141,7 +141,7 @@ def randomized_upper_failure_probability(
     P_p(X > successes) + uniform * P_p(X = successes) = 1 - confidence (Stevens 1950).
 
     >>> round(randomized_upper_failure_probability(990, 1000, 0.999, uniform=0.5), 7)
-    0.0231794
+    0.0233812
 
     Raises:
         SettingError: counts that do not fit, a confidence outside (0, 1), a draw outside (0, 1].
@@ -180,7 +180,7 @@ def two_class_bounds(
 
     >>> q_upper, p_b_upper = two_class_bounds(700, 200, 1000, confidence=0.999)
     >>> round(q_upper, 4), round(p_b_upper, 4)
-    (0.3487, 0.2438)
+    (0.3496, 0.2443)
 
     Raises:
         SettingError: counts that do not fit together, a confidence or share outside (0, 1).

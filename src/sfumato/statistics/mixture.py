@@ -37,7 +37,7 @@ def mixture_interval(successes: int, trials: int, confidence: float) -> tuple[fl
 
     >>> low, high = mixture_interval(990, 1000, confidence=0.999)
     >>> round(low, 4), round(high, 4)
-    (0.9706, 0.9978)
+    (0.968, 0.9985)
 
     Raises:
         SettingError: counts that do not fit or a confidence outside (0, 1).
@@ -74,7 +74,7 @@ def mixture_boundaries(q0: float, level: float, looks: tuple[int, ...]) -> Bound
     likelihood ratio is a supermartingale under every p <= p0, and so is the mixture.
 
     >>> mixture_boundaries(0.5, 0.001, (16, 32, 64)).certify
-    (16, 27, 48)
+    (16, 27, 49)
 
     Raises:
         SettingError: q0 or level outside (0, 1).

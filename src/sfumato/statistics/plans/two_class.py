@@ -45,7 +45,7 @@ class FixedTwoClass:
     >>> run = FixedTwoClass(n0=100, n=1000).start(1, 3, beta=0.5, confidence=0.999)
     >>> run.update(np.array([[60, 20, 20]])); run.update(np.array([[600, 200, 200]]))
     >>> decision = run.decisions()[0]; round(decision.radius, 4), decision.stopped_by
-    (0.2038, 'all votes')
+    (0.2032, 'all votes')
 
     Raises:
         SettingError: counts below 1.
