@@ -22,13 +22,6 @@ from sfumato.statistics.walk import crossing_probability
 PRIOR = 0.5
 
 
-def _log_mixture(successes: int, trials: int, q: float) -> float:
-    """Return the log of the mixture's likelihood ratio against failure probability ``q``."""
-    failures = trials - successes
-    evidence = special.betaln(PRIOR + successes, PRIOR + failures) - special.betaln(PRIOR, PRIOR)
-    return float(evidence - special.xlog1py(successes, -q) - special.xlogy(failures, q))
-
-
 def mixture_interval(successes: int, trials: int, confidence: float) -> tuple[float, float]:
     """Return an interval of p that may be looked at after every vote.
 
@@ -47,23 +40,31 @@ def mixture_interval(successes: int, trials: int, confidence: float) -> tuple[fl
         raise SettingError(f"successes must lie in 0..{trials} (the trials), got {successes}")
     if trials == 0:
         return 0.0, 1.0
-    threshold = -math.log1p(-confidence) if confidence < 0.5 else -math.log(1.0 - confidence)
+    high_logit = -_lowest_logit(trials - successes, trials, 1.0 - confidence)
+    low = special.expit(_lowest_logit(successes, trials, 1.0 - confidence))
+    return float(np.nextafter(low, 0.0)), float(np.nextafter(special.expit(high_logit), 1.0))
 
-    def excess(q: float, count: int) -> float:
-        return _log_mixture(count, trials, q) - threshold
 
-    def largest(count: int) -> float:
-        # The mixture is convex in q with its minimum, below the threshold, at the observed share.
-        share = (trials - count) / trials
-        if share == 1.0:
-            return 1.0
-        if excess(1.0 - 1e-15, count) <= 0.0:
-            return 1.0
-        start = max(share, 1e-300)
-        root = optimize.brentq(excess, start, 1.0 - 1e-15, args=(count,), xtol=1e-300, rtol=1e-13)
-        return min(1.0, float(root) * (1.0 + MARGIN))
+def _lowest_logit(successes: int, trials: int, level: float) -> float:
+    """Return the logit of the smallest p whose mixture lies below 1 / level, rounded outward.
 
-    return float(np.nextafter(max(0.0, 1.0 - largest(successes)), 0.0)), largest(trials - successes)
+    On the scale of log(p / q) neither end of (0, 1) loses digits. The mixture is convex there, with its
+    minimum, always below 1, at the observed share.
+    """
+    if successes == 0:
+        return -math.inf
+    failures = trials - successes
+    evidence = special.betaln(PRIOR + successes, PRIOR + failures) - special.betaln(PRIOR, PRIOR)
+
+    def excess(logit: float) -> float:
+        log_p, log_q = special.log_expit(logit), special.log_expit(-logit)
+        return float(evidence - successes * log_p - failures * log_q + math.log(level))
+
+    share = math.log(successes / failures) if failures else 50.0
+    below = share - 1.0
+    while excess(below) <= 0.0:
+        below -= 2.0 * abs(share - below)
+    return float(optimize.brentq(excess, below, share, xtol=1e-13, rtol=1e-13)) - MARGIN
 
 
 def mixture_boundaries(q0: float, level: float, looks: tuple[int, ...]) -> Boundaries:
