@@ -17,7 +17,6 @@ the probability is shared among the other classes. What is assumed beyond the da
 from __future__ import annotations
 
 import csv
-import re
 from dataclasses import dataclass
 from pathlib import Path
 

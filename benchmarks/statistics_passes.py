@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-import published_votes as published
 from scipy import special
 
+import published_votes as published
 from sfumato.statistics.cache import cached_boundaries
 from sfumato.statistics.plans import Curve, Decide, Fixed, FixedTwoClass, Precision, Predict, Vote
 from sfumato.statistics.sequential import look_schedule
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--reference", type=Path, default=Path("../shared/reference/cohen"))
     parser.add_argument("--repeats", type=int, default=20, help="draws of each published image")
     parser.add_argument("--confidence", type=float, default=0.999)
-    parser.add_argument("--cost", type=float, default=1e6, help="votes one more certificate is worth")
+    parser.add_argument("--cost", type=float, default=5e5, help="votes one more certificate is worth")
     parser.add_argument("--output", type=Path, help="also write the report here")
     settings = parser.parse_args()
     began = time.perf_counter()
@@ -88,7 +88,8 @@ def decide_report(images, settings) -> list[str]:
             ]
             mean, median, change = (np.array(column) for column in zip(*cells[chunk, known], strict=True))
             lines.append(
-                f"| {chunk} | {'yes' if known else 'no'} | {mean.mean():.0f} | {FIXED_VOTES / mean.mean():.1f}"
+                f"| {chunk} | {'yes' if known else 'no'} | {mean.mean():.0f}"
+                f" | {FIXED_VOTES / mean.mean():.1f}"
                 f" | {np.exp(np.log(FIXED_VOTES / mean).mean()):.1f} | {np.median(median):.0f}"
                 f" | {change.mean():+.3f} | {change.min():+.3f} | {'75, 100' if known else '55, 70'} |"
             )
@@ -144,7 +145,8 @@ def curve_report(images, settings) -> list[str]:
                 for radius in grid
             ]
             cells.append(
-                f"{mean:.0f}, {FIXED_VOTES / mean:.1f}x ({100 * np.mean(change):+.2f} / {100 * min(change):+.2f})"
+                f"{mean:.0f}, {FIXED_VOTES / mean:.1f}x"
+                f" ({100 * np.mean(change):+.2f} / {100 * min(change):+.2f})"
             )
         name = f"{key[0]} {key[1]:g}"
         lines.append(f"| {name} | {grid[-1]:g} | {' | '.join(cells)} | {CURVE_TARGETS[key]:g}x |")

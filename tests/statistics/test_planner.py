@@ -1,5 +1,7 @@
 """The Bayes-optimal test: exact level, calibration, optimality, and the lemma's condition."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy import special
@@ -43,7 +45,7 @@ def test_the_crossing_probability_over_p_does_not_decrease_below_the_threshold(u
         q = test.q0 * np.linspace(1.2, 1.0, 12)
         ratio = [crossing_probability(test.looks, test.certify, 1 - x, x) / (1 - x) for x in q]
         # What the walk leaves out, below 1e-14, is added to every crossing probability.
-        assert all(low <= high * (1 + 1e-9) + 1e-14 for low, high in zip(ratio, ratio[1:], strict=False))
+        assert all(low <= high * (1 + 1e-9) + 1e-14 for low, high in itertools.pairwise(ratio))
 
 
 def test_giving_up_lies_below_certifying(usual):

@@ -1,5 +1,7 @@
 """Look schedules and exact group-sequential boundaries."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -22,7 +24,7 @@ def test_looks_are_multiples_of_the_chunk_that_end_at_the_cap(chunk, more):
     assert looks[0] == chunk
     assert looks[-1] == n_max
     assert all(n % chunk == 0 for n in looks[:-1])
-    assert all(low < high for low, high in zip(looks, looks[1:], strict=False))
+    assert all(low < high for low, high in itertools.pairwise(looks))
 
 
 @pytest.mark.parametrize("z0", [0.0, 0.5, 1.0, 2.0, 3.0])

@@ -48,7 +48,7 @@ def parse_plan(text: str) -> Plan:
     """Return the plan that ``text`` names, e.g. ``decide(0.5)`` or ``curve(0.25,0.5,n_max=10000)``.
 
     >>> parse_plan("curve(0.25, 0.5, chunk=128)")
-    Curve(radii=(0.25, 0.5), n_max=100000, chunk=128, cost=1000000.0)
+    Curve(radii=(0.25, 0.5), n_max=100000, chunk=128, cost=500000.0)
     >>> parse_plan("vote(100)").name
     'vote(100)'
 
