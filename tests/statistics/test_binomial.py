@@ -131,11 +131,12 @@ def test_the_array_form_equals_the_scalar_form():
     ]
 
 
-def test_trials_to_reach_is_the_first_number_that_does():
-    for p, level in [(0.5, 1e-3), (0.999, 1e-9), (0.84, 0.25), (0.5, 0.25)]:
-        n = binomial.trials_to_reach(p, level)
-        assert mpmath.mpf(p) ** n <= level * (1 + 1e-12)
-        assert n == 1 or mpmath.mpf(p) ** (n - 1) > level
+def test_unanimous_trials_is_the_first_number_that_does():
+    for q, level in [(0.5, 1e-3), (0.001, 1e-9), (0.16, 0.25), (0.5, 0.25), (1e-12, 0.5)]:
+        n = binomial.unanimous_trials(q, level)
+        with mpmath.workdps(50):
+            assert (1 - mpmath.mpf(q)) ** n <= level * (1 + 1e-12)
+            assert n == 1 or (1 - mpmath.mpf(q)) ** (n - 1) > level
 
 
 def test_the_two_class_radius_is_the_one_class_radius_when_the_runner_up_has_the_rest():

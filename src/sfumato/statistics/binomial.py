@@ -8,6 +8,8 @@ every bound is rounded outward, so that floating point never helps a claim.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from jaxtyping import Float, Int
 from scipy import optimize, special
@@ -195,18 +197,18 @@ def two_class_bounds(
     return q_upper, min(p_b_upper, q_upper)
 
 
-def trials_to_reach(p: float, level: float) -> int:
-    """Return the smallest n with p ** n <= level: below it not even n agreeing votes show more than p.
+def unanimous_trials(q: float, level: float) -> int:
+    """Return the smallest n with (1 - q) ** n <= level: fewer agreeing votes do not show p > 1 - q.
 
-    >>> trials_to_reach(0.5, 0.001)
+    >>> unanimous_trials(0.5, 0.001)
     10
 
     Raises:
-        SettingError: p or level outside (0, 1).
+        SettingError: q or level outside (0, 1).
     """
-    require_open_unit("p", p)
+    require_open_unit("q", q)
     require_open_unit("level", level)
-    return max(1, int(np.ceil(np.log(level) / np.log(p) * (1.0 - 1e-15))))
+    return max(1, math.ceil(math.log(level) / math.log1p(-q) * (1.0 - 1e-15)))
 
 
 def sign_test_p_value(first: int, second: int) -> float:

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from scipy import special
 
 from sfumato.errors import SettingError, require_count, require_open_unit, require_positive
-from sfumato.statistics.binomial import trials_to_reach
+from sfumato.statistics.binomial import unanimous_trials
 from sfumato.statistics.sequential import MARGIN, Boundaries, free_selection_floor
 from sfumato.statistics.walk import Step, Walk, binomial_step, crossing_probability
 
@@ -58,8 +58,8 @@ def bayes_boundaries(q0: float, level: float, looks: tuple[int, ...], cost: floa
     With probability at most ``level`` it ever certifies when p <= p0, whatever else may stop it; the
     crossing probability is within 1 % of the level unless too few counts lie between the boundaries
     for that. ``cost`` is how many votes one more certified input is worth: against 100,000 votes,
-    1e6 loses about 0.02 points of certified accuracy, 5e5 about 0.05, 1e5 about 0.3. All boundaries lie at or above
-    n p0 + (1 - p0), as the free-selection lemma (``plans.grid``) needs.
+    1e6 loses about 0.02 points of certified accuracy, 5e5 about 0.05, 1e5 about 0.3. All boundaries
+    lie at or above n p0 + (1 - p0), as the free-selection lemma (``plans.grid``) needs.
 
     >>> test = bayes_boundaries(0.3, 0.001, (32, 64, 96, 128), cost=1e5)
     >>> test.certify
@@ -76,7 +76,7 @@ def bayes_boundaries(q0: float, level: float, looks: tuple[int, ...], cost: floa
     require_positive("cost", cost)
     for n in looks:
         require_count("each look", n)
-    needed = trials_to_reach(1.0 - q0, level)
+    needed = unanimous_trials(q0, level)
     if looks[-1] < needed:
         raise SettingError(
             f"level {level:g} against p0 = {1.0 - q0:g} needs n_max >= {needed}, got {looks[-1]}"

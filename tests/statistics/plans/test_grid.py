@@ -117,10 +117,9 @@ def test_votes_that_name_no_class_count_against_every_class():
 
 def test_a_hopeless_image_is_given_up_early_and_sooner_with_its_label_known():
     probabilities = np.tile([0.6, 0.1, 0.3], (200, 1))
-    plan = Decide(0.5)
-    without = simulate(
-        plan.start(200, 3, beta=0.5, confidence=0.999), probabilities, np.random.default_rng(2)
-    )
+    plan = Decide(0.5, chunk=8)
+    unknown = plan.start(200, 3, beta=0.5, confidence=0.999)
+    without = simulate(unknown, probabilities, np.random.default_rng(2))
     labels = np.ones(200, dtype=int)
     known = plan.start(200, 3, beta=0.5, confidence=0.999, labels=labels)
     with_label = simulate(known, probabilities, np.random.default_rng(2))
@@ -211,7 +210,7 @@ def test_settings_no_test_can_be_made_of_are_refused(make, message):
 
 
 def test_a_confidence_out_of_reach_says_how_many_votes_would_do():
-    with pytest.raises(SettingError, match=r"n_max of at least (\d+) votes") as error:
+    with pytest.raises(SettingError, match=r"needs at least (\d+) votes") as error:
         Decide(1.0, n_max=50).start(1, 2, beta=0.5, confidence=0.999)
     needed = int(str(error.value).split("at least ")[1].split()[0])
     Decide(1.0, n_max=needed).start(1, 2, beta=0.5, confidence=0.999)
@@ -220,5 +219,7 @@ def test_a_confidence_out_of_reach_says_how_many_votes_would_do():
 
 
 def test_a_radius_far_beyond_the_noise_is_refused_in_words():
-    with pytest.raises(SettingError, match="infinitely many|at least"):
+    with pytest.raises(SettingError, match=r"infinitely many votes"):
         Decide(50.0).start(1, 2, beta=0.5, confidence=0.999)
+    with pytest.raises(SettingError, match=r"at least 24098\d* votes"):
+        Decide(5.0, n_max=10**6).start(1, 2, beta=1.0, confidence=0.999)

@@ -15,7 +15,7 @@ from sfumato.errors import SettingError, require_count, require_open_unit, requi
 from sfumato.statistics.binomial import (
     gaussian_radius,
     one_minus_rounded_down,
-    trials_to_reach,
+    unanimous_trials,
     upper_failure_probability,
 )
 from sfumato.statistics.plans.base import (
@@ -33,7 +33,7 @@ def require_reachable(n: int, confidence: float) -> None:
     Raises:
         SettingError: naming the number of votes that would do.
     """
-    needed = trials_to_reach(0.5, 1.0 - confidence)
+    needed = unanimous_trials(0.5, 1.0 - confidence)
     while upper_failure_probability(needed, needed, confidence) >= 0.5:
         needed += 1
     if n < needed:

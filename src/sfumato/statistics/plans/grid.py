@@ -39,7 +39,7 @@ from jaxtyping import Bool, Int
 from scipy import special
 
 from sfumato.errors import SettingError, require_open_unit, require_positive
-from sfumato.statistics.binomial import one_minus_rounded_down, trials_to_reach
+from sfumato.statistics.binomial import one_minus_rounded_down, unanimous_trials
 from sfumato.statistics.cache import cached_boundaries
 from sfumato.statistics.plans.base import (
     ABSTAIN,
@@ -54,6 +54,8 @@ N_MAX = 100_000
 CHUNK = 32
 # Loses about 0.05 points of certified accuracy against 100,000 votes (benchmarks/statistics_passes.py).
 COST = 5e5
+# The boundaries keep a billionth of the level in reserve against rounding.
+RESERVE = 1.0 - 2e-9
 
 
 @dataclass(frozen=True)
@@ -106,14 +108,14 @@ def plan_grid(
     levels = [(1.0 - confidence) * (1.0 if label_known else 1.0 - q) for q in q0]
     reachable = 0
     for q, level in zip(q0, levels, strict=True):
-        if q == 0.0 or _unanimous(q, level) > n_max:
+        if q == 0.0 or unanimous_trials(q, level * RESERVE) > n_max:
             break
         reachable += 1
     if reachable == 0:
-        enough = f"{_unanimous(q0[0], levels[0])}" if q0[0] > 0.0 else "infinitely many"
+        enough = f"at least {unanimous_trials(q0[0], levels[0] * RESERVE)}" if q0[0] else "infinitely many"
         raise SettingError(
-            f"{name} needs n_max of at least {enough} votes to certify radius {radii[0]:g} "
-            f"at beta {beta:g} and confidence {confidence}, got {n_max}"
+            f"{name} needs {enough} votes to certify radius {radii[0]:g} "
+            f"at beta {beta:g} and confidence {confidence}, but n_max is {n_max}"
         )
     tests = [
         cached_boundaries(q, level, looks, cost)
@@ -129,14 +131,6 @@ def plan_grid(
         np.array([test.certify for test in tests], dtype=np.int64).T,
         np.array([test.give_up for test in tests], dtype=np.int64).T,
     )
-
-
-def _unanimous(q: float, level: float) -> int:
-    """Return how many agreeing votes it takes to show more than 1 - q; 10^18 stands for hopeless."""
-    if 1.0 - q == 1.0:
-        return 10**18
-    # The boundaries keep a billionth of the level in reserve against rounding.
-    return trials_to_reach(1.0 - q, level * (1.0 - 2e-9))
 
 
 class GridRun:

@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Int
 
 from sfumato.errors import SettingError, require_open_unit, require_positive
-from sfumato.statistics.binomial import trials_to_reach
+from sfumato.statistics.binomial import unanimous_trials
 from sfumato.statistics.cache import cached_boundaries
 from sfumato.statistics.plans.base import (
     ABSTAIN,
@@ -32,6 +32,7 @@ from sfumato.statistics.plans.base import (
     leader_and_rival,
     require_finished,
 )
+from sfumato.statistics.plans.grid import RESERVE
 from sfumato.statistics.plans.names import plan_name
 from sfumato.statistics.sequential import GROWTH, Boundaries, look_schedule
 
@@ -82,11 +83,11 @@ class Predict:
         require_open_unit("confidence", confidence)
         checked_problem(images, classes, labels)
         level = 1.0 - confidence
-        needed = trials_to_reach(0.5, level * (1.0 - 2e-9))
+        needed = unanimous_trials(0.5, level * RESERVE)
         if needed > self.n_max:
             raise SettingError(
-                f"{self.name} needs n_max of at least {needed} votes "
-                f"at confidence {confidence}, got {self.n_max}"
+                f"{self.name} needs at least {needed} votes "
+                f"at confidence {confidence}, but n_max is {self.n_max}"
             )
         boundaries = cached_boundaries(0.5, level, look_schedule(self.n_max, 1), self.cost)
         return PredictRun(self, boundaries, images, classes, confidence)
