@@ -37,7 +37,7 @@ def main() -> None:
     report = [
         "# Planning cost",
         "",
-        f"Made by `python benchmarks/statistics_planning.py {' '.join(sys.argv[1:])}` on 2 CPU cores, one used.",
+        f"Made by `python benchmarks/statistics_planning.py {' '.join(sys.argv[1:])}` on 2 CPU cores.",
         *boundaries_report(settings),
         *looks_report(settings),
     ]

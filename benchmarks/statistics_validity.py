@@ -140,7 +140,8 @@ def simulated_report(settings, level: float) -> list[str]:
         *lines,
         "",
         f"At a true rate equal to the level these ratios have standard error {error:.3f}, and"
-        f" {np.sqrt(10.0) * error:.3f} for `precision`, `fixed` and `two_class`, which are run a tenth as often. Largest of"
+        f" {np.sqrt(10.0) * error:.3f} for `precision`, `fixed` and `two_class`, which are run a tenth as often."
+        " Largest of"
         f" {len(ratios)}: {max(ratios):.3f}. The largest excess over 1 in standard errors: {worst:.1f}.",
         "",
         "A radius is false where it exceeds that of the class returned; for `predict` an answer is false"
