@@ -140,7 +140,7 @@ def simulated_report(settings, level: float) -> list[str]:
         *lines,
         "",
         f"At a true rate equal to the level these ratios have standard error {error:.3f}, and"
-        f" {np.sqrt(10.0) * error:.3f} for `precision`, `fixed` and `two_class`, which are run a tenth as often."
+        f" {np.sqrt(10.0) * error:.3f} for `precision`, `fixed` and `two_class`, run a tenth as often."
         " Largest of"
         f" {len(ratios)}: {max(ratios):.3f}. The largest excess over 1 in standard errors: {worst:.1f}.",
         "",

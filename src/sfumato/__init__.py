@@ -1,1 +1,0 @@
-"""Certified robustness by randomized smoothing."""
