@@ -2,20 +2,30 @@
 
 Clopper & Pearson (1934) bounds through the inverse of the regularised incomplete beta function,
 computed from the failures' side: for p near 1 the information is in q = 1 - p, and forming 1 - p
-in floating point would lose it. No approximation (normal, Wilson) is used for a guarantee.
+in floating point would lose it. No approximation (normal, Wilson) is used for a guarantee, and
+every bound is rounded outward, so that floating point never helps a claim.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
-from jaxtyping import Float
-from scipy import special
+from jaxtyping import Float, Int
+from scipy import optimize, special
 
 from sfumato.errors import SettingError, require_open_unit
 
-# SciPy's inverse incomplete beta is good to about 5e-10 in the level (checked against 50-digit sums
-# for n up to 1e7); bounds are widened by twice that, relative, so that rounding never helps a claim.
-OUTWARD = 1e-9
+# SciPy's inverse incomplete beta loses digits in proportion to n: measured up to 1.5e-10 relative in
+# the bound at n = 1e7 and 1.6e-9 at 1e8 (benchmarks/statistics_numerics.py, 50-digit sums). Bounds are
+# widened by more than twice that.
+OUTWARD = 5e-10
+OUTWARD_PER_TRIAL = 4e-17
+
+
+def _widening(trials: int) -> float:
+    """Return the relative widening that covers the rounding of a bound from ``trials`` votes."""
+    return max(OUTWARD, OUTWARD_PER_TRIAL * trials)
 
 
 def _checked_counts(successes: int, trials: int) -> None:
@@ -23,6 +33,36 @@ def _checked_counts(successes: int, trials: int) -> None:
         raise SettingError(f"trials must be at least 1, got {trials}")
     if not 0 <= successes <= trials:
         raise SettingError(f"successes must lie in 0..{trials} (the trials), got {successes}")
+
+
+def upper_failure_probabilities(
+    successes: Int[np.ndarray, "*shape"], trials: int, confidence: float
+) -> Float[np.ndarray, "*shape"]:
+    """Return, for each count, the exact upper confidence bound of q = 1 - p, rounded outward.
+
+    For each count separately: with probability at least ``confidence`` over
+    ``successes ~ Binomial(trials, p)`` the true q = 1 - p is at most the returned value
+    (Clopper & Pearson 1934, one-sided). Nothing is said of several counts at once.
+
+    >>> upper_failure_probabilities(np.array([0, 990, 1000]), 1000, confidence=0.999).round(7)
+    array([1.       , 0.0239638, 0.006884 ])
+
+    Raises:
+        SettingError: counts that do not fit or a confidence outside (0, 1).
+    """
+    require_open_unit("confidence", confidence)
+    counts = np.asarray(successes)
+    if not np.issubdtype(counts.dtype, np.integer):
+        raise SettingError(f"successes must be whole numbers, got an array of {counts.dtype}")
+    if counts.size:
+        _checked_counts(int(counts.min()), trials)
+        _checked_counts(int(counts.max()), trials)
+    # The bounds at 0 and at all successes have closed forms; 1 stands in for 0 to keep SciPy in range.
+    inside = np.maximum(counts, 1).astype(np.float64)
+    upper = special.betainccinv(trials - inside + 1.0, inside, 1.0 - confidence)
+    upper = np.where(counts == trials, -np.expm1(np.log1p(-confidence) / trials), upper)
+    upper = np.where(counts == 0, 1.0, upper)
+    return np.asarray(np.minimum(1.0, upper * (1.0 + _widening(trials))), dtype=np.float64)
 
 
 def upper_failure_probability(successes: int, trials: int, confidence: float) -> float:
@@ -37,15 +77,17 @@ def upper_failure_probability(successes: int, trials: int, confidence: float) ->
     Raises:
         SettingError: counts that do not fit or a confidence outside (0, 1).
     """
-    require_open_unit("confidence", confidence)
     _checked_counts(successes, trials)
-    if successes == 0:
-        return 1.0
-    if successes == trials:
-        upper = -np.expm1(np.log1p(-confidence) / trials)
-    else:
-        upper = special.betainccinv(trials - successes + 1, successes, 1.0 - confidence)
-    return float(min(1.0, upper * (1.0 + OUTWARD)))
+    return float(upper_failure_probabilities(np.array([successes]), trials, confidence)[0])
+
+
+def one_minus_rounded_down(q_upper: float) -> float:
+    """Return 1 - q_upper rounded down, so that a bound on q stays a bound on p.
+
+    >>> one_minus_rounded_down(1e-20) < 1.0
+    True
+    """
+    return max(0.0, float(np.nextafter(1.0 - q_upper, 0.0)))
 
 
 def lower_bound(successes: int, trials: int, confidence: float) -> float:
@@ -56,8 +98,27 @@ def lower_bound(successes: int, trials: int, confidence: float) -> float:
 
     >>> round(lower_bound(100, 100, confidence=0.999), 6)
     0.933254
+
+    Raises:
+        SettingError: counts that do not fit or a confidence outside (0, 1).
     """
-    return 1.0 - upper_failure_probability(successes, trials, confidence)
+    return one_minus_rounded_down(upper_failure_probability(successes, trials, confidence))
+
+
+def upper_bound(successes: int, trials: int, confidence: float) -> float:
+    """Return the exact one-sided upper confidence bound of p, rounded outward.
+
+    With probability at least ``confidence`` over ``successes ~ Binomial(trials, p)`` the true p is
+    at most the returned value (Clopper & Pearson 1934).
+
+    >>> round(upper_bound(0, 100, confidence=0.999), 6)
+    0.066746
+
+    Raises:
+        SettingError: counts that do not fit or a confidence outside (0, 1).
+    """
+    _checked_counts(successes, trials)
+    return upper_failure_probability(trials - successes, trials, confidence)
 
 
 def two_sided_interval(successes: int, trials: int, confidence: float) -> tuple[float, float]:
@@ -68,13 +129,92 @@ def two_sided_interval(successes: int, trials: int, confidence: float) -> tuple[
     >>> low, high = two_sided_interval(5, 10, confidence=0.95)
     >>> round(low, 4), round(high, 4)
     (0.1871, 0.8129)
+
+    Raises:
+        SettingError: counts that do not fit or a confidence outside (0, 1).
     """
     require_open_unit("confidence", confidence)
     each_side = (1.0 + confidence) / 2.0
-    return (
-        lower_bound(successes, trials, each_side),
-        upper_failure_probability(trials - successes, trials, each_side),
-    )
+    return (lower_bound(successes, trials, each_side), upper_bound(successes, trials, each_side))
+
+
+def randomized_upper_failure_probability(
+    successes: int, trials: int, confidence: float, uniform: float
+) -> float:
+    """Return the randomized upper bound of q = 1 - p: its error is exactly 1 - confidence.
+
+    ``uniform`` is one draw from (0, 1], independent of the votes, made before they are seen. Over
+    votes and draw together the true q is at most the returned value with probability ``confidence``
+    (up to the outward rounding); ``uniform = 1`` gives the Clopper-Pearson bound. Solves
+    P_p(X > successes) + uniform * P_p(X = successes) = 1 - confidence (Stevens 1950).
+
+    >>> round(randomized_upper_failure_probability(990, 1000, 0.999, uniform=0.5), 7)
+    0.0233812
+
+    Raises:
+        SettingError: counts that do not fit, a confidence outside (0, 1), a draw outside (0, 1].
+    """
+    widest = upper_failure_probability(successes, trials, confidence)
+    if not 0.0 < uniform <= 1.0:
+        raise SettingError(f"uniform must lie in (0, 1], got {uniform}")
+    level = 1.0 - confidence
+    if successes == trials and uniform <= level:
+        return 0.0
+    narrowest = 0.0 if successes == trials else upper_failure_probability(successes + 1, trials, confidence)
+
+    def excess(q: float) -> float:
+        at_least = 1.0 if successes == 0 else special.betaincc(trials - successes + 1, successes, q)
+        more = 0.0 if successes == trials else special.betaincc(trials - successes, successes + 1, q)
+        return float(uniform * at_least + (1.0 - uniform) * more - level)
+
+    low, high = narrowest * (1.0 - 4.0 * _widening(trials)), min(1.0, widest)
+    if excess(low) <= 0.0 or excess(high) >= 0.0:
+        return widest
+    root = optimize.brentq(excess, low, high, xtol=1e-18, rtol=1e-13, maxiter=500)
+    return float(min(widest, root * (1.0 + _widening(trials))))
+
+
+def two_class_bounds(
+    leader: int, runner_up: int, trials: int, confidence: float, *, leader_share: float = 0.5
+) -> tuple[float, float]:
+    """Return (q_upper, p_b_upper): bounds of 1 - p_A and of every other class's probability.
+
+    ``leader`` is the count of a class A fixed before these votes, ``runner_up`` the largest count of
+    any other class. With probability at least ``confidence``, 1 - p_A <= q_upper and
+    max_{c != A} p_c <= p_b_upper hold together: p_A is bounded at error
+    ``leader_share * (1 - confidence)``, the rest of the error goes to p_B. No correction for the
+    number of classes is needed: only the bound of the one truly largest other class has to hold, and
+    the bound from the largest count is at least that one. p_b_upper is never more than q_upper.
+
+    >>> q_upper, p_b_upper = two_class_bounds(700, 200, 1000, confidence=0.999)
+    >>> round(q_upper, 4), round(p_b_upper, 4)
+    (0.3496, 0.2443)
+
+    Raises:
+        SettingError: counts that do not fit together, a confidence or share outside (0, 1).
+    """
+    require_open_unit("confidence", confidence)
+    require_open_unit("leader_share", leader_share)
+    if leader + runner_up > trials:
+        raise SettingError(f"two classes have {leader} + {runner_up} votes, more than the {trials} trials")
+    level = 1.0 - confidence
+    q_upper = upper_failure_probability(leader, trials, 1.0 - leader_share * level)
+    p_b_upper = upper_bound(runner_up, trials, 1.0 - (1.0 - leader_share) * level)
+    return q_upper, min(p_b_upper, q_upper)
+
+
+def unanimous_trials(q: float, level: float) -> int:
+    """Return the smallest n with (1 - q) ** n <= level: fewer agreeing votes do not show p > 1 - q.
+
+    >>> unanimous_trials(0.5, 0.001)
+    10
+
+    Raises:
+        SettingError: q or level outside (0, 1).
+    """
+    require_open_unit("q", q)
+    require_open_unit("level", level)
+    return max(1, math.ceil(math.log(level) / math.log1p(-q) * (1.0 - 1e-15)))
 
 
 def sign_test_p_value(first: int, second: int) -> float:
@@ -85,6 +225,9 @@ def sign_test_p_value(first: int, second: int) -> float:
 
     >>> round(sign_test_p_value(8, 2), 6)
     0.109375
+
+    Raises:
+        SettingError: a negative count.
     """
     total = first + second
     if min(first, second) < 0:
@@ -93,7 +236,7 @@ def sign_test_p_value(first: int, second: int) -> float:
     return float(min(1.0, 2.0 * tail))
 
 
-def gaussian_radius(q_upper: float | Float[np.ndarray, "..."], beta: float) -> float:
+def gaussian_radius(q_upper: float, beta: float) -> float:
     """Return the certified L2 radius beta * Phi^-1(1 - q_upper), 0 where q_upper >= 1/2.
 
     Cohen et al. 2019, Theorem 1 with the runner-up bounded by 1 - p_A. Taking q = 1 - p keeps all
@@ -103,3 +246,15 @@ def gaussian_radius(q_upper: float | Float[np.ndarray, "..."], beta: float) -> f
     1.0
     """
     return float(max(0.0, -beta * special.ndtri(q_upper)))
+
+
+def gaussian_two_class_radius(q_upper: float, p_b_upper: float, beta: float) -> float:
+    """Return the certified L2 radius beta/2 * (Phi^-1(p_A) - Phi^-1(p_B)), at least 0.
+
+    ``q_upper`` bounds 1 - p_A and ``p_b_upper`` every other class's probability, both from above
+    (Cohen et al. 2019, Theorem 1). In the unit of beta.
+
+    >>> round(gaussian_two_class_radius(0.35, 0.24, beta=0.5), 4)
+    0.2729
+    """
+    return float(max(0.0, -beta / 2.0 * (special.ndtri(q_upper) + special.ndtri(p_b_upper))))

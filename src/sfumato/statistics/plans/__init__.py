@@ -4,7 +4,29 @@ One file per plan behind the small interface of ``base``. A plan never sees imag
 says how many votes it wants next for each image and is handed their counts.
 """
 
-from sfumato.statistics.plans.base import ABSTAIN, Decision, Plan, PlanRun
+from sfumato.statistics.plans.base import ABSTAIN, Decision, Plan, PlanRun, votes_saved
+from sfumato.statistics.plans.curve import Curve
+from sfumato.statistics.plans.decide import Decide
 from sfumato.statistics.plans.fixed import Fixed
+from sfumato.statistics.plans.parse import accepted_plans, parse_plan
+from sfumato.statistics.plans.precision import Precision
+from sfumato.statistics.plans.predict import Predict
+from sfumato.statistics.plans.two_class import FixedTwoClass
+from sfumato.statistics.plans.vote import Vote
 
-__all__ = ["ABSTAIN", "Decision", "Fixed", "Plan", "PlanRun"]
+__all__ = [
+    "ABSTAIN",
+    "Curve",
+    "Decide",
+    "Decision",
+    "Fixed",
+    "FixedTwoClass",
+    "Plan",
+    "PlanRun",
+    "Precision",
+    "Predict",
+    "Vote",
+    "accepted_plans",
+    "parse_plan",
+    "votes_saved",
+]

@@ -11,9 +11,33 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
-from sfumato.errors import require_count, require_open_unit, require_positive
-from sfumato.statistics.binomial import gaussian_radius, upper_failure_probability
-from sfumato.statistics.plans.base import ABSTAIN, Decision
+from sfumato.errors import SettingError, require_count, require_open_unit, require_positive
+from sfumato.statistics.binomial import (
+    gaussian_radius,
+    one_minus_rounded_down,
+    unanimous_trials,
+    upper_failure_probability,
+)
+from sfumato.statistics.plans.base import (
+    ABSTAIN,
+    Decision,
+    checked_counts,
+    checked_problem,
+    require_finished,
+)
+
+
+def require_reachable(n: int, confidence: float) -> None:
+    """Refuse a number of votes with which not even a unanimous vote beats p_A = 1/2.
+
+    Raises:
+        SettingError: naming the number of votes that would do.
+    """
+    needed = unanimous_trials(0.5, 1.0 - confidence)
+    while upper_failure_probability(needed, needed, confidence) >= 0.5:
+        needed += 1
+    if n < needed:
+        raise SettingError(f"n must be at least {needed} votes for confidence {confidence}, got {n}")
 
 
 @dataclass(frozen=True)
@@ -57,15 +81,18 @@ class Fixed:
         """Return the state before the first vote; see ``Plan.start``. Labels are not used."""
         require_positive("beta", beta)
         require_open_unit("confidence", confidence)
-        return FixedRun(self, images, beta, confidence)
+        checked_problem(images, classes, labels)
+        require_reachable(self.n, confidence)
+        return FixedRun(self, images, classes, beta, confidence)
 
 
 class FixedRun:
     """The two stages of ``Fixed`` for a number of images."""
 
-    def __init__(self, plan: Fixed, images: int, beta: float, confidence: float) -> None:
+    def __init__(self, plan: Fixed, images: int, classes: int, beta: float, confidence: float) -> None:
         self._plan = plan
         self._images = images
+        self._classes = classes
         self._beta = beta
         self._confidence = confidence
         self._selected: Int[np.ndarray, " images"] | None = None
@@ -83,6 +110,7 @@ class FixedRun:
 
     def update(self, counts: Int[np.ndarray, "images classes"]) -> None:
         """Select the class from the first counts; take its count from the second."""
+        counts = checked_counts(counts, self.demand(), self._classes)
         if self._selected is None:
             self._selected = np.argmax(counts, axis=1)
         else:
@@ -90,14 +118,21 @@ class FixedRun:
 
     def decisions(self) -> list[Decision]:
         """Return Cohen et al.'s certificate for each image."""
-        if self._selected is None or self._successes is None:
-            raise RuntimeError("decisions() called before all demanded votes were given")
+        require_finished(self.demand())
+        assert self._selected is not None
+        assert self._successes is not None
         return [self._decision(int(c), int(k)) for c, k in zip(self._selected, self._successes, strict=True)]
 
     def _decision(self, selected: int, successes: int) -> Decision:
         q_upper = upper_failure_probability(successes, self._plan.n, self._confidence)
-        votes = self._plan.n0 + self._plan.n
-        if q_upper >= 0.5:
-            return Decision(ABSTAIN, 0.0, votes, 1.0 - q_upper, q_upper, "all votes")
-        radius = gaussian_radius(q_upper, self._beta)
-        return Decision(selected, radius, votes, 1.0 - q_upper, q_upper, "all votes")
+        certified = q_upper < 0.5
+        return Decision(
+            prediction=selected if certified else ABSTAIN,
+            radius=gaussian_radius(q_upper, self._beta) if certified else 0.0,
+            votes=self._plan.n0 + self._plan.n,
+            p_lower=one_minus_rounded_down(q_upper),
+            p_upper=q_upper,
+            stopped_by="all votes",
+            confidence=self._confidence,
+            plan=self._plan.name,
+        )

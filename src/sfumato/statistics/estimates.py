@@ -1,0 +1,191 @@
+"""What certificates on a test sample say about the population, and comparisons of two classifiers.
+
+Every interval is exact for the finite sample (binomial, no normal approximation) and pays for the
+certificates' own error. Sources: Clopper & Pearson 1934; McNemar 1947 in its exact form; Holm 1979.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool
+from scipy import special
+
+from sfumato.errors import SettingError, require_count, require_open_unit
+from sfumato.statistics.binomial import sign_test_p_value, two_sided_interval
+
+
+@dataclass(frozen=True)
+class CertifiedAccuracy:
+    """Certified accuracy at one radius, observed on a sample and bounded for the population.
+
+    Attributes:
+        images: size of the sample.
+        certified: how many were predicted correctly and certified at the radius.
+        observed: their share.
+        robust_lower: lower bound of the population's true robust accuracy (see the function).
+        rate_upper: upper bound of the rate at which the procedure certifies correctly.
+        confidence: probability with which both bounds hold together.
+        certificate_confidence: confidence of each image's certificate.
+    """
+
+    images: int
+    certified: int
+    observed: float
+    robust_lower: float
+    rate_upper: float
+    confidence: float
+    certificate_confidence: float
+
+
+def certified_accuracy(
+    certified: int, images: int, *, confidence: float, certificate_confidence: float
+) -> CertifiedAccuracy:
+    """Return the certified accuracy of a sample with bounds for the population it was drawn from.
+
+    Let the images be drawn independently from a population and voted on with independent noise. Let
+    rho be the population's robust accuracy: the probability that the smoothed classifier is correct and
+    truly constant within the radius; and pi the rate at which the procedure reports a correct image as
+    certified at the radius. Then, over images and noise together, with probability at least
+    ``confidence``,
+
+        rho >= robust_lower   and   pi <= rate_upper.
+
+    *Proof.* Each image contributes one independent trial that is reported with probability pi. An image
+    that is not robust is reported with probability at most a = 1 - ``certificate_confidence``, so
+    pi <= rho + (1 - rho) a, that is rho >= (pi - a) / (1 - a), an increasing function of pi. The number
+    reported is Binomial(images, pi): its Clopper-Pearson bounds, each at error (1 - ``confidence``) / 2,
+    hold together with probability at least ``confidence``, and the lower one carries over to rho.
+
+    There is no upper bound of rho: an image that is not certified may be robust all the same.
+
+    >>> found = certified_accuracy(310, 500, confidence=0.95, certificate_confidence=0.999)
+    >>> found.observed, round(found.robust_lower, 4), round(found.rate_upper, 4)
+    (0.62, 0.5754, 0.6627)
+
+    Raises:
+        SettingError: counts that do not fit, confidences outside (0, 1).
+    """
+    require_open_unit("certificate_confidence", certificate_confidence)
+    low, high = two_sided_interval(certified, images, confidence)
+    error = 1.0 - certificate_confidence
+    robust = max(0.0, float(np.nextafter((low - error) / certificate_confidence, 0.0)))
+    return CertifiedAccuracy(
+        images, certified, certified / images, robust, high, confidence, certificate_confidence
+    )
+
+
+def most_false_certificates(images: int, *, confidence: float, certificate_confidence: float) -> int:
+    """Return a number that the false certificates among these very images do not exceed.
+
+    With probability at least ``confidence`` over the noise, images fixed, at most this many of the
+    ``images`` certificates are false: their number is a sum of independent events of probability at most
+    1 - ``certificate_confidence`` each, so stochastically at most binomial. Needs noise that is
+    independent between images.
+
+    >>> most_false_certificates(10_000, confidence=0.95, certificate_confidence=0.999)
+    15
+
+    Raises:
+        SettingError: a negative number of images, confidences outside (0, 1).
+    """
+    require_count("images", images, minimum=0)
+    require_open_unit("confidence", confidence)
+    require_open_unit("certificate_confidence", certificate_confidence)
+    error = 1.0 - certificate_confidence
+    most = 0
+    while most < images and special.betainc(most + 1, images - most, error) > 1.0 - confidence:
+        most += 1
+    return most
+
+
+@dataclass(frozen=True)
+class PairedComparison:
+    """Two classifiers on the same images: what only one of them got right.
+
+    Attributes:
+        only_first: images right with the first classifier only.
+        only_second: images right with the second only.
+        difference: observed share of the first minus that of the second.
+        low, high: interval of the population's difference.
+        p_value: exact two-sided McNemar test of "no difference".
+        confidence: of the interval.
+    """
+
+    only_first: int
+    only_second: int
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    confidence: float
+
+
+def compare_paired(
+    first: Bool[np.ndarray, " images"], second: Bool[np.ndarray, " images"], *, confidence: float
+) -> PairedComparison:
+    """Return the difference of two certified accuracies measured on the same images.
+
+    ``first[i]`` says whether image i was predicted correctly and certified with the first classifier,
+    ``second[i]`` with the second. With probability at least ``confidence`` over the drawing of images
+    and noise, the difference of the two rates in the population lies in [low, high]: it is
+    P(only first) - P(only second), and each of the two has its exact Clopper-Pearson interval at error
+    (1 - ``confidence``) / 2 (a union bound, so the interval errs on the wide side). The p-value is the
+    exact McNemar test: given the number of images where they differ, each is as likely to favour
+    either if the rates are equal.
+
+    >>> first = np.array([True] * 70 + [False] * 30)
+    >>> second = np.array([True] * 55 + [False] * 45)
+    >>> found = compare_paired(first, second, confidence=0.95)
+    >>> round(found.difference, 2), round(found.low, 3), round(found.high, 3), round(found.p_value, 6)
+    (0.15, 0.037, 0.248, 6.1e-05)
+
+    Raises:
+        SettingError: arrays that are not boolean or not of one length, a confidence outside (0, 1).
+    """
+    require_open_unit("confidence", confidence)
+    first, second = np.asarray(first), np.asarray(second)
+    if first.dtype != np.bool_ or second.dtype != np.bool_ or first.ndim != 1:
+        raise SettingError("paired outcomes must be one-dimensional boolean arrays")
+    if first.shape != second.shape or not first.size:
+        raise SettingError(
+            f"paired outcomes must be of the same images, at least one; got {first.size} and {second.size}"
+        )
+    images = int(first.size)
+    only_first = int(np.count_nonzero(first & ~second))
+    only_second = int(np.count_nonzero(second & ~first))
+    gain = two_sided_interval(only_first, images, (1.0 + confidence) / 2.0)
+    loss = two_sided_interval(only_second, images, (1.0 + confidence) / 2.0)
+    return PairedComparison(
+        only_first,
+        only_second,
+        (only_first - only_second) / images,
+        gain[0] - loss[1],
+        gain[1] - loss[0],
+        sign_test_p_value(only_first, only_second),
+        confidence,
+    )
+
+
+def holm(p_values: Sequence[float]) -> tuple[float, ...]:
+    """Return Holm's adjusted p-values, in the order given.
+
+    Rejecting every hypothesis whose adjusted value is at most a keeps the probability of any false
+    rejection at most a, whatever the dependence between the tests (Holm 1979).
+
+    >>> holm([0.01, 0.04, 0.03])
+    (0.03, 0.06, 0.06)
+
+    Raises:
+        SettingError: a value outside [0, 1].
+    """
+    values = np.asarray(p_values, dtype=np.float64)
+    if values.size and not (np.all(values >= 0.0) and np.all(values <= 1.0)):
+        raise SettingError(f"p-values must lie in [0, 1], got {', '.join(f'{v:g}' for v in values)}")
+    order = np.argsort(values, kind="stable")
+    steps = values[order] * np.arange(values.size, 0, -1)
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(steps))
+    return tuple(float(v) for v in adjusted)

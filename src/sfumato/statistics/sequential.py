@@ -1,0 +1,122 @@
+"""Exact group-sequential tests of p against p0: when to look, and the boundaries to compare with.
+
+A test looks at the successes S_n after n_1 < ... < n_J votes and certifies p > p0 as soon as
+S_{n_j} >= b_j. Its error P_{p0}(S_{n_j} >= b_j for some j) is computed exactly by carrying the binomial
+random walk through all looks (``walk``); it increases with p, so p0 is the worst case of p <= p0.
+Giving up (S_{n_j} <= a_j) is not counted on: stopping early for any reason keeps the guarantee.
+
+Source: Jennison & Turnbull 1999, Group Sequential Methods, ch. 7 (spending functions), 12 (exact
+binomial tests).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sfumato.errors import SettingError, require_count, require_open_unit
+from sfumato.statistics.walk import Walk, WalkOutcome, crossing_probability, walk_outcome
+
+GROWTH = 1.1
+MOST_VOTES = 10_000_000
+# Leaves room for rounding: the exact crossing probability is kept below level * (1 - MARGIN).
+MARGIN = 1e-9
+
+
+def look_schedule(n_max: int, chunk: int, growth: float = GROWTH) -> tuple[int, ...]:
+    """Return the numbers of votes at which a test looks: multiples of ``chunk``, then ``n_max``.
+
+    Successive looks are a factor ``growth`` apart, but at least one chunk: finer looks save less
+    than 2 % of the votes.
+
+    >>> look_schedule(1000, 100)
+    (100, 200, 300, 400, 500, 600, 700, 800, 900, 1000)
+
+    Raises:
+        SettingError: a cap below the first look, or above 10^7, for which nothing is planned.
+    """
+    require_count("chunk", chunk)
+    require_count("n_max", n_max)
+    if n_max < chunk:
+        raise SettingError(f"n_max must be at least the first look of {chunk} votes, got {n_max}")
+    if n_max > MOST_VOTES:
+        raise SettingError(f"n_max must be at most {MOST_VOTES} votes for a sequential plan, got {n_max}")
+    if growth < 1.0:
+        raise SettingError(f"growth must be at least 1, got {growth}")
+    looks = [chunk]
+    while looks[-1] < n_max:
+        steps = max(looks[-1] // chunk + 1, round(looks[-1] * growth / chunk))
+        looks.append(min(n_max, steps * chunk))
+    return tuple(looks)
+
+
+@dataclass(frozen=True)
+class Boundaries:
+    """An exact sequential test of p <= p0, fixed before any vote is seen.
+
+    Attributes:
+        looks: numbers of votes at which the test looks, increasing.
+        certify: at look j, at least certify[j] successes certify; looks[j] + 1 where none can.
+        give_up: at look j, at most give_up[j] successes give up; -1 where none do.
+        q0: 1 - p0, the failure probability tested against.
+        level: the error allowed.
+        crossing: P_{p0}(certified), exact, giving up ignored; at most level.
+    """
+
+    looks: tuple[int, ...]
+    certify: tuple[int, ...]
+    give_up: tuple[int, ...]
+    q0: float
+    level: float
+    crossing: float
+
+    def outcome(self, q: float) -> WalkOutcome:
+        """Return how the test ends, and after how many votes, when the failure probability is ``q``."""
+        return walk_outcome(self.looks, self.certify, self.give_up, 1.0 - q, q)
+
+
+def free_selection_floor(looks: tuple[int, ...], q0: float) -> tuple[int, ...]:
+    """Return, for each look n, the smallest whole number of at least n p0 + (1 - p0).
+
+    Boundaries at or above it fulfil the condition of the free-selection lemma (``plans.grid``).
+
+    >>> free_selection_floor((10, 100), 0.25)
+    (8, 76)
+    """
+    # n p0 + q0 = n - (n - 1) q0; the small margin keeps rounding on the safe side.
+    return tuple(int(np.ceil(n - (n - 1) * q0 * (1.0 - 1e-12))) for n in looks)
+
+
+def spending_boundaries(q0: float, level: float, looks: tuple[int, ...]) -> Boundaries:
+    """Return the exact group-sequential test that spends its error evenly in log n.
+
+    With probability at most ``level`` it ever certifies when p <= p0 = 1 - q0: at look j the boundary
+    is the smallest count that keeps the crossing probability so far within
+    level * log(1 + j-th look / first look) / log(1 + last look / first look). It never gives up.
+
+    >>> test = spending_boundaries(0.5, 0.001, (16, 32, 64))
+    >>> test.certify, test.crossing <= 0.001
+    ((15, 26, 46), True)
+
+    Raises:
+        SettingError: q0 or level outside (0, 1).
+    """
+    require_open_unit("q0", q0)
+    require_open_unit("level", level)
+    p0 = 1.0 - q0
+    walk = Walk.start()
+    certify: list[int] = []
+    crossed, before = 0.0, 0
+    for n in looks:
+        walk.advance(n - before, p0, q0)
+        before = n
+        share = np.log1p(n / looks[0]) / np.log1p(looks[-1] / looks[0])
+        room = level * (1.0 - MARGIN) * share - crossed - walk.left_out
+        # Entry i of `tails` is the probability of the i + 1 largest counts.
+        tails = np.cumsum(walk.mass[::-1])
+        taken = int(np.searchsorted(tails, room, side="right"))
+        certify.append(min(walk.offset + walk.mass.size - taken, n + 1))
+        crossed += walk.stop_at_or_above(certify[-1])
+    exact = crossing_probability(looks, certify, p0, q0)
+    return Boundaries(looks, tuple(certify), (-1,) * len(looks), q0, level, exact)

@@ -1,0 +1,164 @@
+"""Binomial bounds against 50-digit arithmetic, closed forms and their own definition."""
+
+import math
+
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from sfumato.errors import SettingError
+from sfumato.statistics import binomial
+
+
+def exact_upper_failure(successes, trials, confidence):
+    """Solve P_p(X >= successes) = 1 - confidence for q = 1 - p with 50 digits."""
+    with mpmath.workdps(50):
+        level = 1 - mpmath.mpf(confidence)
+        failures = trials - successes
+        if failures == 0:
+            return 1 - level ** (mpmath.mpf(1) / trials)
+
+        def at_most(log_q):
+            # P(at most `failures` failures), a sum of positive terms by their ratio.
+            q = mpmath.exp(log_q)
+            term = total = (1 - q) ** trials
+            for k in range(failures):
+                term *= mpmath.mpf(trials - k) / (k + 1) * q / (1 - q)
+                total += term
+            return mpmath.log(total / level)
+
+        start = mpmath.log(mpmath.mpf(failures + 1) / trials)
+        end = mpmath.log((failures + 12 + 8 * mpmath.sqrt(failures)) / trials)
+        end = min(end, mpmath.log(mpmath.mpf(1) - mpmath.mpf(10) ** -9))
+        return mpmath.exp(mpmath.findroot(at_most, (start, end), solver="anderson", tol=1e-40, maxsteps=300))
+
+
+@pytest.mark.parametrize("trials", [10, 1000, 100_000, 10**7, 10**8])
+@pytest.mark.parametrize("failures", [0, 1, 2, 5, 40])
+@pytest.mark.parametrize("confidence", [0.9, 0.99, 0.999, 0.999999])
+def test_the_upper_failure_bound_is_outward_and_close_to_50_digits(trials, failures, confidence):
+    if failures >= trials / 2:
+        pytest.skip("fewer trials than failures")
+    found = binomial.upper_failure_probability(trials - failures, trials, confidence)
+    exact = exact_upper_failure(trials - failures, trials, confidence)
+    # SciPy's inverse loses digits beyond n = 1e7, and the widening with it: outward all the same.
+    assert 0 <= (mpmath.mpf(found) - exact) / exact <= (1e-9 if trials <= 10**7 else 6e-9)
+
+
+@pytest.mark.parametrize("trials", [10**7, 10**8])
+def test_forming_p_from_q_never_rounds_inward(trials):
+    for failures in (0, 1, 3):
+        lower = binomial.lower_bound(trials - failures, trials, 0.999)
+        assert mpmath.mpf(lower) <= 1 - exact_upper_failure(trials - failures, trials, 0.999)
+
+
+@pytest.mark.parametrize("q", [0.01, 0.2, 0.5])
+def test_the_one_sided_bound_covers_at_least_its_confidence_exactly(q):
+    trials, confidence = 300, 0.99
+    counts = np.arange(trials + 1)
+    covered = binomial.upper_failure_probabilities(counts, trials, confidence) >= q
+    coverage = stats.binom.pmf(counts, trials, 1.0 - q)[covered].sum()
+    assert confidence - 1e-12 <= coverage < 1.0
+
+
+def test_the_two_sided_interval_covers_at_least_its_confidence_exactly():
+    trials = 60
+    intervals = [binomial.two_sided_interval(k, trials, 0.95) for k in range(trials + 1)]
+    for p in np.linspace(0.005, 0.995, 199):
+        inside = [low <= p <= high for low, high in intervals]
+        assert stats.binom.pmf(np.arange(trials + 1), trials, p)[inside].sum() >= 0.95 - 1e-12
+
+
+def test_the_two_sided_interval_mirrors_successes_and_failures():
+    low, high = binomial.two_sided_interval(3, 40, 0.99)
+    mirrored = binomial.two_sided_interval(37, 40, 0.99)
+    assert math.isclose(low, 1.0 - mirrored[1], abs_tol=1e-9)
+    assert math.isclose(high, 1.0 - mirrored[0], abs_tol=1e-9)
+
+
+@pytest.mark.parametrize("p", [0.3, 0.9, 0.999])
+def test_the_randomized_bound_errs_with_exactly_the_level(p):
+    trials, level = 40, 0.05
+    # For each count the draws for which the bound is wrong form an interval (0, u]; find u by bisection.
+    wrong = 0.0
+    for k in range(trials + 1):
+        low, high = 0.0, 1.0
+        for _ in range(40):
+            middle = (low + high) / 2
+            bound = binomial.randomized_upper_failure_probability(k, trials, 1.0 - level, middle or 1e-12)
+            low, high = (middle, high) if bound < 1.0 - p else (low, middle)
+        wrong += low * stats.binom.pmf(k, trials, p)
+    assert wrong == pytest.approx(level, rel=1e-6)
+
+
+def test_the_randomized_bound_lies_between_neighbouring_counts():
+    bounds = [binomial.randomized_upper_failure_probability(90, 100, 0.99, u) for u in (1.0, 0.5, 1e-9)]
+    assert bounds[0] == binomial.upper_failure_probability(90, 100, 0.99)
+    assert bounds[0] > bounds[1] > bounds[2]
+    assert bounds[2] == pytest.approx(binomial.upper_failure_probability(91, 100, 0.99), rel=1e-6)
+
+
+def test_two_class_bounds_hold_together_by_enumeration():
+    """All outcomes of 12 votes for three classes, class 0 fixed in advance."""
+    trials, confidence = 12, 0.9
+    for p in [(0.4, 0.3, 0.3), (0.5, 0.45, 0.05), (0.6, 0.2, 0.2), (0.34, 0.33, 0.33)]:
+        wrong = 0.0
+        for a in range(trials + 1):
+            for b in range(trials + 1 - a):
+                q_upper, p_b = binomial.two_class_bounds(a, max(b, trials - a - b), trials, confidence)
+                if q_upper < 1.0 - p[0] or p_b < max(p[1:]):
+                    wrong += stats.multinomial.pmf([a, b, trials - a - b], trials, p)
+        assert wrong <= 1.0 - confidence
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 10**6), st.data())
+def test_more_successes_never_give_a_larger_failure_bound(trials, data):
+    k = data.draw(st.integers(0, trials - 1))
+    confidence = data.draw(st.sampled_from([0.9, 0.999, 1.0 - 1e-9]))
+    bounds = binomial.upper_failure_probabilities(np.array([k, k + 1]), trials, confidence)
+    assert bounds[1] <= bounds[0]
+    assert bounds[1] > (trials - k - 1) / trials or k + 1 == trials
+
+
+def test_the_array_form_equals_the_scalar_form():
+    counts = np.array([[0, 1], [500, 1000]])
+    found = binomial.upper_failure_probabilities(counts, 1000, 0.999)
+    assert found.tolist() == [
+        [binomial.upper_failure_probability(int(k), 1000, 0.999) for k in row] for row in counts
+    ]
+
+
+def test_unanimous_trials_is_the_first_number_that_does():
+    for q, level in [(0.5, 1e-3), (0.001, 1e-9), (0.16, 0.25), (0.5, 0.25), (1e-12, 0.5)]:
+        n = binomial.unanimous_trials(q, level)
+        with mpmath.workdps(50):
+            assert (1 - mpmath.mpf(q)) ** n <= level * (1 + 1e-12)
+            assert n == 1 or (1 - mpmath.mpf(q)) ** (n - 1) > level
+
+
+def test_the_two_class_radius_is_the_one_class_radius_when_the_runner_up_has_the_rest():
+    one = binomial.gaussian_radius(0.1, 0.5)
+    assert binomial.gaussian_two_class_radius(0.1, 0.1, 0.5) == pytest.approx(one, rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: binomial.lower_bound(11, 10, 0.9), "successes must lie in 0..10"),
+        (lambda: binomial.lower_bound(-1, 10, 0.9), "successes must lie in 0..10"),
+        (lambda: binomial.lower_bound(0, 0, 0.9), "trials must be at least 1"),
+        (lambda: binomial.lower_bound(1, 10, 1.0), "confidence must lie strictly"),
+        (lambda: binomial.upper_failure_probabilities(np.array([0.5]), 2, 0.9), "whole numbers"),
+        (lambda: binomial.randomized_upper_failure_probability(1, 2, 0.9, 0.0), "uniform must lie in"),
+        (lambda: binomial.two_class_bounds(6, 5, 10, 0.9), "more than the 10 trials"),
+        (lambda: binomial.sign_test_p_value(-1, 2), "at least 0"),
+    ],
+)
+def test_bad_counts_are_refused_in_one_line(call, message):
+    with pytest.raises(SettingError, match=message) as error:
+        call()
+    assert "\n" not in str(error.value)

@@ -1,0 +1,92 @@
+"""Boundaries on disk: found by all parameters, never trusted when damaged."""
+
+import json
+
+import pytest
+
+from sfumato.statistics import cache
+
+ARGUMENTS = (0.3, 0.01, (16, 32, 64), 1e5)
+
+
+@pytest.fixture
+def fresh():
+    """Forget what this process remembers, so that the disk is asked."""
+    cache._remembered.cache_clear()
+    yield cache._remembered.cache_clear
+    cache._remembered.cache_clear()
+
+
+def test_a_second_call_reads_the_very_same_boundaries_from_disk(tmp_path, fresh, monkeypatch):
+    first = cache.cached_boundaries(*ARGUMENTS, tmp_path)
+    fresh()
+    monkeypatch.setattr(cache, "bayes_boundaries", lambda *_: pytest.fail("planned again"))
+    assert cache.cached_boundaries(*ARGUMENTS, tmp_path) == first
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        (0.3000000001, 0.01, (16, 32, 64), 1e5),
+        (0.3, 0.02, (16, 32, 64), 1e5),
+        (0.3, 0.01, (16, 32, 65), 1e5),
+        (0.3, 0.01, (16, 32, 64), 2e5),
+    ],
+)
+def test_every_parameter_is_part_of_the_key(tmp_path, fresh, other):
+    cache.cached_boundaries(*ARGUMENTS, tmp_path)
+    cache.cached_boundaries(*other, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def lower_a_boundary(text):
+    body = json.loads(text)
+    body["certify"][1] -= 5
+    return json.dumps(body)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[:40],
+        lambda _: "",
+        lambda _: "[]",
+        lambda _: "null",
+        lambda _: "{}",
+        lower_a_boundary,
+    ],
+)
+def test_a_damaged_file_is_derived_anew(tmp_path, fresh, damage):
+    first = cache.cached_boundaries(*ARGUMENTS, tmp_path)
+    (path,) = tmp_path.iterdir()
+    whole = path.read_text()
+    path.write_text(damage(whole))
+    fresh()
+    assert cache.cached_boundaries(*ARGUMENTS, tmp_path) == first
+    assert path.read_text() == whole
+
+
+def test_bytes_that_are_no_text_are_derived_anew(tmp_path, fresh):
+    first = cache.cached_boundaries(*ARGUMENTS, tmp_path)
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(b"\xff\xfe\x00")
+    fresh()
+    assert cache.cached_boundaries(*ARGUMENTS, tmp_path) == first
+
+
+def test_a_folder_that_cannot_be_made_is_no_error(tmp_path, fresh):
+    (tmp_path / "file").write_text("in the way")
+    planned = cache.cached_boundaries(*ARGUMENTS, tmp_path / "file" / "folder")
+    assert planned.crossing <= 0.01
+
+
+def test_the_environment_names_the_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("SFUMATO_CACHE", str(tmp_path))
+    assert cache.cache_directory() == tmp_path / "boundaries"
+    monkeypatch.delenv("SFUMATO_CACHE")
+    assert cache.cache_directory().name == "boundaries"
+
+
+def test_no_temporary_file_is_left_behind(tmp_path, fresh):
+    cache.cached_boundaries(*ARGUMENTS, tmp_path)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".json"]
