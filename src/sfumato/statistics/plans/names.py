@@ -21,7 +21,7 @@ def written(value: float) -> str:
     return text.replace("e+0", "e").replace("e+", "e").replace("e-0", "e-")
 
 
-def plan_name(method: str, plan: Any, question: Sequence[float]) -> str:  # noqa: ANN401 - any plan record
+def plan_name(method: str, plan: Any, question: Sequence[float]) -> str:
     """Return ``method(question, other=setting)`` with the fields of ``plan`` that differ from their defaults.
 
     Fields without a default, and those named positional in their metadata, are the question.
