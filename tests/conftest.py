@@ -1,16 +1,13 @@
 """Shared fixtures: small real things, and where the official data lie if they are there."""
 
-import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from sfumato.datasets import Dataset, load_dataset
 from sfumato.training import TrainingSettings, train
-
-SHARED_DATA = Path(os.environ.get("SFUMATO_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+from support import SHARED_DATA
 
 
 @pytest.fixture(autouse=True)
@@ -45,8 +42,3 @@ def linear():
     with torch.no_grad():
         model.weight.copy_(torch.tensor([[0.0, 0.0], [1.0, 0.0]]))
     return model
-
-
-def write_npz(path: Path, **arrays: np.ndarray) -> Path:
-    np.savez(path, **arrays)
-    return path

@@ -36,7 +36,7 @@ def redirect(monkeypatch, tmp_path, address):
 
 
 def test_a_missing_set_is_downloaded_once(mnist, monkeypatch, tmp_path, server):
-    from conftest import SHARED_DATA
+    from support import SHARED_DATA
 
     root, address = server
     redirect(monkeypatch, tmp_path, address)

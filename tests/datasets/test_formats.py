@@ -7,11 +7,11 @@ import struct
 import numpy as np
 import pytest
 
-from conftest import SHARED_DATA
 from sfumato.datasets import load_dataset
 from sfumato.datasets.cifar import parse_binary_batch, parse_python_batch
 from sfumato.datasets.idx import parse_idx, read_idx
 from sfumato.errors import DataError
+from support import SHARED_DATA
 
 
 def idx_bytes(array):

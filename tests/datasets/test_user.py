@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import write_npz
 from sfumato.datasets import load_dataset
 from sfumato.errors import DataError
+from support import write_npz
 
 RNG = np.random.default_rng(0)
 
