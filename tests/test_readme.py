@@ -9,7 +9,7 @@ README = Path(__file__).parents[1] / "README.md"
 
 
 def test_the_python_example_runs(tmp_path):
-    code = re.search(r"```python\n(.*?)```", README.read_text(), re.S).group(1)
+    code = "\n".join(re.findall(r"```python\n(.*?)```", README.read_text(), re.S))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 4
