@@ -58,9 +58,17 @@ def test_train_risk_certify_and_inspect_work_together(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     rows = (tmp_path / "certificates.tsv").read_text().splitlines()
-    assert rows[0] == "idx\tlabel\tpredict\tradius\tcorrect\ttime"
-    assert [row.split("\t")[0] for row in rows[1:]] == ["0", "200", "400", "600"]
+    assert rows[0].startswith("idx\tlabel\tpredict\tradius\tcorrect\ttime\tvotes\t")
+    assert "fixed(100,500): 600 votes per image, 166.8 times fewer than 100,100" in done.stdout
     assert "each certificate holds with probability at least 0.999" in done.stdout
+    options = ["--beta", "0.4", "--skip", "50", "--plan", "curve(0.1, 0.2)", "--out", "curve.tsv"]
+    done = sfumato("certify", "--model", "m.safetensors", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "curve(0.1,0.2): " in done.stdout
+    done = sfumato("certify", "--model", "m.safetensors", *options, "--label-known", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: curve.tsv: is another run's, with label_known False and not True")
+    assert [row.split("\t")[0] for row in rows[1:]] == ["0", "200", "400", "600"]
     settings = json.loads((tmp_path / "certificates.tsv.json").read_text())
     assert (settings["beta"], settings["confidence"], settings["unit"]) == (0.4, 0.999, "pixels in [0, 1]")
     assert "\x1b" not in done.stdout + done.stderr, "no colour and no bar where there is no terminal"
@@ -94,6 +102,30 @@ BAD = [
     (["certify", "--model", "mine:nan_model", "--beta", "0.5"], "NaN"),
     (["certify", "--model", "mine:flat_model", "--beta", "0.5"], "must return (batch, classes)"),
     (["certify", "--model", "missing.safetensors", "--beta", "0.5"], "no such file"),
+    (
+        ["certify", "--model", "MODEL", "--beta", "0.5", "--plan", "curves(1)"],
+        "plan must be one of fixed(n0,n), two_class(n0,n), decide(radius)",
+    ),
+    (
+        ["certify", "--model", "MODEL", "--beta", "0.5", "--plan", "curve(0.5,0.25)"],
+        "radii must be strictly increasing, got 0.5, 0.25",
+    ),
+    (
+        ["certify", "--model", "MODEL", "--beta", "0.5", "--plan", "decide(0.5,n_max=10)"],
+        "n_max must be at least the first look of 32 votes, got 10",
+    ),
+    (
+        ["certify", "--model", "MODEL", "--beta", "0.5", "--confidence", "0.9999999", "--n", "20"],
+        "n must be at least 24 votes",
+    ),
+    (
+        ["certify", "--model", "MODEL", "--beta", "0.1", "--plan", "decide(1)"],
+        "votes to certify radius 1 at beta 0.1",
+    ),
+    (
+        ["certify", "--model", "MODEL", "--beta", "0.5", "--plan", "decide(0.5)", "--n", "20"],
+        "n0 and n belong to the plan fixed(n0,n)",
+    ),
     (["risk", "MODEL", "--beta", "0.1,x"], "beta must be numbers separated by commas, got '0.1,x'"),
     (["risk", "MODEL", "--beta", "-1"], "beta must be a finite number of at least 0, got -1.0"),
     (["data", "bad.npz"], "x has 4 examples but y has 3"),

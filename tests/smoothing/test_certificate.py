@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from sfumato.smoothing.certificate import (
     parse_row,
     radius_grid,
     read_certificates,
+    written_radius,
 )
 from sfumato.smoothing.summary import lack_of_noise_training, summarise
+from sfumato.statistics.plans import Curve, Fixed, Vote
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "reference" / "cohen"
 ROWS = [Certificate(0, 3, 3, 0.4, 1.0), Certificate(1, 5, -1, 0.0, 1.0), Certificate(2, 5, 4, 0.9, 1.0)]
@@ -48,7 +51,20 @@ def test_certified_accuracy_counts_only_correct_rows_with_an_exact_interval():
     points = certified_accuracy(ROWS, [0.0, 0.4, 0.5])
     assert [point.certified for point in points] == [1, 1, 0]
     assert points[0].high == pytest.approx(stats.beta.ppf(0.975, 2, 2))
+    assert points[0].low == pytest.approx((stats.beta.ppf(0.025, 1, 3) - 0.001) / 0.999)
     assert points[2].low == 0.0
+
+
+@pytest.mark.parametrize("radius", [0.29, 0.57, 0.07, 1 / 3, 1.15, 2.3])
+def test_a_radius_of_the_grid_counts_as_certified_at_itself(radius):
+    row = parse_row(Certificate(0, 1, 1, written_radius(radius), 1.0).row(), "here")
+    assert row.radius <= radius < row.radius + 1e-6
+    assert certified_accuracy([row], [radius])[0].certified == 1
+
+
+def test_a_row_of_ours_that_lacks_columns_is_refused():
+    with pytest.raises(DataError, match="6 columns, at least 12"):
+        parse_row(Certificate(0, 1, 1, 0.5, 1.0).row(), "here", ours=True)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +88,11 @@ def test_a_table_with_another_header_is_refused(tmp_path):
 
 
 def test_the_summary_adds_up():
-    summary = summarise(ROWS, beta=0.5, votes=1000, confidence=0.999)
+    rows = [replace(row, votes=1001) for row in ROWS]
+    summary = summarise(rows, Fixed(100, 1000), beta=0.5, confidence=0.999)
+    assert (summary.mean_votes, summary.saved) == (1001, 100)
+    assert [p.radius for p in summarise(rows, Curve((0.1, 0.7)), beta=1, confidence=0.9).curve] == [0.1, 0.7]
+    assert [p.radius for p in summarise(rows, Vote(9), beta=1, confidence=0.9).curve] == [0.0]
     assert summary.abstained == 1
     assert summary.average_radius == pytest.approx(0.4 / 3)
     largest = 0.5 * stats.norm.ppf(0.001 ** (1 / 1000))

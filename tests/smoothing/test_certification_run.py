@@ -6,57 +6,103 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 import torch
+from scipy.stats import norm
 
 from sfumato import Fixed, SmoothedClassifier
 from sfumato.errors import OutputError
 from sfumato.models.classifier import load_classifier
+from sfumato.smoothing.certificate import OURS, read_certificates
 from sfumato.smoothing.certification_run import certify_to_file, settings_path
+from sfumato.statistics.plans import Curve, Predict, Vote, parse_plan
 
 PLAN = Fixed(100, 500)
 
 
-def run(digits, model, out, *, seed=0, batch_size=100, beta=0.5, examples=range(8), **options):
+def run(digits, model, out, *, seed=0, batch_size=100, beta=0.5, examples=range(8), plan=PLAN, **options):
     classifier = load_classifier(str(model), digits.input_shape, digits.num_classes)
     smoothed = SmoothedClassifier(classifier.model, beta, seed=seed, batch_size=batch_size, device="cpu")
-    return certify_to_file(classifier, digits, examples, out, smoothed, PLAN, **options)
+    return certify_to_file(classifier, digits, examples, out, smoothed, plan, **options)
 
 
 def without_time(path):
-    return [line.split("\t")[:5] for line in path.read_text().splitlines()]
+    rows = [line.split("\t") for line in path.read_text().splitlines()]
+    return [row[:5] + row[6:] for row in rows]
 
 
-def test_the_batch_size_changes_nothing(digits, digits_model, tmp_path):
+@pytest.mark.parametrize("plan", [PLAN, Curve((0.1, 0.2, 0.3, 0.5))], ids=["fixed", "curve"])
+def test_the_batch_size_changes_nothing(digits, digits_model, tmp_path, plan):
     tables = []
     for batch_size in (7, 100, 1000):
         out = tmp_path / f"{batch_size}.tsv"
-        run(digits, digits_model, out, batch_size=batch_size)
+        run(digits, digits_model, out, batch_size=batch_size, plan=plan, examples=range(12))
         tables.append(without_time(out))
     assert tables[0] == tables[1] == tables[2]
-    assert tables[0][0] == ["idx", "label", "predict", "radius", "correct"]
+    assert tables[0][0] == ["idx", "label", "predict", "radius", "correct", *OURS]
     assert len({row[3] for row in tables[0]}) > 3
+
+
+@pytest.mark.parametrize(
+    "text", ["decide(0.1)", "precision(0.2,n_max=2000)", "two_class(50,300)", "vote(90)"]
+)
+def test_every_row_says_what_was_spent_and_on_what_it_rests(digits, digits_model, tmp_path, text):
+    plan = parse_plan(text)
+    rows = run(digits, digits_model, tmp_path / "t.tsv", plan=plan)
+    # assert_equal, as NaN is not equal to itself
+    np.testing.assert_equal(
+        [asdict(row) | {"seconds": 0} for row in read_certificates(tmp_path / "t.tsv")],
+        [asdict(row) | {"seconds": 0} for row in rows],
+    )
+    for row in rows:
+        assert row.plan == plan.name
+        assert row.votes >= plan.least_votes
+        assert row.stopped_by
+        if isinstance(plan, Vote):
+            assert np.isnan(row.confidence)
+        else:
+            assert row.confidence == 0.999
+        if row.radius > 0:
+            assert row.radius <= 0.25 * (norm.ppf(row.p_lower) - norm.ppf(row.p_upper)) + 1e-12
+
+
+def test_a_known_label_is_all_that_is_tested(digits, digits_model, tmp_path):
+    plan = Curve((0.1, 0.3))
+    blind = run(digits, digits_model, tmp_path / "blind.tsv", plan=plan, examples=range(60))
+    known = run(digits, digits_model, tmp_path / "known.tsv", plan=plan, examples=range(60), label_known=True)
+    wrong = replace(digits, test=replace(digits.test, y=(digits.test.y + 1) % 10))
+    mistaken = run(wrong, digits_model, tmp_path / "wrong.tsv", plan=plan, label_known=True)
+    assert all(row.predict in (-1, row.label) for row in known + mistaken)
+    assert any(row.correct for row in known)
+    assert not any(row.correct for row in mistaken[:8])
+    assert sum(row.votes for row in known) < sum(row.votes for row in blind)
+    with pytest.raises(OutputError, match="label_known False and not True"):
+        run(digits, digits_model, tmp_path / "blind.tsv", plan=plan, examples=range(60), label_known=True)
 
 
 class Killed(Exception):
     pass
 
 
-def test_an_interrupted_run_continues_even_from_half_a_line(digits, digits_model, tmp_path):
+@pytest.mark.parametrize("plan", [Fixed(100, 5000), Curve((0.2, 0.5), chunk=1024)], ids=["fixed", "curve"])
+def test_an_interrupted_run_continues_even_from_half_a_line(digits, digits_model, tmp_path, plan):
     whole, broken = tmp_path / "whole.tsv", tmp_path / "broken.tsv"
-    run(digits, digits_model, whole)
+    run(digits, digits_model, whole, plan=plan)
 
     def kill(row):
         if row.idx == 4:
             raise Killed
 
     with pytest.raises(Killed):
-        run(digits, digits_model, broken, on_certificate=kill)
+        run(digits, digits_model, broken, plan=plan, on_certificate=kill)
+    assert broken.read_text().count("\n") == 6
     with broken.open("a") as table:
         table.write("5\t3\t3\t0.")
     seen = []
-    rows = run(digits, digits_model, broken, on_certificate=lambda row: seen.append(row.idx))
+    rows = run(digits, digits_model, broken, plan=plan, on_certificate=lambda row: seen.append(row.idx))
     assert without_time(broken) == without_time(whole)
     assert seen == list(range(8))
     assert len(rows) == 8
@@ -83,6 +129,7 @@ def test_a_killed_process_continues_to_the_same_table(digits_model, tmp_path):
     [
         ({"beta": 0.6}, "beta 0.5 and not 0.6"),
         ({"seed": 1}, "seed 0 and not 1"),
+        ({"plan": Predict()}, r"plan fixed\(100,500\) and not predict\(\)"),
         ({"confidence": 0.99}, "confidence 0.999 and not 0.99"),
         ({"examples": range(9)}, "examples"),
     ],

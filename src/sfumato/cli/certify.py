@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sfumato.cli import options
 from sfumato.cli.terminal import OUT, print_table, progress_bar, warn
+
+if TYPE_CHECKING:
+    from sfumato.datasets import Dataset
+    from sfumato.smoothing.certificate import Certificate
+    from sfumato.statistics.plans import Plan
 
 
 def command(
@@ -19,8 +24,27 @@ def command(
     out: Annotated[
         Path, typer.Option("--out", help="The table to write; its settings go to OUT.json.")
     ] = Path("certificates.tsv"),
-    n0: Annotated[int, typer.Option("--n0", help="Votes that select the class.")] = 100,
-    n: Annotated[int, typer.Option("--n", help="Further votes that bound its probability.")] = 100_000,
+    plan: Annotated[
+        str,
+        typer.Option(
+            "--plan",
+            help="How many votes, and what they decide: fixed(n0,n) as Cohen et al. 2019; "
+            "two_class(n0,n), bounding the rival too; decide(r), is it certified at radius r; "
+            "curve(r1,r2,...), the largest radius of a grid; precision(eps), a radius within a share eps; "
+            "predict(), the class only; vote(n), the majority of n votes, no guarantee. In quotes.",
+        ),
+    ] = "fixed(100,100000)",
+    n0: Annotated[int | None, typer.Option("--n0", help="Votes that select the class, of fixed.")] = None,
+    n: Annotated[
+        int | None, typer.Option("--n", help="Further votes that bound its probability, of fixed.")
+    ] = None,
+    label_known: Annotated[
+        bool,
+        typer.Option(
+            "--label-known",
+            help="decide and curve test the true label only: the same table for fewer votes.",
+        ),
+    ] = False,
     confidence: options.Confidence = 0.999,
     first: Annotated[int | None, typer.Option("--first", help="At most so many test images.")] = None,
     skip: Annotated[int, typer.Option("--skip", help="Take every so-manieth test image.")] = 1,
@@ -32,22 +56,22 @@ def command(
 ) -> None:
     """Certify test images: class and L2 radius within which the smoothed classifier cannot change it.
 
-    Writes one row per image as it goes, in the field's table (idx label predict radius correct time);
-    the same command goes on where a killed one stopped.
+    Writes one row per image as it goes, in the field's table (idx label predict radius correct time, and
+    behind them votes, bounds and plan); the same command goes on where a killed one stopped.
 
-    Example: sfumato certify --model mnist-0.4.safetensors --data mnist --beta 0.5 --skip 20
+    Example: sfumato certify --model mnist-0.4.safetensors --data mnist --beta 0.5
+    --plan "curve(0.25,0.5,0.75,1)"
     """
     from sfumato.datasets import load_dataset
     from sfumato.errors import require_count, require_open_unit, require_positive
     from sfumato.models.classifier import load_classifier
     from sfumato.smoothing.certification_run import certify_to_file
     from sfumato.smoothing.smoothed import SmoothedClassifier
-    from sfumato.smoothing.summary import lack_of_noise_training, summarise
-    from sfumato.statistics.plans import Fixed
+    from sfumato.smoothing.summary import lack_of_noise_training
 
     require_positive("beta", beta)
     require_open_unit("confidence", confidence)
-    plan = Fixed(n0, n)
+    chosen = _plan(plan, n0, n)
     dataset = load_dataset(data, data_dir)
     limit = len(dataset.test) if first is None else require_count("first", first)
     examples = range(0, len(dataset.test), require_count("skip", skip))[:limit]
@@ -66,22 +90,53 @@ def command(
             examples,
             out,
             smoothed,
-            plan,
+            chosen,
             confidence=confidence,
+            label_known=label_known,
             on_certificate=lambda row: bar.advance(note=f"image {row.idx}: radius {row.radius:.3f}"),
         )
-    summary = summarise(rows, beta=beta, votes=n, confidence=confidence)
-    print_table(
-        f"Certified accuracy of {len(rows)} test images of {dataset.name}, beta = {beta:g} ({dataset.unit})",
-        ["radius (L2)", "certified", "95 % interval"],
-        [[f"{p.radius:g}", f"{p.share:.4f}", f"{p.low:.4f} to {p.high:.4f}"] for p in summary.curve],
-    )
-    OUT.print(
-        f"average certified radius {summary.average_radius:.4f}, abstained on "
-        f"{summary.abstained} of {len(rows)}; "
-        f"each certificate holds with probability at least {confidence:g}; {plan.name}, "
-        f"{summary.seconds:.1f} s\n{out}",
-        markup=False,
-    )
+    _report(rows, chosen, beta, confidence, dataset, out)
     if message := lack_of_noise_training(rows, classifier.record, beta):
         warn(message)
+
+
+def _plan(text: str, n0: int | None, n: int | None) -> Plan:
+    """Return the plan; n0 and n are the short way to write another fixed one."""
+    from sfumato.errors import SettingError
+    from sfumato.statistics.plans import Fixed, parse_plan
+
+    plan = parse_plan(text)
+    if n0 is None and n is None:
+        return plan
+    if not isinstance(plan, Fixed):
+        raise SettingError(f"n0 and n belong to the plan fixed(n0,n), got {text}; leave them out")
+    return Fixed(plan.n0 if n0 is None else n0, plan.n if n is None else n)
+
+
+def _report(
+    rows: list[Certificate], plan: Plan, beta: float, confidence: float, data: Dataset, out: Path
+) -> None:
+    from sfumato.smoothing.summary import summarise
+    from sfumato.statistics.plans import Predict, Vote
+
+    summary = summarise(rows, plan, beta=beta, confidence=confidence)
+    no_radius = isinstance(plan, Predict | Vote)
+    print_table(
+        f"{'A' if no_radius else 'Certified a'}ccuracy of {len(rows)} test images of {data.name}, "
+        f"beta = {beta:g} ({data.unit})",
+        ["radius (L2)", "certified", "95 % bounds"],
+        [[f"{p.radius:g}", f"{p.share:.4f}", f"{p.low:.4f} to {p.high:.4f}"] for p in summary.curve],
+    )
+    guarantee = (
+        "the majority of the votes: nothing is guaranteed"
+        if isinstance(plan, Vote)
+        else f"each {'prediction' if no_radius else 'certificate'} holds with probability at least "
+        f"{confidence:g}"
+    )
+    radius = "" if no_radius else f"average certified radius {summary.average_radius:.4f}, "
+    OUT.print(
+        f"{radius}abstained on {summary.abstained} of {len(rows)}; {guarantee}\n"
+        f"{plan.name}: {summary.mean_votes:,.0f} votes per image, {summary.saved:.1f} times fewer than "
+        f"100,100; {summary.seconds:.1f} s\n{out}",
+        markup=False,
+    )

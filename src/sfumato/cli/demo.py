@@ -67,7 +67,7 @@ def command(
         for alpha in result.certificates
     }
     summaries = {
-        alpha: summarise(certificates, beta=beta, votes=demo.PLAN.n, confidence=demo.CONFIDENCE)
+        alpha: summarise(certificates, demo.PLAN, beta=beta, confidence=demo.CONFIDENCE)
         for alpha, certificates in result.certificates.items()
     }
     radii = [point.radius for point in next(iter(summaries.values())).curve]

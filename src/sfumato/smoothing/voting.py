@@ -19,8 +19,9 @@ from sfumato.errors import SettingError, require_count
 from sfumato.noise import Gaussian, keyed_generator
 from sfumato.smoothing.base_classifier import INVALID, BaseClassifier
 
-CHUNK = 50
-"""Noisy copies drawn from one key. Part of every run's identity: another value is other noise."""
+CHUNK = 32
+"""Noisy copies drawn from one key, as many as sequential plans ask for at a time. Part of every run's
+identity: another value is other noise."""
 
 
 class VoteCounter:

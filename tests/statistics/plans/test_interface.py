@@ -145,6 +145,6 @@ def test_every_plan_is_read_back_from_its_name(plan):
 def test_votes_saved_is_relative_to_the_published_procedure():
     run = start(Decide(0.25))
     decisions = simulate(run, np.tile([1.0, 0.0, 0.0], (2, 1)), np.random.default_rng(0))
-    assert votes_saved(decisions) == pytest.approx(100_100 / decisions[0].votes)
+    assert votes_saved([d.votes for d in decisions]) == pytest.approx(100_100 / decisions[0].votes)
     with pytest.raises(SettingError, match="at least one"):
         votes_saved([])

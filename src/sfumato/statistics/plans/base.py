@@ -86,6 +86,11 @@ class Plan(Protocol):
         """The plan's name and settings as given on the command line, e.g. ``fixed(100,100000)``."""
         ...
 
+    @property
+    def least_votes(self) -> int:
+        """The votes that every image gets, however easy."""
+        ...
+
     def start(
         self,
         images: int,
@@ -179,14 +184,17 @@ def leader_and_rival(
     return leader, np.argmax(rest, axis=1)
 
 
-def votes_saved(decisions: Sequence[Decision], against: int = 100_100) -> float:
+def votes_saved(votes: Sequence[int], against: int = 100_100) -> float:
     """Return how many times fewer votes were spent than ``against`` for each image.
 
-    ``against`` defaults to the n0 + n = 100,100 votes of Cohen et al. 2019.
+    ``votes`` are each image's; ``against`` defaults to the n0 + n = 100,100 of Cohen et al. 2019.
+
+    >>> votes_saved([1001, 3003])
+    50.0
 
     Raises:
-        SettingError: no decisions.
+        SettingError: no votes.
     """
-    if not decisions:
-        raise SettingError("votes_saved needs at least one decision, got none")
-    return against * len(decisions) / sum(decision.votes for decision in decisions)
+    if not sum(votes):
+        raise SettingError("votes_saved needs at least one vote, got none")
+    return against * len(votes) / sum(votes)

@@ -59,6 +59,11 @@ class Curve:
         """The plan as written on the command line."""
         return plan_name("curve", self, self.radii)
 
+    @property
+    def least_votes(self) -> int:
+        """The votes that every image gets."""
+        return self.chunk
+
     def start(
         self,
         images: int,

@@ -53,6 +53,11 @@ class Decide:
         """The plan as written on the command line."""
         return plan_name("decide", self, [self.radius])
 
+    @property
+    def least_votes(self) -> int:
+        """The votes that every image gets."""
+        return self.chunk
+
     def start(
         self,
         images: int,

@@ -69,6 +69,11 @@ class Fixed:
         """The plan as written on the command line."""
         return f"fixed({self.n0},{self.n})"
 
+    @property
+    def least_votes(self) -> int:
+        """The votes that every image gets."""
+        return self.n0 + self.n
+
     def start(
         self,
         images: int,

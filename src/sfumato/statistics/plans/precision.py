@@ -73,6 +73,11 @@ class Precision:
         """The plan as written on the command line."""
         return plan_name("precision", self, [self.eps])
 
+    @property
+    def least_votes(self) -> int:
+        """The votes that every image gets."""
+        return self.pilot
+
     def start(
         self,
         images: int,

@@ -70,6 +70,11 @@ class Predict:
         """The plan as written on the command line."""
         return plan_name("predict", self, [])
 
+    @property
+    def least_votes(self) -> int:
+        """The votes that every image gets."""
+        return self.chunk
+
     def start(
         self,
         images: int,

@@ -64,6 +64,11 @@ class FixedTwoClass:
         """The plan as written on the command line."""
         return f"two_class({self.n0},{self.n})"
 
+    @property
+    def least_votes(self) -> int:
+        """The votes that every image gets."""
+        return self.n0 + self.n
+
     def start(
         self,
         images: int,

@@ -55,6 +55,11 @@ class Vote:
         """The plan as written on the command line."""
         return plan_name("vote", self, [self.n])
 
+    @property
+    def least_votes(self) -> int:
+        """The votes that every image gets."""
+        return self.n // 2
+
     def start(
         self,
         images: int,
