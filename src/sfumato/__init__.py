@@ -12,31 +12,45 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "Certificate": "sfumato.smoothing.certificate",
+    "Curve": "sfumato.statistics.plans",
     "Dataset": "sfumato.datasets.base",
+    "Decide": "sfumato.statistics.plans",
     "Fixed": "sfumato.statistics.plans",
+    "FixedTwoClass": "sfumato.statistics.plans",
     "ModelRecord": "sfumato.models.checkpoint",
+    "Precision": "sfumato.statistics.plans",
+    "Predict": "sfumato.statistics.plans",
     "SfumatoError": "sfumato.errors",
     "SmoothedClassifier": "sfumato.smoothing.smoothed",
     "TrainingSettings": "sfumato.training.loop",
+    "Vote": "sfumato.statistics.plans",
     "build_model": "sfumato.models.registry",
     "load_dataset": "sfumato.datasets.registry",
     "load_model": "sfumato.models.checkpoint",
+    "parse_plan": "sfumato.statistics.plans",
     "save_model": "sfumato.models.checkpoint",
     "train": "sfumato.training.loop",
 }
 
 __all__ = [
     "Certificate",
+    "Curve",
     "Dataset",
+    "Decide",
     "Fixed",
+    "FixedTwoClass",
     "ModelRecord",
+    "Precision",
+    "Predict",
     "SfumatoError",
     "SmoothedClassifier",
     "TrainingSettings",
+    "Vote",
     "__version__",
     "build_model",
     "load_dataset",
     "load_model",
+    "parse_plan",
     "save_model",
     "train",
 ]
@@ -49,7 +63,16 @@ if TYPE_CHECKING:
     from sfumato.models.registry import build_model
     from sfumato.smoothing.certificate import Certificate
     from sfumato.smoothing.smoothed import SmoothedClassifier
-    from sfumato.statistics.plans import Fixed
+    from sfumato.statistics.plans import (
+        Curve,
+        Decide,
+        Fixed,
+        FixedTwoClass,
+        Precision,
+        Predict,
+        Vote,
+        parse_plan,
+    )
     from sfumato.training.loop import TrainingSettings, train
 
 

@@ -15,17 +15,13 @@ from jaxtyping import Float, Int
 from scipy import optimize, special
 
 from sfumato.errors import SettingError, require_open_unit
+from sfumato.statistics.binomial_tail import improved_upper_failure_probability, tail_probability
 
-# SciPy's inverse incomplete beta loses digits in proportion to n: measured up to 1.5e-10 relative in
-# the bound at n = 1e7 and 1.6e-9 at 1e8 (benchmarks/statistics_numerics.py, 50-digit sums). Bounds are
-# widened by more than twice that.
+# SciPy's inverse incomplete beta loses digits in proportion to n: measured up to 1.6e-11 relative in the
+# bound at n = 1e6 and 1.6e-9 at 1e8 (benchmarks/statistics_numerics.py, 50-digit sums). From here on its
+# value is improved; every bound is widened by far more than what is left.
+IMPROVED_FROM = 1_000_000
 OUTWARD = 5e-10
-OUTWARD_PER_TRIAL = 4e-17
-
-
-def _widening(trials: int) -> float:
-    """Return the relative widening that covers the rounding of a bound from ``trials`` votes."""
-    return max(OUTWARD, OUTWARD_PER_TRIAL * trials)
 
 
 def _checked_counts(successes: int, trials: int) -> None:
@@ -60,9 +56,21 @@ def upper_failure_probabilities(
     # The bounds at 0 and at all successes have closed forms; 1 stands in for 0 to keep SciPy in range.
     inside = np.maximum(counts, 1).astype(np.float64)
     upper = special.betainccinv(trials - inside + 1.0, inside, 1.0 - confidence)
+    if trials >= IMPROVED_FROM:
+        upper = _improved(upper, counts, trials, 1.0 - confidence)
     upper = np.where(counts == trials, -np.expm1(np.log1p(-confidence) / trials), upper)
     upper = np.where(counts == 0, 1.0, upper)
-    return np.asarray(np.minimum(1.0, upper * (1.0 + _widening(trials))), dtype=np.float64)
+    return np.asarray(np.minimum(1.0, upper * (1.0 + OUTWARD)), dtype=np.float64)
+
+
+def _improved(
+    upper: Float[np.ndarray, "*shape"], counts: Int[np.ndarray, "*shape"], trials: int, level: float
+) -> Float[np.ndarray, "*shape"]:
+    improved = [
+        improved_upper_failure_probability(float(q), trials - int(k), trials, level) if k > 0 else 1.0
+        for q, k in zip(upper.flat, counts.flat, strict=True)
+    ]
+    return np.array(improved).reshape(upper.shape)
 
 
 def upper_failure_probability(successes: int, trials: int, confidence: float) -> float:
@@ -158,20 +166,21 @@ def randomized_upper_failure_probability(
     if not 0.0 < uniform <= 1.0:
         raise SettingError(f"uniform must lie in (0, 1], got {uniform}")
     level = 1.0 - confidence
-    if successes == trials and uniform <= level:
-        return 0.0
-    narrowest = 0.0 if successes == trials else upper_failure_probability(successes + 1, trials, confidence)
+    if successes == trials:  # uniform * (1 - q)^n = level
+        q = 0.0 if uniform <= level else -math.expm1(math.log(level / uniform) / trials)
+        return min(widest, q * (1.0 + OUTWARD))
+    failures = trials - successes
 
     def excess(q: float) -> float:
-        at_least = 1.0 if successes == 0 else special.betaincc(trials - successes + 1, successes, q)
-        more = 0.0 if successes == trials else special.betaincc(trials - successes, successes + 1, q)
-        return float(uniform * at_least + (1.0 - uniform) * more - level)
+        at_most = 1.0 if successes == 0 else tail_probability(failures, trials, q)
+        return uniform * at_most + (1.0 - uniform) * tail_probability(failures - 1, trials, q) - level
 
-    low, high = narrowest * (1.0 - 4.0 * _widening(trials)), min(1.0, widest)
+    low = upper_failure_probability(successes + 1, trials, confidence) * (1.0 - 4.0 * OUTWARD)
+    high = min(widest, 1.0 - 1e-16)
     if excess(low) <= 0.0 or excess(high) >= 0.0:
         return widest
     root = optimize.brentq(excess, low, high, xtol=1e-18, rtol=1e-13, maxiter=500)
-    return float(min(widest, root * (1.0 + _widening(trials))))
+    return float(min(widest, root * (1.0 + OUTWARD)))
 
 
 def two_class_bounds(

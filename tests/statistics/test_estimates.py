@@ -1,0 +1,89 @@
+"""Certified accuracy as an estimate: bounds that cover, and tests that keep their level."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from sfumato.errors import SettingError
+from sfumato.statistics.estimates import (
+    certified_accuracy,
+    compare_paired,
+    holm,
+    most_false_certificates,
+)
+
+
+def test_the_population_bounds_cover_over_images_and_certificates():
+    """Populations of robust and fragile images; certificates err as often as they may."""
+    rng = np.random.default_rng(5)
+    images, robust_share, error, found_share, repeats = 200, 0.4, 0.1, 0.9, 4000
+    missed = 0
+    for _ in range(repeats):
+        robust = rng.random(images) < robust_share
+        certified = np.where(robust, rng.random(images) < found_share, rng.random(images) < error)
+        point = certified_accuracy(
+            int(certified.sum()), images, confidence=0.9, certificate_confidence=1.0 - error
+        )
+        rate = robust_share * found_share + (1 - robust_share) * error
+        missed += not (point.robust_lower <= robust_share and rate <= point.rate_upper)
+    assert missed <= stats.binom.ppf(0.999, repeats, 0.1)
+
+
+def test_the_lower_bound_pays_for_the_certificates():
+    certain = stats.binomtest(300, 500).proportion_ci(0.95, "exact")
+    point = certified_accuracy(300, 500, confidence=0.95, certificate_confidence=0.99)
+    assert point.robust_lower == pytest.approx((certain.low - 0.01) / 0.99, abs=1e-8)
+    assert point.rate_upper == pytest.approx(certain.high, abs=1e-8)
+    assert certified_accuracy(1, 500, confidence=0.95, certificate_confidence=0.9).robust_lower == 0.0
+
+
+@pytest.mark.parametrize(
+    ("images", "confidence", "level"), [(500, 0.95, 0.999), (10_000, 0.99, 0.99), (0, 0.9, 0.9)]
+)
+def test_the_number_of_false_certificates_is_a_binomial_quantile(images, confidence, level):
+    found = most_false_certificates(images, confidence=confidence, certificate_confidence=level)
+    assert found == int(stats.binom.ppf(confidence, images, 1 - level))
+
+
+def test_the_paired_interval_covers_the_true_difference():
+    rng = np.random.default_rng(6)
+    only_first, only_second, both = 0.12, 0.05, 0.5
+    repeats, missed = 2000, 0
+    for _ in range(repeats):
+        kind = rng.choice(4, size=150, p=[only_first, only_second, both, 1 - only_first - only_second - both])
+        found = compare_paired((kind == 0) | (kind == 2), (kind == 1) | (kind == 2), confidence=0.9)
+        missed += not found.low <= only_first - only_second <= found.high
+    assert missed <= stats.binom.ppf(0.999, repeats, 0.1)
+
+
+def test_the_paired_p_value_is_mcnemars():
+    first = np.array([True] * 30 + [False] * 12 + [True] * 40)
+    second = np.array([False] * 30 + [True] * 12 + [True] * 40)
+    found = compare_paired(first, second, confidence=0.95)
+    assert (found.only_first, found.only_second) == (30, 12)
+    assert found.p_value == pytest.approx(stats.binomtest(30, 42).pvalue)
+    assert found.difference == pytest.approx(18 / 82)
+
+
+def test_holm_keeps_the_family_wise_error():
+    rng = np.random.default_rng(7)
+    repeats = 4000
+    false = sum(min(holm(rng.random(8).tolist())) <= 0.1 for _ in range(repeats))
+    assert stats.binom.ppf(0.001, repeats, 0.08) <= false <= stats.binom.ppf(0.999, repeats, 0.1)
+    assert holm([0.5, 0.001, 0.04]) == pytest.approx((0.5, 0.003, 0.08))
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: certified_accuracy(6, 5, confidence=0.9, certificate_confidence=0.9), "got 6"),
+        (lambda: certified_accuracy(1, 5, confidence=1.0, certificate_confidence=0.9), "got 1.0"),
+        (lambda: most_false_certificates(-1, confidence=0.9, certificate_confidence=0.9), "got -1"),
+        (lambda: compare_paired(np.array([True]), np.array([1]), confidence=0.9), "boolean"),
+        (lambda: compare_paired(np.array([True]), np.array([True, False]), confidence=0.9), "got 1 and 2"),
+        (lambda: holm([0.5, 1.5]), "1.5"),
+    ],
+)
+def test_what_cannot_be_estimated_is_refused(call, words):
+    with pytest.raises(SettingError, match=words):
+        call()
