@@ -45,7 +45,6 @@ def main() -> None:
     parser.add_argument("--beta", type=float, default=0.5)
     parser.add_argument("--skip", type=int, default=20)
     parser.add_argument("--images", type=int, default=500)
-    parser.add_argument("--batch-size", type=int, default=1024)
     settings = parser.parse_args()
     data = load_dataset(settings.data, settings.data_dir)
     classifier = load_classifier(settings.model, data.input_shape, data.num_classes)
@@ -57,7 +56,7 @@ def main() -> None:
     seconds: dict[tuple[str, bool], float] = {}
     with tempfile.TemporaryDirectory() as folder:
         for number, (text, known) in enumerate(PLANS):
-            smoothed = SmoothedClassifier(classifier.model, settings.beta, batch_size=settings.batch_size)
+            smoothed = SmoothedClassifier(classifier.model, settings.beta)
             # boundaries are planned once per machine and cached; the first image pays for that here
             parse_plan(text).start(1, data.num_classes, beta=settings.beta, confidence=0.999)
             started = time.process_time()

@@ -96,7 +96,7 @@ def test_votes_have_the_closed_form_share(linear):
     assert abs(votes[1] / 40_000 - expected) < 4 * np.sqrt(expected * (1 - expected) / 40_000)
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 49, 50, 51, 1000])
+@pytest.mark.parametrize("batch_size", [1, 7, 31, 32, 33, 1000])
 def test_votes_do_not_depend_on_batch_size_order_or_company(digits, digits_model, batch_size):
     model, _ = load_model(digits_model)
     x = torch.from_numpy(digits.test.x[:6])
@@ -193,7 +193,7 @@ def test_a_vote_of_nan_counts_for_no_class():
         (lambda x: torch.zeros(len(x) + 1, 3), r"must return \(batch, classes\)"),
         (lambda x: torch.zeros(len(x), 1), "at least 2 classes"),
         (lambda x: torch.full((len(x), 3), float("nan")), "NaN"),
-        (torch.nn.Linear(3, 2), r"does not accept an input of shape \(2,\)"),
+        (torch.nn.Linear(3, 2), r"does not accept a batch of 1 inputs of shape \(2,\)"),
     ],
 )
 def test_unusable_models_are_refused(model, words):

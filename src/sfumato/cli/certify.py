@@ -51,7 +51,7 @@ def command(
     mean: options.Mean = None,
     std: options.Std = None,
     seed: options.Seed = 0,
-    batch_size: options.BatchSize = 256,
+    batch_size: options.BatchSize = None,
     device: options.Device = "auto",
 ) -> None:
     """Certify test images: class and L2 radius within which the smoothed classifier cannot change it.

@@ -25,7 +25,10 @@ DataDir = Annotated[
 Seed = Annotated[int, typer.Option("--seed", help="Determines all randomness.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 BatchSize = Annotated[
-    int, typer.Option("--batch-size", help="Noisy copies per forward pass; no influence on results.")
+    int | None,
+    typer.Option(
+        "--batch-size", help="Noisy copies per forward pass, measured if not given; no influence on results."
+    ),
 ]
 Classifier = Annotated[
     str,

@@ -26,7 +26,7 @@ def command(
     mean: options.Mean = None,
     std: options.Std = None,
     seed: options.Seed = 0,
-    batch_size: options.BatchSize = 256,
+    batch_size: options.BatchSize = None,
     device: options.Device = "auto",
 ) -> None:
     """Measure Delta(alpha, beta): the share of test images whose smoothed prediction is not the label.

@@ -34,6 +34,6 @@ class Gaussian:
         draw = torch.empty_like(inputs).normal_(generator=generator)
         return torch.add(inputs, draw, alpha=self.scale)
 
-    def standard(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
-        """Return a float32 draw of N(0, I), to be multiplied by ``scale`` where it is added."""
-        return torch.empty(shape, device=generator.device).normal_(generator=generator)
+    def draw(self, out: torch.Tensor, generator: torch.Generator) -> None:
+        """Fill ``out`` with one draw."""
+        out.normal_(0.0, self.scale, generator=generator)

@@ -1,59 +1,121 @@
 """The base classifier as a fixed function from an input to a class, whatever the batch it comes in.
 
-Arithmetic libraries sum in an order that depends on the shape of the batch, so that two logits which
-agree to rounding may change places with the batch size; one such vote in a million is enough to make
-a run irreproducible. The class of an input is therefore defined as the arg-max of the network in
-float64; float32 logits decide wherever their two best differ by more than rounding can move them, and
-only the rest (about one in 10^5) is computed again. Ties of equal float64 logits go to the smaller
-class index. A network that cannot run in float64 is evaluated one input at a time instead.
+Arithmetic libraries sum in an order that depends on the shape of the batch and on the memory layout, so
+that two logits which agree to rounding may change places; one such vote in a million is enough to make a
+run irreproducible. So the logits decide wherever their two best differ by more than rounding can move
+them, and the rest, the near ties, are decided by one computation that is always the same:
+
+- float32: the arg-max of the network in float64 (about one vote in 10^4). A network that cannot run
+  in float64 is evaluated one input at a time instead.
+- bf16: the bfloat16 network in batches of 32, contiguous, filled up with zeros (about one vote in 200).
+
+Ties of equal logits go to the smaller class index.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+import threading
+import warnings
 
 import torch
 from torch import nn
 
-from sfumato.errors import ModelError
+from sfumato.errors import ModelError, SfumatoError
+from sfumato.smoothing.configuration import Classifier, require_precision
 
 INVALID = -1
 """The class of an input for which the model's output is not a number."""
 
-# Float32 rounding moves logits by about 1e-6 of their size; the margin leaves a factor of 100.
-ROUNDING_MARGIN = 1e-4
-
-Classifier = Callable[[torch.Tensor], torch.Tensor]
+# Rounding moves float32 logits by about 1e-6 of the largest, bfloat16 logits by up to 0.0025 between
+# layouts (measured); the margins leave a factor of 100 and of 6.
+MARGINS = {"float32": 1e-4, "bf16": 2.0**-6}
+_CANONICAL_BATCH = 32
+_CHANGED_BY_TRAINING = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
 
 
 class BaseClassifier:
     """Wraps a model (or any callable from a batch to (batch, classes) logits) on one device.
 
-    A ``torch.nn.Module`` is put into evaluation mode. The first call checks the output on a real
-    input.
+    A ``torch.nn.Module`` is put into evaluation mode. ``probe`` checks it on real inputs.
 
     Raises:
-        ModelError: an output that is not (batch, classes), or NaN without noise.
+        ModelError: bf16 asked of a callable that is no module.
     """
 
-    def __init__(self, model: Classifier, device: torch.device) -> None:
-        self._model = model
+    def __init__(
+        self,
+        model: Classifier,
+        device: torch.device,
+        *,
+        precision: str = "float32",
+        channels_last: bool = False,
+    ) -> None:
         self.device = device
+        self.precision = require_precision(precision)
+        self._model = model
+        self._lock = threading.Lock()
         self._exact: Classifier | None = None
-        self.recomputed = 0
+        self._layout = torch.channels_last if channels_last else torch.contiguous_format
+        self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        self._forward = model
         if isinstance(model, nn.Module):
-            model.to(device).eval()
+            _leave_training(model)
+            model.to(device)
+            own = copy.deepcopy(model).bfloat16() if precision == "bf16" else model
+            self._model = own
+            self._forward = own
+            if channels_last:
+                # the call is there for its effect on every module; mypy's stubs lack this form
+                self._forward = copy.deepcopy(own).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        elif precision != "float32":
+            raise ModelError(f"precision {precision} needs a torch.nn.Module, got {type(model).__name__}")
 
     @torch.inference_mode()
     def probe(self, x: torch.Tensor) -> int:
-        """Return the number of classes after checking the model's output on the batch ``x``."""
+        """Return the number of classes after checking the model on the batch ``x``.
+
+        Raises:
+            ModelError: an output that is not (batch, classes) for batches of several sizes, that is NaN
+                without noise, or that changes when it is computed again.
+        """
+        x = x.to(self.device)
+        batches = [x, torch.cat([x, x[:1]]), x[:1]]
+        outputs = [self._checked(batch) for batch in batches]
+        classes = int(outputs[0].shape[1])
+        shapes = {int(output.shape[1]) for output in outputs}
+        if len(shapes) > 1:
+            found = " or ".join(map(str, sorted(shapes)))
+            raise ModelError(f"the model returns {found} classes depending on the batch size")
+        again = self._checked(x)
+        scale = outputs[0].abs().max().clamp_min(1e-30)
+        for other in (again, outputs[1][: len(x)]):
+            if bool((other - outputs[0]).abs().max() > MARGINS[self.precision] * scale):
+                raise ModelError(
+                    "the model is not deterministic: it gives other logits for the same input "
+                    "when asked again (state or randomness inside the model)"
+                )
+        if self._forward is not self._model and not self._layout_agrees(x, outputs[0]):
+            self._forward, self._layout = self._model, torch.contiguous_format
+        return classes
+
+    def _layout_agrees(self, x: torch.Tensor, expected: torch.Tensor) -> bool:
+        """Return whether the faster memory layout gives the same logits to rounding.
+
+        A model that reshapes with ``view`` cannot use it, and is then computed in its own layout.
+        """
         try:
-            logits = self._model(x.to(self.device))
+            moved = (self._logits(x) - expected).abs().max()
+        except RuntimeError:
+            return False
+        return bool(moved <= MARGINS[self.precision] * expected.abs().max())
+
+    def _checked(self, x: torch.Tensor) -> torch.Tensor:
+        try:
+            logits = self._model(x.to(self._dtype))
         except RuntimeError as error:
-            raise ModelError(
-                f"the model does not accept an input of shape {tuple(x.shape[1:])} ({_first_line(error)})"
-            ) from error
+            given = f"a batch of {len(x)} inputs of shape {tuple(x.shape[1:])}"
+            raise ModelError(f"the model does not accept {given} ({_first_line(error)})") from error
         if not isinstance(logits, torch.Tensor) or logits.dim() != 2 or len(logits) != len(x):
             shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
             raise ModelError(f"the model must return (batch, classes) = ({len(x)}, classes), got {shape}")
@@ -61,46 +123,85 @@ class BaseClassifier:
             raise ModelError(f"the model must return at least 2 classes, got {logits.shape[1]}")
         if torch.isnan(logits).any():
             raise ModelError("the model returns NaN for an input without noise; its logits must be numbers")
-        return int(logits.shape[1])
+        return logits.float()
 
     @torch.inference_mode()
     def classes(self, x: torch.Tensor) -> torch.Tensor:
         """Return the class of each input of the batch (int64), ``INVALID`` where a logit is NaN."""
-        logits = self._model(x)
-        best, winners = logits.max(dim=1)
-        winners[torch.isnan(best)] = INVALID
-        scale = logits.abs().amax(dim=1)
-        margin = ROUNDING_MARGIN * torch.where(torch.isfinite(scale), scale, best.abs())
-        close = (logits >= (best - margin).unsqueeze(1)).sum(dim=1) > 1
+        winners, close = self.clear_classes(x)
         if close.any():
-            rows = close.nonzero().squeeze(1)
-            winners[rows] = self._exact_classes(x[rows]).to(winners.device)
-            self.recomputed += len(rows)
+            winners[close] = self.near_tie_classes(x[close])
         return winners
 
-    def _exact_classes(self, x: torch.Tensor) -> torch.Tensor:
-        if self._exact is None:
-            self._exact = self._in_float64(x) or self._one_at_a_time
+    @torch.inference_mode()
+    def clear_classes(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the class of each input and which of them are near ties, still to be decided.
+
+        Raises:
+            SfumatoError: the forward pass failed, as where a device is lost.
+            torch.OutOfMemoryError: as PyTorch does.
+        """
+        try:
+            logits = self._logits(x)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            raise SfumatoError(
+                f"the model failed on {len(x)} noisy copies on {self.device} ({_first_line(error)})"
+            ) from error
+        best, winners = logits.max(dim=1)
+        invalid = torch.isnan(best)
+        scale = logits.abs().amax(dim=1)
+        margin = MARGINS[self.precision] * torch.where(torch.isfinite(scale), scale, best.abs())
+        close = (logits >= (best - margin).unsqueeze(1)).sum(dim=1) > 1
+        return winners.masked_fill_(invalid, INVALID), close
+
+    @torch.inference_mode()
+    def near_tie_classes(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the class of each input by the computation that does not depend on the batch."""
+        with self._lock:
+            if self._exact is None:
+                self._exact = self._canonical if self.precision == "bf16" else self._in_float64(x)
         logits = self._exact(x)
         # argmax alone may return any of several equal maxima
         ties = logits == logits.amax(dim=1, keepdim=True)
-        return ties.to(torch.uint8).argmax(dim=1)
+        return ties.to(torch.uint8).argmax(dim=1).masked_fill_(logits.isnan().any(dim=1), INVALID)
 
-    def _in_float64(self, x: torch.Tensor) -> Classifier | None:
-        """Return the float64 twin of the model, or None if it has none that agrees with it."""
+    def _logits(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.to(dtype=self._dtype, memory_format=self._layout) if x.dim() == 4 else x.to(self._dtype)
+        return self._forward(x).float()
+
+    def _canonical(self, x: torch.Tensor) -> torch.Tensor:
+        found = []
+        for start in range(0, len(x), _CANONICAL_BATCH):
+            part = x[start : start + _CANONICAL_BATCH]
+            batch = torch.zeros((_CANONICAL_BATCH, *x.shape[1:]), dtype=self._dtype, device=x.device)
+            batch[: len(part)] = part
+            found.append(self._model(batch)[: len(part)].float())
+        return torch.cat(found)
+
+    def _in_float64(self, x: torch.Tensor) -> Classifier:
+        """Return the float64 twin of the model, or single evaluation if it has none that agrees with it."""
         if not isinstance(self._model, nn.Module):
-            return None
+            return self._one_at_a_time
         try:
             twin = copy.deepcopy(self._model).double().eval()
             exact, plain = twin(x.double()), self._model(x)
         except Exception:  # a model of the user's own may refuse float64 in any way
-            return None
+            return self._one_at_a_time
         if exact.dtype != torch.float64 or not torch.allclose(exact, plain.double(), rtol=1e-3, atol=1e-3):
-            return None
+            return self._one_at_a_time
         return lambda inputs: twin(inputs.double())
 
     def _one_at_a_time(self, x: torch.Tensor) -> torch.Tensor:
         return torch.cat([self._model(row.unsqueeze(0)) for row in x])
+
+
+def _leave_training(model: nn.Module) -> None:
+    """Put the model into evaluation mode; say so once where that changes what it computes."""
+    if any(module.training and isinstance(module, _CHANGED_BY_TRAINING) for module in model.modules()):
+        warnings.warn("the model was in training mode; it is switched to evaluation mode", stacklevel=4)
+    model.eval()
 
 
 def _first_line(error: BaseException) -> str:

@@ -22,6 +22,7 @@ from sfumato.errors import OutputError, SettingError, require_open_unit
 from sfumato.files import require_writable, write_text
 from sfumato.models.classifier import TrainedClassifier
 from sfumato.smoothing.certificate import HEADER, OURS, Certificate, parse_row
+from sfumato.smoothing.configuration import Configuration
 from sfumato.smoothing.smoothed import DEFAULT_CONFIDENCE, SmoothedClassifier
 from sfumato.smoothing.voting import CHUNK
 from sfumato.statistics.plans import Plan
@@ -30,17 +31,18 @@ _MOST_TOGETHER = 64
 _FULL_BATCHES = 4
 
 
-def images_together(plan: Plan, batch_size: int) -> int:
+def images_together(plan: Plan, configuration: Configuration) -> int:
     """Return how many images to vote on at once: enough that their first votes fill some batches.
 
     It changes the speed only. A killed run loses the images in flight, so they are not more than needed:
     one by one where a single image fills the batches.
 
     >>> from sfumato.statistics.plans import Decide, Fixed
-    >>> images_together(Fixed(100, 100_000), 256), images_together(Decide(0.5), 256)
+    >>> images_together(Fixed(), Configuration(256)), images_together(Decide(0.5), Configuration(256))
     (1, 32)
     """
-    return min(_MOST_TOGETHER, max(1, -(-_FULL_BATCHES * batch_size // max(1, plan.least_votes))))
+    filling = _FULL_BATCHES * configuration.batch_size * configuration.workers
+    return min(_MOST_TOGETHER, max(1, -(-filling // max(1, plan.least_votes))))
 
 
 def settings_path(output: Path) -> Path:
@@ -86,7 +88,7 @@ def certify_to_file(
     try:
         with output.open("a", encoding="utf-8") as table:
             left = list(examples)[len(rows) :]
-            together = images_together(plan, smoothed.batch_size)
+            together = images_together(plan, smoothed.configuration)
             for begin in range(0, len(left), together):
                 found = _certify(
                     data, left[begin : begin + together], smoothed, plan, confidence, label_known
@@ -152,6 +154,7 @@ def _settings(
         "seed": smoothed.seed,
         "chunk": CHUNK,
         "device": smoothed.device.type,
+        "precision": smoothed.configuration.precision,
         "sfumato_version": sfumato.__version__,
         "torch_version": str(torch.__version__),
     }

@@ -12,8 +12,9 @@ from jaxtyping import Int
 from sfumato.datasets import Split
 from sfumato.devices import choose_device
 from sfumato.errors import require_count, require_nonnegative
-from sfumato.smoothing.base_classifier import BaseClassifier, Classifier
-from sfumato.smoothing.smoothed import DEFAULT_BATCH_SIZE, DEFAULT_VOTES, SmoothedClassifier
+from sfumato.smoothing.base_classifier import BaseClassifier
+from sfumato.smoothing.configuration import Classifier
+from sfumato.smoothing.smoothed import DEFAULT_VOTES, SmoothedClassifier
 from sfumato.statistics.binomial import two_sided_interval
 
 _IMAGES_PER_CALL = 100
@@ -51,7 +52,7 @@ def measure_risk(
     *,
     n: int = DEFAULT_VOTES,
     seed: int = 0,
-    batch_size: int = DEFAULT_BATCH_SIZE,
+    batch_size: int | None = None,
     device: str = "auto",
     on_progress: Callable[[int], None] = lambda examples: None,
 ) -> Risk:

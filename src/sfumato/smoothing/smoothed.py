@@ -16,13 +16,18 @@ from jaxtyping import Int
 from sfumato.devices import choose_device
 from sfumato.errors import DataError, require_count, require_open_unit, require_positive
 from sfumato.noise import Gaussian
-from sfumato.smoothing.base_classifier import BaseClassifier, Classifier
-from sfumato.smoothing.voting import VoteCounter
+from sfumato.smoothing.base_classifier import BaseClassifier
+from sfumato.smoothing.configuration import (
+    Classifier,
+    Configuration,
+    require_precision,
+    usual_configuration,
+)
+from sfumato.smoothing.voting import Profile, VoteCounter
 from sfumato.statistics.binomial import sign_test_p_value
 from sfumato.statistics.plans import ABSTAIN, Decision, Fixed, Plan
 
 DEFAULT_CONFIDENCE = 0.999
-DEFAULT_BATCH_SIZE = 256
 DEFAULT_VOTES = 100
 
 
@@ -33,8 +38,11 @@ class SmoothedClassifier:
         model: from a batch (batch, *shape) to logits (batch, classes); a module is put in eval mode.
         beta: smoothing noise, standard deviation in the input's unit.
         seed: with the example's index it determines all noise.
-        batch_size: noisy copies per forward pass; has no influence on any result.
+        batch_size: noisy copies per forward pass, chosen by the model's kind if not given; has no
+            influence on any result.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        precision: ``float32`` or ``bf16``; in bf16 the bfloat16 network is what is smoothed and certified.
+        configuration: how votes are computed, as ``tuning`` measures it; in place of the two before it.
 
     >>> model = torch.nn.Linear(2, 2, bias=False)
     >>> _ = model.weight.data.copy_(torch.tensor([[0.0, 0.0], [1.0, 0.0]]))
@@ -51,22 +59,35 @@ class SmoothedClassifier:
         beta: float,
         *,
         seed: int = 0,
-        batch_size: int = DEFAULT_BATCH_SIZE,
+        batch_size: int | None = None,
         device: str = "auto",
+        precision: str = "float32",
+        configuration: Configuration | None = None,
     ) -> None:
         self.beta = require_positive("beta", beta)
         self.seed = require_count("seed", seed, minimum=0)
-        self.batch_size = require_count("batch_size", batch_size)
         self.device = choose_device(device)
-        self._base = BaseClassifier(model, self.device)
+        if configuration is None:
+            if batch_size is not None:
+                require_count("batch_size", batch_size)
+            configuration = usual_configuration(
+                model, self.device, batch_size=batch_size, precision=require_precision(precision)
+            )
+        self.configuration = configuration
+        self._base = BaseClassifier(
+            model,
+            self.device,
+            precision=configuration.precision,
+            channels_last=configuration.channels_last,
+        )
         self._counter: VoteCounter | None = None
         self._shape: tuple[int, ...] | None = None
         self._num_classes = 0
 
     def __repr__(self) -> str:
         return (
-            f"SmoothedClassifier(beta={self.beta}, seed={self.seed}, batch_size={self.batch_size}, "
-            f"device={str(self.device)!r})"
+            f"SmoothedClassifier(beta={self.beta}, seed={self.seed}, device={str(self.device)!r}, "
+            f"configuration={self.configuration})"
         )
 
     def check(self, x: torch.Tensor | np.ndarray) -> None:
@@ -153,6 +174,11 @@ class SmoothedClassifier:
             spent += wanted
         return run.decisions()
 
+    @property
+    def profile(self) -> Profile:
+        """Where the time of all votes so far went."""
+        return self._counter.profile if self._counter else Profile()
+
     def _count(
         self,
         images: torch.Tensor,
@@ -162,7 +188,7 @@ class SmoothedClassifier:
     ) -> Int[np.ndarray, "images classes"]:
         if self._counter is None:
             self._counter = VoteCounter(
-                self._base, Gaussian(self.beta), self._num_classes, seed=self.seed, batch_size=self.batch_size
+                self._base, Gaussian(self.beta), self._num_classes, self.configuration, seed=self.seed
             )
         return self._counter.count(images, keys, first, wanted)
 

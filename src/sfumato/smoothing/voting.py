@@ -3,44 +3,89 @@
 The noise of an example is one endless sequence, cut into chunks; chunk k is drawn from the stream
 keyed by (seed, example, k). Vote v is row v mod CHUNK of chunk v div CHUNK. What is counted for an
 image is therefore a function of its key and of which votes are asked for, and of nothing else:
-batches are filled across chunks and images in whatever way suits the hardware. Only one batch of
-noisy copies is held at any time, so memory does not grow with the number of votes.
+batches are filled across chunks and images in whatever way suits the hardware, by as many workers as
+there are. Each worker holds one batch of noisy copies, so memory does not grow with the number of
+votes; only counts leave it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+import operator
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Int
 
 from sfumato.errors import SettingError, require_count
-from sfumato.noise import Gaussian, keyed_generator
+from sfumato.noise import Gaussian, keyed_generators
 from sfumato.smoothing.base_classifier import INVALID, BaseClassifier
+from sfumato.smoothing.configuration import Configuration
 
 CHUNK = 32
 """Noisy copies drawn from one key, as many as sequential plans ask for at a time. Part of every run's
 identity: another value is other noise."""
 
+# Near ties are decided together, so many at a time: one by one they would cost a forward pass each.
+_NEAR_TIES = 64
+
+
+@dataclass
+class Profile:
+    """Where the time of counting went, in seconds summed over the workers.
+
+    Attributes:
+        noise: drawing noise and adding it to the images.
+        forward: the network, near ties included.
+        reduction: from logits' classes to counts.
+        idle: workers that had no batch left while others still had.
+        votes: votes counted.
+        invalid: votes for which the model returned NaN.
+        near_ties: votes decided by the second computation.
+    """
+
+    noise: float = 0.0
+    forward: float = 0.0
+    reduction: float = 0.0
+    idle: float = 0.0
+    votes: int = 0
+    invalid: int = 0
+    near_ties: int = 0
+
+    def add(self, other: Profile) -> None:
+        """Add another's times and counts to these."""
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)
+
+
+_Piece = tuple[int, int, int]  # image, first vote, number of votes: all of one chunk
+
 
 class VoteCounter:
-    """Counts votes under one noise, in batches of ``batch_size`` noisy copies."""
+    """Counts votes under one noise, in batches of up to ``configuration.batch_size`` noisy copies."""
 
     def __init__(
         self,
         classifier: BaseClassifier,
         noise: Gaussian,
         num_classes: int,
+        configuration: Configuration,
         *,
         seed: int,
-        batch_size: int,
     ) -> None:
         self._classifier = classifier
         self._noise = noise
         self._num_classes = num_classes
         self._seed = require_count("seed", seed, minimum=0)
-        self._batch_size = require_count("batch_size", batch_size)
+        self._batch_size = configuration.batch_size
+        self._workers = configuration.workers
+        self._pool: ThreadPoolExecutor | None = None
+        self.profile = Profile()
 
     def count(
         self,
@@ -53,61 +98,162 @@ class VoteCounter:
 
         ``images`` is (images, *shape) on the classifier's device; ``examples`` are the keys of their
         noise. Votes for which the model returns NaN are counted for no class.
+
+        Raises:
+            SettingError: a negative number of votes.
+            SfumatoError: the forward pass failed.
         """
         if int(votes.min(initial=0)) < 0 or int(first.min(initial=0)) < 0:
             raise SettingError("first and votes must be at least 0 for every image")
-        width = self._num_classes + 1  # the last column takes the invalid votes
-        tally = torch.zeros(len(images) * width, dtype=torch.int64, device=images.device)
-        for batch, slots in self._batches(images, examples, first, votes):
-            winners = self._classifier.classes(batch)
-            columns = torch.where(winners == INVALID, self._num_classes, winners)
-            tally += torch.bincount(slots * width + columns, minlength=len(tally))
-        counts: np.ndarray = tally.view(len(images), width)[:, : self._num_classes].cpu().numpy()
-        return counts
+        total = int(votes.sum())
+        # few votes are shared out as well
+        size = min(self._batch_size, max(CHUNK, -(-total // self._workers)))
+        batches = _Shared(_batches(first, votes, size))
+        workers = min(self._workers, -(-total // size)) if total else 1
+        started = time.perf_counter()
+        if workers == 1:
+            tallies = [self._work(images, examples, batches, size)]
+        else:
+            threads, work = self._threads(), (images, examples, batches, size)
+            futures = [threads.submit(self._work, *work) for _ in range(workers)]
+            tallies = [future.result() for future in futures]
+        wall = time.perf_counter() - started
+        counts = torch.zeros(len(images), self._num_classes + 1, dtype=torch.int64)
+        for tally, profile in tallies:
+            counts += tally.cpu()
+            self.profile.add(profile)
+            self.profile.idle += wall - profile.noise - profile.forward - profile.reduction
+        self.profile.votes += total
+        self.profile.invalid += int(counts[:, -1].sum())
+        return counts[:, :-1].numpy()
 
-    def _batches(
+    def _threads(self) -> ThreadPoolExecutor:
+        if self._pool is None:
+            # a thread's number of arithmetic threads is its own; the caller's is left as it is
+            self._pool = ThreadPoolExecutor(self._workers, "votes", torch.set_num_threads, (1,))
+        return self._pool
+
+    def _work(
         self,
         images: torch.Tensor,
         examples: Int[np.ndarray, " images"],
-        first: Int[np.ndarray, " images"],
-        votes: Int[np.ndarray, " images"],
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield full batches of noisy copies with the image each belongs to; the last may be short.
-
-        The batch is a buffer that is overwritten after it has been consumed.
-        """
-        size = min(self._batch_size, max(1, int(votes.sum())))
+        batches: _Shared,
+        size: int,
+    ) -> tuple[torch.Tensor, Profile]:
+        """Count batches until none are left; return counts with a last column for invalid votes."""
+        tally = torch.zeros(len(images), self._num_classes + 1, dtype=torch.int64, device=images.device)
+        profile = Profile()
         batch = torch.empty((size, *images.shape[1:]), device=images.device)
-        slots = torch.empty(size, dtype=torch.int64, device=images.device)
-        filled = 0
-        for slot, piece in self._pieces(images, examples, first, votes):
-            done = 0
-            while done < len(piece):
-                take = min(len(piece) - done, size - filled)
-                target = batch[filled : filled + take]
-                torch.add(images[slot], piece[done : done + take], alpha=self._noise.scale, out=target)
-                slots[filled : filled + take] = slot
-                done, filled = done + take, filled + take
-                if filled == size:
-                    yield batch, slots
-                    filled = 0
-        if filled:
-            yield batch[:filled], slots[:filled]
+        chunk = torch.empty((CHUNK, *images.shape[1:]), device=images.device)
+        late_copies: list[torch.Tensor] = []
+        late_slots: list[torch.Tensor] = []
+        while (pieces := batches.next()) is not None:
+            began = time.perf_counter()
+            filled, sizes = 0, [rows for _, _, rows in pieces]
+            slots = torch.tensor([slot for slot, _, _ in pieces], device=images.device)
+            slots = slots.repeat_interleave(torch.tensor(sizes, device=images.device))
+            for slot, run in itertools.groupby(pieces, key=operator.itemgetter(0)):
+                rows = self._draw(batch[filled:], int(examples[slot]), list(run), chunk)
+                # noise is drawn in full and added on its own: two roundings, the same in every batch
+                batch[filled : filled + rows].add_(images[slot])
+                filled += rows
+            drawn = time.perf_counter()
+            winners, close = self._classes(batch[:filled])
+            passed = time.perf_counter()
+            if close.any():
+                late_copies.append(batch[:filled][close])
+                late_slots.append(slots[close])
+            _add(tally, slots[~close], winners[~close])
+            profile.noise += drawn - began
+            profile.forward += passed - drawn
+            profile.reduction += time.perf_counter() - passed
+            if sum(map(len, late_slots)) >= _NEAR_TIES:
+                self._decide_late(tally, late_copies, late_slots, profile)
+        self._decide_late(tally, late_copies, late_slots, profile)
+        return tally, profile
 
-    def _pieces(
+    def _draw(self, out: torch.Tensor, example: int, pieces: Sequence[_Piece], chunk: torch.Tensor) -> int:
+        """Draw the noise of consecutive pieces of one example into ``out``; return the number of rows."""
+        chunks = range(pieces[0][1] // CHUNK, pieces[-1][1] // CHUNK + 1)
+        filled = 0
+        generators = keyed_generators(self._seed, example, chunks, out.device)
+        for (_, vote, rows), generator in zip(pieces, generators, strict=True):
+            target = out[filled : filled + rows]
+            if rows == CHUNK:
+                self._noise.draw(target, generator)
+            else:
+                self._noise.draw(chunk, generator)
+                target.copy_(chunk[vote % CHUNK : vote % CHUNK + rows])
+            filled += rows
+        return filled
+
+    def _decide_late(
         self,
-        images: torch.Tensor,
-        examples: Int[np.ndarray, " images"],
-        first: Int[np.ndarray, " images"],
-        votes: Int[np.ndarray, " images"],
-    ) -> Iterator[tuple[int, torch.Tensor]]:
-        """Yield (image, standard noise of some of its votes) in the order of votes."""
-        shape = (CHUNK, *images.shape[1:])
-        for slot in range(len(images)):
-            vote, stop = int(first[slot]), int(first[slot] + votes[slot])
-            while vote < stop:
-                chunk, row = divmod(vote, CHUNK)
-                rows = min(CHUNK - row, stop - vote)
-                generator = keyed_generator(self._seed, int(examples[slot]), chunk, images.device)
-                yield slot, self._noise.standard(shape, generator)[row : row + rows]
-                vote += rows
+        tally: torch.Tensor,
+        copies: list[torch.Tensor],
+        slots: list[torch.Tensor],
+        profile: Profile,
+    ) -> None:
+        """Add the near ties set aside to the counts, and forget them."""
+        if copies:
+            began = time.perf_counter()
+            _add(tally, torch.cat(slots), self._classifier.near_tie_classes(torch.cat(copies)))
+            profile.near_ties += sum(map(len, slots))
+            profile.forward += time.perf_counter() - began
+        copies.clear()
+        slots.clear()
+
+    def _classes(self, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Classify the batch, in halves where the device has no memory for the whole."""
+        try:
+            if len(batch) <= self._batch_size:
+                return self._classifier.clear_classes(batch)
+        except torch.OutOfMemoryError:
+            if len(batch) == 1:
+                raise
+            self._batch_size = min(self._batch_size, (len(batch) + 1) // 2)
+        half = (len(batch) + 1) // 2
+        parts = [self._classes(batch[:half]), self._classes(batch[half:])]
+        return torch.cat([winners for winners, _ in parts]), torch.cat([close for _, close in parts])
+
+
+class _Shared:
+    """The batches still to be counted, handed out to whichever worker asks next."""
+
+    def __init__(self, batches: Iterator[list[_Piece]]) -> None:
+        self._batches = batches
+        self._lock = threading.Lock()
+
+    def next(self) -> list[_Piece] | None:
+        """Return the next batch, None when there is none."""
+        with self._lock:
+            return next(self._batches, None)
+
+
+def _batches(
+    first: Int[np.ndarray, " images"], votes: Int[np.ndarray, " images"], size: int
+) -> Iterator[list[_Piece]]:
+    """Yield batches of pieces, up to ``size`` votes each, no chunk divided between two where it fits in one.
+
+    Dividing a chunk would mean drawing it twice.
+    """
+    batch: list[_Piece] = []
+    filled = 0
+    for slot in range(len(votes)):
+        vote, stop = int(first[slot]), int(first[slot] + votes[slot])
+        while vote < stop:
+            rows = min(CHUNK - vote % CHUNK, stop - vote, size)
+            if filled + rows > size:
+                yield batch
+                batch, filled = [], 0
+            batch.append((slot, vote, rows))
+            vote, filled = vote + rows, filled + rows
+    if batch:
+        yield batch
+
+
+def _add(tally: torch.Tensor, slots: torch.Tensor, winners: torch.Tensor) -> None:
+    """Add one vote per row; invalid ones go to the last column."""
+    width = tally.shape[1]
+    columns = torch.where(winners == INVALID, width - 1, winners)
+    tally += torch.bincount(slots * width + columns, minlength=tally.numel()).view_as(tally)

@@ -1,0 +1,83 @@
+"""How votes are computed: what may change the speed of a run, and the one thing that changes its subject.
+
+``batch_size``, ``channels_last`` and ``workers`` change the speed only. ``precision`` is part of the
+base classifier: in bf16 the network's weights and activations are bfloat16, and that network is what is
+certified.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from sfumato.errors import SettingError, require_count
+
+PRECISIONS = ("float32", "bf16")
+Classifier = Callable[[torch.Tensor], torch.Tensor]
+
+_CONVOLUTIONAL_BATCH = 64
+_DENSE_BATCH = 1024
+_CUDA_BATCH = 1024
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One way to compute votes.
+
+    Attributes:
+        batch_size: noisy copies per forward pass.
+        channels_last: whether images are laid out with their channels innermost.
+        workers: threads that each fill and classify batches of their own, with one thread of
+            arithmetic each; 1 leaves the threads to PyTorch.
+        precision: ``float32`` or ``bf16``.
+    """
+
+    batch_size: int
+    channels_last: bool = False
+    workers: int = 1
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be computed."""
+        require_count("batch_size", self.batch_size)
+        require_count("workers", self.workers)
+        require_precision(self.precision)
+
+
+def require_precision(precision: str) -> str:
+    """Return ``precision`` if it is known.
+
+    Raises:
+        SettingError: if it is not.
+    """
+    if precision not in PRECISIONS:
+        raise SettingError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    return precision
+
+
+def usual_configuration(
+    model: Classifier,
+    device: torch.device,
+    *,
+    batch_size: int | None = None,
+    precision: str = "float32",
+) -> Configuration:
+    """Return what is fast for such a model without measuring.
+
+    On CPUs convolutions run best on small batches with the channels innermost, and one batch per core
+    beats one batch on all cores. A callable that is no module may not be safe to call from several
+    threads, so it is called from one.
+
+    >>> usual_configuration(nn.Conv2d(1, 1, 3), torch.device("cpu"), batch_size=32).channels_last
+    True
+    """
+    convolutional = isinstance(model, nn.Module) and any(isinstance(m, nn.Conv2d) for m in model.modules())
+    if device.type == "cuda":
+        usual, workers = _CUDA_BATCH, 1
+    else:
+        usual = _CONVOLUTIONAL_BATCH if convolutional else _DENSE_BATCH
+        workers = torch.get_num_threads() if isinstance(model, nn.Module) else 1
+    return Configuration(batch_size or usual, convolutional, workers, precision)
