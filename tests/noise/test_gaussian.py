@@ -4,7 +4,7 @@ import torch
 from scipy import stats
 
 from sfumato.errors import SettingError
-from sfumato.noise import Gaussian, keyed_generator
+from sfumato.noise import Gaussian, keyed_generator, keyed_generators
 
 
 def test_draws_are_normal_with_the_given_scale():
@@ -38,12 +38,18 @@ def test_keys_above_32_bits_do_not_fold_onto_small_ones():
 
 
 def test_the_stream_is_the_mersenne_twister_started_from_philox_words():
-    words = np.random.Philox(key=np.array([3, 4], np.uint64), counter=np.array([0, 0, 0, 5], np.uint64))
+    words = np.random.Philox(key=np.array([3, 4], np.uint64), counter=np.array([5 * 78, 0, 0, 0], np.uint64))
     twister = np.random.MT19937(0)
     key = words.random_raw(312).view(np.uint32)
     twister.state = {"bit_generator": "MT19937", "state": {"key": key, "pos": 624}}
     drawn = torch.empty(1000, dtype=torch.int32).random_(generator=keyed_generator(3, 4, 5))
     assert np.array_equal(drawn.numpy(), twister.random_raw(1000) & 0x7FFFFFFF)
+
+
+def test_a_run_of_chunks_is_each_chunk_by_itself():
+    together = [torch.randn(40, generator=g) for g in keyed_generators(3, 4, range(5, 9))]
+    for chunk, drawn in zip(range(5, 9), together, strict=True):
+        assert torch.equal(drawn, torch.randn(40, generator=keyed_generator(3, 4, chunk)))
 
 
 def test_a_negative_key_is_refused():

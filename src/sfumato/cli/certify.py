@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from sfumato.cli.terminal import OUT, print_table, progress_bar, warn
 if TYPE_CHECKING:
     from sfumato.datasets import Dataset
     from sfumato.smoothing.certificate import Certificate
+    from sfumato.smoothing.smoothed import SmoothedClassifier
     from sfumato.statistics.plans import Plan
 
 
@@ -53,6 +55,8 @@ def command(
     seed: options.Seed = 0,
     batch_size: options.BatchSize = None,
     device: options.Device = "auto",
+    precision: options.Precision = "float32",
+    profile: Annotated[bool, typer.Option("--profile", help="Say where the time went.")] = False,
 ) -> None:
     """Certify test images: class and L2 radius within which the smoothed classifier cannot change it.
 
@@ -63,14 +67,20 @@ def command(
     --plan "curve(0.25,0.5,0.75,1)"
     """
     from sfumato.datasets import load_dataset
+    from sfumato.devices import choose_device
     from sfumato.errors import require_count, require_open_unit, require_positive
     from sfumato.models.classifier import load_classifier
     from sfumato.smoothing.certification_run import certify_to_file
+    from sfumato.smoothing.configuration import require_precision, usual_configuration
     from sfumato.smoothing.smoothed import SmoothedClassifier
     from sfumato.smoothing.summary import lack_of_noise_training
+    from sfumato.smoothing.tuning import tuned_configuration
 
     require_positive("beta", beta)
     require_open_unit("confidence", confidence)
+    require_precision(precision)
+    if batch_size is not None:
+        require_count("batch_size", batch_size)
     chosen = _plan(plan, n0, n)
     dataset = load_dataset(data, data_dir)
     limit = len(dataset.test) if first is None else require_count("first", first)
@@ -82,7 +92,22 @@ def command(
         options.parse_numbers("mean", mean),
         options.parse_numbers("std", std),
     )
-    smoothed = SmoothedClassifier(classifier.model, beta, seed=seed, batch_size=batch_size, device=device)
+    chosen_device = choose_device(device)
+    configuration = (
+        tuned_configuration(
+            classifier.model,
+            dataset.input_shape,
+            chosen_device,
+            votes=len(examples) * chosen.least_votes,
+            precision=precision,
+        )
+        if batch_size is None
+        else usual_configuration(classifier.model, chosen_device, batch_size=batch_size, precision=precision)
+    )
+    smoothed = SmoothedClassifier(
+        classifier.model, beta, seed=seed, device=device, configuration=configuration
+    )
+    started = time.perf_counter()
     with progress_bar("certifying", len(examples)) as bar:
         rows = certify_to_file(
             classifier,
@@ -95,7 +120,14 @@ def command(
             label_known=label_known,
             on_certificate=lambda row: bar.advance(note=f"image {row.idx}: radius {row.radius:.3f}"),
         )
+    seconds = time.perf_counter() - started
     _report(rows, chosen, beta, confidence, dataset, out)
+    if precision != "float32":
+        OUT.print(f"what is certified is the {precision} network, not the float32 one", markup=False)
+    if profile:
+        _print_profile(smoothed, seconds)
+    if smoothed.profile.invalid:
+        warn(f"{smoothed.profile.invalid} votes were NaN; they count for no class")
     if message := lack_of_noise_training(rows, classifier.record, beta):
         warn(message)
 
@@ -139,4 +171,21 @@ def _report(
         f"{plan.name}: {summary.mean_votes:,.0f} votes per image, {summary.saved:.1f} times fewer than "
         f"100,100; {summary.seconds:.1f} s\n{out}",
         markup=False,
+    )
+
+
+def _print_profile(smoothed: SmoothedClassifier, seconds: float) -> None:
+    """Print where the time of this run's votes went, in seconds of wall-clock time."""
+    found, workers = smoothed.profile, smoothed.configuration.workers
+    voting = {
+        "noise": found.noise / workers,
+        "forward": found.forward / workers,
+        "reduction": found.reduction / workers,
+        "idle": found.idle / workers,
+    }
+    voting["planning and files"] = seconds - sum(voting.values())
+    print_table(
+        f"{found.votes:,} votes, {found.votes / seconds:,.0f} per second; {smoothed.configuration}",
+        ["", "seconds", "share"],
+        [[name, f"{spent:.2f}", f"{spent / seconds:.1%}"] for name, spent in voting.items()],
     )

@@ -51,6 +51,12 @@ Confidence = Annotated[
 ]
 
 
+Precision = Annotated[
+    str,
+    typer.Option("--precision", help="float32, or bf16: then the bfloat16 network is what is smoothed."),
+]
+
+
 def parse_numbers(name: str, text: str | None) -> tuple[float, ...] | None:
     """Return the numbers of a comma-separated list, None for None.
 

@@ -141,14 +141,7 @@ class BaseClassifier:
             SfumatoError: the forward pass failed, as where a device is lost.
             torch.OutOfMemoryError: as PyTorch does.
         """
-        try:
-            logits = self._logits(x)
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as error:
-            raise SfumatoError(
-                f"the model failed on {len(x)} noisy copies on {self.device} ({_first_line(error)})"
-            ) from error
+        logits = self._run(self._logits, x)
         best, winners = logits.max(dim=1)
         invalid = torch.isnan(best)
         scale = logits.abs().amax(dim=1)
@@ -158,14 +151,28 @@ class BaseClassifier:
 
     @torch.inference_mode()
     def near_tie_classes(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the class of each input by the computation that does not depend on the batch."""
+        """Return the class of each input by the computation that does not depend on the batch.
+
+        Raises:
+            SfumatoError: as ``clear_classes``.
+        """
         with self._lock:
             if self._exact is None:
                 self._exact = self._canonical if self.precision == "bf16" else self._in_float64(x)
-        logits = self._exact(x)
+        logits = self._run(self._exact, x)
         # argmax alone may return any of several equal maxima
         ties = logits == logits.amax(dim=1, keepdim=True)
         return ties.to(torch.uint8).argmax(dim=1).masked_fill_(logits.isnan().any(dim=1), INVALID)
+
+    def _run(self, forward: Classifier, x: torch.Tensor) -> torch.Tensor:
+        try:
+            return forward(x)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            raise SfumatoError(
+                f"the model failed on {len(x)} noisy copies on {self.device} ({_first_line(error)})"
+            ) from error
 
     def _logits(self, x: torch.Tensor) -> torch.Tensor:
         x = x.to(dtype=self._dtype, memory_format=self._layout) if x.dim() == 4 else x.to(self._dtype)

@@ -1,0 +1,81 @@
+"""Tuning measures, remembers and never changes a result."""
+
+import pytest
+import torch
+from torch import nn
+
+from sfumato.errors import ModelError
+from sfumato.models import build_model
+from sfumato.smoothing import tuning
+from sfumato.smoothing.base_classifier import BaseClassifier
+from sfumato.smoothing.configuration import Configuration, usual_configuration
+
+CPU = torch.device("cpu")
+SHAPE = (1, 12, 12)
+
+
+def network():
+    return build_model("cnn", SHAPE, 10, (0.0,), (1.0,))
+
+
+def test_a_short_job_is_not_tuned(tmp_path):
+    found = tuning.tuned_configuration(network(), SHAPE, CPU, votes=1000, directory=tmp_path)
+    assert found == usual_configuration(network(), CPU)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_long_job_is_tuned_once_and_the_choice_is_at_least_as_fast(tmp_path, monkeypatch):
+    rates = {}
+
+    def rate(model, shape, device, configuration):
+        # as on a machine that likes batches of 256 on all its threads
+        rates[configuration] = 1000 - abs(configuration.batch_size - 256) - 50 * configuration.workers
+        return rates[configuration]
+
+    monkeypatch.setattr(tuning, "_votes_per_second", rate)
+    model = network()
+    found = tuning.tuned_configuration(model, SHAPE, CPU, votes=10**6, directory=tmp_path)
+    assert found.batch_size == 256
+    assert rates[found] >= rates[usual_configuration(model, CPU)]
+    rates.clear()
+    assert tuning.tuned_configuration(model, SHAPE, CPU, votes=10**6, directory=tmp_path) == found
+    assert not rates
+    next(tmp_path.iterdir()).write_text("{")
+    assert tuning.tuned_configuration(model, SHAPE, CPU, votes=10**6, directory=tmp_path) == found
+
+
+def test_the_search_keeps_to_its_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(tuning, "_TRIAL_SECONDS", 0.05)
+    monkeypatch.setattr(tuning, "LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(tuning, "MOST_SECONDS", 0.3)
+    found = tuning.tuned_configuration(network(), SHAPE, CPU, votes=10**8, directory=tmp_path)
+    assert isinstance(found, Configuration)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_precision_and_shape_are_other_choices(tmp_path, monkeypatch):
+    monkeypatch.setattr(tuning, "_votes_per_second", lambda *_: 100.0)
+    model = network()
+    for precision in ("float32", "bf16"):
+        found = tuning.tuned_configuration(
+            model, SHAPE, CPU, votes=10**6, precision=precision, directory=tmp_path
+        )
+        assert found.precision == precision
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_configuration_that_changes_classes_is_refused(monkeypatch):
+    # the layout check of the classifier itself comes first; this one must not rely on it
+    monkeypatch.setattr(BaseClassifier, "_layout_agrees", lambda *_: True)
+
+    class Layout(nn.Module):
+        """Looks at the memory layout, as a broken kernel would."""
+
+        def forward(self, x):
+            turned = x.flatten(1).sum(1) > 1e9
+            if not x.is_contiguous() and len(x) == 64:
+                turned = ~turned
+            return torch.stack([turned.float(), 1 - turned.float()], dim=1)
+
+    with pytest.raises(ModelError, match="64 of 64 inputs change their class"):
+        tuning.require_same_classes(Layout(), (3, 8, 8), CPU, Configuration(64, channels_last=True))

@@ -1,0 +1,189 @@
+"""The voting engine: what it counts does not depend on how, and what goes wrong is said."""
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sfumato import SmoothedClassifier
+from sfumato.errors import ModelError, SettingError, SfumatoError
+from sfumato.models import build_model
+from sfumato.smoothing.configuration import Configuration
+
+X = torch.rand(5, 1, 12, 12, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(4)
+    return build_model("cnn", (1, 12, 12), 10, (0.0,), (1.0,))
+
+
+def votes(model, n=200, x=X, **configuration):
+    return SmoothedClassifier(model, 0.5, device="cpu", configuration=Configuration(**configuration)).votes(
+        x, n
+    )
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"batch_size": 5},
+        {"batch_size": 64, "workers": 2},
+        {"batch_size": 100, "channels_last": True},
+        {"batch_size": 1000, "channels_last": True, "workers": 3},
+    ],
+    ids=lambda other: "-".join(map(str, other.values())),
+)
+def test_batch_layout_and_threads_change_nothing(network, precision, other):
+    reference = votes(network, precision=precision, batch_size=256)
+    assert (votes(network, precision=precision, **other) == reference).all()
+    assert len(np.unique(reference)) > 3
+
+
+def test_bf16_counts_the_bfloat16_network():
+    """Two logits that bfloat16 cannot tell apart are a tie there, and a clear win in float32."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(144, 2))
+    nn.init.zeros_(model[1].weight)
+    model[1].bias.data = torch.tensor([1.0, 1.001])
+    assert votes(model, batch_size=64)[:, 1].tolist() == [200] * 5
+    assert votes(model, batch_size=64, precision="bf16")[:, 0].tolist() == [200] * 5
+    with pytest.raises(ModelError, match=r"bf16 needs a torch.nn.Module, got function"):
+        votes(lambda x: model(x), batch_size=64, precision="bf16")
+
+
+def test_every_worker_counts():
+    seen = set()
+
+    class Seen(nn.Module):
+        def forward(self, x):
+            seen.add(threading.get_ident())
+            return torch.ones(len(x), 2)
+
+    threads = torch.get_num_threads()
+    counted = SmoothedClassifier(Seen(), 0.5, device="cpu", configuration=Configuration(32, workers=2))
+    assert counted.votes(X, 6400).sum() == 5 * 6400
+    assert len(seen - {threading.get_ident()}) == 2
+    assert torch.get_num_threads() == threads, "the caller's threads are the caller's"
+    profile = counted.profile
+    assert profile.votes == 5 * 6400
+    assert min(profile.noise, profile.forward, profile.reduction) > 0
+
+
+class NotANumber(nn.Module):
+    """NaN wherever the first pixel is negative."""
+
+    def forward(self, x):
+        out = torch.stack([x[:, 0, 0, 0], torch.zeros(len(x))], dim=1)
+        return torch.where(x[:, 0, 0, :1] < 0, torch.nan, out)
+
+
+def test_a_nan_vote_counts_for_no_class():
+    smoothed = SmoothedClassifier(NotANumber(), 0.5, device="cpu")
+    counts = smoothed.votes(X, 1000)
+    invalid = 5000 - counts.sum()
+    assert smoothed.profile.invalid == invalid
+    expected = 1000 * torch.distributions.Normal(0, 0.5).cdf(-X[:, 0, 0, 0]).sum()
+    assert invalid == pytest.approx(float(expected), rel=0.1)
+
+
+class Hungry(nn.Module):
+    """Has memory for 10 inputs."""
+
+    def forward(self, x):
+        if len(x) > 10:
+            raise torch.OutOfMemoryError("no memory")
+        return torch.cat([x.flatten(1).sum(1, keepdim=True), torch.full((len(x), 1), 70.0)], dim=1)
+
+
+def test_a_batch_too_large_for_the_memory_is_halved_with_the_same_result():
+    found = votes(Hungry(), x=X[:3], batch_size=64)
+    assert (found == votes(Hungry(), x=X[:3], batch_size=8)).all()
+    assert found.min() > 0
+
+
+class Failing(nn.Module):
+    """Fails once it has been asked a hundred times."""
+
+    asked = 0
+
+    def forward(self, x):
+        self.asked += 1
+        if self.asked > 100:
+            raise RuntimeError("device lost\nlong trace")
+        return torch.full((len(x), 2), 1.0) + torch.tensor([0.0, self.lead])
+
+    def __init__(self, lead):
+        super().__init__()
+        self.lead = lead
+
+
+@pytest.mark.parametrize("lead", [0.0, 1.0], ids=["near ties", "clear"])
+def test_a_failure_in_the_middle_is_one_line(lead):
+    with pytest.raises(SfumatoError, match=r"^the model failed on \d+ noisy copies on cpu \(device lost\)$"):
+        votes(Failing(lead), n=10_000, batch_size=32)
+
+
+class Drifting(nn.Module):
+    """Remembers how often it was asked."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = 0
+
+    def forward(self, x):
+        self.asked += 1
+        return torch.stack([x.flatten(1).sum(1) + self.asked, torch.zeros(len(x))], dim=1)
+
+
+class Growing(nn.Module):
+    def forward(self, x):
+        return torch.zeros(len(x), 2 + len(x) % 2)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (Drifting(), "not deterministic"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(144, 3), _ := nn.Dropout(0.5)), None),
+        (lambda x: torch.rand(len(x), 3), "not deterministic"),
+        (Growing(), "2 or 3 classes depending on the batch size"),
+    ],
+)
+def test_a_model_that_is_no_fixed_function_is_refused(model, words):
+    if words is None:  # dropout is switched off, and said
+        with pytest.warns(UserWarning, match="switched to evaluation mode"):
+            assert votes(model.train(), batch_size=32).sum() == 1000
+        return
+    with pytest.raises(ModelError, match=words):
+        votes(model, batch_size=32)
+
+
+def test_a_model_that_cannot_take_the_other_layout_is_computed_in_its_own():
+    class Viewing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(1, 4, 3)
+
+        def forward(self, x):
+            return self.conv(x).view(len(x), -1)[:, :10]
+
+    torch.manual_seed(0)
+    model = Viewing()
+    assert (votes(model, batch_size=64, channels_last=True) == votes(model, batch_size=64)).all()
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"batch_size": 0}, "batch_size"),
+        ({"batch_size": 1, "workers": 0}, "workers"),
+        ({"batch_size": 1, "precision": "fp8"}, "precision must be one of float32, bf16, got 'fp8'"),
+    ],
+)
+def test_an_impossible_configuration_is_refused(setting, words):
+    with pytest.raises(SettingError, match=words):
+        Configuration(**setting)
