@@ -69,6 +69,15 @@ def test_train_risk_certify_and_inspect_work_together(tmp_path):
     assert done.returncode == 2
     assert done.stderr.startswith("error: curve.tsv: is another run's, with label_known False and not True")
     assert [row.split("\t")[0] for row in rows[1:]] == ["0", "200", "400", "600"]
+    options[-1] = "bf16.tsv"
+    done = sfumato(
+        "certify", "--model", "m.safetensors", *options, "--precision", "bf16", "--profile", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert "what is certified is the bf16 network" in done.stdout
+    for part in ("votes, ", "noise", "forward", "reduction", "idle", "planning and files"):
+        assert part in done.stdout
+    assert json.loads((tmp_path / "bf16.tsv.json").read_text())["precision"] == "bf16"
     settings = json.loads((tmp_path / "certificates.tsv.json").read_text())
     assert (settings["beta"], settings["confidence"], settings["unit"]) == (0.4, 0.999, "pixels in [0, 1]")
     assert "\x1b" not in done.stdout + done.stderr, "no colour and no bar where there is no terminal"
@@ -102,6 +111,10 @@ BAD = [
     (["certify", "--model", "mine:nan_model", "--beta", "0.5"], "NaN"),
     (["certify", "--model", "mine:flat_model", "--beta", "0.5"], "must return (batch, classes)"),
     (["certify", "--model", "missing.safetensors", "--beta", "0.5"], "no such file"),
+    (
+        ["certify", "--model", "MODEL", "--beta", "0.5", "--precision", "fp8"],
+        "precision must be one of float32, bf16, got 'fp8'",
+    ),
     (
         ["certify", "--model", "MODEL", "--beta", "0.5", "--plan", "curves(1)"],
         "plan must be one of fixed(n0,n), two_class(n0,n), decide(radius)",

@@ -14,8 +14,9 @@ import torch
 from scipy.stats import norm
 
 from sfumato import Fixed, SmoothedClassifier
-from sfumato.errors import OutputError
+from sfumato.errors import OutputError, SfumatoError
 from sfumato.models.classifier import load_classifier
+from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.certificate import OURS, read_certificates
 from sfumato.smoothing.certification_run import certify_to_file, settings_path
 from sfumato.statistics.plans import Curve, Predict, Vote, parse_plan
@@ -122,6 +123,27 @@ def test_a_killed_process_continues_to_the_same_table(digits_model, tmp_path):
     assert broken.read_text().count("\n") < 31
     subprocess.run([*command, "--out", str(broken)], check=True, capture_output=True)
     assert without_time(broken) == without_time(whole)
+
+
+def test_what_was_certified_before_a_device_is_lost_is_kept(digits, digits_model, tmp_path, monkeypatch):
+    out = tmp_path / "t.tsv"
+    whole = run(digits, digits_model, tmp_path / "whole.tsv")
+    plain = BaseClassifier._logits
+    asked = iter(range(10**6))
+
+    def losing(self, x):
+        if next(asked) > 40:
+            raise RuntimeError("the device is gone")
+        return plain(self, x)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(BaseClassifier, "_logits", losing)
+        with pytest.raises(SfumatoError, match="the device is gone"):
+            run(digits, digits_model, out, batch_size=32)
+    kept = out.read_text().count("\n") - 1
+    assert 0 < kept < 8
+    seconds_apart = [replace(row, seconds=0) for row in run(digits, digits_model, out)]
+    assert seconds_apart == [replace(row, seconds=0) for row in whole]
 
 
 @pytest.mark.parametrize(
