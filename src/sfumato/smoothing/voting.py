@@ -15,7 +15,7 @@ import operator
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,9 +114,7 @@ class VoteCounter:
         if workers == 1:
             tallies = [self._work(images, examples, batches, size)]
         else:
-            threads, work = self._threads(), (images, examples, batches, size)
-            futures = [threads.submit(self._work, *work) for _ in range(workers)]
-            tallies = [future.result() for future in futures]
+            tallies = self._in_threads(workers, images, examples, batches, size)
         wall = time.perf_counter() - started
         counts = torch.zeros(len(images), self._num_classes + 1, dtype=torch.int64)
         for tally, profile in tallies:
@@ -127,11 +125,28 @@ class VoteCounter:
         self.profile.invalid += int(counts[:, -1].sum())
         return counts[:, :-1].numpy()
 
-    def _threads(self) -> ThreadPoolExecutor:
+    def _in_threads(
+        self,
+        workers: int,
+        images: torch.Tensor,
+        examples: Int[np.ndarray, " images"],
+        batches: _Shared,
+        size: int,
+    ) -> list[tuple[torch.Tensor, Profile]]:
+        """Let several threads work, each with one thread of arithmetic; wait for all of them."""
         if self._pool is None:
-            # a thread's number of arithmetic threads is its own; the caller's is left as it is
-            self._pool = ThreadPoolExecutor(self._workers, "votes", torch.set_num_threads, (1,))
-        return self._pool
+            self._pool = ThreadPoolExecutor(self._workers, "votes")
+
+        def work_with_one_thread() -> tuple[torch.Tensor, Profile]:
+            torch.set_num_threads(1)
+            return self._work(images, examples, batches, size)
+
+        threads = torch.get_num_threads()
+        futures = [self._pool.submit(work_with_one_thread) for _ in range(workers)]
+        wait(futures)
+        # a thread's number of arithmetic threads is its own, but MKL keeps one for the whole process
+        torch.set_num_threads(threads)
+        return [future.result() for future in futures]
 
     def _work(
         self,
