@@ -1,5 +1,6 @@
 """The voting engine: what it counts does not depend on how, and what goes wrong is said."""
 
+import itertools
 import threading
 
 import numpy as np
@@ -129,6 +130,20 @@ class Failing(nn.Module):
 def test_a_failure_in_the_middle_is_one_line(lead):
     with pytest.raises(SfumatoError, match=r"^the model failed on \d+ noisy copies on cpu \(device lost\)$"):
         votes(Failing(lead), n=10_000, batch_size=32)
+
+
+def test_a_failure_of_one_worker_stops_the_others_at_once():
+    asked = itertools.count()
+
+    class FailsOnce(nn.Module):
+        def forward(self, x):
+            if next(asked) == 20:
+                raise RuntimeError("once")
+            return torch.ones(len(x), 2) * torch.tensor([1.0, 2.0])
+
+    with pytest.raises(SfumatoError, match="once"):
+        votes(FailsOnce(), n=10**6, batch_size=32, workers=2)
+    assert next(asked) < 100
 
 
 class Drifting(nn.Module):

@@ -15,7 +15,7 @@ import operator
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import numpy as np
@@ -143,9 +143,14 @@ class VoteCounter:
 
         threads = torch.get_num_threads()
         futures = [self._pool.submit(work_with_one_thread) for _ in range(workers)]
-        wait(futures)
-        # a thread's number of arithmetic threads is its own, but MKL keeps one for the whole process
-        torch.set_num_threads(threads)
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+        finally:
+            # after a failure or Ctrl-C the others shall not go on to the end
+            batches.close()
+            wait(futures)
+            # a thread's number of arithmetic threads is its own, but MKL keeps one for the whole process
+            torch.set_num_threads(threads)
         return [future.result() for future in futures]
 
     def _work(
@@ -243,6 +248,11 @@ class _Shared:
         """Return the next batch, None when there is none."""
         with self._lock:
             return next(self._batches, None)
+
+    def close(self) -> None:
+        """Hand out no more."""
+        with self._lock:
+            self._batches = iter(())
 
 
 def _batches(
