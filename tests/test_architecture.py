@@ -14,13 +14,24 @@ EVERYONE = {"errors", "files", "devices"}
 ALLOWED = {
     "noise": set(),
     "statistics": set(),
+    "theory": set(),
     "datasets": set(),
     "models": set(),
     "smoothing": {"noise", "statistics", "datasets", "models"},
     "training": {"noise", "models", "datasets", "smoothing"},
     "studies": {"noise", "statistics", "datasets", "models", "smoothing", "training"},
-    "reporting": {"statistics", "smoothing", "studies"},
-    "cli": {"noise", "statistics", "datasets", "models", "smoothing", "training", "studies", "reporting"},
+    "reporting": {"statistics", "theory", "smoothing", "studies"},
+    "cli": {
+        "noise",
+        "statistics",
+        "theory",
+        "datasets",
+        "models",
+        "smoothing",
+        "training",
+        "studies",
+        "reporting",
+    },
 }
 
 
@@ -46,8 +57,9 @@ def test_every_package_has_its_place_in_the_table():
     assert {p.name for p in ROOT.iterdir() if (p / "__init__.py").exists()} == set(ALLOWED)
 
 
-def test_statistics_knows_nothing_of_networks():
-    for path in (ROOT / "statistics").rglob("*.py"):
+@pytest.mark.parametrize("package", ["statistics", "theory"])
+def test_mathematics_knows_nothing_of_networks(package):
+    for path in (ROOT / package).rglob("*.py"):
         assert "torch" not in {name.split(".")[0] for name in imported(path)}, path
 
 

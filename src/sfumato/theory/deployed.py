@@ -1,0 +1,34 @@
+"""What every exact engine answers: the region that is deployed after two noises, and its risk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Region = TypeVar("Region")
+
+
+@dataclass(frozen=True)
+class Deployed(Generic[Region]):
+    """Training noise alpha and smoothing noise beta applied to a region, each followed by its threshold.
+
+    Attributes:
+        alpha: training noise, standard deviation in the region's unit.
+        beta: smoothing noise, likewise.
+        trained: T_alpha A, what the base classifier calls class 1.
+        smoothed: T_beta T_alpha A, what the smoothed classifier calls class 1.
+        risk: Delta(alpha, beta), the measure of the set where it differs from A.
+        plain_risk: Delta(0, beta), the risk without augmentation.
+    """
+
+    alpha: float
+    beta: float
+    trained: Region
+    smoothed: Region
+    risk: float
+    plain_risk: float
+
+    @property
+    def benefit(self) -> float:
+        """Delta(0, beta) - Delta(alpha, beta): positive where augmentation helps."""
+        return self.plain_risk - self.risk
