@@ -1,5 +1,7 @@
 """Tuning measures, remembers and never changes a result."""
 
+import json
+
 import pytest
 import torch
 from torch import nn
@@ -53,6 +55,35 @@ def test_the_search_keeps_to_its_time(tmp_path, monkeypatch):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_compiling_is_for_jobs_that_repay_it(tmp_path, monkeypatch):
+    def rate(model, shape, device, configuration):
+        return 1200.0 if configuration.compiled else 1000.0
+
+    monkeypatch.setattr(tuning, "_votes_per_second", rate)
+    monkeypatch.setattr(tuning, "require_same_classes", lambda *_: None)
+    model = network()
+    assert tuning.tuned_configuration(model, SHAPE, CPU, votes=10**7, directory=tmp_path).compiled
+    record = next(tmp_path.iterdir())
+    # at 5 seconds of compiling and 1,000 against 1,200 votes a second, 60,000 votes repay it twice
+    record.write_text(json.dumps({**json.loads(record.read_text()), "compile_seconds": 5.0}))
+    for votes, compiled in ((59_000, False), (61_000, True)):
+        found = tuning.tuned_configuration(model, SHAPE, CPU, votes=votes, directory=tmp_path)
+        assert found.compiled == compiled
+
+
+def test_a_network_that_cannot_be_compiled_is_no_candidate(monkeypatch):
+    def without_compiler(*_, **__):
+        def call(x):
+            raise RuntimeError("no C++ compiler")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", without_compiler)
+    compiled = Configuration(64, compiled=True)
+    with pytest.warns(UserWarning, match=r"not compiled: no C\+\+ compiler"):
+        assert tuning._votes_per_second(network(), SHAPE, CPU, compiled) == 0.0
+
+
 def test_precision_and_shape_are_other_choices(tmp_path, monkeypatch):
     monkeypatch.setattr(tuning, "_votes_per_second", lambda *_: 100.0)
     model = network()
@@ -66,7 +97,7 @@ def test_precision_and_shape_are_other_choices(tmp_path, monkeypatch):
 
 def test_a_configuration_that_changes_classes_is_refused(monkeypatch):
     # the layout check of the classifier itself comes first; this one must not rely on it
-    monkeypatch.setattr(BaseClassifier, "_layout_agrees", lambda *_: True)
+    monkeypatch.setattr(BaseClassifier, "_agrees", lambda *_: True)
 
     class Layout(nn.Module):
         """Looks at the memory layout, as a broken kernel would."""

@@ -36,9 +36,11 @@ def command(
     Example: sfumato risk a.safetensors b.safetensors --data mnist --beta 0.3,0.5
     """
     from sfumato.datasets import Split, load_dataset
+    from sfumato.devices import choose_device
     from sfumato.errors import require_count, require_nonnegative
     from sfumato.models.classifier import load_classifier
     from sfumato.smoothing.risk import measure_risk
+    from sfumato.smoothing.tuning import tuned_configuration
 
     betas = [require_nonnegative("beta", value) for value in options.parse_numbers("beta", beta) or ()]
     require_count("n", votes)
@@ -53,6 +55,16 @@ def command(
     with progress_bar("risk", len(classifiers) * len(betas) * count) as bar:
         for classifier in classifiers:
             alpha = f"{classifier.record.alpha:g}" if classifier.record else "?"
+            configuration = (
+                None
+                if batch_size is not None
+                else tuned_configuration(
+                    classifier.model,
+                    dataset.input_shape,
+                    choose_device(device),
+                    votes=count * votes * len(betas) * len(classifiers),
+                )
+            )
             for level in betas:
                 risk = measure_risk(
                     classifier.model,
@@ -62,6 +74,7 @@ def command(
                     seed=seed,
                     batch_size=batch_size,
                     device=device,
+                    configuration=configuration,
                     on_progress=bar.advance,
                 )
                 low, high = risk.interval()

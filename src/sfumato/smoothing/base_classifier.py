@@ -10,6 +10,10 @@ them, and the rest, the near ties, are decided by one computation that is always
 - bf16: the bfloat16 network in batches of 32, contiguous, filled up with zeros (about one vote in 200).
 
 Ties of equal logits go to the smaller class index.
+
+What makes the network faster must not change it: batch norms are folded into the convolutions before
+them, full batches may go through a compiled twin, and either is used only where its logits agree with the
+network's own. In bf16 the network is rounded after folding, so that the same one is certified everywhere.
 """
 
 from __future__ import annotations
@@ -17,9 +21,11 @@ from __future__ import annotations
 import copy
 import threading
 import warnings
+from collections import Counter
 
 import torch
-from torch import nn
+from torch import fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from sfumato.errors import ModelError, SfumatoError
 from sfumato.smoothing.configuration import Classifier, require_precision
@@ -37,7 +43,8 @@ _CHANGED_BY_TRAINING = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._Bat
 class BaseClassifier:
     """Wraps a model (or any callable from a batch to (batch, classes) logits) on one device.
 
-    A ``torch.nn.Module`` is put into evaluation mode. ``probe`` checks it on real inputs.
+    A ``torch.nn.Module`` is put into evaluation mode. ``probe`` checks it on real inputs. Batches of
+    ``compiled_batch`` inputs go through a compiled twin, others do not; 0 compiles nothing.
 
     Raises:
         ModelError: bf16 asked of a callable that is no module.
@@ -50,24 +57,28 @@ class BaseClassifier:
         *,
         precision: str = "float32",
         channels_last: bool = False,
+        compiled_batch: int = 0,
     ) -> None:
         self.device = device
         self.precision = require_precision(precision)
+        self._given = model
         self._model = model
         self._lock = threading.Lock()
         self._exact: Classifier | None = None
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self._forward = model
+        self._compiled: Classifier | None = None
+        self._compiled_batch = compiled_batch if isinstance(model, nn.Module) else 0
         if isinstance(model, nn.Module):
             _leave_training(model)
             model.to(device)
-            own = copy.deepcopy(model).bfloat16() if precision == "bf16" else model
-            self._model = own
-            self._forward = own
+            self._forward = _with_folded_batch_norms(model)
+            if precision == "bf16":
+                self._model = self._forward = copy.deepcopy(self._forward).bfloat16()
             if channels_last:
                 # the call is there for its effect on every module; mypy's stubs lack this form
-                self._forward = copy.deepcopy(own).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+                self._forward = copy.deepcopy(self._forward).to(memory_format=self._layout)  # type: ignore[call-overload]
         elif precision != "float32":
             raise ModelError(f"precision {precision} needs a torch.nn.Module, got {type(model).__name__}")
 
@@ -87,28 +98,38 @@ class BaseClassifier:
         if len(shapes) > 1:
             found = " or ".join(map(str, sorted(shapes)))
             raise ModelError(f"the model returns {found} classes depending on the batch size")
-        again = self._checked(x)
-        scale = outputs[0].abs().max().clamp_min(1e-30)
-        for other in (again, outputs[1][: len(x)]):
-            if bool((other - outputs[0]).abs().max() > MARGINS[self.precision] * scale):
-                raise ModelError(
-                    "the model is not deterministic: it gives other logits for the same input "
-                    "when asked again (state or randomness inside the model)"
-                )
-        if self._forward is not self._model and not self._layout_agrees(x, outputs[0]):
+        self._require_fixed_function(x, outputs)
+        if self._forward is not self._model and not self._agrees(x, outputs[0]):
             self._forward, self._layout = self._model, torch.contiguous_format
         return classes
 
-    def _layout_agrees(self, x: torch.Tensor, expected: torch.Tensor) -> bool:
-        """Return whether the faster memory layout gives the same logits to rounding.
+    def _require_fixed_function(self, x: torch.Tensor, outputs: list[torch.Tensor]) -> None:
+        """Refuse a model whose logits change when asked again, or with the company of an input."""
+        scale = outputs[0].abs().max().clamp_min(1e-30)
+        pairs = [(self._checked(x), outputs[0]), (outputs[1][: len(x)], outputs[0])]
+        if self._given is not self._model:
+            # tracing for the folding would freeze a random number that Python drew
+            given = self._given(x.float())
+            pairs.append((self._given(x.float()), given))
+        if any(bool((other - first).abs().max() > MARGINS[self.precision] * scale) for other, first in pairs):
+            raise ModelError(
+                "the model is not deterministic: it gives other logits for the same input "
+                "when asked again (state or randomness inside the model)"
+            )
 
-        A model that reshapes with ``view`` cannot use it, and is then computed in its own layout.
+    def _agrees(self, x: torch.Tensor, expected: torch.Tensor) -> bool:
+        """Return whether the faster form of the network gives the same logits.
+
+        A model that reshapes with ``view``, say, cannot use another memory layout.
         """
         try:
-            moved = (self._logits(x) - expected).abs().max()
+            return self._same_to_rounding(self._through(self._forward, x), expected)
         except RuntimeError:
             return False
-        return bool(moved <= MARGINS[self.precision] * expected.abs().max())
+
+    def _same_to_rounding(self, found: torch.Tensor, expected: torch.Tensor) -> bool:
+        rounding = MARGINS[self.precision] * float(expected.nan_to_num().abs().max())
+        return torch.allclose(found, expected, rtol=0.0, atol=rounding, equal_nan=True)
 
     def _checked(self, x: torch.Tensor) -> torch.Tensor:
         try:
@@ -175,8 +196,45 @@ class BaseClassifier:
             ) from error
 
     def _logits(self, x: torch.Tensor) -> torch.Tensor:
+        if len(x) != self._compiled_batch:
+            return self._through(self._forward, x)
+        if self._compiled is None:
+            self._compile(x)
+        return self._through(self._forward if self._compiled is None else self._compiled, x)
+
+    def _through(self, forward: Classifier, x: torch.Tensor) -> torch.Tensor:
         x = x.to(dtype=self._dtype, memory_format=self._layout) if x.dim() == 4 else x.to(self._dtype)
-        return self._forward(x).float()
+        return forward(x).float()
+
+    @property
+    def compiled(self) -> bool:
+        """Whether full batches go through a compiled twin by now."""
+        return self._compiled is not None
+
+    def _compile(self, x: torch.Tensor) -> None:
+        """Compile the network for batches like ``x`` and for the calling thread's number of threads.
+
+        Where that cannot be, or gives other logits, it is said once and done without.
+        """
+        with self._lock:
+            if self._compiled is None and self._compiled_batch:
+                # frozen weights are laid out for the processor beforehand, and activations fused
+                compiled = torch.compile(
+                    self._forward,
+                    dynamic=False,
+                    options={"freezing": True, "cpp.threads": torch.get_num_threads()},
+                )
+                try:
+                    found, expected = self._through(compiled, x), self._through(self._forward, x)
+                    agrees = self._same_to_rounding(found, expected)
+                    reason = "its logits differ from the network's own"
+                except Exception as error:  # a missing C++ compiler, or anything inside the compiler
+                    agrees, reason = False, _first_line(error)
+                if agrees:
+                    self._compiled = compiled
+                else:
+                    self._compiled_batch = 0
+                    warnings.warn(f"the model is not compiled: {reason}", stacklevel=2)
 
     def _canonical(self, x: torch.Tensor) -> torch.Tensor:
         found = []
@@ -202,6 +260,37 @@ class BaseClassifier:
 
     def _one_at_a_time(self, x: torch.Tensor) -> torch.Tensor:
         return torch.cat([self._model(row.unsqueeze(0)) for row in x])
+
+
+def _with_folded_batch_norms(model: nn.Module) -> nn.Module:
+    """Return the model with every batch norm right behind a convolution made part of it, in a copy.
+
+    In exact arithmetic it is the same function, at one product and one sum per value less. A model without
+    batch norms, or that cannot be traced, is returned as it is.
+    """
+    if not any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
+        return model
+    try:
+        traced = fx.symbolic_trace(copy.deepcopy(model))
+    except Exception:  # control flow that depends on values, or anything else a user's model may do
+        return model
+    calls = [node for node in traced.graph.nodes if node.op == "call_module"]
+    uses = Counter(id(traced.get_submodule(str(node.target))) for node in calls)
+    for node in calls:
+        before = node.args[0] if node.args else None
+        if not isinstance(before, fx.Node) or before.op != "call_module" or len(before.users) > 1:
+            continue
+        norm = traced.get_submodule(str(node.target))
+        convolution = traced.get_submodule(str(before.target))
+        if isinstance(norm, nn.BatchNorm2d) and isinstance(convolution, nn.Conv2d):
+            if norm.running_mean is None or uses[id(convolution)] > 1:
+                continue
+            traced.set_submodule(str(before.target), fuse_conv_bn_eval(convolution, norm))
+            node.replace_all_uses_with(before)
+            traced.graph.erase_node(node)
+    traced.delete_all_unused_submodules()
+    traced.recompile()
+    return traced
 
 
 def _leave_training(model: nn.Module) -> None:

@@ -1,8 +1,8 @@
 """How votes are computed: what may change the speed of a run, and the one thing that changes its subject.
 
-``batch_size``, ``channels_last`` and ``workers`` change the speed only. ``precision`` is part of the
-base classifier: in bf16 the network's weights and activations are bfloat16, and that network is what is
-certified.
+``batch_size``, ``channels_last``, ``workers`` and ``compiled`` change the speed only. ``precision`` is part
+of the base classifier: in bf16 the network's weights and activations are bfloat16, and that network is what
+is certified.
 """
 
 from __future__ import annotations
@@ -33,12 +33,15 @@ class Configuration:
         workers: threads that each fill and classify batches of their own, with one thread of
             arithmetic each; 1 leaves the threads to PyTorch.
         precision: ``float32`` or ``bf16``.
+        compiled: whether full batches go through the network compiled by ``torch.compile``; needs a C++
+            compiler on the machine, and some seconds in every process.
     """
 
     batch_size: int
     channels_last: bool = False
     workers: int = 1
     precision: str = "float32"
+    compiled: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be computed."""

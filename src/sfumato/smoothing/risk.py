@@ -13,11 +13,11 @@ from sfumato.datasets import Split
 from sfumato.devices import choose_device
 from sfumato.errors import require_count, require_nonnegative
 from sfumato.smoothing.base_classifier import BaseClassifier
-from sfumato.smoothing.configuration import Classifier
+from sfumato.smoothing.configuration import Classifier, Configuration
 from sfumato.smoothing.smoothed import DEFAULT_VOTES, SmoothedClassifier
 from sfumato.statistics.binomial import two_sided_interval
 
-_IMAGES_PER_CALL = 100
+_VOTES_PER_CALL = 50_000
 
 
 @dataclass(frozen=True)
@@ -54,25 +54,31 @@ def measure_risk(
     seed: int = 0,
     batch_size: int | None = None,
     device: str = "auto",
+    configuration: Configuration | None = None,
     on_progress: Callable[[int], None] = lambda examples: None,
 ) -> Risk:
     """Return the risk of the majority of ``n`` votes at noise ``beta`` over all of ``split``.
 
-    beta = 0 is the base classifier itself, one vote without noise. ``on_progress`` is called with the
-    number of examples just finished.
+    beta = 0 is the base classifier itself, one vote without noise. ``configuration`` is how votes are
+    computed, as ``tuning`` measures it, in place of ``batch_size``. ``on_progress`` is called with the number
+    of examples just finished.
     """
     require_nonnegative("beta", beta)
     require_count("n", n)
     predict = (
         _smoothed_predictor(
-            SmoothedClassifier(model, beta, seed=seed, batch_size=batch_size, device=device), n
+            SmoothedClassifier(
+                model, beta, seed=seed, batch_size=batch_size, device=device, configuration=configuration
+            ),
+            n,
         )
         if beta > 0
         else _plain_predictor(BaseClassifier(model, choose_device(device)))
     )
     errors = 0
-    for start in range(0, len(split), _IMAGES_PER_CALL):
-        stop = min(start + _IMAGES_PER_CALL, len(split))
+    together = max(1, _VOTES_PER_CALL // n)
+    for start in range(0, len(split), together):
+        stop = min(start + together, len(split))
         predicted = predict(torch.from_numpy(split.x[start:stop]), range(start, stop))
         errors += int((predicted != split.y[start:stop]).sum())
         on_progress(stop - start)

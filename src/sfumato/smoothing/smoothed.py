@@ -79,6 +79,7 @@ class SmoothedClassifier:
             self.device,
             precision=configuration.precision,
             channels_last=configuration.channels_last,
+            compiled_batch=configuration.batch_size if configuration.compiled else 0,
         )
         self._counter: VoteCounter | None = None
         self._shape: tuple[int, ...] | None = None

@@ -1,8 +1,9 @@
 """Choosing how to compute votes by measuring it, within a time that pays back, and remembering the choice.
 
 From the usual configuration of a model's kind, the batch size is moved as long as votes come faster, then
-the other memory layout and the other use of threads are tried. All of it changes the speed only. The
-choice is kept per machine, model, input shape, device and precision in the user's cache folder.
+the other memory layout and the other use of threads are tried, and on CPUs ``torch.compile``. All of it
+changes the speed only. The choice is kept per machine, model, input shape, device and precision in the
+user's cache folder; a network is compiled only for a job that is long enough to repay the compiling.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import os
 import platform
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +31,7 @@ from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.configuration import Classifier, Configuration, usual_configuration
 from sfumato.smoothing.voting import VoteCounter
 
-FORMAT = 1
+FORMAT = 2
 # A faster configuration is looked for during at most this share of the job, and this many seconds.
 SHARE = 0.03
 MOST_SECONDS = 30.0
@@ -38,6 +40,9 @@ LEAST_SECONDS = 2.0
 LEAST_VOTES = 50_000
 # What is not faster by this factor is not worth the change: it may be the machine's mood.
 WORTHWHILE = 1.03
+# Compiling takes from a few seconds to half a minute, and is done again in every process.
+LEAST_COMPILING_SECONDS = 10.0
+COMPILING_REPAID = 2.0
 _TRIAL_SECONDS = 0.4
 _SMALLEST_BATCH = 32
 _LARGEST_BATCH = 4096
@@ -65,17 +70,46 @@ def tuned_configuration(
     usual = usual_configuration(model, device, precision=precision)
     path = (directory or cache_directory()) / f"{_digest(model, shape, device, precision)}.json"
     if (known := _read(path)) is not None:
-        return known
+        return known.for_job(votes)
     if votes < LEAST_VOTES:
         return usual
     rate = _votes_per_second(model, shape, device, usual)
     budget = min(MOST_SECONDS, SHARE * votes / rate)
     if budget < LEAST_SECONDS:
         return usual
-    chosen = _search(model, shape, device, usual, rate, time.perf_counter() + budget)
+    deadline = time.perf_counter() + budget
+    best, rate = _search(model, shape, device, usual, rate, deadline)
+    choice = _Choice(best, rate)
+    if device.type == "cpu" and deadline - time.perf_counter() > LEAST_COMPILING_SECONDS:
+        choice = _try_compiling(model, shape, device, choice)
+    chosen = choice.for_job(votes)
     require_same_classes(model, shape, device, chosen)
-    _write(path, chosen)
+    _write(path, choice)
     return chosen
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """What was measured: the fastest configuration, and what compiling it costs and brings.
+
+    Attributes:
+        configuration: the fastest that is not compiled.
+        rate: its votes per second.
+        compiled_rate: votes per second of the same compiled, 0 where not tried or not possible.
+        compile_seconds: what compiling took.
+    """
+
+    configuration: Configuration
+    rate: float
+    compiled_rate: float = 0.0
+    compile_seconds: float = 0.0
+
+    def for_job(self, votes: int) -> Configuration:
+        """Return the configuration for so many votes, compiled where that is repaid."""
+        if self.compiled_rate < self.rate * WORTHWHILE:
+            return self.configuration
+        saved = votes / self.rate - votes / self.compiled_rate
+        return replace(self.configuration, compiled=saved > COMPILING_REPAID * self.compile_seconds)
 
 
 def cache_directory() -> Path:
@@ -98,7 +132,8 @@ def require_same_classes(
     Raises:
         ModelError: any class differs.
     """
-    inputs = torch.rand((_CHECKED, *shape), generator=torch.Generator().manual_seed(0)).to(device)
+    count = configuration.batch_size if configuration.compiled else _CHECKED
+    inputs = torch.rand((count, *shape), generator=torch.Generator().manual_seed(0)).to(device)
     plain = BaseClassifier(model, device, precision=configuration.precision)
     fast = _classifier(model, device, configuration)
     fast.probe(inputs)
@@ -107,7 +142,7 @@ def require_same_classes(
     different = (expected != found) & ~close & ~also_close
     if different.any():
         raise ModelError(
-            f"{int(different.sum())} of {_CHECKED} inputs change their class under {configuration}; "
+            f"{int(different.sum())} of {count} inputs change their class under {configuration}; "
             "the configuration is refused"
         )
 
@@ -119,16 +154,30 @@ def _search(
     best: Configuration,
     rate: float,
     deadline: float,
-) -> Configuration:
+) -> tuple[Configuration, float]:
+    """Return the fastest configuration found before the deadline, and its votes per second."""
     for family in (_larger, _smaller, _other_layout, _other_threads):
         for candidate in family(best, model):
             if time.perf_counter() > deadline:
-                return best
+                return best, rate
             found = _votes_per_second(model, shape, device, candidate)
             if found < rate * WORTHWHILE:
                 break
             best, rate = candidate, found
-    return best
+    return best, rate
+
+
+def _try_compiling(
+    model: Classifier, shape: tuple[int, ...], device: torch.device, choice: _Choice
+) -> _Choice:
+    """Add to the choice what compiling it costs and brings; nothing where it cannot be compiled."""
+    began = time.perf_counter()
+    with warnings.catch_warnings():
+        # a machine without a compiler is no news to a user who did not ask for one
+        warnings.simplefilter("ignore")
+        rate = _votes_per_second(model, shape, device, replace(choice.configuration, compiled=True))
+    seconds = time.perf_counter() - began - _TRIAL_SECONDS
+    return replace(choice, compiled_rate=rate, compile_seconds=max(0.0, seconds))
 
 
 def _larger(start: Configuration, model: Classifier) -> Iterator[Configuration]:
@@ -157,20 +206,26 @@ def _other_threads(start: Configuration, model: Classifier) -> Iterator[Configur
 
 def _classifier(model: Classifier, device: torch.device, configuration: Configuration) -> BaseClassifier:
     return BaseClassifier(
-        model, device, precision=configuration.precision, channels_last=configuration.channels_last
+        model,
+        device,
+        precision=configuration.precision,
+        channels_last=configuration.channels_last,
+        compiled_batch=configuration.batch_size if configuration.compiled else 0,
     )
 
 
 def _votes_per_second(
     model: Classifier, shape: tuple[int, ...], device: torch.device, configuration: Configuration
 ) -> float:
-    """Count votes of a grey image for a fraction of a second, after a warm-up."""
+    """Count votes of a grey image for a fraction of a second, after a warm-up; 0 if it cannot be compiled."""
     image = torch.full((1, *shape), 0.5, device=device)
     base = _classifier(model, device, configuration)
     counter = VoteCounter(base, Gaussian(0.5), base.probe(image), configuration, seed=0)
     batch = configuration.batch_size * configuration.workers
     zero = np.zeros(1, dtype=np.int64)
     counter.count(image, zero, zero, zero + batch)
+    if configuration.compiled and not base.compiled:
+        return 0.0
     counted, started = 0, time.perf_counter()
     while (spent := time.perf_counter() - started) < _TRIAL_SECONDS:
         counter.count(image, zero, zero, zero + 2 * batch)
@@ -185,19 +240,20 @@ def _digest(model: Classifier, shape: tuple[int, ...], device: torch.device, pre
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
 
-def _read(path: Path) -> Configuration | None:
+def _read(path: Path) -> _Choice | None:
     """Return the remembered choice; one that is damaged counts as none."""
     try:
-        return Configuration(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return _Choice(**{**found, "configuration": Configuration(**found["configuration"])})
+    except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
-def _write(path: Path, configuration: Configuration) -> None:
+def _write(path: Path, choice: _Choice) -> None:
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(
             "w", dir=path.parent, suffix=".part", delete=False, encoding="utf-8"
         ) as part:
-            json.dump(asdict(configuration), part)
+            json.dump(asdict(choice), part)
         Path(part.name).replace(path)

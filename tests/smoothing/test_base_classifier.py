@@ -1,0 +1,150 @@
+"""What makes the base classifier faster leaves it the function it is."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sfumato import SmoothedClassifier
+from sfumato.errors import ModelError
+from sfumato.models import build_model
+from sfumato.smoothing.base_classifier import BaseClassifier, _with_folded_batch_norms
+from sfumato.smoothing.configuration import Configuration
+
+CPU = torch.device("cpu")
+X = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+def with_statistics(model):
+    """Give every batch norm statistics and weights of its own, as training does."""
+    generator = torch.Generator().manual_seed(2)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor, low, high in (
+                (module.running_mean, -0.5, 0.5),
+                (module.running_var, 0.5, 2.0),
+                (module.weight, 0.5, 1.5),
+                (module.bias, -0.5, 0.5),
+            ):
+                tensor.data.uniform_(low, high, generator=generator)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def resnet():
+    return with_statistics(build_model("resnet20", (3, 16, 16), 10, (0.5,) * 3, (0.25,) * 3))
+
+
+def norms(model):
+    return sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+
+
+@torch.inference_mode()
+def test_folding_removes_every_batch_norm_of_a_resnet_and_keeps_its_logits(resnet):
+    folded = _with_folded_batch_norms(resnet)
+    assert norms(resnet) == 21
+    assert norms(folded) == 0
+    torch.testing.assert_close(folded(X), resnet(X), rtol=1e-4, atol=1e-5)
+
+
+class SharedConvolution(nn.Module):
+    """One convolution before two batch norms; one more whose result is used twice; one without statistics."""
+
+    def __init__(self):
+        super().__init__()
+        self.shared = nn.Conv2d(3, 3, 3, padding=1)
+        self.first, self.second = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+        self.twice, self.third = nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3)
+        self.alone, self.fourth = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
+
+    def forward(self, x):
+        x = self.first(self.shared(x)) + self.second(self.shared(2 * x))
+        convolved = self.twice(x)
+        return self.fourth(self.alone(self.third(convolved) + convolved)).flatten(2).mean(2)
+
+
+@torch.inference_mode()
+def test_a_convolution_with_other_uses_keeps_its_batch_norm():
+    model = with_statistics(SharedConvolution())
+    folded = _with_folded_batch_norms(model)
+    assert norms(folded) == 3
+    torch.testing.assert_close(folded(X), model(X), rtol=1e-4, atol=1e-5)
+
+
+class DependsOnValues(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+
+    def forward(self, x):
+        out = self.body(x).flatten(2).mean(2)
+        return out if out.sum() > 0 else -out
+
+
+def test_a_model_that_cannot_be_traced_is_taken_as_it_is():
+    model = with_statistics(DependsOnValues())
+    assert _with_folded_batch_norms(model) is model
+
+
+class Dice(nn.Module):
+    """Python's randomness, which tracing would freeze."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+
+    def forward(self, x):
+        return self.body(x).flatten(2).mean(2) + random.random()
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_randomness_inside_a_traced_model_is_found(precision):
+    random.seed(0)
+    classifier = BaseClassifier(with_statistics(Dice()), CPU, precision=precision)
+    with pytest.raises(ModelError, match="not deterministic"):
+        classifier.probe(X)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_votes_of_a_folded_network_do_not_depend_on_layout_or_batch(resnet, precision):
+    found = [
+        SmoothedClassifier(resnet, 0.5, device="cpu", configuration=configuration).votes(X[:2], 96)
+        for configuration in (
+            Configuration(96, precision=precision),
+            Configuration(20, channels_last=True, workers=2, precision=precision),
+        )
+    ]
+    assert np.array_equal(*found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_a_compiled_network_gives_the_same_votes(resnet, precision):
+    plain = Configuration(64, channels_last=True, workers=2, precision=precision)
+    compiled = Configuration(64, channels_last=True, workers=2, precision=precision, compiled=True)
+    fast = SmoothedClassifier(resnet, 0.5, device="cpu", configuration=compiled)
+    # 150 votes: two full batches, which are compiled, and a rest, which is not
+    found = fast.votes(X[:3], 150)
+    assert fast._base.compiled
+    assert np.array_equal(
+        found, SmoothedClassifier(resnet, 0.5, device="cpu", configuration=plain).votes(X[:3], 150)
+    )
+
+
+def test_where_compiling_fails_it_is_said_once_and_the_votes_are_the_same(resnet, monkeypatch):
+    def broken(*_, **__):
+        def call(x):
+            raise RuntimeError("no C++ compiler\nlong story")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", broken)
+    configuration = Configuration(32, workers=2, compiled=True)
+    smoothed = SmoothedClassifier(resnet, 0.5, device="cpu", configuration=configuration)
+    with pytest.warns(UserWarning, match="not compiled") as caught:
+        found = smoothed.votes(X[:2], 96)
+    assert [str(warning.message) for warning in caught] == ["the model is not compiled: no C++ compiler"]
+    plain = SmoothedClassifier(resnet, 0.5, device="cpu", configuration=Configuration(32))
+    assert np.array_equal(found, plain.votes(X[:2], 96))
