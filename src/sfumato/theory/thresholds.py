@@ -1,0 +1,135 @@
+"""How far apart equal balls must be so that noise never makes them spill over: numbers without parameters.
+
+Two mechanisms let the region A = union of balls grow somewhere under T_s. A narrow gap between neighbours
+is bridged when zeta / r is below about k* / (d - 1); and where the local density is above one half, noise
+that sees many balls at once fills everything. The thresholds of both are computed here, in units of the
+balls' radius; zeta is the gap between the surfaces of nearest neighbours. Verdicts on a given region are
+the matter of :mod:`sfumato.theory.interference`.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from types import MappingProxyType
+
+from scipy import optimize, special
+
+from sfumato.errors import SettingError, require_count, require_open_unit
+from sfumato.theory.balls import ball_probability, ball_radius
+
+# sup over c of 2 c (-Phi^-1(1/2 - Phi(-c)) - c): the limit of (d - 1) zeta*/r for a pair of balls
+K_STAR = 0.5313047686465894
+# Balls of diameter 1 on each lattice cover this share of space (Conway & Sloane 1999, table 1.2).
+PACKING_FRACTIONS = MappingProxyType(
+    {
+        "line": (1, 1.0),
+        "square": (2, math.pi / 4),
+        "hexagonal": (2, math.pi / math.sqrt(12)),
+        "cubic": (3, math.pi / 6),
+        "fcc": (3, math.pi / math.sqrt(18)),
+        "d4": (4, math.pi**2 / 16),
+        "d5": (5, math.pi**2 / (15 * math.sqrt(2))),
+        "e6": (6, math.pi**3 / (48 * math.sqrt(3))),
+        "e7": (7, math.pi**3 / 105),
+        "e8": (8, math.pi**4 / 384),
+    }
+)
+LATTICES = tuple(PACKING_FRACTIONS)
+
+
+def erosion_slack(dim: int, ratio: float) -> float:
+    """Return 1/2 - P(|t e + Z| <= t) for a unit vector e: what one ball leaves free at its own surface.
+
+    ``ratio`` is t = radius / sigma. Neighbours whose probabilities sum to less than this at a point of
+    the surface cannot turn it into class 1. At least Phi(-2 t), its value in one dimension.
+
+    >>> round(erosion_slack(2, 2.0), 10)
+    0.1035009606
+
+    Raises:
+        SettingError: a dimension below 1 or a ratio that is not positive.
+    """
+    if dim == 1:  # the difference would cancel from t = 10 on
+        return float(special.ndtr(-2.0 * ratio))
+    return 0.5 - float(ball_probability(dim, ratio, ratio, 1.0))
+
+
+def pair_gap(dim: int, ratio: float) -> float:
+    """Return the gap zeta / r at which two equal balls just bridge at the noise sigma = r / ``ratio``.
+
+    The sum of the two probabilities falls with either distance, so the critical point is on the segment
+    between the centres, at a sphere: there the other ball must make up for the erosion slack. Its
+    distance is the radius of the level set {u >= slack} of one ball. Negative: no bridge at any gap.
+
+    >>> round(pair_gap(2, 1.76), 6)
+    0.534806
+
+    Raises:
+        SettingError: a dimension below 1 or a ratio that is not positive.
+    """
+    slack = erosion_slack(dim, ratio)
+    return float(ball_radius(dim, ratio, 1.0, slack).radius) / ratio - 1.0
+
+
+@cache
+def pair_threshold(dim: int) -> float:
+    """Return zeta* / r: two equal balls of radius r at least this gap apart never spill over, at any noise.
+
+    Below it some noise fills part of the gap. Exactly 2 in one dimension (sharp: intervals at least as
+    far apart as they are wide); the supremum of :func:`pair_gap` over the noise otherwise. Times (d - 1)
+    it tends to ``K_STAR`` as d grows.
+
+    >>> pair_threshold(1), round(pair_threshold(2), 6), round(pair_threshold(3), 6)
+    (2.0, 0.534807, 0.272481)
+
+    Raises:
+        SettingError: a dimension below 1.
+    """
+    require_count("dim", dim)
+    if dim == 1:
+        return 2.0
+    # c = (d - 1) / (2 t), the erosion in units of the noise, is 0.284 at best in the plane, 0.3015 far above
+    best = optimize.minimize_scalar(
+        lambda log_c: -pair_gap(dim, (dim - 1) / 2.0 * math.exp(-log_c)),
+        bounds=(math.log(0.2), math.log(0.45)),
+        method="bounded",
+        options={"xatol": 1e-7},
+    )
+    return -float(best.fun)
+
+
+def density_gap(dim: int, packing_fraction: float) -> float:
+    """Return zeta_c / r = 2 ((2 theta)^(1/d) - 1), the gap at which the balls cover half of space.
+
+    ``packing_fraction`` is theta, the share they cover when they touch. Above zeta_c noise that sees many
+    balls at once empties them; below, it fills all between them. Negative: they never cover half.
+
+    >>> density_gap(1, 1.0)
+    2.0
+
+    Raises:
+        SettingError: a dimension below 1 or a fraction outside (0, 1].
+    """
+    require_count("dim", dim)
+    if packing_fraction != 1.0:
+        require_open_unit("packing_fraction", packing_fraction)
+    return 2.0 * (math.pow(2.0 * packing_fraction, 1.0 / dim) - 1.0)
+
+
+def lattice_threshold(name: str) -> float:
+    """Return max(pair threshold, half-density gap) of a lattice, a lower bound of its zeta* / r.
+
+    The true zeta* sums all neighbours and lies less than 2 % above for square (.542), hexagonal (.694),
+    cubic (.273) and fcc (.280), where it was computed.
+
+    >>> round(lattice_threshold("hexagonal"), 4), round(lattice_threshold("fcc"), 4)
+    (0.6935, 0.2797)
+
+    Raises:
+        SettingError: a name that is not in ``LATTICES``.
+    """
+    if name not in PACKING_FRACTIONS:
+        raise SettingError(f"lattice must be one of {', '.join(LATTICES)}, got {name!r}")
+    dim, fraction = PACKING_FRACTIONS[name]
+    return max(pair_threshold(dim), density_gap(dim, fraction))
