@@ -22,7 +22,7 @@ from sfumato.smoothing.risk import Risk
 # Okabe & Ito's palette without yellow, which is too light for lines on white
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -50,7 +50,7 @@ def draw_risk(
     betas = sorted({beta for _, beta in risks})
     some = next(iter(risks.values()))
     lowest = floor or 0.5 / some.examples
-    with plt.rc_context(_STYLE):
+    with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
         for index, beta in enumerate(betas):
             line = [risks[alpha, beta] for alpha in alphas]
@@ -91,7 +91,7 @@ def draw_risk(
         axes.set_ylabel(r"risk $\Delta(\alpha, \beta)$")
         axes.set_title(title, loc="left")
         axes.legend(ncols=1, loc="center left", bbox_to_anchor=(1.0, 0.5))
-        _save(figure, path)
+        save_figure(figure, path)
 
 
 def draw_certified_accuracy(
@@ -106,7 +106,7 @@ def draw_certified_accuracy(
     """
     largest = max(c.radius for rows in certificates.values() for c in rows)
     radii = np.linspace(0, largest * 1.05 or 1.0, 400)
-    with plt.rc_context(_STYLE):
+    with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
         for index, (name, rows) in enumerate(certificates.items()):
             _certified_line(axes, rows, radii, name, COLOURS[index % len(COLOURS)])
@@ -116,7 +116,7 @@ def draw_certified_accuracy(
         axes.set_ylabel("certified accuracy")
         axes.set_title(title, loc="left")
         axes.legend(loc="upper right")
-        _save(figure, path)
+        save_figure(figure, path)
 
 
 def _certified_line(
@@ -129,7 +129,12 @@ def _certified_line(
     axes.plot(radii, [p.share for p in points], color=colour, lw=1.6, label=name)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Save a figure (PNG, SVG or PDF by suffix) and close it.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path)

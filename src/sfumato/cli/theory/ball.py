@@ -1,0 +1,62 @@
+"""``sfumato theory ball``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sfumato.cli.terminal import OUT
+from sfumato.cli.theory import output
+
+
+def command(
+    dim: Annotated[int, typer.Option("--dim", help="Dimension of the space, 1 to 1000000.")] = 2,
+    radius: Annotated[float, typer.Option("--radius", help="Of the ball, in the unit of the noise.")] = 1.0,
+    alpha: output.Alpha = "0:0.6:61",
+    beta: output.Beta = "0.3,0.5,0.7",
+    training_level: Annotated[
+        float,
+        typer.Option(
+            "--training-level",
+            help="Where training draws the boundary: 0.5, or p_out/(p_in + p_out) for a ball of density p_in "
+            "in a background of density p_out.",
+        ),
+    ] = 0.5,
+    figure: output.FigureFile = None,
+    csv: output.CsvFile = None,
+) -> None:
+    """Compute what two noises leave of one ball: the share of its volume that is lost, exactly.
+
+    Example: sfumato theory ball --dim 10 --alpha 0:0.35:71 --beta 0.1,0.2,0.3 --figure ball.png
+    """
+    import numpy as np
+
+    from sfumato.theory.balls import Ball, ball_radius, ball_risk, compensating_alpha, critical_sigma
+    from sfumato.theory.interference import no_benefit
+
+    output.check_files(figure, csv)
+    alphas, betas = output.parse_range("alpha", alpha), output.parse_range("beta", beta)
+    grid = np.array(alphas)[:, None], np.array(betas)[None, :]
+    risk = np.asarray(ball_risk(dim, radius, *grid, training_level=training_level))
+    plain = np.asarray(ball_risk(dim, radius, 0.0, np.array(betas)))
+    undone = [compensating_alpha(dim, radius, value, training_level) for value in betas]
+    more = {
+        "radius left at alpha = 0": [f"{ball_radius(dim, radius, value).radius:.6g}" for value in betas],
+        "alpha that undoes beta": ["none" if value is None else f"{value:.6g}" for value in undone],
+    }
+    title = f"Ball of radius {radius:g} in dimension {dim}: risk, in its own volume"
+    output.print_best(title, alphas, betas, risk, plain, more)
+    OUT.print(f"noise above {critical_sigma(dim, radius):.6g} leaves nothing at level 1/2")
+    if training_level == 0.5:
+        verdict = no_benefit(Ball(dim, radius), max(alphas), max(betas))
+        OUT.print(f"{verdict.statement} ({verdict.theorem}: {verdict.reason})", markup=False)
+    output.write_risks(csv, alphas, betas, risk, plain)
+    if figure is not None:
+        from sfumato.reporting.theory_figures import draw_curves
+
+        where = "uniform density" if training_level == 0.5 else f"training level {training_level:g}"
+        heading = f"One ball of radius {radius:g} in dimension {dim}, {where}"
+        measure = "risk, in volumes of the ball"
+        draw_curves(np.array(alphas), betas, risk, title=heading, measure=measure, path=figure)
+        output.note_figure(figure)

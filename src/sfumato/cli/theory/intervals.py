@@ -1,0 +1,96 @@
+"""``sfumato theory intervals``."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sfumato.cli.terminal import OUT, progress_bar
+from sfumato.cli.theory import output
+from sfumato.errors import SettingError
+
+if TYPE_CHECKING:
+    from sfumato.theory.intervals import Intervals
+
+
+def command(
+    widths: Annotated[
+        str, typer.Option("--widths", help="Of the intervals of class 1, from left to right.")
+    ] = "1,1",
+    gaps: Annotated[
+        str, typer.Option("--gaps", help="Between them; one more than that makes the pattern periodic.")
+    ] = "0.5",
+    alpha: output.Alpha = "0.38",
+    beta: output.Beta = "1.36",
+    figure: output.FigureFile = None,
+    csv: output.CsvFile = None,
+) -> None:
+    """Compute training and smoothing of intervals on the line, or of parallel slabs, to rounding.
+
+    The figure shows both steps at the pair of noises with the largest benefit.
+
+    Example: sfumato theory intervals --widths 1,1 --gaps 0.5 --alpha 0:1:51 --beta 1.36 --figure two.png
+    """
+    import numpy as np
+
+    from sfumato.theory.interference import no_benefit
+    from sfumato.theory.intervals import deploy, threshold
+
+    output.check_files(figure, csv)
+    region = _placed(output.parse_range("widths", widths), output.parse_range("gaps", gaps))
+    alphas, betas = output.parse_range("alpha", alpha), output.parse_range("beta", beta)
+    answers = {}
+    with progress_bar("intervals", len(alphas) * len(betas)) as bar:
+        for one in alphas:
+            for other in betas:
+                answers[one, other] = deploy(region, one, other)
+                bar.advance()
+    risk = np.array([[answers[one, other].risk for other in betas] for one in alphas])
+    plain = np.array([answers[alphas[0], other].plain_risk for other in betas])
+    kind = "Lebesgue measure" if region.period is None else f"per period of {region.period:g}"
+    best = output.print_best(f"Risk of the intervals {_text(region)}, {kind}", alphas, betas, risk, plain)
+    column = int(np.argmax(plain - risk[best, range(len(betas))]))
+    chosen = answers[alphas[best[column]], betas[column]]
+    OUT.print(
+        f"at alpha = {chosen.alpha:g}, beta = {chosen.beta:g}: trained {_text(chosen.trained)}, "
+        f"then smoothed {_text(chosen.smoothed)}",
+        markup=False,
+    )
+    verdict = no_benefit(region, chosen.alpha, chosen.beta)
+    OUT.print(f"{verdict.statement} ({verdict.theorem}: {verdict.reason})", markup=False)
+    output.write_risks(csv, alphas, betas, risk, plain)
+    if figure is not None:
+        from sfumato.reporting.theory_figures import draw_two_steps
+
+        draw_two_steps(region, threshold(region, chosen.beta), chosen, figure)
+        output.note_figure(figure)
+
+
+def _placed(widths: tuple[float, ...], gaps: tuple[float, ...]) -> Intervals:
+    """Return intervals of the given widths and gaps, the first starting so that the whole is centred at 0."""
+    from sfumato.errors import require_positive
+    from sfumato.theory.intervals import Intervals
+
+    if len(gaps) not in (len(widths) - 1, len(widths)):
+        raise SettingError(
+            f"gaps must be one fewer than the widths, or as many for a periodic pattern, got {len(gaps)} "
+            f"for {len(widths)} widths"
+        )
+    for name, values in (("widths", widths), ("gaps", gaps)):
+        for value in values:
+            require_positive(name, value)
+    inner = gaps[: len(widths) - 1]
+    steps = [value for pair in itertools.zip_longest(widths, inner, fillvalue=0.0) for value in pair]
+    edges = list(itertools.accumulate(steps[:-1], initial=-(sum(widths) + sum(inner)) / 2.0))
+    period = sum(widths) + sum(gaps) if len(gaps) == len(widths) else None
+    return Intervals(tuple(edges[::2]), tuple(edges[1::2]), period)
+
+
+def _text(region: Intervals) -> str:
+    if region.is_empty:
+        return "empty"
+    pieces = [f"[{start:.6g}, {end:.6g}]" for start, end in zip(region.starts, region.ends, strict=True)]
+    shown = pieces if len(pieces) <= 4 else [*pieces[:2], "...", pieces[-1]]
+    return " ".join(shown)

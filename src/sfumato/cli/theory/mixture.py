@@ -1,0 +1,147 @@
+"""``sfumato theory mixture``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sfumato.cli.terminal import OUT, print_table
+from sfumato.cli.theory import output
+from sfumato.errors import SettingError
+
+if TYPE_CHECKING:
+    from sfumato.theory.mixtures import Mixture
+
+# What each kind is made of, with its values where none are given.
+KINDS: dict[str, dict[str, str]] = {
+    "two": {"mean": "1", "scale": "1", "prior": "0.5"},
+    "lda": {"mean": "1,1", "variances": "1,0.04"},
+    "three": {"separation": "2", "scale": "0.5", "prior": "0.5"},
+    "concentric": {"dim": "10", "inner": "1", "outer": "2", "prior": "0.5"},
+}
+
+
+def command(
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="two: N(-mean, scale^2) and N(mean, scale^2); lda: N(-mean, S) and N(mean, S), S diagonal; "
+            "three: N(0, scale^2) between N(+-separation, scale^2); concentric: N(0, inner^2 I) within "
+            "N(0, outer^2 I)."
+        ),
+    ],
+    mean: Annotated[str | None, typer.Option("--mean", help="two: a number; lda: a vector, 1,1.")] = None,
+    scale: Annotated[str | None, typer.Option("--scale", help="two, three: standard deviation.")] = None,
+    variances: Annotated[str | None, typer.Option("--variances", help="lda: diagonal of S.")] = None,
+    separation: Annotated[str | None, typer.Option("--separation", help="three: of the outer means.")] = None,
+    dim: Annotated[str | None, typer.Option("--dim", help="concentric: dimension.")] = None,
+    inner: Annotated[str | None, typer.Option("--inner", help="concentric: of class 0.")] = None,
+    outer: Annotated[str | None, typer.Option("--outer", help="concentric: of class 1.")] = None,
+    prior: Annotated[str | None, typer.Option("--prior", help="two, three, concentric: of class 0.")] = None,
+    alpha: output.Alpha = "0:2:81",
+    beta: output.Beta = "0.5,1,2",
+    radius: Annotated[
+        float, typer.Option("--radius", help="Certified L2 radius; 0 is plain accuracy.")
+    ] = 0.0,
+    figure: output.FigureFile = None,
+    csv: output.CsvFile = None,
+) -> None:
+    """Compute the accuracy of Gaussian classes after two noises in closed form, and the best alpha.
+
+    The error is that of the true labels on clean data, certified at the radius if one is given.
+
+    Example: sfumato theory mixture three --separation 2 --scale 0.5 --beta 0.5,1,2 --figure three.png
+    """
+    import numpy as np
+
+    from sfumato.theory.lda import LinearDiscriminant
+
+    given = {
+        "mean": mean,
+        "scale": scale,
+        "variances": variances,
+        "separation": separation,
+        "dim": dim,
+        "inner": inner,
+        "outer": outer,
+        "prior": prior,
+    }
+    output.check_files(figure, csv)
+    classes = _classes(kind, {name: value for name, value in given.items() if value is not None})
+    alphas, betas = output.parse_range("alpha", alpha), output.parse_range("beta", beta)
+
+    def error(one: float, other: float) -> float:
+        return 1.0 - classes.certified_accuracy(one, other, radius)
+
+    risk = np.array([[error(one, other) for other in betas] for one in alphas])
+    plain = np.array([error(0.0, other) for other in betas])
+    rows = []
+    for column, other in enumerate(betas):
+        if isinstance(classes, LinearDiscriminant):
+            best = classes.best_alpha(other, radius)
+        else:
+            best = classes.best_alpha(other) if radius == 0.0 else alphas[int(np.argmin(risk[:, column]))]
+        values = (
+            plain[column],
+            error(other, other),
+            best,
+            error(best, other),
+            best / other if other else 0.0,
+        )
+        rows.append([f"{other:g}", *(f"{value:.6g}" for value in values)])
+    what = "error" if radius == 0.0 else f"error certified at radius {radius:g}"
+    print_table(
+        f"{kind}: {what}; Bayes error {classes.bayes_risk():.6g}",
+        ["beta", "alpha = 0", "alpha = beta", "best alpha", "its error", "best alpha / beta"],
+        rows,
+    )
+    if radius > 0.0 and kind != "lda":
+        OUT.print(f"the best alpha is the best of the {len(alphas)} given")
+    output.write_risks(csv, alphas, betas, risk, plain)
+    if figure is not None:
+        from sfumato.reporting.theory_figures import draw_curves
+
+        draw_curves(
+            np.array(alphas),
+            betas,
+            risk,
+            title=f"Gaussian classes: {kind}",
+            measure=what,
+            path=figure,
+            best_possible=classes.bayes_risk() if radius == 0.0 else None,
+        )
+        output.note_figure(figure)
+
+
+def _classes(kind: str, given: dict[str, str]) -> Mixture:
+    import numpy as np
+
+    from sfumato.theory.lda import LinearDiscriminant, TwoGaussians
+    from sfumato.theory.mixtures import ConcentricGaussians, ThreeGaussians
+
+    if kind not in KINDS:
+        raise SettingError(f"mixture must be one of {', '.join(KINDS)}, got {kind!r}")
+    for name in given:
+        if name not in KINDS[kind]:
+            options = ", ".join(f"--{option}" for option in KINDS[kind])
+            raise SettingError(f"{kind} has {options}, not --{name}")
+    values = {**KINDS[kind], **given}
+
+    def number(name: str) -> float:
+        found = output.parse_range(name, values[name])
+        if len(found) != 1:
+            raise SettingError(f"{name} must be one number for {kind}, got {values[name]!r}")
+        return found[0]
+
+    if kind == "two":
+        return TwoGaussians(number("mean"), number("scale"), number("prior"))
+    if kind == "lda":
+        mean, variances = (output.parse_range(name, values[name]) for name in ("mean", "variances"))
+        return LinearDiscriminant(np.array(mean), np.diag(variances))
+    if kind == "three":
+        return ThreeGaussians(number("separation"), number("scale"), number("prior"))
+    dim = number("dim")
+    if dim != int(dim):
+        raise SettingError(f"dim must be a whole number, got {values['dim']}")
+    return ConcentricGaussians(int(dim), number("inner"), number("outer"), number("prior"))

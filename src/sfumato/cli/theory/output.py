@@ -1,0 +1,152 @@
+"""What the subcommands of ``sfumato theory`` share: their options, ranges of numbers, tables and files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sfumato.cli.terminal import OUT, print_table
+from sfumato.errors import SettingError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float
+
+Alpha = Annotated[
+    str,
+    typer.Option("--alpha", help="Training noises, listed or as first:last:count, e.g. 0,0.5 or 0:2:41."),
+]
+Beta = Annotated[str, typer.Option("--beta", help="Smoothing noises, in the same unit and form.")]
+FigureFile = Annotated[Path | None, typer.Option("--figure", help="Draw to this file, .png, .svg or .pdf.")]
+CsvFile = Annotated[Path | None, typer.Option("--csv", help="Write all numbers to this file.")]
+
+SUFFIXES = (".png", ".svg", ".pdf")
+# More values than anybody means: a slip of the keyboard should not fill the memory.
+MOST_VALUES = 10_000
+
+
+def parse_range(name: str, text: str) -> tuple[float, ...]:
+    """Return the numbers of a comma-separated list whose parts are numbers or first:last:count.
+
+    >>> parse_range("alpha", "0, 0.1, 1:2:3")
+    (0.0, 0.1, 1.0, 1.5, 2.0)
+
+    Raises:
+        SettingError: anything else, more than 10000 numbers.
+    """
+    values: list[float] = []
+    for part in text.split(","):
+        fields = part.split(":")
+        try:
+            if len(fields) == 1:
+                values.append(float(fields[0]))
+                continue
+            first, last, count = float(fields[0]), float(fields[1]), int(fields[2])
+            if len(fields) != 3 or not 2 <= count <= MOST_VALUES:
+                raise ValueError
+        except (ValueError, IndexError):
+            raise SettingError(
+                f"{name} must be numbers separated by commas, or first:last:count with a count of 2 to "
+                f"{MOST_VALUES}, got {part.strip()!r}"
+            ) from None
+        step = (last - first) / (count - 1)
+        values += [*(first + step * index for index in range(count - 1)), last]
+    if len(values) > MOST_VALUES:
+        raise SettingError(f"{name} must hold at most {MOST_VALUES} numbers, got {len(values)}")
+    return tuple(values)
+
+
+def check_files(figure: Path | None, table: Path | None) -> None:
+    """Refuse, before any work, files that could not be written.
+
+    Raises:
+        SettingError: a figure's suffix that is not .png, .svg or .pdf.
+        OutputError: a folder that cannot be written to.
+    """
+    from sfumato.files import require_writable
+
+    if figure is not None and figure.suffix.lower() not in SUFFIXES:
+        raise SettingError(f"figure must end in {', '.join(SUFFIXES)}, got {str(figure)!r}")
+    for path in (figure, table):
+        if path is not None:
+            require_writable(path)
+
+
+def write_csv(path: Path | None, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table with a header, numbers in full precision; nothing without a path.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    from sfumato.files import write_text
+
+    if path is None:
+        return
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+    OUT.print(f"numbers: {path}", markup=False)
+
+
+def note_figure(path: Path) -> None:
+    """Say where the figure is."""
+    OUT.print(f"figure: {path}", markup=False)
+
+
+def write_risks(
+    path: Path | None,
+    alphas: Sequence[float],
+    betas: Sequence[float],
+    risk: Float[np.ndarray, "alpha beta"],
+    plain: Float[np.ndarray, " beta"],
+) -> None:
+    """Write one row per pair of noises: its risk, that without augmentation, and the benefit."""
+    pairs = itertools.product(enumerate(alphas), enumerate(betas))
+    rows = (
+        (
+            alpha,
+            beta,
+            float(risk[row, column]),
+            float(plain[column]),
+            float(plain[column] - risk[row, column]),
+        )
+        for (row, alpha), (column, beta) in pairs
+    )
+    write_csv(path, ("alpha", "beta", "risk", "risk_without_augmentation", "benefit"), rows)
+
+
+def print_best(
+    title: str,
+    alphas: Sequence[float],
+    betas: Sequence[float],
+    risk: Float[np.ndarray, "alpha beta"],
+    plain: Float[np.ndarray, " beta"],
+    more: Mapping[str, Sequence[str]] | None = None,
+) -> list[int]:
+    """Print for each beta the alpha of the lowest risk, and return its index; ``more`` adds columns."""
+    # the least noise of those that do as well as the best, to rounding
+    best = [int((column <= column.min() + 1e-12).argmax()) for column in risk.T]
+    more = more or {}
+    rows = []
+    for column, (beta, row) in enumerate(zip(betas, best, strict=True)):
+        benefit = float(plain[column] - risk[row, column])
+        rows.append(
+            [
+                f"{beta:g}",
+                f"{plain[column]:.6g}",
+                f"{alphas[row]:g}",
+                f"{risk[row, column]:.6g}",
+                f"{0.0 if abs(benefit) < 1e-12 else benefit:.4g}",
+                *(values[column] for values in more.values()),
+            ]
+        )
+    print_table(title, ["beta", "risk at alpha = 0", "best alpha", "its risk", "benefit", *more], rows)
+    return best

@@ -1,0 +1,196 @@
+"""``sfumato theory`` as a user meets it: its numbers, files, exit codes and one-line errors."""
+
+import csv
+import subprocess
+import sys
+
+import pytest
+
+from sfumato.cli.main import main
+from sfumato.cli.theory.output import parse_range
+from sfumato.errors import SettingError
+
+COMMANDS = ("ball", "intervals", "mixture", "field", "figure4", "phase")
+
+
+def theory(capsys, monkeypatch, *arguments):
+    """Run the command in this process: exit code, standard output, standard error."""
+    monkeypatch.setattr(sys, "argv", ["sfumato", "theory", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    captured = capsys.readouterr()
+    return stop.value.code, captured.out, captured.err
+
+
+@pytest.fixture
+def run(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: theory(capsys, monkeypatch, *arguments)
+
+
+def rows_of(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example(command):
+    done = subprocess.run(
+        [sys.executable, "-m", "sfumato", "theory", command, "--help"], capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    assert f"Example: sfumato theory {command}" in " ".join(done.stdout.split())
+
+
+def test_the_ball_of_the_worked_example_is_lost_to_its_known_share(run, tmp_path):
+    code, out, _ = run(
+        "ball", "--dim", 2, "--alpha", "0,0.3", "--beta", 0.5, "--csv", "b.csv", "--figure", "b.svg"
+    )
+    assert code == 0
+    assert "proved: augmentation cannot help" in out
+    plain, augmented = rows_of(tmp_path / "b.csv")
+    assert float(plain["risk"]) == pytest.approx(0.2652970662355503, rel=1e-9)
+    assert float(augmented["risk"]) == pytest.approx(0.3593244328090848, rel=1e-9)
+    assert (tmp_path / "b.svg").read_text().startswith("<?xml")
+
+
+def test_an_empty_background_lets_an_isolated_ball_benefit(run):
+    code, out, _ = run("ball", "--dim", 10, "--beta", 0.22356, "--training-level", 0.001)
+    assert code == 0
+    assert "0.0736" in out
+    assert "cannot help" not in out
+
+
+def test_two_near_intervals_are_reported_to_benefit_with_the_known_risk(run, tmp_path):
+    code, out, _ = run("intervals", "--alpha", "0.38", "--csv", "i.csv", "--figure", "i.png")
+    assert code == 0
+    assert "proved: augmentation helps" in out
+    assert "trained [-1.24586, 1.24586]" in out
+    (row,) = rows_of(tmp_path / "i.csv")
+    assert float(row["risk"]) == pytest.approx(0.7961715303996173, rel=1e-10)
+    assert float(row["risk_without_augmentation"]) == 2.0
+    assert (tmp_path / "i.png").stat().st_size > 10_000
+
+
+def test_periodic_slabs_are_reported_not_to_benefit(run):
+    code, out, _ = run("intervals", "--widths", "0.3", "--gaps", "0.7", "--alpha", "0,0.1", "--beta", "0.15")
+    assert code == 0
+    assert "0.0200178" in out  # 0.3 - 0.2799821641636732
+    assert "proved: augmentation cannot help" in out
+
+
+def test_the_three_gaussians_have_their_known_best_alpha_and_errors(run, tmp_path):
+    code, out, _ = run(
+        "mixture", "three", "--beta", 1, "--alpha", "0,1", "--csv", "m.csv", "--figure", "m.png"
+    )
+    assert code == 0
+    for value in ("0.314124", "0.064002", "0.0318151", "0.0323358"):
+        assert value in out
+    assert float(rows_of(tmp_path / "m.csv")[1]["risk"]) == pytest.approx(0.06400205258135446, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "value"),
+    [
+        (("concentric", "--dim", 10, "--beta", 1, "--alpha", 1), "0.860216"),
+        (("lda", "--radius", 0.5, "--alpha", 0, "--beta", 1), " 0.0036216 "),
+        (("two", "--prior", 0.8, "--beta", 1, "--alpha", 0), "Bayes error"),
+    ],
+)
+def test_every_mixture_answers(run, arguments, value):
+    code, out, _ = run("mixture", *arguments)
+    assert code == 0
+    assert value in out
+
+
+def test_the_phase_diagram_has_the_worked_example_in_it(run, tmp_path):
+    code, out, _ = run(
+        "phase",
+        "--gaps",
+        "0.5,1.0",
+        "--alpha",
+        "0.38",
+        "--beta",
+        "1.36",
+        "--csv",
+        "p.csv",
+        "--figure",
+        "p.png",
+    )
+    assert code == 0
+    near, far = rows_of(tmp_path / "p.csv")
+    assert float(near["best_benefit"]) == pytest.approx((2.0 - 0.7961715303996173) / 2.0, rel=1e-9)
+    assert float(far["best_benefit"]) == 0.0
+    assert "none" in out
+
+
+def test_a_field_of_discs_reports_both_errors(run, tmp_path):
+    code, out, _ = run(
+        *(
+            "field",
+            "--side",
+            60,
+            "--cells",
+            60,
+            "--radius",
+            10,
+            "--draws",
+            2,
+            "--alpha",
+            "0,5",
+            "--beta",
+            "14",
+        ),
+        *("--csv", "f.csv", "--figure", "f.png"),
+    )
+    assert code == 0
+    assert "numerical error" in out
+    assert len(rows_of(tmp_path / "f.csv")) == 2
+    assert (tmp_path / "f.png").stat().st_size > 10_000
+
+
+def test_the_published_figure_is_repeated(run, tmp_path):
+    code, out, _ = run("figure4", "--sampler", "paper", "--draws", 2, "--csv", "4.csv", "--figure", "4.png")
+    assert code == 0
+    assert "published: of 12 curves over 2 draws, " in out
+    assert len(rows_of(tmp_path / "4.csv")) == 4 * 3 * 21
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("ball", "--radius", -1), "radius must be"),
+        (("ball", "--dim", 0), "dim must be"),
+        (("ball", "--alpha", "0:1"), "alpha must be numbers separated by commas, or first:last:count"),
+        (("ball", "--beta", "often"), "got 'often'"),
+        (("ball", "--figure", "ball.gif"), "figure must end in .png, .svg, .pdf, got 'ball.gif'"),
+        (("intervals", "--gaps", "1,2,3"), "gaps must be one fewer than the widths"),
+        (("intervals", "--widths", "1,0"), "widths must be a positive finite number, got 0"),
+        (("mixture", "many"), "mixture must be one of two, lda, three, concentric, got 'many'"),
+        (("mixture", "three", "--inner", 1), "three has --separation, --scale, --prior, not --inner"),
+        (("mixture", "concentric", "--dim", "2.5"), "dim must be a whole number, got 2.5"),
+        (("field", "--dim", 4), "dim must be 2 or 3, got 4"),
+        (("field", "--cells", 20), "cell"),
+        (("figure4", "--sampler", "mine"), "sampler must be one of paper, continuum, both, got 'mine'"),
+        (("figure4", "--draws", 1, "--sampler", "paper"), "draws must be at least 2"),
+        (("phase", "--gaps", "-1"), "gaps must be positive"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(run, arguments, message):
+    code, out, err = run(*arguments)
+    assert code == 2, (out, err)
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert message in err
+
+
+@pytest.mark.parametrize("text", ["", "1,,2", "0:1", "0:1:1", "0:1:2:3", "0:1:1e9", "0:1:20000"])
+def test_a_list_that_is_none_is_refused(text):
+    with pytest.raises(SettingError, match="alpha must"):
+        parse_range("alpha", text)
+
+
+def test_a_range_ends_exactly_where_it_should():
+    values = parse_range("alpha", "0:0.3:4")
+    assert values[-1] == 0.3
+    assert len(values) == 4
