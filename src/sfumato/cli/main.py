@@ -7,7 +7,7 @@ import sys
 import typer
 
 import sfumato
-from sfumato.cli import certify, data, demo, inspect, risk, train
+from sfumato.cli import certify, data, demo, inspect, risk, study, theory, train
 from sfumato.errors import SfumatoError
 
 app = typer.Typer(
@@ -20,6 +20,8 @@ app = typer.Typer(
 )
 for module in (train, risk, certify, demo, data, inspect):
     app.command(name=module.__name__.rpartition(".")[2])(module.command)
+app.add_typer(theory.app, name="theory")
+app.add_typer(study.app, name="study")
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,0 +1,170 @@
+import shutil
+import sqlite3
+
+import numpy as np
+import pytest
+
+from sfumato.errors import DataError, OutputError, SfumatoError
+from sfumato.smoothing.certificate import Certificate
+from sfumato.studies.store import FILE, VERSION, Current, Member, Store, load_results
+
+CURRENT = Current("s", "digits", "pixels in [0, 1]", 100, 6)
+MEMBER = Member("risk", 0.2, 0.5, 1)
+
+
+def rows(*examples, label=3):
+    return np.array([[example, label, 3, 51, 50, 49] for example in examples])
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / FILE
+
+
+def filled(path, *shards, current=CURRENT):
+    with Store(path) as store:
+        store.begin(current)
+        cell = store.open_cells(current.settings, {MEMBER: "key"})[MEMBER]
+        for shard in shards:
+            store.add_images(cell, rows(*shard))
+    return cell
+
+
+def test_complete_cells_are_read_back_as_they_were_written(path):
+    filled(path, [3, 4, 5], [0, 1, 2])
+    results = load_results(path.parent)
+    cell = results.cells[0.2, 0.5, 1]
+    assert (results.data, results.votes, results.seeds) == ("digits", 100, [1])
+    assert cell.examples.tolist() == [0, 1, 2, 3, 4, 5]
+    assert cell.first_hits.tolist() == [49] * 6
+    assert cell.risk == 0.0
+    assert cell.soft_risk == pytest.approx(1 - 49 / 50)
+
+
+def test_an_incomplete_cell_is_left_out_and_what_it_lacks_is_known(path):
+    filled(path, [0, 1], [4])
+    assert load_results(path.parent).cells == {}
+    with Store(path) as store:
+        assert store.missing("key", "risk", 6) == [2, 3, 5]
+        assert store.missing("key", "risk", 2) == []
+        assert store.missing("other", "risk", 2) == [0, 1]
+
+
+def test_nothing_is_counted_twice(path):
+    cell = filled(path, [0, 1, 2], [2, 3, 4, 5], [0, 5])
+    with Store(path) as store:
+        store.add_images(cell, rows(0, label=9))
+        assert store.images(cell, 100)[:, :2].tolist() == [[i, 3] for i in range(6)]
+
+
+def test_rows_of_other_settings_are_not_mixed_in(path):
+    filled(path, [0, 1, 2, 3, 4, 5])
+    with Store(path) as store:
+        store.begin(Current("other", "digits", "unit", 50, 6))
+        store.open_cells("other", {MEMBER: "other key"})
+    assert load_results(path.parent).cells == {}
+    filled(path)
+    assert list(load_results(path.parent).cells) == [(0.2, 0.5, 1)]
+
+
+def test_certificates_are_kept(path):
+    certificate = Certificate(0, 3, 3, 0.25, 0.125, 200, "radius", 0.9, 0.1, 0.999, "curve(0.25)")
+    current = Current("s", "digits", "unit", 100, 6, "c", 1)
+    with Store(path) as store:
+        store.begin(current)
+        member = Member("certificates", 0.2, 0.5, 1)
+        cell = store.open_cells("c", {member: "certificates"})[member]
+        store.add_certificates(cell, [certificate])
+        store.add_certificates(cell, [certificate])
+    assert load_results(path.parent).certificates == {(0.2, 0.5, 1): [certificate]}
+
+
+def test_the_path_of_trainings_only_grows(path):
+    with Store(path) as store:
+        store.keep_path("chain", {0.0: None, 0.4: 0.0})
+        store.keep_path("chain", {0.0: 0.4, 0.4: None, 0.2: 0.0})
+        assert list(store.path_of("chain").items()) == [(0.0, None), (0.4, 0.0), (0.2, 0.0)]
+        assert store.path_of("other") == {}
+
+
+def test_a_file_of_a_newer_version_is_refused_and_left_alone(path):
+    filled(path, [0])
+    with sqlite3.connect(path) as db:
+        db.execute(f"PRAGMA user_version = {VERSION + 1}")
+    db.close()
+    before = path.read_bytes()
+    for read_only in (True, False):
+        with pytest.raises(DataError, match=r"newer Sfumato \(results version 2; this one reads 1\)"):
+            Store(path, read_only=read_only)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("damage", ["no database", "a page", "the end"])
+def test_a_damaged_file_is_named(path, damage):
+    cell = filled(path)
+    with Store(path) as store:
+        store.add_images(cell, rows(*range(5000)))
+    content = bytearray(path.read_bytes())
+    if damage == "no database":
+        content[:100] = b"x" * 100
+    elif damage == "a page":
+        content[-8192:-4096] = b"\xff" * 4096
+    else:
+        del content[len(content) // 2 :]
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=rf"{FILE}: is damaged .*the models are kept"):
+        load_results(path.parent)
+    with pytest.raises(DataError, match="is damaged"):
+        Store(path)
+
+
+def test_a_database_of_something_else_is_not_touched(path):
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE mine (x)")
+    db.close()
+    with pytest.raises(DataError, match="database of something else"):
+        Store(path)
+
+
+def test_a_full_disk_loses_only_the_shard_in_hand(path):
+    cell = filled(path, [0, 1, 2])
+    with Store(path) as store:
+        pages = store._db.execute("PRAGMA page_count").fetchone()[0]
+        store._db.execute(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(
+            SfumatoError, match=r"full\); what was finished is kept: free some space"
+        ) as caught:
+            store.add_images(cell, rows(*range(3, 5000)))
+        assert caught.value.exit_code == 1
+        store._db.execute("PRAGMA max_page_count = 100000")
+        assert store.missing("key", "risk", 6) == [3, 4, 5]
+        store.add_images(cell, rows(3, 4, 5))
+    assert len(load_results(path.parent).cells) == 1
+
+
+def test_results_can_be_read_while_they_are_written(path):
+    cell = filled(path, [0, 1, 2])
+    with Store(path) as store:
+        store.add_images(cell, rows(3, 4, 5))
+        assert len(load_results(path.parent).cells) == 1
+
+
+def test_what_was_written_survives_without_closing(path):
+    """The files as a killed process leaves them: the last transactions only in the log beside."""
+    cell = filled(path, [0, 1, 2])
+    store = Store(path)
+    store.add_images(cell, rows(3, 4, 5))
+    copy = path.parent / "copy"
+    copy.mkdir()
+    for file in path.parent.glob(f"{FILE}*"):
+        shutil.copy(file, copy)
+    store.close()
+    assert len(load_results(copy).cells) == 1
+
+
+def test_a_folder_without_results_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"results.sqlite: no such file; give a folder"):
+        load_results(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OutputError, match="cannot be"):
+        Store(tmp_path / "file" / FILE)
