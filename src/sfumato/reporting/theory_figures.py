@@ -258,6 +258,7 @@ def _figure4_panel(axes: Axes, study: Figure4, beta: float, dips: Sequence[Dip])
         axes.plot(study.alphas, mean, color=colour, lw=1.5, label=rf"$\zeta$ = {zeta:g}")
         for dip in dips:
             if dip.significant and dip.beta == beta and dip.zeta == zeta:
-                axes.plot(dip.alpha, dip.depth, "*", ms=12, color=colour, mec="white", mew=0.7, zorder=5)
+                size = 18 - 3 * min(index, 3)  # dips of several curves often coincide
+                axes.plot(dip.alpha, dip.depth, "*", ms=size, color=colour, mec="white", mew=0.7, zorder=5)
     axes.axhline(0.0, color="black", lw=0.8)
     axes.set_title(rf"$\beta$ = {beta:g}", loc="left")

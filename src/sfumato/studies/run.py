@@ -63,9 +63,17 @@ class Watch:
 
 
 def run_study(
-    design: Design, folder: Path, *, device: str = "auto", watch: Watch | None = None
+    design: Design,
+    folder: Path,
+    *,
+    device: str = "auto",
+    watch: Watch | None = None,
+    recorded: Design | None = None,
 ) -> StudyResults:
     """Compute what the study lacks in ``folder`` and return its results.
+
+    The study file says ``recorded`` afterwards, ``design`` if that is not given: a caller that computes a
+    part of a study leaves the file to the whole.
 
     Killed at any moment it loses at most an epoch and a shard of images, and the same call goes on.
     The order is: all alphas of the first seed, each with its betas, then the next seed.
@@ -76,7 +84,7 @@ def run_study(
         SfumatoError: the disk is full; what was finished is kept.
     """
     with _opened(design, folder, device, watch or Watch()) as run:
-        run.start()
+        run.start(recorded or design)
         for seed in design.grid.seeds:
             for alpha in run.keys.path:
                 if alpha in design.grid.alpha:
@@ -151,10 +159,10 @@ class _Run:
         passes = _STEP_WORK * len(data.train) * design.model.draws
         self._epoch_work = max(1, passes // least)
 
-    def start(self) -> None:
-        """Write down what is to be done, and count as members the cells of models trained before."""
+    def start(self, recorded: Design) -> None:
+        """Write down the study, and count as members the cells of models trained before."""
         left = what_is_left(self.design, self.data, self.folder, self.store, self.keys)
-        write_design(self.design, self.folder / STUDY_FILE)
+        write_design(recorded, self.folder / STUDY_FILE)
         self.store.keep_path(self.keys.chain, self.keys.path)
         self.store.begin(
             Current(

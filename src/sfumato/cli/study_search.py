@@ -1,0 +1,107 @@
+"""``sfumato study search``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sfumato.cli import options
+from sfumato.cli.terminal import ERR, OUT, print_table, progress_bar, warn
+
+if TYPE_CHECKING:
+    from sfumato.studies.search import SearchResult
+
+
+def command(
+    file: Annotated[Path, typer.Argument(help="A study file, or the folder of a study.")],
+    beta: Annotated[float, typer.Option("--beta", help="Smoothing noise to find the best alpha for.")],
+    budget: Annotated[int, typer.Option("--budget", help="How many models may be trained.")] = 8,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The study's folder (default: FILE's, if it is a folder).")
+    ] = None,
+    step: Annotated[
+        float | None, typer.Option("--step", help="Alphas are multiples of it (default: 0.05 beta).")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Of the trainings (default: the study's first).")
+    ] = None,
+    device: options.Device = "auto",
+) -> None:
+    """Find the best training noise alpha* for one smoothing noise with few trainings.
+
+    Each next alpha is chosen by what the ones before have shown. What the study has trained already
+    costs nothing, and what is trained here belongs to the study; its file stays as it is.
+
+    Example: sfumato study search mnist-study --beta 0.5 --budget 6
+    """
+    from sfumato.errors import SettingError
+    from sfumato.statistics.binomial import two_sided_interval
+    from sfumato.studies.design import read_design
+    from sfumato.studies.run import STUDY_FILE, Watch
+    from sfumato.studies.search import AlphaSearch, SearchPoint, search_study
+
+    search = AlphaSearch(beta, budget, step=step)
+    design = read_design(file / STUDY_FILE if file.is_dir() else file)
+    folder = file if out is None else out
+    if out is None and not file.is_dir():
+        raise SettingError("--out is missing; give the folder that the study is kept in")
+    with progress_bar("search", 1) as bar:
+
+        def announce(point: SearchPoint) -> None:
+            if not ERR.is_terminal:
+                print(f"alpha {point.alpha:g}: risk {point.errors / point.examples:.4f}", flush=True)
+
+        watch = Watch(on_start=lambda work: bar.restart("search", work), on_work=bar.advance, on_warning=warn)
+        result = search_study(
+            design, folder, search, seed=seed, device=device, watch=watch, on_point=announce
+        )
+    rows = []
+    for point in sorted(result.points, key=lambda point: point.alpha):
+        low, high = two_sided_interval(point.errors, point.examples, 0.95)
+        cells = (f"{point.alpha:g}", f"{point.errors / point.examples:.4f}", f"{low:.4f} to {high:.4f}")
+        rows.append([*cells, str(point.errors), "now" if point.new else "before"])
+    print_table(
+        f"Risk at beta = {beta:g}, {result.points[0].examples} test images, seed {result.seed}",
+        ["alpha", "risk", "95 % interval", "errors", "trained"],
+        rows,
+    )
+    _print_best(result)
+    _print_rules(result, folder)
+    OUT.print(
+        f"{sum(point.new for point in result.points)} models trained; alpha and beta in: {result.unit}\n"
+        f"{folder}: the models; next: sfumato study best {folder}",
+        markup=False,
+    )
+
+
+def _print_best(result: SearchResult) -> None:
+    best = result.search.best()
+    nearest = min(result.points, key=lambda point: (abs(point.alpha - best.alpha), point.alpha)).alpha
+    lowest, highest = result.search.range
+    OUT.print(
+        f"alpha* = {best.alpha:g}, within {best.low:.3g} to {best.high:.3g}; risk there "
+        f"{best.risk:.4f}, within {best.risk_low:.4f} to {best.risk_high:.4f} (both with posterior "
+        f"probability {best.confidence:g} under the curve model)\n"
+        f"the nearest model trained has alpha {nearest:g}",
+        markup=False,
+    )
+    if best.alpha in (lowest, highest):
+        warn(f"alpha* is at the end of the range searched, {lowest:g} to {highest:g}; it may lie beyond")
+
+
+def _print_rules(result: SearchResult, folder: Path) -> None:
+    """Print what the rules name that need no search, with the curve's risk there."""
+    from sfumato.studies.baselines import same_rule, share_rule, study_kappa_rule
+    from sfumato.studies.store import load_results
+
+    beta = result.search.beta
+    rules = {"alpha = beta": same_rule(beta), "0.7 beta": share_rule(beta)}
+    if kappa := study_kappa_rule(load_results(folder), beta, result.seed):
+        rules[f"kappa rule, from alpha {kappa.alpha0:g}"] = kappa(beta)
+    print_table(
+        "Rules without a search, and the curve's risk there",
+        ["rule", "alpha", "risk"],
+        [[name, f"{alpha:.3g}", f"{result.search.predict(alpha):.4f}"] for name, alpha in rules.items()],
+    )

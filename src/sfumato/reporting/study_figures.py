@@ -1,0 +1,226 @@
+"""The figures of a study: risk against alpha for each beta, and the best alpha against beta."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from jaxtyping import Float
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from sfumato.errors import SettingError
+from sfumato.reporting.figures import COLOURS, MARKERS, STYLE, save_figure
+from sfumato.studies.answers import LOWER_SHARE, BetaAnswer, StudyAnswer
+from sfumato.studies.curve import SmoothCurve
+from sfumato.studies.published import PublishedBest, PublishedResults, published_best
+
+SUFFIXES = (".png", ".svg", ".pdf")
+_PUBLISHED = "#8a8a8a"
+
+
+def require_figure_path(path: Path) -> Path:
+    """Return ``path`` if its suffix names a format that figures are written in.
+
+    >>> require_figure_path(Path("study.png")).name
+    'study.png'
+
+    Raises:
+        SettingError: if it does not.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise SettingError(f"{path}: a figure's name must end in one of {', '.join(SUFFIXES)}")
+    return path
+
+
+def draw_study_risk(study: StudyAnswer, path: Path, published: PublishedResults | None = None) -> None:
+    """Draw log Delta against alpha, one line per beta, and save it to ``path``.
+
+    Dots are measured; line and band are the smoothed curve and its bootstrap band (without enough alphas:
+    the measured values and their exact intervals). The star is alpha*, where the line is lowest; the ring
+    is the measured alpha nearest to beta. Published results get a panel of their own on the same axes.
+
+    Raises:
+        SettingError: a suffix other than .png, .svg, .pdf.
+        OutputError: the file cannot be written.
+    """
+    require_figure_path(path)
+    panels = 1 if published is None else 2
+    betas = sorted({a.beta for a in study.betas} | set(published.betas if published else ()))
+    colours = dict(zip(betas, _colours(len(betas)), strict=True))
+    markers = {beta: MARKERS[i % len(MARKERS)] for i, beta in enumerate(betas)}
+    with plt.rc_context(STYLE):
+        figure, row = plt.subplots(
+            1,
+            panels,
+            figsize=(6.8 if panels == 1 else 11.0, 4.4),
+            sharex=True,
+            sharey=True,
+            squeeze=False,
+            layout="constrained",
+        )
+        for answer in study.betas:
+            _measured_line(row[0, 0], answer, colours[answer.beta], markers[answer.beta])
+        images = max(answer.images for answer in study.betas)
+        row[0, 0].set_title(f"{study.data}: {images:,} test images, {study.votes} votes each", loc="left")
+        if published is not None:
+            for beta in published.betas:
+                best = published_best(published, beta)
+                _published_line(row[0, 1], published, best, colours[beta], markers[beta])
+            row[0, 1].set_title(f"published: {published.name}, {published.images:,} test images", loc="left")
+        row[0, 0].set_yscale("log")
+        row[0, 0].yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        row[0, 0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        row[0, 0].yaxis.set_minor_formatter(NullFormatter())
+        row[0, 0].set_ylabel(r"risk $\Delta(\alpha, \beta)$")
+        for axes in row[0]:
+            axes.set_xlabel(rf"training noise $\alpha$ ({study.unit})")
+        _explain(row[0, -1], colours, markers)
+        save_figure(figure, path)
+
+
+def _colours(count: int) -> list[str]:
+    """Return colours for so many betas: distinct ones for few, from dark to light for many."""
+    if count <= len(COLOURS):
+        return list(COLOURS[:count])
+    ramp = matplotlib.colormaps["viridis"]
+    return [matplotlib.colors.to_hex(ramp(share)) for share in np.linspace(0.0, 0.92, count)]
+
+
+def _measured_line(axes: Axes, answer: BetaAnswer, colour: str, marker: str) -> None:
+    floor = 0.5 / answer.points[0].trials  # where a risk of zero is drawn
+    alphas = np.array(answer.alphas)
+    values = np.maximum([point.risk for point in answer.points], floor)
+    if answer.curve is None:
+        bands = np.array([(point.low, point.high) for point in answer.points]).T
+        _line(axes, alphas, values, bands, floor, colour)
+        _star(axes, answer.alpha, max(answer.best.risk, floor), colour)
+    else:
+        _curve(axes, answer.curve, floor, colour)
+    axes.plot(alphas, values, marker=marker, ms=3, lw=0, color=colour, zorder=3)
+    nearest = list(answer.alphas).index(answer.against[0].alpha)
+    axes.plot(alphas[nearest], values[nearest], marker="o", ms=9, mfc="none", mec=colour, mew=1.2, zorder=4)
+
+
+def _published_line(
+    axes: Axes, published: PublishedResults, best: PublishedBest, colour: str, marker: str
+) -> None:
+    floor = 0.5 / published.images
+    alphas = published.alphas(best.beta)
+    values = np.array([published.errors[alpha, best.beta] for alpha in alphas]) / published.images
+    axes.plot(alphas, np.maximum(values, floor), marker=marker, ms=2, lw=0, color=colour, alpha=0.5)
+    if best.curve is None:
+        _star(axes, best.alpha, max(best.risk, floor), colour)
+    else:
+        _curve(axes, best.curve, floor, colour)
+
+
+def _curve(axes: Axes, curve: SmoothCurve, floor: float, colour: str) -> None:
+    _line(axes, curve.alphas, curve.risk, np.array([curve.low, curve.high]), floor, colour)
+    _star(axes, curve.alpha, curve.lowest, colour)
+
+
+def _line(
+    axes: Axes,
+    alphas: Float[np.ndarray, " k"],
+    values: Float[np.ndarray, " k"],
+    bands: Float[np.ndarray, "2 k"],
+    floor: float,
+    colour: str,
+) -> None:
+    low, high = np.maximum(bands, floor)
+    axes.fill_between(alphas, low, high, color=colour, alpha=0.13, lw=0)
+    axes.plot(alphas, values, color=colour, lw=1.4)
+
+
+def _star(axes: Axes, alpha: float, risk: float, colour: str) -> None:
+    axes.plot(alpha, risk, marker="*", ms=13, color=colour, mec="white", mew=0.7, lw=0, zorder=5)
+
+
+def _explain(axes: Axes, colours: dict[float, str], markers: dict[float, str]) -> None:
+    for beta, colour in reversed(colours.items()):  # as the lines lie: the largest beta on top
+        axes.plot([], [], color=colour, marker=markers[beta], ms=3, lw=1.4, label=rf"$\beta$ = {beta:g}")
+    axes.plot([], [], marker="*", ms=10, color="#555555", lw=0, label=r"$\alpha^*$: lowest")
+    axes.plot([], [], marker="o", ms=8, mfc="none", mec="#555555", lw=0, label=r"$\alpha$ nearest $\beta$")
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+
+
+def draw_best_alpha(study: StudyAnswer, path: Path, published: PublishedResults | None = None) -> None:
+    """Draw alpha* against beta with its confidence set, beside alpha = beta, and save it to ``path``.
+
+    The thin bar spans the exact set and its dots are the members, the thick bar spans the bootstrap set;
+    diamonds are the minima of the smoothed curves, crosses the soft optima. Published results are grey,
+    slightly to the right: the lowest risk and the alphas within one standard error of it.
+
+    Raises:
+        SettingError: a suffix other than .png, .svg, .pdf.
+        OutputError: the file cannot be written.
+    """
+    require_figure_path(path)
+    largest = max([a.beta for a in study.betas] + (published.betas if published else []) + [0.1])
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(6.8, 4.4), layout="constrained")
+        ends = np.array([0.0, 1.04 * largest])
+        axes.plot(ends, ends, color="black", lw=1.2, label=r"$\alpha = \beta$")
+        axes.plot(
+            ends,
+            LOWER_SHARE * ends,
+            color="black",
+            lw=0.7,
+            ls="--",
+            label=rf"$\alpha$ = {LOWER_SHARE:g} $\beta$",
+        )
+        for answer in study.betas:
+            _best_bars(axes, answer)
+        _best_labels(axes, study)
+        if published is not None:
+            _published_bars(axes, published, 0.012 * largest)
+        axes.set_xlabel(rf"smoothing noise $\beta$ ({study.unit})")
+        axes.set_ylabel(r"training noise $\alpha$")
+        axes.set_title(f"Best training noise: {study.data}", loc="left")
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+        save_figure(figure, path)
+
+
+def _best_bars(axes: Axes, answer: BetaAnswer) -> None:
+    beta, colour = answer.beta, COLOURS[0]
+    axes.plot([beta] * 2, _ends(answer.bootstrap_set), color=colour, lw=6, alpha=0.25, solid_capstyle="butt")
+    axes.plot([beta] * 2, _ends(answer.exact_set), color=colour, lw=1.2)
+    axes.plot([beta] * len(answer.exact_set), answer.exact_set, color=colour, marker="o", ms=2.5, lw=0)
+    axes.plot(beta, answer.alpha, color=colour, marker="*", ms=12, mec="white", mew=0.6, lw=0, zorder=5)
+    if answer.curve is not None:
+        axes.plot(beta, answer.curve.alpha, color=colour, marker="D", ms=5, mfc="none", lw=0, zorder=6)
+    axes.plot(beta, answer.soft_alpha, color=COLOURS[1], marker="x", ms=6, mew=1.5, lw=0, zorder=6)
+
+
+def _best_labels(axes: Axes, study: StudyAnswer) -> None:
+    colour, level = COLOURS[0], f"{100 * study.betas[0].confidence:.4g} % set"
+    axes.plot([], [], color=colour, marker="*", ms=10, lw=0, label=r"$\alpha^*$ measured")
+    if any(answer.curve is not None for answer in study.betas):
+        axes.plot([], [], color=colour, marker="D", ms=5, mfc="none", lw=0, label=r"$\alpha^*$ smoothed")
+    axes.plot([], [], color=colour, lw=1.2, marker="o", ms=2.5, label=f"{level}, paired tests")
+    axes.plot([], [], color=colour, lw=6, alpha=0.25, label=f"{level}, bootstrap")
+    axes.plot([], [], color=COLOURS[1], marker="x", ms=6, mew=1.5, lw=0, label="soft optimum")
+
+
+def _published_bars(axes: Axes, published: PublishedResults, shift: float) -> None:
+    found = [published_best(published, beta) for beta in published.betas]
+    for best in found:
+        axes.plot([best.beta + shift] * 2, _ends(best.within_one), color=_PUBLISHED, lw=1.2)
+    places = [best.beta + shift for best in found]
+    axes.plot(
+        places,
+        [best.alpha for best in found],
+        color=_PUBLISHED,
+        marker="s",
+        ms=4,
+        lw=0,
+        label="published, with the\nalphas within 1 SE",
+    )
+
+
+def _ends(members: Sequence[float]) -> tuple[float, float]:
+    return min(members), max(members)

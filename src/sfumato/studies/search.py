@@ -1,0 +1,430 @@
+"""The best training noise from few trainings: which alpha to train next, and what is known so far.
+
+The model is one curve per beta. Below the best alpha the risk falls as a power of alpha (the network has
+not seen enough noise), above it the risk rises as another, slower one (it has been blurred too much). In
+u = log(alpha / beta), with the minimum at c,
+
+    logit risk(u) = m + s(u),    s(u) = log[(q exp(-p (u - c)) + p exp(q (u - c))) / (p + q)],    s(c) = 0.
+
+The posterior over (c, p, q, spread) is summed over a fixed grid, the level m is integrated exactly under
+a flat prior (a linear Gaussian model given the rest), so that everything here is deterministic. Each
+measured logit has the binomial variance, the variance of a training (spread, fitted), and a share of its
+height above the minimum for what two powers cannot describe; points far from the minimum therefore
+count little. The next alpha is the one whose result is expected to reduce the variance of log alpha*
+most (MacKay 1992's information criterion in its Gaussian approximation); the last of the budget goes to
+the best alpha itself. ``AlphaSearch`` knows nothing of training; ``search_study`` feeds it from a study.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from scipy import optimize, special
+
+from sfumato.errors import (
+    SettingError,
+    require_count,
+    require_nonnegative,
+    require_open_unit,
+    require_positive,
+)
+from sfumato.studies.design import Design, GridTable
+from sfumato.studies.results import CellResult
+from sfumato.studies.run import Watch, run_study
+from sfumato.studies.store import FILE, Current, Store, load_results
+from sfumato.studies.todo import plan_study
+
+START = (0.7, 0.5, 1.0)  # of beta: the first proposals, where nothing is known
+_RANGE = (0.2, 3.0)  # of beta: proposals stay within
+_STEP = 0.05  # of beta
+_USED = (0.1, 4.0)  # of beta: alphas outside say nothing about the minimum and are left out of the fit
+
+# priors, normal in the logarithm: alpha*/beta around 0.7, p around 5, q around 1.2
+_CENTRE, _CENTRE_SD = math.log(0.7), 0.6
+_FALL, _FALL_SD = math.log(5.0), 0.9
+_RISE, _RISE_SD = math.log(1.2), 0.7
+_SPREADS = (0.03, 0.1, 0.3)  # logit; what a second training would change, beyond the binomial
+_MISFIT = 0.5  # standard deviation of a logit, as a share of its height above the minimum
+
+
+@dataclass(frozen=True)
+class BestAlpha:
+    """What a search says about one beta.
+
+    Attributes:
+        alpha: training noise of lowest expected risk, a multiple of the search's step.
+        low, high: alpha* lies within with posterior probability ``confidence``, under the curve model.
+        risk: expected Delta(alpha, beta).
+        risk_low, risk_high: likewise for the risk at ``alpha``.
+        confidence: of both intervals.
+    """
+
+    alpha: float
+    low: float
+    high: float
+    risk: float
+    risk_low: float
+    risk_high: float
+    confidence: float
+
+
+class AlphaSearch:
+    """Proposes training noises for one smoothing noise, and learns from what they gave.
+
+    Deterministic: the same points told give the same proposals, in whatever order they were told.
+
+    Args:
+        beta: smoothing noise.
+        budget: how many proposals may be trained; points told that were not proposed are free.
+        step: proposals are multiples of it; 0.05 ``beta`` if not given.
+
+    >>> search = AlphaSearch(beta=0.5, budget=3)
+    >>> while not search.finished:
+    ...     alpha = search.propose()
+    ...     search.tell(alpha, errors={0.35: 74, 0.25: 184, 0.5: 84}[alpha], examples=10_000)
+    >>> search.best().alpha
+    0.4
+
+    Raises:
+        SettingError: a beta or step that is not positive, a budget below 1.
+    """
+
+    def __init__(self, beta: float, budget: int, *, step: float | None = None) -> None:
+        self.beta = require_positive("beta", beta)
+        self.budget = require_count("budget", budget)
+        self.step = require_positive("step", _STEP * beta if step is None else step)
+        first, last = (round(share * beta / self.step) for share in _RANGE)
+        multiples = np.arange(max(first, 1), last + 1)
+        if len(multiples) < len(START):
+            raise SettingError(
+                f"step must leave at least {len(START)} alphas up to {_RANGE[1]:g} beta, got {self.step:g} "
+                f"for beta {beta:g}"
+            )
+        self._candidates = np.array([round(float(k * self.step), 10) for k in multiples])
+        self._points: dict[float, tuple[int, int]] = {}
+        self._proposed: float | None = None
+        self._spent = 0
+
+    def __repr__(self) -> str:
+        return (
+            f"AlphaSearch(beta={self.beta:g}, budget={self.budget}, step={self.step:g}, "
+            f"points={len(self._points)}, spent={self._spent})"
+        )
+
+    @property
+    def finished(self) -> bool:
+        """Whether the budget is spent, or every alpha of the range is known."""
+        return self._spent >= self.budget or not len(self._open)
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The lowest and the highest alpha that can be proposed."""
+        return float(self._candidates[0]), float(self._candidates[-1])
+
+    def tell(self, alpha: float, errors: int, examples: int) -> None:
+        """Add a measurement: ``errors`` wrong predictions of ``examples`` at (``alpha``, beta).
+
+        A second one at the same alpha (another training seed) is added to the first.
+
+        Raises:
+            SettingError: a negative alpha, or counts that do not fit.
+        """
+        alpha = require_nonnegative("alpha", alpha)
+        require_count("examples", examples)
+        require_count("errors", errors, minimum=0)
+        if errors > examples:
+            raise SettingError(f"errors must be at most the {examples} examples, got {errors}")
+        before = self._points.get(alpha, (0, 0))
+        self._points[alpha] = (before[0] + int(errors), before[1] + int(examples))
+        if alpha == self._proposed:
+            self._spent += 1
+            self._proposed = None
+
+    def propose(self) -> float:
+        """Return the alpha to train next, the same until a result at it has been told.
+
+        Raises:
+            SettingError: the search is finished.
+        """
+        if self.finished:
+            raise SettingError(
+                f"the budget of {self.budget} trainings is spent, or no alpha between {self.range[0]:g} and "
+                f"{self.range[1]:g} is left; ask for the best"
+            )
+        if self._proposed is None:
+            self._proposed = self._next()
+        return self._proposed
+
+    def best(self, confidence: float = 0.95) -> BestAlpha:
+        """Return the alpha of lowest expected risk with its intervals.
+
+        Under the curve model and its prior, given the points told, alpha* lies in [low, high] with
+        probability ``confidence``, and so does the risk at ``alpha`` in [risk_low, risk_high]. It is
+        a belief and no guarantee: where the best alpha is far from 0.7 beta (as at a beta so small that
+        the network hardly notices it) and the risks are flat, few points do not overrule the prior. No
+        alpha outside the range of proposals is returned.
+
+        Raises:
+            SettingError: nothing told yet at a positive alpha near beta; a confidence outside (0, 1).
+        """
+        require_open_unit("confidence", confidence)
+        posterior = self._posterior()
+        risk = posterior.expected_risk(self._u(self._candidates))
+        chosen = int(risk.argmin())
+        alpha = float(self._candidates[chosen])
+        tail = (1.0 - confidence) / 2.0
+        low, high = (self.beta * math.exp(posterior.centre_quantile(t)) for t in (tail, 1.0 - tail))
+        risks = [posterior.risk_quantile(math.log(alpha / self.beta), t) for t in (tail, 1.0 - tail)]
+        return BestAlpha(alpha, low, high, float(risk[chosen]), risks[0], risks[1], confidence)
+
+    def predict(self, alpha: float) -> float:
+        """Return the expected risk at ``alpha``, measured or not.
+
+        Raises:
+            SettingError: an alpha that is not positive; nothing told yet at a positive alpha near beta.
+        """
+        require_positive("alpha", alpha)
+        return float(self._posterior().expected_risk(self._u(np.array([alpha])))[0])
+
+    def informs(self, alpha: float) -> bool:
+        """Return whether a risk at ``alpha`` would say something about the best one."""
+        return _USED[0] * self.beta <= alpha <= _USED[1] * self.beta
+
+    @property
+    def _open(self) -> Float[np.ndarray, " candidates"]:
+        """Candidates at which nothing is known, nor within half a step."""
+        known = np.array(sorted(self._points))
+        if not len(known):
+            return self._candidates
+        gap = np.abs(self._candidates[:, None] - known[None, :]).min(axis=1)
+        return np.asarray(self._candidates[gap > 0.499 * self.step])
+
+    def _u(self, alphas: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        return np.asarray(np.log(alphas / self.beta))
+
+    def _next(self) -> float:
+        open_ = self._open
+        near = sorted(filter(self.informs, self._points))
+        if len(near) < len(START):
+            for share in START:
+                # a start is done if something is known nearer to it than to any other start
+                if not any(abs(math.log(a / (share * self.beta))) < 0.18 for a in near):
+                    return float(open_[np.abs(open_ - share * self.beta).argmin()])
+        posterior = self._posterior()
+        if self._spent == self.budget - 1:
+            return float(open_[posterior.expected_risk(self._u(open_)).argmin()])
+        return float(open_[posterior.information(self._u(open_)).argmax()])
+
+    def _posterior(self) -> _Posterior:
+        near = sorted(filter(self.informs, self._points))
+        if not near:
+            raise SettingError(
+                f"no risk has been told at an alpha between {_USED[0]:g} and {_USED[1]:g} of beta "
+                f"{self.beta:g}; tell one first"
+            )
+        counts = np.array([self._points[a] for a in near], dtype=np.float64)
+        return _Posterior(self._u(np.array(near)), counts[:, 0], counts[:, 1])
+
+
+@dataclass(frozen=True)
+class SearchPoint:
+    """One alpha of a search: the risk measured, and whether its model was trained for the search."""
+
+    alpha: float
+    errors: int
+    examples: int
+    new: bool
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search in a study found.
+
+    Attributes:
+        search: with all points told.
+        points: in the order in which they were measured.
+        seed: of all trainings.
+        unit: what a noise level of 1 means.
+    """
+
+    search: AlphaSearch
+    points: tuple[SearchPoint, ...]
+    seed: int
+    unit: str
+
+
+def search_study(
+    design: Design,
+    folder: Path,
+    search: AlphaSearch,
+    *,
+    seed: int | None = None,
+    device: str = "auto",
+    watch: Watch | None = None,
+    on_point: Callable[[SearchPoint], None] = lambda point: None,
+) -> SearchResult:
+    """Train what the search proposes in the study's folder, until it is finished, and return the result.
+
+    Models that the study has trained already (with ``seed``; the study's first if not given) are only
+    measured at the search's beta and cost none of its budget, which is for new ones. All is kept in the
+    study: after an interruption nothing that was finished is trained again. The study file and what the
+    study has certified stay as they were; where warm starts are asked for, what a model starts from is
+    trained too.
+
+    Raises:
+        OutputError, SettingError, DataError, ModelError, SfumatoError: as ``run_study``.
+    """
+    chosen = design.grid.seeds[0] if seed is None else require_count("seed", seed, minimum=0)
+    points: list[SearchPoint] = []
+    unit = ""
+
+    def measure(alpha: float, new: bool) -> None:
+        nonlocal unit
+        cell, unit = _measured(design, folder, alpha, search.beta, chosen, device, watch)
+        search.tell(alpha, cell.errors, len(cell.examples))
+        points.append(SearchPoint(alpha, cell.errors, len(cell.examples), new))
+        on_point(points[-1])
+
+    for alpha in filter(search.informs, _trained(design, folder, search.beta, chosen, device)):
+        measure(alpha, new=False)
+    while not search.finished:
+        measure(search.propose(), new=True)
+    return SearchResult(search, tuple(points), chosen, unit)
+
+
+def _narrowed(design: Design, alphas: Iterable[float], beta: float, seed: int) -> Design:
+    grid = GridTable(alpha=tuple(sorted(alphas)), beta=(beta,), seeds=(seed,))
+    return design.model_copy(update={"grid": grid, "certification": None})
+
+
+def _measured(
+    design: Design, folder: Path, alpha: float, beta: float, seed: int, device: str, watch: Watch | None
+) -> tuple[CellResult, str]:
+    """Return the cell, computed if it is not there, and the unit; the study's own record stays."""
+    before = _current(folder)
+    try:
+        part = _narrowed(design, [alpha], beta, seed)
+        results = run_study(part, folder, device=device, watch=watch, recorded=design)
+    finally:
+        after = _current(folder)
+        if before is not None and after is not None and before.settings == after.settings:
+            with Store(folder / FILE) as store:
+                store.begin(replace(after, certification=before.certification, certified=before.certified))
+    return results.cells[alpha, beta, seed], results.unit
+
+
+def _current(folder: Path) -> Current | None:
+    if not (folder / FILE).is_file():
+        return None
+    with Store(folder / FILE, read_only=True) as store:
+        return store.current()
+
+
+def _trained(design: Design, folder: Path, beta: float, seed: int, device: str) -> list[float]:
+    """Return the alphas of which the study has a model of this seed."""
+    if _current(folder) is None:
+        return []
+    alphas = {*design.grid.alpha, *load_results(folder).alphas}
+    todo = plan_study(_narrowed(design, alphas, beta, seed), folder, device=device)
+    return sorted(alphas - {model.alpha for model in todo.models})
+
+
+@dataclass(frozen=True)
+class _Curves:
+    """The grid of curves and their prior: every combination of centre c and slopes p and q."""
+
+    centres: Float[np.ndarray, " c"]
+    falls: Float[np.ndarray, " p"]
+    rises: Float[np.ndarray, " q"]
+    centre: Float[np.ndarray, " curves"]
+    log_prior: Float[np.ndarray, " curves"]
+
+    def heights(self, u: Float[np.ndarray, " points"]) -> Float[np.ndarray, "curves points"]:
+        """Return s(u), the logits above the minimum."""
+        distance = u[None, :] - self.centres[:, None]
+        p, q = self.falls[:, None, None], self.rises[None, :, None]
+        fall = np.exp(-self.falls[:, None, None] * distance)[:, None]  # p, 1, c, points
+        rise = np.exp(self.rises[:, None, None] * distance)[None]  # 1, q, c, points
+        share = (p / (p + q))[..., None]
+        return np.asarray(np.log((1.0 - share) * fall + share * rise).reshape(-1, len(u)))
+
+
+@lru_cache(maxsize=1)
+def _curves() -> _Curves:
+    lower, upper = np.linspace(-2.2, 2.2, 9), np.linspace(-2.0, 2.0, 7)  # deviates of p and q
+    centres = np.arange(-2.0, 1.4, 0.04)
+    falls, rises = np.exp(_FALL + _FALL_SD * lower), np.exp(_RISE + _RISE_SD * upper)
+    fall, rise, centre = np.meshgrid(lower, upper, centres, indexing="ij")
+    squared = ((centre - _CENTRE) / _CENTRE_SD) ** 2 + fall**2 + rise**2
+    return _Curves(centres, falls, rises, centre.ravel(), -0.5 * squared.ravel())
+
+
+class _Posterior:
+    """The curves, at each spread, weighted by what was measured at u."""
+
+    def __init__(
+        self,
+        u: Float[np.ndarray, " points"],
+        errors: Float[np.ndarray, " points"],
+        examples: Float[np.ndarray, " points"],
+    ) -> None:
+        self._grid = _curves()
+        # half an error and half a hit more keep the logit and its variance finite (Haldane 1956)
+        wrong, right = errors + 0.5, examples - errors + 0.5
+        binomial = 1.0 / wrong + 1.0 / right
+        heights = self._grid.heights(u)
+        spread = np.array(_SPREADS)[:, None, None] ** 2
+        precision = 1.0 / (binomial + spread + (_MISFIT * heights) ** 2)  # spreads, curves, points
+        total = precision.sum(axis=2)
+        residual = np.log(wrong / right) - heights
+        self._level = (precision * residual).sum(axis=2) / total
+        self._level_variance = 1.0 / total
+        squares = (precision * (residual - self._level[:, :, None]) ** 2).sum(axis=2)
+        log_likelihood = 0.5 * (np.log(precision).sum(axis=2) - np.log(total) - squares)
+        self._weight = special.softmax(self._grid.log_prior + log_likelihood)
+        # a further measurement would be as good as the usual one so far
+        self._noise = float(np.median(binomial)) + float(self._weight.sum(axis=1) @ spread[:, 0, 0])
+
+    def expected_risk(self, u: Float[np.ndarray, " points"]) -> Float[np.ndarray, " points"]:
+        """Return the posterior mean of the risk at each u."""
+        risk = special.expit(self._level[:, :, None] + self._grid.heights(u))
+        return np.asarray(np.einsum("sc,scu->u", self._weight, risk))
+
+    def information(self, u: Float[np.ndarray, " points"]) -> Float[np.ndarray, " points"]:
+        """Return by how much a measurement at each u would reduce the variance of log alpha*."""
+        heights = self._grid.heights(u)
+        curve = self._weight.sum(axis=0)
+        level = float((self._weight * self._level).sum())
+        offset = (self._weight * (self._level - level)).sum(axis=0)
+        centre = self._grid.centre - curve @ self._grid.centre
+        above = heights - curve @ heights
+        covariance = (curve * centre) @ above + offset @ centre
+        squared_level = self._weight * ((self._level - level) ** 2 + self._level_variance)
+        variance = float(squared_level.sum()) + 2.0 * (offset @ above) + curve @ above**2
+        misfit = _MISFIT**2 * (curve @ heights**2)
+        return np.asarray(covariance**2 / (variance + self._noise + misfit))
+
+    def centre_quantile(self, probability: float) -> float:
+        """Return the quantile of log(alpha* / beta)."""
+        values = self._grid.centres
+        mass = self._weight.sum(axis=0).reshape(-1, len(values)).sum(axis=0)
+        # each grid value stands for the cell around it
+        edges = np.append(values, 2 * values[-1] - values[-2]) - 0.5 * (values[1] - values[0])
+        return float(np.interp(probability, np.insert(np.cumsum(mass), 0, 0.0), edges))
+
+    def risk_quantile(self, u: float, probability: float) -> float:
+        """Return the quantile of the risk at u: a mixture of normals in the logit."""
+        mean = self._level + self._grid.heights(np.array([u]))[:, 0]
+        deviation = np.sqrt(self._level_variance)
+
+        def excess(logit: float) -> float:
+            return float((self._weight * special.ndtr((logit - mean) / deviation)).sum()) - probability
+
+        low, high = float((mean - 8 * deviation).min()), float((mean + 8 * deviation).max())
+        return float(special.expit(optimize.brentq(excess, low, high)))

@@ -1,0 +1,96 @@
+"""``sfumato study search`` as a user meets it: its output, exit codes and files."""
+
+import re
+import sys
+
+import pytest
+
+from sfumato.cli.main import main
+from sfumato.studies.store import load_results
+
+STUDY = """
+[data]
+images = 150
+[model]
+epochs = 2
+[grid]
+alpha = [0.3]
+beta = [0.0, 0.1, 0.9]
+[votes]
+n = 20
+"""
+
+
+def sfumato(monkeypatch, capsys, *arguments):
+    monkeypatch.setattr(sys, "argv", ["sfumato", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    printed = capsys.readouterr()
+    return stop.value.code, printed.out, printed.err
+
+
+def test_a_search_prints_what_it_measured_and_keeps_it_in_the_study(tmp_path, monkeypatch, capsys):
+    file, folder = tmp_path / "small.toml", tmp_path / "study"
+    file.write_text(STUDY)
+    code, _, errors = sfumato(monkeypatch, capsys, "study", "run", file, "--out", folder, "--device", "cpu")
+    assert code == 0, errors
+    arguments = ["study", "search", folder, "--beta", "0.5", "--budget", "2", "--device", "cpu"]
+    code, printed, errors = sfumato(monkeypatch, capsys, *arguments)
+    assert code == 0, errors
+    cells = {key: cell for key, cell in load_results(folder).cells.items() if key[1] == 0.5}
+    assert len(cells) == 3
+    for (alpha, _, _), cell in cells.items():
+        line = next(row.split() for row in printed.splitlines() if row.startswith(f"{alpha:g} "))
+        assert line[1] == f"{cell.risk:.4f}"
+        assert line[-2:] == [str(cell.errors), "before" if alpha == 0.3 else "now"]
+    assert "2 models trained; alpha and beta in: pixels in [0, 1]" in printed
+    best = re.search(r"alpha\* = ([\d.]+), within ([\d.]+) to ([\d.]+); risk there ([\d.]+)", printed)
+    assert best is not None
+    alpha, low, high, risk = map(float, best.groups())
+    assert low < alpha < high
+    assert 0 < risk < 1
+    rules = {row[:12]: row.split()[-2:] for row in printed.splitlines() if "beta" in row[:12]}
+    assert rules["alpha = beta"][0] == "0.5"
+    assert rules["0.7 beta    "][0] == "0.35"
+    assert (folder / "study.toml").read_text().count("alpha = (0.3,)") + (
+        folder / "study.toml"
+    ).read_text().count("alpha = [0.3]") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["FILE", "--beta", "0.5"], "--out is missing"),
+        (["FILE", "--beta", "0", "--out", "s"], "beta must be a positive finite number, got 0.0"),
+        (
+            ["FILE", "--beta", "0.5", "--budget", "0", "--out", "s"],
+            "budget must be a whole number of at least 1",
+        ),
+        (["FILE", "--beta", "0.5", "--step", "2", "--out", "s"], "step must leave at least 3 alphas"),
+        (
+            ["FILE", "--beta", "0.5", "--seed", "-1", "--out", "s"],
+            "seed must be a whole number of at least 0",
+        ),
+        (["missing.toml", "--beta", "0.5", "--out", "s"], "missing.toml: cannot be read"),
+        (["FILE", "--beta", "x"], "got 'x'"),
+        (["FILE"], "--beta"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2_and_changes_nothing(
+    arguments, words, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "small.toml").write_text(STUDY)
+    monkeypatch.chdir(tmp_path)
+    arguments = ["small.toml" if part == "FILE" else part for part in arguments]
+    code, _, errors = sfumato(monkeypatch, capsys, "study", "search", *arguments)
+    assert code == 2, errors
+    assert errors.startswith("error: ")
+    assert words in errors
+    assert errors.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["small.toml"]
+
+
+def test_help_has_an_example(monkeypatch, capsys):
+    code, printed, _ = sfumato(monkeypatch, capsys, "study", "search", "--help")
+    assert code == 0
+    assert "Example: sfumato study search" in " ".join(printed.replace("│", " ").split())

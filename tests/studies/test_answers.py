@@ -1,0 +1,246 @@
+"""The answers of studies whose truth is known, and of one of real networks."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from sfumato.datasets import Split
+from sfumato.errors import DataError, SettingError
+from sfumato.models.classifier import load_classifier
+from sfumato.smoothing.certificate import Certificate
+from sfumato.smoothing.smoothed import SmoothedClassifier
+from sfumato.studies.answers import answer_study, certified_lines, risk_points
+from sfumato.studies.results import CellResult, StudyResults
+from sfumato.training import TrainingSettings, train
+
+ALPHAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+TRUE_RISKS = (0.30, 0.20, 0.13, 0.10, 0.11, 0.14, 0.19)  # best at 0.3, where beta = 0.5
+
+
+def cell(alpha, beta, seed, wrong, hits=None, first=50):
+    """Return a cell that errs on ``wrong``; labels are 1, errors predict 0."""
+    images = len(wrong)
+    ones = np.ones(images, dtype=np.int64)
+    return CellResult(
+        alpha,
+        beta,
+        seed,
+        np.arange(images),
+        ones,
+        np.where(wrong, 0, 1),
+        100 * ones,
+        first * ones,
+        np.where(wrong, 10, 40) if hits is None else hits,
+    )
+
+
+def results(cells, certificates=None):
+    return StudyResults(
+        "made", "pixels in [0, 1]", 100, {(c.alpha, c.beta, c.seed): c for c in cells}, certificates or {}
+    )
+
+
+def made(rng, risks=TRUE_RISKS, alphas=ALPHAS, beta=0.5, seeds=(0,), images=600, own=0.4):
+    """Return a study whose images' difficulty is common to all networks; each alpha has its true risk."""
+    difficulty = rng.random(images)
+    cells = []
+    for alpha, risk in zip(alphas, risks, strict=True):
+        for seed in seeds:
+            score = np.where(rng.random(images) < own, rng.random(images), difficulty)
+            cells.append(cell(alpha, beta, seed, score < risk))
+    return results(cells)
+
+
+@pytest.fixture(scope="module")
+def answer():
+    return answer_study(made(np.random.default_rng(0)), draws=400).betas[0]
+
+
+def test_risks_have_clopper_and_pearsons_intervals(answer):
+    study = made(np.random.default_rng(0))
+    for point in answer.points:
+        wrong = study.cells[point.alpha, 0.5, 0].wrong
+        exact = stats.binomtest(int(wrong.sum()), 600).proportion_ci(0.95, "exact")
+        assert point.risk == wrong.mean()
+        assert (point.errors, point.trials) == (wrong.sum(), 600)
+        assert (point.low, point.high) == pytest.approx((exact.low, exact.high), abs=1e-9)
+    assert answer.points == risk_points(study)[0.5]
+
+
+def test_alpha_star_is_the_lowest_and_in_every_set(answer):
+    risks = [point.risk for point in answer.points]
+    assert answer.alpha == ALPHAS[int(np.argmin(risks))]
+    assert answer.alpha in answer.exact_set
+    assert answer.alpha in answer.bootstrap_set
+    assert answer.best.risk == min(risks)
+    assert not {0.0, 0.1} & {*answer.exact_set, *answer.bootstrap_set}
+    assert answer.curve is not None
+    assert answer.curve.alpha_low <= answer.curve.alpha <= answer.curve.alpha_high
+
+
+def test_rules_are_compared_at_the_nearest_measured_alpha(answer):
+    same, lower = answer.against
+    assert (same.rule, same.alpha) == ("alpha = beta", 0.5)
+    assert (lower.rule, lower.alpha) == ("alpha = 0.7 beta", 0.3)
+    assert same.risk == answer.points[5].risk
+
+
+def test_the_gain_is_tested_by_mcnemar_times_the_number_of_alternatives(answer):
+    study, gain = made(np.random.default_rng(0)), answer.against[0]
+    rule, best = (study.cells[alpha, 0.5, 0].wrong for alpha in (0.5, answer.alpha))
+    more, less = int((rule & ~best).sum()), int((best & ~rule).sum())
+    assert gain.difference == pytest.approx((more - less) / 600)
+    assert gain.p_value == pytest.approx(min(1.0, 6 * stats.binomtest(more, more + less).pvalue))
+    assert gain.low < gain.difference < gain.high
+
+
+def test_alpha_star_gains_nothing_over_itself():
+    risks = (0.4, 0.3, 0.3, 0.2, 0.2, 0.05, 0.2)
+    gain = answer_study(made(np.random.default_rng(1), risks), draws=50).betas[0].against[0]
+    assert (gain.alpha, gain.difference, gain.low, gain.high, gain.p_value) == (0.5, 0.0, 0.0, 0.0, 1.0)
+    assert gain.cross_selected == (0.5, 0.5)
+
+
+def test_the_sets_hold_the_true_best_and_the_cross_fitted_gain_is_unbiased():
+    """True gain over alpha = beta is 0.04, of a pick other than 0.3 less; the naive gain says more."""
+    rng = np.random.default_rng(2)
+    true = dict(zip(ALPHAS, TRUE_RISKS, strict=True))
+    repeats, exact, bootstrap, interval, errors, naive = 150, 0, 0, 0, [], []
+    for index in range(repeats):
+        found = answer_study(made(rng, images=300, own=0.7), confidence=0.9, draws=150, seed=index).betas[0]
+        exact += 0.3 not in found.exact_set
+        bootstrap += 0.3 not in found.bootstrap_set
+        gain = found.against[0]
+        cross_true = true[0.5] - np.mean([true[alpha] for alpha in gain.cross_selected])
+        interval += not gain.low <= true[0.5] - true[found.alpha] <= gain.high
+        errors.append(gain.cross_gain - cross_true)
+        naive.append(gain.difference - (true[0.5] - true[found.alpha]))
+    allowed = stats.binom.ppf(0.999, repeats, 0.1)
+    assert max(exact, bootstrap, interval) <= allowed
+    assert abs(np.mean(errors)) < 3.5 * np.std(errors) / np.sqrt(repeats)
+    assert np.mean(naive) > 3.5 * np.std(naive) / np.sqrt(repeats)
+
+
+def test_the_soft_risk_and_its_optimum_are_of_the_first_votes():
+    rng = np.random.default_rng(3)
+    wrong = rng.random(400) < 0.1
+    hits = {0.2: rng.binomial(50, 0.7, 400), 0.5: rng.binomial(50, 0.8, 400)}
+    study = results([cell(alpha, 0.5, 0, wrong, hits[alpha]) for alpha in hits])
+    found = answer_study(study, draws=200).betas[0]
+    assert found.soft_alpha == 0.5
+    assert found.soft_set == (0.5,)
+    for point in found.points:
+        shares = 1 - hits[point.alpha] / 50
+        assert point.soft == pytest.approx(shares.mean())
+        half = stats.norm.ppf(0.975) * shares.std() / 20
+        assert (point.soft_low, point.soft_high) == pytest.approx((point.soft - half, point.soft + half))
+    assert found.exact_set == (0.2, 0.5)  # the votes are the same
+
+
+@pytest.mark.parametrize(
+    ("risks", "edge"),
+    [
+        ((0.3, 0.2, 0.1), True),
+        ((0.3, 0.1, 0.2), False),
+        ((0.1, 0.2, 0.3), True),
+    ],
+)
+def test_an_alpha_at_the_edge_of_the_grid_is_told(risks, edge):
+    study = made(np.random.default_rng(4), risks, (0.1, 0.2, 0.3))
+    assert answer_study(study, draws=50).betas[0].at_edge is edge
+
+
+def test_alpha_zero_is_no_edge_as_nothing_lies_beyond():
+    study = made(np.random.default_rng(5), (0.1, 0.2, 0.3), (0.0, 0.2, 0.3))
+    found = answer_study(study, draws=50).betas[0]
+    assert found.alpha == 0.0
+    assert not found.at_edge
+
+
+def test_an_unfinished_study_compares_what_is_complete_and_counts_what_is_left_out():
+    study = made(np.random.default_rng(6), seeds=(0, 1))
+    del study.cells[0.6, 0.5, 1]
+    found = answer_study(study, draws=50).betas[0]
+    assert (found.alphas, found.seeds, found.left_out) == (ALPHAS[:-1], (0, 1), 1)
+    for alpha in ALPHAS[1:]:
+        study.cells.pop((alpha, 0.5, 1), None)
+    found = answer_study(study, draws=50).betas[0]
+    assert (found.alphas, found.seeds, found.left_out) == (ALPHAS, (0,), 1)
+
+
+def test_seeds_are_averaged_and_betas_answered_apart():
+    rng = np.random.default_rng(7)
+    study = made(rng, seeds=(0, 1), images=200)
+    study.cells.update(made(rng, beta=0.2, images=200).cells)
+    low, high = answer_study(study, draws=50).betas
+    assert (low.beta, low.seeds, high.beta, high.seeds) == (0.2, (0,), 0.5, (0, 1))
+    both = [study.cells[0.3, 0.5, seed].wrong.mean() for seed in (0, 1)]
+    assert high.points[3].risk == pytest.approx(np.mean(both))
+    assert high.points[3].trials == 400
+
+
+def test_few_alphas_have_no_curve():
+    study = made(np.random.default_rng(8), (0.2, 0.1), (0.1, 0.2))
+    assert answer_study(study, draws=50).betas[0].curve is None
+
+
+def test_certified_accuracy_is_told_at_the_radii_asked_for():
+    rows = [Certificate(i, 1, 1 if i < 30 else 0, 0.02 * i, 1.0, confidence=0.999) for i in range(50)]
+    study = made(np.random.default_rng(9))
+    study.certificates[0.3, 0.5, 0] = rows
+    (line,) = certified_lines(study, [0.0, 0.3])
+    assert (line.alpha, line.beta, line.seed) == (0.3, 0.5, 0)
+    assert [point.certified for point in line.points] == [30, 15]
+    assert all(point.low < point.share < point.high for point in line.points)
+    assert certified_lines(study, []) == ()
+    assert answer_study(study, draws=50, radii=[0.0, 0.3]).certified == (line,)
+
+
+def test_bad_input_is_named():
+    study = made(np.random.default_rng(10))
+    with pytest.raises(DataError, match="no finished cell"):
+        answer_study(results([]))
+    with pytest.raises(DataError, match="no finished cell"):
+        risk_points(results([]))
+    with pytest.raises(SettingError, match="confidence must lie"):
+        answer_study(study, confidence=1.0)
+    with pytest.raises(SettingError, match="draws must be"):
+        answer_study(study, draws=0)
+    with pytest.raises(SettingError, match="radius must be"):
+        answer_study(study, radii=[-1.0])
+    other = cell(0.9, 0.5, 0, np.zeros(10, bool))
+    study.cells[0.9, 0.5, 0] = other
+    with pytest.raises(DataError, match=r"cells .* were measured on different images"):
+        answer_study(study)
+
+
+def test_real_networks_answer_with_the_risks_of_their_votes(digits, tmp_path):
+    split, beta = Split(digits.test.x[:200], digits.test.y[:200]), 0.5
+    cells = []
+    for alpha in (0.0, 0.5):
+        path = tmp_path / f"{alpha}.safetensors"
+        train(digits, TrainingSettings(alpha=alpha, epochs=15), path, device="cpu")
+        model = load_classifier(str(path), digits.input_shape, digits.num_classes, None, None).model
+        smoothed = SmoothedClassifier(model, beta, seed=0, device="cpu")
+        counts = smoothed.votes(torch.as_tensor(split.x), 50, examples=range(200))
+        labels = np.asarray(split.y)
+        cells.append(
+            CellResult(
+                alpha,
+                beta,
+                0,
+                np.arange(200),
+                labels,
+                counts.argmax(axis=1),
+                np.full(200, 50),
+                np.full(200, 50),
+                counts[np.arange(200), labels],
+            )
+        )
+    found = answer_study(results(cells), draws=100).betas[0]
+    soft = [1 - c.first_hits.sum() / (50 * 200) for c in cells]
+    assert [point.risk for point in found.points] == [c.errors / 200 for c in cells]
+    assert [point.soft for point in found.points] == pytest.approx(soft)
+    assert found.soft_alpha == 0.5  # training with the noise that is met
+    assert found.soft_set == (0.5,)
