@@ -172,7 +172,7 @@ def test_the_published_figure_is_repeated(run, tmp_path):
         (("field", "--dim", 4), "dim must be 2 or 3, got 4"),
         (("field", "--cells", 20), "cell"),
         (("figure4", "--sampler", "mine"), "sampler must be one of paper, continuum, both, got 'mine'"),
-        (("figure4", "--draws", 1, "--sampler", "paper"), "draws must be at least 2"),
+        (("figure4", "--draws", 1, "--sampler", "paper"), "draws must be a whole number of at least 2"),
         (("phase", "--gaps", "-1"), "gaps must be positive"),
     ],
 )
@@ -194,3 +194,31 @@ def test_a_range_ends_exactly_where_it_should():
     values = parse_range("alpha", "0:0.3:4")
     assert values[-1] == 0.3
     assert len(values) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("figure4", "--sampler", "paper", "--seed", -1), "seed of the published procedure must lie in 0.."),
+        (("figure4", "--sampler", "continuum", "--seed", -1), "seed must be a whole number of at least 0"),
+        (("field", "--seed", -1), "seed must be a whole number of at least 0, got -1"),
+        (("mixture", "concentric", "--dim", "nan"), "dim must be a whole number, got nan"),
+        (("mixture", "concentric", "--dim", "inf"), "dim must be a whole number, got inf"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_in_one_line(run, arguments, words):
+    code, _, err = run(*arguments)
+    assert code == 2
+    assert words in err
+    assert err.count("\n") == 1
+
+
+def test_too_few_arrangements_are_not_said_to_show_no_dip(run):
+    _, out, _ = run("figure4", "--sampler", "paper", "--draws", 3)
+    assert "too few to call any dip significant; at least 8 draws are needed" in out
+
+
+def test_two_gaussians_certified_beyond_their_distance_are_best_left_to_the_likelier_class(run):
+    code, out, _ = run("mixture", "two", "--prior", 0.8, "--radius", 1.5, "--beta", 1)
+    assert code == 0
+    assert out.splitlines()[-1].split()[-3:] == ["inf", "0.2", "inf"]

@@ -39,7 +39,11 @@ def test_at_the_boundary_the_blurred_classes_are_equally_likely(mean, scale, pri
 def test_noise_in_training_exaggerates_unequal_priors_and_only_costs(mean, scale, prior0, alpha):
     classes = TwoGaussians(mean, scale, prior0)
     assert classes.risk(alpha, 0.7) == classes.risk(alpha, 0.0)
-    assert classes.risk(alpha + 0.1, 1.0) > classes.risk(alpha, 1.0) >= classes.bayes_risk()
+    less, more = classes.risk(alpha, 1.0), classes.risk(alpha + 0.1, 1.0)
+    # once everything is called the likelier class the risk is its limit, to the last digit
+    saturated = min(prior0, 1.0 - prior0) - less < 1e-12
+    assert more >= less if saturated else more > less
+    assert less >= classes.bayes_risk()
     assert classes.best_alpha(1.0) == 0.0
 
 

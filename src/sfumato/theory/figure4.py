@@ -10,6 +10,7 @@ Drawing is not done here.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -173,6 +174,7 @@ def figure4_continuum(
     Raises:
         SettingError: a bad setting, too few cells for the narrowest noise, or alphas that do not start at 0.
     """
+    require_count("seed", seed, minimum=0)
     _check(draws, betas, alphas)
     require_count("threads", threads)
     risk = np.empty((len(zetas), len(betas), len(alphas), draws))
@@ -238,8 +240,10 @@ def significant_dips(figure: Figure4, level: float = 0.05, *, seed: int = 0) -> 
 def dips_sentence(figure: Figure4, level: float = 0.05, *, seed: int = 0) -> str:
     """Return one sentence that says which curves of the figure dip significantly below zero.
 
-    >>> dips_sentence(figure4_published(draws=3, betas=(8,), alphas=(0, 5, 10)))
-    'published: of 4 curves over 3 draws, none dips significantly below zero (family-wise level 0.05).'
+    With n draws no p-value is below 2^-n: where even that could not be significant, it is said.
+
+    >>> dips_sentence(figure4_published(draws=7, betas=(8,), alphas=(0, 5, 10)))
+    'published: of 4 curves over 7 draws, none dips significantly below zero (family-wise level 0.05).'
 
     Raises:
         SettingError: as ``significant_dips``.
@@ -247,6 +251,9 @@ def dips_sentence(figure: Figure4, level: float = 0.05, *, seed: int = 0) -> str
     dips = significant_dips(figure, level, seed=seed)
     found = [dip for dip in dips if dip.significant]
     start = f"{figure.name}: of {len(dips)} curves over {figure.draws} draws, "
+    if not found and len(dips) / 2.0**figure.draws > level:
+        needed = math.ceil(math.log2(len(dips) / level))
+        return f"{start}too few to call any dip significant; at least {needed} draws are needed."
     if not found:
         return f"{start}none dips significantly below zero (family-wise level {level:g})."
     parts = [

@@ -180,6 +180,8 @@ def pack_balls(
     needed = 2 * radius + zeta if periodic else 2 * radius
     if side < needed:
         raise SettingError(f"side must be at least {needed:g} for a ball to fit, got {side:g}")
+    if isinstance(seed, int):
+        require_count("seed", seed, minimum=0)
     adsorption = _Adsorption(dim, side, radius, zeta, periodic, np.random.default_rng(seed))
     adsorption.run(attempts, number)
     balls = BallUnion(adsorption.centres, radius, side, periodic)

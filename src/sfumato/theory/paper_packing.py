@@ -16,6 +16,7 @@ from jaxtyping import Bool, Int
 from sfumato.errors import SettingError, require_count
 
 PAPER_ATTEMPTS = 10_000
+MOST_SEED = 2**32 - 1  # of NumPy's older generator, which the published procedure uses
 # Candidates looked at together for the next one that is kept; only a matter of speed.
 FIRST_LOOK = 32
 
@@ -36,6 +37,8 @@ def paper_stream(seed: int) -> np.random.RandomState:
     [36, 30, 4]
     """
     # The published numbers hang on NumPy's legacy generator and on nothing newer.
+    if not 0 <= seed <= MOST_SEED:
+        raise SettingError(f"seed of the published procedure must lie in 0..{MOST_SEED}, got {seed}")
     return np.random.RandomState(seed)
 
 

@@ -48,6 +48,7 @@ def command(
 
     output.check_files(figure, csv)
     require_count("draws", draws)
+    require_count("seed", seed, minimum=0)
     if dim not in (2, 3):
         raise SettingError(f"dim must be 2 or 3, got {dim}")
     if figure is not None and dim != 2:

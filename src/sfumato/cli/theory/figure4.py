@@ -8,7 +8,7 @@ import typer
 
 from sfumato.cli.terminal import OUT, print_table, progress_bar
 from sfumato.cli.theory import output
-from sfumato.errors import SettingError
+from sfumato.errors import SettingError, require_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +43,8 @@ def command(
     output.check_files(figure, csv)
     if sampler not in SAMPLERS:
         raise SettingError(f"sampler must be one of {', '.join(SAMPLERS)}, got {sampler!r}")
+    # standard errors need two
+    require_count("draws", draws, minimum=2)
     runs: dict[str, Callable[[int, int], Figure4]] = {
         "paper": figure4_published,
         "continuum": figure4_continuum,
@@ -78,7 +80,8 @@ def command(
             ["beta", "zeta", "density", "risk at alpha = 0", "last alpha", "lowest", "at alpha", "p"],
             rows,
         )
-        OUT.print(dips_sentence(study) + "\n", markup=False)
+        common = "the same for" if study.common_draws else "drawn anew for"
+        OUT.print(f"{dips_sentence(study)} Arrangements are {common} every beta.\n", markup=False)
     output.write_csv(
         csv,
         (

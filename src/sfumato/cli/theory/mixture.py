@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -55,7 +56,7 @@ def command(
     """
     import numpy as np
 
-    from sfumato.theory.lda import LinearDiscriminant
+    from sfumato.theory.lda import LinearDiscriminant, TwoGaussians
 
     given = {
         "mean": mean,
@@ -78,15 +79,17 @@ def command(
     plain = np.array([error(0.0, other) for other in betas])
     rows = []
     for column, other in enumerate(betas):
-        if isinstance(classes, LinearDiscriminant):
+        if isinstance(classes, LinearDiscriminant | TwoGaussians):
             best = classes.best_alpha(other, radius)
         else:
             best = classes.best_alpha(other) if radius == 0.0 else alphas[int(np.argmin(risk[:, column]))]
+        # with all noise the likelier class is named everywhere
+        lowest = _least_prior(classes) if math.isinf(best) else error(best, other)
         values = (
             plain[column],
             error(other, other),
             best,
-            error(best, other),
+            lowest,
             best / other if other else 0.0,
         )
         rows.append([f"{other:g}", *(f"{value:.6g}" for value in values)])
@@ -96,7 +99,7 @@ def command(
         ["beta", "alpha = 0", "alpha = beta", "best alpha", "its error", "best alpha / beta"],
         rows,
     )
-    if radius > 0.0 and kind != "lda":
+    if radius > 0.0 and kind in ("three", "concentric"):
         OUT.print(f"the best alpha is the best of the {len(alphas)} given")
     output.write_risks(csv, alphas, betas, risk, plain)
     if figure is not None:
@@ -112,6 +115,13 @@ def command(
             best_possible=classes.bayes_risk() if radius == 0.0 else None,
         )
         output.note_figure(figure)
+
+
+def _least_prior(classes: Mixture) -> float:
+    from sfumato.theory.lda import TwoGaussians
+
+    assert isinstance(classes, TwoGaussians)  # the one kind whose best alpha may be infinite
+    return min(classes.prior0, 1.0 - classes.prior0)
 
 
 def _classes(kind: str, given: dict[str, str]) -> Mixture:
@@ -142,6 +152,6 @@ def _classes(kind: str, given: dict[str, str]) -> Mixture:
     if kind == "three":
         return ThreeGaussians(number("separation"), number("scale"), number("prior"))
     dim = number("dim")
-    if dim != int(dim):
+    if not dim.is_integer():
         raise SettingError(f"dim must be a whole number, got {values['dim']}")
     return ConcentricGaussians(int(dim), number("inner"), number("outer"), number("prior"))

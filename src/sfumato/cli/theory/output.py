@@ -144,9 +144,9 @@ def print_best(
                 f"{plain[column]:.6g}",
                 f"{alphas[row]:g}",
                 f"{risk[row, column]:.6g}",
-                f"{0.0 if abs(benefit) < 1e-12 else benefit:.4g}",
+                f"{0.0 if abs(benefit) < 1e-10 else benefit:.4g}",
                 *(values[column] for values in more.values()),
             ]
         )
-    print_table(title, ["beta", "risk at alpha = 0", "best alpha", "its risk", "benefit", *more], rows)
+    print_table(title, ["beta", "risk at alpha = 0", "best alpha given", "its risk", "benefit", *more], rows)
     return best
