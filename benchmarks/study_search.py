@@ -30,7 +30,9 @@ import numpy as np
 from scipy.interpolate import make_smoothing_spline
 from scipy.special import expit, logit
 
-from sfumato.studies.baselines import KappaRule, rule_regrets, same_rule, share_rule, tolerated_beta
+from sfumato.advice.kappa import KappaRule, tolerated_beta
+from sfumato.advice.rules import same_rule, share_rule
+from sfumato.studies.baselines import rule_regrets
 from sfumato.studies.published import load_published
 from sfumato.studies.search import AlphaSearch
 

@@ -93,7 +93,8 @@ def _print_best(result: SearchResult) -> None:
 
 def _print_rules(result: SearchResult, folder: Path) -> None:
     """Print what the rules name that need no search, with the curve's risk there."""
-    from sfumato.studies.baselines import same_rule, share_rule, study_kappa_rule
+    from sfumato.advice.rules import same_rule, share_rule
+    from sfumato.studies.baselines import study_kappa_rule
     from sfumato.studies.store import load_results
 
     beta = result.search.beta

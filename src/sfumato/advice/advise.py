@@ -1,0 +1,317 @@
+"""One answer from all estimators: which alpha to train with for a beta, and what it is worth.
+
+Nothing here is certain. A rule of thumb (the share of beta at which the optima of measured image sets lie),
+the kappa rule of the classifiers given, and the Parzen rule's upper limit each name an alpha; the advice is
+their geometric mean, not above the limit. The interval is what the estimators' own intervals span. Every
+number carries the estimator that gave it, and where none reaches, the advice says that it cannot say.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sfumato.advice.geometry import Geometry
+from sfumato.advice.interference import ClassInterference
+from sfumato.advice.surrogate import Surrogate
+from sfumato.advice.sweep import Sweep
+from sfumato.errors import SettingError, require_positive
+
+USUAL_SHARE = 0.75
+USUAL_RANGE = (0.5, 0.9)
+_TRUSTED_RISK = 0.15  # a surrogate that errs more often than this is no picture of a network
+_AGREEMENT = 1.25  # estimates within this factor of each other agree
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One estimator's alpha for the beta asked for.
+
+    Attributes:
+        estimator: its name.
+        alpha: what it names.
+        low, high: its own interval, or the range that is usual.
+        basis: what it rests on, in words.
+    """
+
+    estimator: str
+    alpha: float
+    low: float
+    high: float
+    basis: str
+
+
+@dataclass(frozen=True)
+class Amount:
+    """A share of test images, as an estimator predicts it.
+
+    Attributes:
+        value: the share.
+        error: standard error of it; nan if the estimator has none.
+        estimator: its name.
+        basis: what it rests on, in words.
+    """
+
+    value: float
+    error: float
+    estimator: str
+    basis: str
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to train with for one beta.
+
+    Attributes:
+        beta: smoothing noise asked for.
+        alpha: training noise advised.
+        alpha_low, alpha_high: what the estimators' intervals span.
+        estimates: what each estimator named; the upper limit, if there is one, is not among them.
+        limit: the largest harmless alpha of the surrogate; None where it does not reach.
+        same_cost: by how much the risk at alpha = beta is above that at ``alpha``; None: cannot say.
+        risk: what the risk at ``alpha`` will be; None: cannot say.
+        plain_risk: measured risk at ``beta`` of a classifier trained without noise, where one was given.
+        confidence: ``fair`` or ``weak``, with the reason.
+        reasons: what speaks for the advice, one sentence each.
+        cannot_say: where the evidence does not reach, one sentence each.
+    """
+
+    beta: float
+    alpha: float
+    alpha_low: float
+    alpha_high: float
+    estimates: tuple[Estimate, ...]
+    limit: float | None
+    same_cost: Amount | None
+    risk: Amount | None
+    plain_risk: Amount | None
+    confidence: str
+    reasons: tuple[str, ...]
+    cannot_say: tuple[str, ...]
+
+
+def advise(
+    beta: float,
+    *,
+    sweeps: Sequence[Sweep] = (),
+    surrogate: Surrogate | None = None,
+    geometry: Geometry | None = None,
+    interference: Sequence[ClassInterference] = (),
+) -> Advice:
+    """Return the advice for the risk of the smoothed prediction at ``beta``.
+
+    All evidence is optional; without any the advice is the rule of thumb and says so. For certified
+    accuracy at large radii a larger alpha, up to beta, is usually better: this is not about that.
+
+    >>> found = advise(0.5)
+    >>> found.alpha, found.confidence
+    (0.375, 'weak: a rule of thumb alone')
+
+    Raises:
+        SettingError: a beta that is not positive.
+    """
+    require_positive("beta", beta)
+    doubts: list[str] = []
+    estimates = [usual_estimate(beta), *_kappa_estimates(beta, sweeps, doubts)]
+    alpha = math.exp(np.mean([math.log(estimate.alpha) for estimate in estimates]))
+    low, high = min(e.low for e in estimates), max(e.high for e in estimates)
+    limit = _harmless_limit(beta, surrogate, doubts)
+    if limit is not None:
+        alpha, low, high = (min(value, limit) for value in (alpha, low, high))
+    return Advice(
+        beta=beta,
+        alpha=alpha,
+        alpha_low=low,
+        alpha_high=high,
+        estimates=tuple(estimates),
+        limit=limit,
+        same_cost=_same_cost(beta, alpha, sweeps, surrogate, doubts),
+        risk=_expected_risk(beta, alpha, sweeps, doubts),
+        plain_risk=_plain_risk(beta, sweeps),
+        confidence=_confidence(estimates),
+        reasons=tuple(_reasons(beta, sweeps, surrogate, geometry, interference)),
+        cannot_say=tuple(dict.fromkeys(doubts)),
+    )
+
+
+def usual_estimate(beta: float) -> Estimate:
+    """Return the rule of thumb, 0.75 beta.
+
+    >>> usual_estimate(0.4).alpha
+    0.3
+    """
+    low, high = USUAL_RANGE
+    return Estimate(
+        "rule of thumb",
+        round(USUAL_SHARE * beta, 12),
+        round(low * beta, 12),
+        round(high * beta, 12),
+        f"{USUAL_SHARE:g} beta; on the image sets measured the best alpha lies at {low:g} to {high:g} beta",
+    )
+
+
+def _kappa_estimates(beta: float, sweeps: Sequence[Sweep], doubts: list[str]) -> list[Estimate]:
+    found = []
+    for sweep in sweeps:
+        if sweep.alpha0 == 0:
+            continue
+        try:
+            rule = sweep.kappa()
+        except SettingError as error:
+            doubts.append(f"{sweep.name}: {error}")
+            continue
+        if rule.open_ended:
+            doubts.append(
+                f"{sweep.name} tolerates every beta swept (to {rule.swept:g}): the kappa rule gives an upper "
+                f"limit only, {rule(beta):.3g}"
+            )
+            continue
+        low, high = rule.interval(beta)
+        found.append(
+            Estimate(
+                "kappa rule",
+                rule(beta),
+                low,
+                high if math.isfinite(high) else beta,
+                f"{sweep.name}, trained with alpha {sweep.alpha0:g}, tolerates beta {rule.tolerated:g} "
+                f"({sweep.images} images)",
+            )
+        )
+    return found
+
+
+def _harmless_limit(beta: float, surrogate: Surrogate | None, doubts: list[str]) -> float | None:
+    if surrogate is None:
+        return None
+    if surrogate.risk.min() > _TRUSTED_RISK:
+        doubts.append(
+            f"too much noise: the Parzen rule itself errs on {surrogate.risk.min():.0%} of the points and "
+            "says nothing of a good network"
+        )
+        return None
+    limit = surrogate.harmless_alpha()
+    if limit >= surrogate.alphas[-1]:
+        doubts.append(
+            f"too much noise: the Parzen rule sees no harm up to alpha {limit:g}, networks may see it earlier"
+        )
+        return None
+    return limit
+
+
+def _same_cost(
+    beta: float, alpha: float, sweeps: Sequence[Sweep], surrogate: Surrogate | None, doubts: list[str]
+) -> Amount | None:
+    """Return by how much alpha = beta is worse: by the clean risks of two networks, or by the surrogate."""
+    by_alpha = {sweep.alpha0: sweep for sweep in sweeps if sweep.alpha0 > 0}
+    if len(by_alpha) > 1:
+        low, high = by_alpha[min(by_alpha)], by_alpha[max(by_alpha)]
+        if low.images == high.images:
+            difference = high.wrong[:, 0].astype(np.float64) - low.wrong[:, 0]
+            scale = (beta - alpha) / (high.alpha0 - low.alpha0)
+            error = abs(scale) * float(difference.std()) / math.sqrt(low.images)
+            return Amount(
+                scale * float(difference.mean()),
+                error,
+                "right branch",
+                f"clean risk of {low.name} (alpha {low.alpha0:g}) and {high.name} (alpha {high.alpha0:g}), "
+                "in proportion",
+            )
+    if surrogate is not None and surrogate.risk.min() <= _TRUSTED_RISK and beta <= surrogate.alphas[-1]:
+        rise, error = surrogate.rise(alpha, beta)
+        if rise > 2.0 * error > 0:
+            return Amount(rise, error, "Parzen rule", "its risk at alpha = beta above that at the advice")
+    doubts.append(
+        "what alpha = beta costs: two classifiers trained with different noise are needed "
+        "(or, better, a study)"
+    )
+    return None
+
+
+def _expected_risk(beta: float, alpha: float, sweeps: Sequence[Sweep], doubts: list[str]) -> Amount | None:
+    """Return the risk at the advice, by the scaling that the kappa rule rests on."""
+    noisy = sorted(
+        (sweep for sweep in sweeps if sweep.alpha0 > 0), key=lambda s: abs(math.log(s.alpha0 / alpha))
+    )
+    for sweep in noisy:
+        scaled = sweep.alpha0 * beta / alpha
+        if scaled <= sweep.betas[-1]:
+            value = sweep.risk(scaled)
+            return Amount(
+                value,
+                math.sqrt(value * (1.0 - value) / sweep.images),
+                "scaling",
+                f"{sweep.name} at beta {scaled:.3g}, the same beta / alpha; it leaves out what more noise "
+                "costs by itself"
+                if alpha > sweep.alpha0
+                else f"{sweep.name} at beta {scaled:.3g}, the same beta / alpha",
+            )
+    doubts.append("the risk at the advice: give a classifier trained with some noise (--model)")
+    return None
+
+
+def _plain_risk(beta: float, sweeps: Sequence[Sweep]) -> Amount | None:
+    for sweep in sweeps:
+        if sweep.alpha0 == 0:
+            at = min(beta, sweep.betas[-1])  # the sweep stops where all is lost, at no less risk
+            value = sweep.risk(at)
+            basis = f"{sweep.name}, trained without noise, smoothed at beta {at:g}"
+            return Amount(value, math.sqrt(value * (1.0 - value) / sweep.images), "measured", basis)
+    return None
+
+
+def _confidence(estimates: Sequence[Estimate]) -> str:
+    if len(estimates) == 1:
+        return "weak: a rule of thumb alone"
+    alphas = [estimate.alpha for estimate in estimates]
+    apart = max(alphas) / min(alphas)
+    names = " and ".join(dict.fromkeys(estimate.estimator for estimate in estimates))
+    if apart <= _AGREEMENT:
+        return f"fair: {names} agree within a factor of {apart:.2f}"
+    return f"weak: {names} differ by a factor of {apart:.2f}"
+
+
+def _reasons(
+    beta: float,
+    sweeps: Sequence[Sweep],
+    surrogate: Surrogate | None,
+    geometry: Geometry | None,
+    interference: Sequence[ClassInterference],
+) -> list[str]:
+    found = []
+    for sweep in sweeps:
+        if sweep.alpha0 == 0:
+            reached = min(beta, sweep.betas[-1])
+            found.append(
+                f"without noise in training the risk rises from {sweep.clean_risk:.2%} to "
+                f"{sweep.risk(reached):.2%} at beta {reached:g}"
+            )
+    if interference:
+        found.append(_interference_reason(interference))
+    if surrogate is not None and surrogate.cannot_help():
+        found.append(
+            "at every scale the data's own classes only shrink, or only grow, under noise: by the master "
+            "theorem noise cannot help a classifier that knows them; it can still teach a network what it "
+            "does not know"
+        )
+    if geometry is not None:
+        found.append(
+            f"no classifier errs on less than {geometry.least_soft_risk(beta):.2g} of single noisy copies at "
+            f"beta {beta:g}, and none is certified at radius {beta:g} on more than "
+            f"{geometry.most_certified(beta):.1%} of these points"
+        )
+    return found
+
+
+def _interference_reason(interference: Sequence[ClassInterference]) -> str:
+    regimes = [found.regime for found in interference]
+    whole = regimes.count("one part")
+    if whole == len(regimes):
+        return (
+            "every class is one part (nothing of another class separates it): the theorem that isolated "
+            "parts never gain from noise does not apply"
+        )
+    told = ", ".join(f"{regimes.count(regime)} {regime}" for regime in dict.fromkeys(regimes))
+    return f"interference of the {len(regimes)} classes: {told}"

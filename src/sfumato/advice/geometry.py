@@ -1,0 +1,102 @@
+"""What the distances between points of different classes forbid to every classifier.
+
+Take two inputs with different labels at distance d. Under N(0, beta^2 I) a classifier, any at all, is right
+on single noisy copies of the two with probabilities that sum to at most 1 plus the total variation distance
+of the two Gaussians,
+
+    p_a + p_b <= 2 Phi(d / (2 beta)),
+
+so on average it is wrong on at least Phi(-d / (2 beta)) of them (Neyman & Pearson 1933). Pairs that share no
+input add up to a bound for the whole sample. And no smoothed classifier is right within R around both if
+d < 2 R: their balls meet, and there it would have to return both labels. The majority of infinitely many
+votes is not bounded this way: it needs p_a > 1/2 and p_b > 1/2 only, however little above.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy import special
+
+from sfumato.advice.neighbours import Neighbours
+from sfumato.errors import require_open_unit, require_positive
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Distances of a sample, and the pairs whose bounds add up.
+
+    Attributes:
+        points: their number.
+        to_other: distance from each point to the nearest of another class.
+        to_same: distance to the nearest other one of its own class.
+        pairs: distances of disjoint pairs of points with different labels, increasing.
+    """
+
+    points: int
+    to_other: Float[np.ndarray, " points"]
+    to_same: Float[np.ndarray, " points"]
+    pairs: Float[np.ndarray, " pairs"]
+
+    @property
+    def nearest_is_same(self) -> float:
+        """Share of points whose nearest point has the same label: 1-NN accuracy, leaving one out."""
+        return float(np.mean(self.to_same < self.to_other))
+
+    def flip_probabilities(self, beta: float) -> Float[np.ndarray, " points"]:
+        """Return Phi(-d / (2 beta)) of each point's distance to the nearest other class.
+
+        It is how often noise carries the point nearer to that neighbour than to itself.
+        """
+        require_positive("beta", beta)
+        return np.asarray(special.ndtr(-self.to_other / (2.0 * beta)))
+
+    def least_soft_risk(self, beta: float) -> float:
+        """Return the error on single noisy copies of these points that no classifier is below."""
+        require_positive("beta", beta)
+        return float(2.0 * special.ndtr(-self.pairs / (2.0 * beta)).sum() / self.points)
+
+    def most_certified(self, radius: float) -> float:
+        """Return a bound of the share of these points that are right and certified at ``radius``.
+
+        It holds for any smoothed classifier, whatever its beta and its training.
+        """
+        require_positive("radius", radius)
+        return 1.0 - float(np.count_nonzero(self.pairs < 2.0 * radius)) / self.points
+
+    def beta_of_soft_risk(self, risk: float) -> float:
+        """Return the beta from which on every classifier's error on single noisy copies is above ``risk``.
+
+        Infinite if the bound never says so.
+        """
+        require_open_unit("risk", risk)
+        if len(self.pairs) / self.points <= risk:  # its limit for large beta
+            return math.inf
+        low, high = -40.0, 40.0  # of log beta
+        for _ in range(80):
+            middle = 0.5 * (low + high)
+            if self.least_soft_risk(math.exp(middle)) > risk:
+                high = middle
+            else:
+                low = middle
+        return math.exp(high)
+
+
+def geometry(neighbours: Neighbours) -> Geometry:
+    """Return the geometry of a sample from its nearest neighbours.
+
+    Each point is paired with its nearest one of another class, the closest pairs first, each point once.
+    """
+    distance, partner = neighbours.other.distance, neighbours.other.index
+    taken = np.zeros(len(distance), dtype=bool)
+    pairs = []
+    order: Int[np.ndarray, " points"] = np.argsort(distance, kind="stable")
+    for point in order.tolist():
+        mate = int(partner[point])
+        if mate >= 0 and not taken[point] and not taken[mate]:
+            taken[point] = taken[mate] = True
+            pairs.append(float(distance[point]))
+    return Geometry(len(distance), distance, neighbours.same.distance, np.array(pairs))

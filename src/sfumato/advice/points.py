@@ -1,0 +1,129 @@
+"""Labelled points as the estimators take them, and what is unusual about them in words.
+
+Distances do not change when all points move together, so points are centred: in single precision that
+keeps the digits that matter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Int, Int64
+
+from sfumato.errors import DataError, require_count
+
+LEAST_PER_CLASS = 10
+
+
+@dataclass(frozen=True)
+class LabelledPoints:
+    """Points of at least two classes.
+
+    Attributes:
+        x: centred, in the input's unit.
+        y: class of each point.
+        class_names: one name per class index.
+        remarks: what is unusual about the data, one sentence each.
+    """
+
+    x: Float32[np.ndarray, "points features"]
+    y: Int64[np.ndarray, " points"]
+    class_names: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """Return the number of points."""
+        return len(self.y)
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """The classes that have points, increasing."""
+        return tuple(int(label) for label in np.unique(self.y))
+
+    def subset(self, chosen: Int[np.ndarray, " chosen"]) -> LabelledPoints:
+        """Return the points with these indices."""
+        return LabelledPoints(self.x[chosen], self.y[chosen], self.class_names, self.remarks)
+
+
+def labelled_points(
+    x: np.ndarray, y: np.ndarray, class_names: tuple[str, ...] | None = None, *, most: int | None = None
+) -> LabelledPoints:
+    """Return the examples ``x`` (examples, *shape) with labels ``y`` as points, looked over.
+
+    ``most`` takes a fixed random subset of that many. Classes with fewer than 10 points, constant
+    features, values outside [0, 1] and equal inputs with different labels are remarked on, not refused.
+
+    >>> points = labelled_points(np.eye(4), np.array([0, 0, 1, 1]))
+    >>> points.classes, points.remarks[0]
+    ((0, 1), 'class 0 has 2 points and class 1 has 2 points: too few (10) to say anything of their shape')
+
+    Raises:
+        DataError: fewer than two classes, NaN or infinite values, lengths that differ.
+    """
+    flat = np.asarray(x, dtype=np.float32).reshape(len(x), -1)
+    labels = np.asarray(y, dtype=np.int64)
+    if len(flat) != len(labels):
+        raise DataError(f"{len(flat)} examples and {len(labels)} labels; they must be as many")
+    if not np.isfinite(flat).all():
+        raise DataError("the examples hold NaN or infinite values; they must be finite")
+    whole = f"{len(labels):,} examples"
+    if most is not None and require_count("points", most) < len(labels):
+        chosen = np.sort(np.random.default_rng(0).permutation(len(labels))[:most])
+        flat, labels = flat[chosen], labels[chosen]
+    present = np.unique(labels)
+    names = class_names or tuple(str(label) for label in range(int(labels.max(initial=0)) + 1))
+    if len(present) < 2:
+        raise DataError(
+            f"the {whole} are of one class ({names[int(present[0])]}); advice compares classes, at least "
+            "2 are needed"
+            if len(present)
+            else "there are no examples, at least 2 classes are needed"
+        )
+    remarks = (*_few(labels, names), *_values(flat), *_duplicates(flat, labels))
+    centred = flat - flat.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return LabelledPoints(np.ascontiguousarray(centred), labels, names, remarks)
+
+
+def _few(y: Int64[np.ndarray, " points"], names: tuple[str, ...]) -> list[str]:
+    classes, counts = np.unique(y, return_counts=True)
+    few = [
+        f"class {names[c]} has {n} point{'' if n == 1 else 's'}"
+        for c, n in zip(classes.tolist(), counts.tolist(), strict=True)
+        if n < LEAST_PER_CLASS
+    ]
+    told = f"{' and '.join(few)}: too few ({LEAST_PER_CLASS}) to say anything of their shape"
+    return [told] if few else []
+
+
+def _values(x: Float32[np.ndarray, "points features"]) -> list[str]:
+    low, high = x.min(axis=0), x.max(axis=0)
+    found = []
+    if low.min() < 0 or high.max() > 1:
+        found.append(
+            f"values from {float(low.min()):g} to {float(high.max()):g}, outside [0, 1]: noise levels and "
+            "distances are in this unit"
+        )
+    if constant := int(np.count_nonzero(low == high)):
+        found.append(f"{constant} of {x.shape[1]} features are constant: they change no distance")
+    return found
+
+
+def _duplicates(x: Float32[np.ndarray, "points features"], y: Int64[np.ndarray, " points"]) -> list[str]:
+    _, inverse = np.unique(_fingerprints(x), return_inverse=True)
+    order = np.lexsort((y, inverse))
+    same = np.flatnonzero(inverse[order][1:] == inverse[order][:-1])
+    equal = {int(inverse[order[k]]) for k in same if y[order[k]] != y[order[k + 1]]}
+    torn = int(np.isin(inverse, list(equal)).sum())
+    if not torn:
+        return []
+    return [
+        f"{torn} points are equal to a point with another label ({len(equal)} different inputs): on each "
+        "such input every classifier is wrong for one label; they count as at distance 0 of each other"
+    ]
+
+
+def _fingerprints(x: Float32[np.ndarray, "points features"]) -> np.ndarray:
+    """Return one comparable value per row, equal where the rows are equal."""
+    rows = np.ascontiguousarray(x + np.float32(0))  # -0 and 0 are the same pixel
+    return rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()

@@ -1,0 +1,152 @@
+"""One trained classifier under more and more smoothing noise: what the kappa rule reads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+
+from sfumato.advice.kappa import KappaRule, kappa_rule
+from sfumato.datasets import Split
+from sfumato.devices import choose_device
+from sfumato.errors import SettingError, require_count, require_nonnegative
+from sfumato.smoothing.base_classifier import BaseClassifier
+from sfumato.smoothing.configuration import Classifier, Configuration
+from sfumato.smoothing.smoothed import DEFAULT_VOTES, SmoothedClassifier
+from sfumato.statistics.plans.early_vote import EarlyVote
+
+DEFAULT_IMAGES = 1000
+_ERROR = 1e-3  # how often at most a prediction is not that of all votes
+_TOGETHER = 500
+_FAR_ABOVE = 6.0  # standard errors above the clean risk: larger betas will not be tolerated either
+_MOST_STEPS = 40
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A classifier's errors at increasing smoothing noise, on the same images.
+
+    Attributes:
+        name: of the classifier.
+        alpha0: noise it was trained with.
+        betas: 0 and larger ones, increasing.
+        wrong: whether the majority of the votes is not the label.
+    """
+
+    name: str
+    alpha0: float
+    betas: tuple[float, ...]
+    wrong: Bool[np.ndarray, "images betas"]
+
+    @property
+    def images(self) -> int:
+        """How many images were classified."""
+        return len(self.wrong)
+
+    @property
+    def clean_risk(self) -> float:
+        """Share of wrong images without noise."""
+        return float(self.wrong[:, 0].mean())
+
+    def risk(self, beta: float) -> float:
+        """Return the risk at ``beta``, linear between the betas measured.
+
+        Raises:
+            SettingError: a beta beyond the largest one measured.
+        """
+        if not 0.0 <= beta <= self.betas[-1]:
+            raise SettingError(f"beta must be within 0 and {self.betas[-1]:g}, the range swept, got {beta:g}")
+        return float(np.interp(beta, self.betas, self.wrong.mean(axis=0)))
+
+    def kappa(self) -> KappaRule:
+        """Return the kappa rule of this classifier.
+
+        Raises:
+            SettingError: a classifier trained without noise, or one that tolerates no beta of those swept.
+        """
+        return kappa_rule(self.alpha0, self.betas, self.wrong)
+
+
+def sweep_betas(alpha0: float, beta: float) -> tuple[float, ...]:
+    """Return the betas to sweep: in steps of a tenth of ``alpha0``, from half of it on, past ``beta``.
+
+    For a classifier trained without noise, tenths of ``beta``.
+
+    >>> sweep_betas(0.25, 0.2)[:4]
+    (0.0, 0.125, 0.15, 0.175)
+    """
+    unit = alpha0 if alpha0 > 0 else beta
+    first = 5 if alpha0 > 0 else 1
+    last = max(25, math.ceil(10.0 * beta / unit))
+    steps = range(first, last + 1, 1 if last <= _MOST_STEPS else math.ceil(last / _MOST_STEPS))
+    return (0.0, *(round(unit * step / 10.0, 12) for step in steps))
+
+
+def sweep(
+    model: Classifier,
+    split: Split,
+    alpha0: float,
+    betas: Sequence[float],
+    *,
+    name: str = "the classifier",
+    n: int = DEFAULT_VOTES,
+    seed: int = 0,
+    device: str = "auto",
+    configuration: Configuration | None = None,
+    on_progress: Callable[[int], None] = lambda images: None,
+) -> Sweep:
+    """Return the errors of ``model`` smoothed at each of ``betas`` on all of ``split``.
+
+    ``betas`` begin with 0. The prediction of an image is that of ``n`` votes with probability at least 0.999
+    (:class:`EarlyVote`), the noise of an image is the same as in a study of the same seed. The sweep ends
+    where the risk is six standard errors above the clean one, as larger betas are not tolerated either.
+    ``on_progress`` is called with the number of images just classified.
+
+    Raises:
+        SettingError: betas that do not begin with 0 and increase.
+    """
+    require_nonnegative("alpha0", alpha0)
+    require_count("n", n)
+    if len(betas) < 2 or betas[0] != 0 or any(b <= a for a, b in pairwise(betas)):
+        raise SettingError(f"betas must be 0 and larger ones, increasing, got {', '.join(map(str, betas))}")
+    base = BaseClassifier(model, choose_device(device))
+    base.probe(torch.from_numpy(split.x[:1]))
+    columns = [_wrong(split, lambda x, _: base.classes(x.to(base.device)).cpu().numpy(), on_progress)]
+    clean = float(columns[0].mean())
+    limit = clean + _FAR_ABOVE * math.sqrt(max(clean * (1.0 - clean), 1.0 / len(split)) / len(split))
+    for beta in betas[1:]:
+        smoothed = SmoothedClassifier(model, beta, seed=seed, device=device, configuration=configuration)
+        columns.append(_wrong(split, _majority(smoothed, n), on_progress))
+        if columns[-1].mean() > limit:
+            break
+    return Sweep(name, alpha0, tuple(betas[: len(columns)]), np.stack(columns, axis=1))
+
+
+_Predictor = Callable[[torch.Tensor, range], np.ndarray]
+
+
+def _majority(smoothed: SmoothedClassifier, n: int) -> _Predictor:
+    plan = EarlyVote(n, _ERROR)
+
+    def predict(x: torch.Tensor, examples: range) -> np.ndarray:
+        return np.array([decision.prediction for decision in smoothed.certify(x, plan, examples=examples)])
+
+    return predict
+
+
+def _wrong(
+    split: Split, predict: _Predictor, on_progress: Callable[[int], None]
+) -> Bool[np.ndarray, " images"]:
+    found = []
+    for start in range(0, len(split), _TOGETHER):
+        stop = min(start + _TOGETHER, len(split))
+        found.append(
+            predict(torch.from_numpy(split.x[start:stop]), range(start, stop)) != split.y[start:stop]
+        )
+        on_progress(stop - start)
+    return np.concatenate(found)
