@@ -64,6 +64,10 @@ def factory_module(monkeypatch, tmp_path):
         "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, num_classes))\n"
         "def text(input_shape, num_classes):\n"
         "    return 'text'\n"
+        "def black_box(input_shape, num_classes):\n"
+        "    return lambda x: x.numpy()\n"
+        "def number(input_shape, num_classes):\n"
+        "    return 5\n"
         "def broken(input_shape, num_classes):\n"
         "    raise KeyError('weights')\n"
     )
@@ -74,6 +78,13 @@ def factory_module(monkeypatch, tmp_path):
 def test_a_factory_that_fails_is_reported_in_one_line():
     with pytest.raises(ModelError, match=r"the factory failed .*KeyError"):
         build_model("test_factory_module:broken", (1,), 10, [0.0], [1.0])
+
+
+def test_a_black_box_is_any_callable_and_sees_normalised_inputs():
+    classifier = load_classifier("test_factory_module:black_box", (2,), 2, (0.5, 0.0), (0.25, 1.0))
+    assert torch.equal(classifier.model(torch.tensor([[1.0, 3.0]])), torch.tensor([[2.0, 3.0]]))
+    with pytest.raises(ModelError, match="Module or a callable, got int"):
+        load_classifier("test_factory_module:number", (2,), 2)
 
 
 def test_a_factory_of_the_users_own_is_wrapped_for_its_range():

@@ -298,10 +298,11 @@ def _reasons(
         )
     if geometry is not None:
         found.append(
-            f"no classifier errs on less than {geometry.least_soft_risk(beta):.2g} of single noisy copies at "
-            f"beta {beta:g}, and none is certified at radius {beta:g} on more than "
-            f"{geometry.most_certified(beta):.1%} of these points"
+            f"no classifier errs on less than {geometry.least_soft_risk(beta):.2g} of single noisy copies of "
+            f"these points at beta {beta:g}"
         )
+        if (most := geometry.most_certified(beta)) < 1.0:
+            found.append(f"none is right and certified at radius {beta:g} on more than {most:.1%} of them")
     return found
 
 

@@ -61,6 +61,8 @@ def labelled_points(
     Raises:
         DataError: fewer than two classes, NaN or infinite values, lengths that differ.
     """
+    if len(x) == 0:
+        raise DataError("there are no examples; advice compares classes, at least 2 are needed")
     flat = np.asarray(x, dtype=np.float32).reshape(len(x), -1)
     labels = np.asarray(y, dtype=np.int64)
     if len(flat) != len(labels):
@@ -77,8 +79,6 @@ def labelled_points(
         raise DataError(
             f"the {whole} are of one class ({names[int(present[0])]}); advice compares classes, at least "
             "2 are needed"
-            if len(present)
-            else "there are no examples, at least 2 classes are needed"
         )
     remarks = (*_few(labels, names), *_values(flat), *_duplicates(flat, labels))
     centred = flat - flat.mean(axis=0, dtype=np.float64).astype(np.float32)

@@ -66,11 +66,13 @@ def progress_bar(description: str, total: int) -> Iterator[Bar]:
         yield Bar(progress, description, total)
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print an aligned table, numbers to the right."""
+def print_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[str] = ()
+) -> None:
+    """Print an aligned table, numbers to the right; the first column and those named ``left`` hold words."""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for position, column in enumerate(columns):
-        table.add_column(column, justify="left" if position == 0 else "right", no_wrap=True)
+        table.add_column(column, justify="left" if position == 0 or column in left else "right", no_wrap=True)
     for row in rows:
         table.add_row(*row)
     OUT.print(table, markup=False)

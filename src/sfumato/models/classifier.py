@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import nn
 
 from sfumato.errors import ModelError
 from sfumato.models.checkpoint import ModelRecord, load_model, weights_checksum
-from sfumato.models.registry import build_model
+from sfumato.models.registry import build_body, normalisation
 
 
 @dataclass(frozen=True)
@@ -19,13 +21,13 @@ class TrainedClassifier:
 
     Attributes:
         name: as the user gave it.
-        model: network behind its normalisation, in evaluation mode.
-        weights_sha256: checksum of all its tensors.
+        model: network behind its normalisation, in evaluation mode; or a black box.
+        weights_sha256: checksum of all its tensors; of none for a black box, which has no tensors to see.
         record: what its checkpoint says of it; None for a factory.
     """
 
     name: str
-    model: nn.Module
+    model: Callable[[torch.Tensor], torch.Tensor]
     weights_sha256: str
     record: ModelRecord | None
 
@@ -39,18 +41,25 @@ def load_classifier(
 ) -> TrainedClassifier:
     """Return the classifier in a ``.safetensors`` of ours, or made by ``package.module:factory``.
 
-    The factory gets (input_shape, num_classes) and returns a trained module; ``mean`` and ``std``
-    wrap it for inputs in [0, 1] if it expects normalised ones.
+    The factory gets (input_shape, num_classes) and returns a trained module, or any callable from a batch
+    (batch, *input_shape), a float32 tensor, to logits or scores (batch, classes), a tensor or an array.
+    ``mean`` and ``std`` wrap it for inputs in [0, 1] if it expects normalised ones.
 
     Raises:
         ModelError: a missing or damaged file, or one made for other data.
     """
     if ":" in reference and not Path(reference).exists():
-        identity = ([0.0] * input_shape[0], [1.0] * input_shape[0])
-        model = build_model(
-            reference, input_shape, num_classes, mean or identity[0], std or identity[1]
-        ).eval()
-        return TrainedClassifier(reference, model, weights_checksum(model.state_dict()), None)
+        normalise = normalisation(mean or [0.0] * input_shape[0], std or [1.0] * input_shape[0], input_shape)
+        body = build_body(reference, input_shape, num_classes)
+        if isinstance(body, nn.Module):
+            wrapped = nn.Sequential(normalise, body).eval()
+            return TrainedClassifier(reference, wrapped, weights_checksum(wrapped.state_dict()), None)
+        if not callable(body):
+            raise ModelError(
+                f"{reference}: the factory must return a torch.nn.Module or a callable, got "
+                f"{type(body).__name__}"
+            )
+        return TrainedClassifier(reference, _black_box(normalise, body), weights_checksum({}), None)
     if mean is not None or std is not None:
         raise ModelError(
             f"{reference}: --mean and --std are for a package.module:factory; this file has its own"
@@ -62,3 +71,12 @@ def load_classifier(
             f"has {input_shape} and {num_classes}"
         )
     return TrainedClassifier(reference, model, record.weights_sha256, record)
+
+
+def _black_box(
+    normalise: nn.Module, scores: Callable[[torch.Tensor], Any]
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    def classify(x: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(scores(normalise.to(x.device)(x)), device=x.device)
+
+    return classify

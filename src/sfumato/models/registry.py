@@ -52,13 +52,25 @@ def build_model(
     Raises:
         ModelError: unknown name, or a factory that cannot be imported or returns no module.
     """
+    body = build_body(architecture, input_shape, num_classes, seed)
+    if not isinstance(body, nn.Module):
+        raise ModelError(
+            f"{architecture}: the factory must return a torch.nn.Module, got {type(body).__name__}"
+        )
+    return nn.Sequential(normalisation(mean, std, input_shape), body)
+
+
+def build_body(architecture: str, input_shape: tuple[int, ...], num_classes: int, seed: int = 0) -> object:
+    """Return what the architecture's builder or the factory makes, whatever it is.
+
+    Raises:
+        ModelError: unknown name, or a factory that cannot be imported or fails.
+    """
     builder = _BUILDERS[architecture] if architecture in _BUILDERS else _import_factory(architecture)
-    if len(mean) not in (1, input_shape[0]):
-        raise ModelError(f"mean has {len(mean)} values, but the input has {input_shape[0]} channels")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
-            body = builder(input_shape, num_classes)
+            return builder(input_shape, num_classes)
         except SfumatoError:
             raise
         except Exception as error:  # the user's factory may raise anything
@@ -66,11 +78,17 @@ def build_model(
                 f"{architecture}: the factory failed for input shape {input_shape} and {num_classes} "
                 f"classes ({type(error).__name__}: {error})"
             ) from error
-    if not isinstance(body, nn.Module):
-        raise ModelError(
-            f"{architecture}: the factory must return a torch.nn.Module, got {type(body).__name__}"
-        )
-    return nn.Sequential(Normalize(mean, std), body)
+
+
+def normalisation(mean: Sequence[float], std: Sequence[float], input_shape: tuple[int, ...]) -> Normalize:
+    """Return the layer that subtracts ``mean`` and divides by ``std``, per channel.
+
+    Raises:
+        ModelError: not one value for each channel.
+    """
+    if len(mean) not in (1, input_shape[0]):
+        raise ModelError(f"mean has {len(mean)} values, but the input has {input_shape[0]} channels")
+    return Normalize(mean, std)
 
 
 def _import_factory(reference: str) -> Builder:

@@ -1,0 +1,1 @@
+"""The commands that give advice before training: ``advise`` and what it rests on."""

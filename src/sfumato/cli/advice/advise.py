@@ -1,0 +1,198 @@
+"""``sfumato advise``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sfumato.cli import options
+from sfumato.cli.advice import output
+from sfumato.cli.terminal import OUT, print_table, progress_bar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sfumato.advice.advise import Advice, Amount
+    from sfumato.advice.sweep import Sweep
+    from sfumato.datasets import Dataset
+
+_SUBSAMPLES = 10
+
+
+def command(
+    beta: Annotated[
+        str, typer.Option("--beta", help="Smoothing noise you will use, one or several (input units).")
+    ],
+    data: options.Data = "digits",
+    data_dir: options.DataDir = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            help="A classifier trained on these data: a checkpoint, or package.module:factory of your own, "
+            "also of a black box. May be given several times.",
+        ),
+    ] = None,
+    alpha0: Annotated[
+        str | None,
+        typer.Option(
+            "--alpha0", help="Noise that each --model was trained with, where it does not say so itself."
+        ),
+    ] = None,
+    points: Annotated[
+        int,
+        typer.Option("--points", help="At most so many training points for what is estimated from the data."),
+    ] = 10_000,
+    images: Annotated[
+        int, typer.Option("--images", help="Test images on which a classifier is tried under noise.")
+    ] = 1000,
+    mean: options.Mean = None,
+    std: options.Std = None,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    json: output.Json = False,
+) -> None:
+    """Say before training how much noise to train with for your beta, why, and what is not known.
+
+    From the data alone it is a rule of thumb with an upper limit. A classifier that you have, trained with
+    any noise, says more (the kappa rule); two with different noise say what alpha = beta would cost.
+    For the measured answer: sfumato study.
+
+    Example: sfumato advise --beta 0.5 --data mnist --model mnist-0.4.safetensors
+    """
+    from sfumato.advice.advise import advise
+    from sfumato.advice.geometry import geometry
+    from sfumato.advice.interference import estimate_interference
+    from sfumato.advice.neighbours import nearest_by_class
+    from sfumato.advice.surrogate import parzen_surrogate
+    from sfumato.errors import require_count, require_positive
+
+    betas = [require_positive("beta", value) for value in options.parse_numbers("beta", beta) or ()]
+    require_count("images", images)
+    dataset, sample = output.load_points(data, data_dir, points, quiet=json)
+    classifiers = _classifiers(dataset, models or [], alpha0, mean, std)
+    with progress_bar("neighbours", len(sample)) as bar:
+        near = nearest_by_class(sample, bar.advance)
+        bar.restart("interference", len(sample.classes) + _SUBSAMPLES)
+        parts = estimate_interference(
+            sample, neighbours=near, subsamples=_SUBSAMPLES, seed=seed, on_progress=bar.advance
+        )
+        bar.restart("Parzen rule", min(len(sample), 5000))
+        top = 2.0 * max(betas)
+        surrogate = parzen_surrogate(
+            sample, [top * step / 40 for step in range(41)], seed=seed, on_progress=bar.advance
+        )
+    found_geometry = geometry(near)
+    sweeps = _sweeps(dataset, classifiers, max(betas), images, seed, device)
+    pages = [
+        advise(level, sweeps=sweeps, surrogate=surrogate, geometry=found_geometry, interference=parts)
+        for level in betas
+    ]
+    if json:
+        output.print_json(
+            {"data": dataset.name, "unit": dataset.unit, "remarks": sample.remarks, "advice": pages}
+        )
+        return
+    for page in pages:
+        _print_page(page)
+    OUT.print(output.describe_points(dataset, sample), markup=False)
+    OUT.print(
+        "for the risk of the smoothed prediction; certified accuracy at large radii asks for more noise"
+    )
+
+
+def _classifiers(
+    dataset: Dataset, models: Sequence[str], alpha0: str | None, mean: str | None, std: str | None
+) -> list[tuple[Any, float]]:
+    """Return each classifier with the noise that it was trained with."""
+    from sfumato.errors import SettingError, require_nonnegative
+    from sfumato.models.classifier import load_classifier
+
+    means, stds = options.parse_numbers("mean", mean), options.parse_numbers("std", std)
+    loaded = [load_classifier(name, dataset.input_shape, dataset.num_classes, means, stds) for name in models]
+    given = options.parse_numbers("alpha0", alpha0)
+    if given is None:
+        unknown = [classifier.name for classifier in loaded if classifier.record is None]
+        if unknown:
+            raise SettingError(
+                f"{unknown[0]} does not say with which noise it was trained; give --alpha0, 0 for none"
+            )
+        return [(classifier, classifier.record.alpha) for classifier in loaded if classifier.record]
+    if len(given) != len(loaded):
+        raise SettingError(f"alpha0 has {len(given)} values for {len(loaded)} models; give one for each")
+    levels = [require_nonnegative("alpha0", value) for value in given]
+    return list(zip(loaded, levels, strict=True))
+
+
+def _sweeps(
+    dataset: Dataset,
+    classifiers: Sequence[tuple[Any, float]],
+    beta: float,
+    images: int,
+    seed: int,
+    device: str,
+) -> list[Sweep]:
+    from sfumato.advice.sweep import sweep, sweep_betas
+    from sfumato.datasets import Split
+    from sfumato.devices import choose_device
+    from sfumato.smoothing.tuning import tuned_configuration
+
+    split = Split(dataset.test.x[:images], dataset.test.y[:images])
+    plans = [(classifier, level, sweep_betas(level, beta)) for classifier, level in classifiers]
+    found = []
+    with progress_bar("sweep of beta", sum(len(split) * len(betas) for _, _, betas in plans)) as bar:
+        for classifier, level, betas in plans:
+            configuration = tuned_configuration(
+                classifier.model,
+                dataset.input_shape,
+                choose_device(device),
+                votes=16 * len(split) * len(betas),
+            )
+            found.append(
+                sweep(
+                    classifier.model,
+                    split,
+                    level,
+                    betas,
+                    name=classifier.name,
+                    seed=seed,
+                    device=device,
+                    configuration=configuration,
+                    on_progress=bar.advance,
+                )
+            )
+    return found
+
+
+def _print_page(page: Advice) -> None:
+    OUT.print(
+        f"beta = {page.beta:g}: train with alpha about {page.alpha:.2g} "
+        f"({page.alpha_low:.2g} to {page.alpha_high:.2g})",
+        markup=False,
+        style="bold",
+    )
+    OUT.print(f"confidence: {page.confidence}", markup=False)
+    rows = [
+        [found.estimator, f"{found.alpha:.3g}", f"{found.low:.3g} to {found.high:.3g}", found.basis]
+        for found in page.estimates
+    ]
+    if page.limit is not None:
+        rows.append(["Parzen rule", f"{page.limit:.3g}", "at most", "from there on its clean risk rises"])
+    print_table("", ["estimator", "alpha", "range", "rests on"], rows, left=("rests on",))
+    for title, amount in (
+        ("alpha = beta would cost", page.same_cost),
+        ("risk to expect", page.risk),
+        ("risk without noise in training", page.plain_risk),
+    ):
+        if amount is not None:
+            OUT.print(f"{title}: {_told(amount)}", markup=False)
+    for title, sentences in (("why", page.reasons), ("cannot say", page.cannot_say)):
+        for sentence in sentences:
+            OUT.print(f"{title}: {sentence}", markup=False)
+    OUT.print("")
+
+
+def _told(amount: Amount) -> str:
+    points = f"{100 * amount.value:.2g} +- {100 * amount.error:.1g} points"
+    return f"about {points} ({amount.estimator}: {amount.basis})"

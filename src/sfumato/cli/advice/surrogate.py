@@ -1,0 +1,70 @@
+"""``sfumato surrogate``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sfumato.cli import options
+from sfumato.cli.advice import output
+from sfumato.cli.terminal import OUT, print_table, progress_bar
+
+
+def command(
+    data: options.Data = "digits",
+    data_dir: options.DataDir = None,
+    alpha: Annotated[
+        str, typer.Option("--alpha", help="Training noises (input units).")
+    ] = "0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1",
+    points: Annotated[
+        int, typer.Option("--points", help="At most so many training points, a fixed random choice.")
+    ] = 5000,
+    seed: options.Seed = 0,
+    json: output.Json = False,
+) -> None:
+    """Predict from the data alone where more training noise begins to hurt: the Parzen rule.
+
+    It is what training on noisy copies without end would give a learner with nothing but these points.
+    risk: its error on them, each left out of its own sum. erosion, dilation: share of points that lose, or
+    win, the majority of the weight for another class.
+
+    Example: sfumato surrogate --data digits
+    """
+    from sfumato.advice.surrogate import parzen_surrogate
+
+    alphas = options.parse_numbers("alpha", alpha) or ()
+    dataset, sample = output.load_points(data, data_dir, points, quiet=json)
+    with progress_bar("Parzen rule", len(sample)) as bar:
+        found = parzen_surrogate(sample, alphas, most=points, seed=seed, on_progress=bar.advance)
+    low, high = found.harmless_interval()
+    if json:
+        output.print_json(
+            {
+                "data": dataset.name,
+                "points": found.points,
+                "remarks": sample.remarks,
+                "alphas": found.alphas,
+                "risk": found.risk.tolist(),
+                "erosion": found.erosion.tolist(),
+                "dilation": found.dilation.tolist(),
+                "harmless_alpha": found.harmless_alpha(),
+                "harmless_interval": (low, high),
+            }
+        )
+        return
+    rows = zip(found.alphas, found.risk, found.erosion, found.dilation, strict=True)
+    print_table(
+        "The Parzen rule",
+        ["alpha", "risk", "erosion", "dilation"],
+        [[f"{a:g}", f"{r:.4f}", f"{e:.4f}", f"{d:.4f}"] for a, r, e, d in rows],
+    )
+    harmless = found.harmless_alpha()
+    if harmless >= found.alphas[-1]:
+        OUT.print(f"no harm up to alpha = {harmless:g}, the largest asked for; networks may lose earlier")
+    else:
+        OUT.print(
+            f"largest harmless alpha: {harmless:g} ({low:g} to {high:g} over resampled points), an upper "
+            "limit for every beta"
+        )
+    OUT.print(output.describe_points(dataset, sample), markup=False)
