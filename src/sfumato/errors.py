@@ -43,6 +43,12 @@ class DownloadError(SfumatoError, RuntimeError):
     """A data set could not be fetched: a failure outside the user's input."""
 
 
+class MissingPackageError(SfumatoError, ImportError):
+    """An optional package is not installed; the message has the line that installs it (bad input)."""
+
+    exit_code = 2
+
+
 def require_positive(name: str, value: float) -> float:
     """Return ``value`` as float if it is a positive finite number.
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sfumato.cli import options
 from sfumato.cli.advice import output
-from sfumato.cli.terminal import OUT, print_table, progress_bar
+from sfumato.cli.terminal import OUT, Bar, print_table, progress_bar
+
+if TYPE_CHECKING:
+    from sfumato.advice.neighbours import Neighbours
+    from sfumato.advice.points import LabelledPoints
 
 
 def command(
@@ -17,6 +21,13 @@ def command(
     data_dir: options.DataDir = None,
     points: output.Points = None,
     beta: Annotated[str, typer.Option("--beta", help="Smoothing noises (input units).")] = "0.25,0.5,1",
+    index: Annotated[
+        str,
+        typer.Option(
+            "--index",
+            help="exact, or faiss: an approximate index for 100,000 points and more; its recall is measured.",
+        ),
+    ] = "exact",
     json: output.Json = False,
 ) -> None:
     """Tell what the distances between classes forbid to every classifier, however trained.
@@ -29,13 +40,16 @@ def command(
     import numpy as np
 
     from sfumato.advice.geometry import geometry
-    from sfumato.advice.neighbours import nearest_by_class
-    from sfumato.errors import require_positive
+    from sfumato.errors import SettingError, require_positive
+
+    if index not in ("exact", "faiss"):
+        raise SettingError(f"index must be exact or faiss, got {index!r}")
 
     betas = [require_positive("beta", value) for value in options.parse_numbers("beta", beta) or ()]
     dataset, sample = output.load_points(data, data_dir, points, quiet=json)
     with progress_bar("neighbours", len(sample)) as bar:
-        found = geometry(nearest_by_class(sample, bar.advance))
+        near, recall = _neighbours(sample, index, bar)
+    found = geometry(near)
     quantiles = (0.0, 0.05, 0.5, 0.95)
     rows = {
         "nearest of another class": np.quantile(found.to_other, quantiles),
@@ -57,6 +71,8 @@ def command(
                 "data": dataset.name,
                 "points": len(sample),
                 "remarks": sample.remarks,
+                "index": index,
+                "recall": recall,
                 "quantiles": quantiles,
                 "to_other": rows["nearest of another class"].tolist(),
                 "to_same": rows["nearest of the same class"].tolist(),
@@ -88,4 +104,23 @@ def command(
     for risk, level in forbidden.items():
         never = "at no beta by this bound" if math.isinf(level) else f"above beta = {level:.3g}"
         OUT.print(f"every classifier errs on more than {risk:.0%} of single noisy copies: {never}")
+    if recall is not None:
+        OUT.print(
+            f"approximate: the index found the nearest point of another class for {recall['other']:.1%} and "
+            f"of the same class for {recall['same']:.1%} of {recall['queries']} sampled points; the others' "
+            "distances are too large (the bounds hold all the same, for any pairs do)"
+        )
     OUT.print(output.describe_points(dataset, sample), markup=False)
+
+
+def _neighbours(sample: LabelledPoints, index: str, bar: Bar) -> tuple[Neighbours, dict[str, float] | None]:
+    """Return the neighbours, and the recall of an approximate index."""
+    if index == "exact":
+        from sfumato.advice.neighbours import nearest_by_class
+
+        return nearest_by_class(sample, bar.advance), None
+    from sfumato.advice.approximate import nearest_by_index
+
+    found = nearest_by_index(sample, on_progress=bar.advance)
+    recall = {"other": found.recall_other, "same": found.recall_same, "queries": found.queries}
+    return found.neighbours, recall
