@@ -101,6 +101,14 @@ def test_a_black_box_is_advised_on_like_a_network(run, tmp_path):
     assert "kappa rule" in out
 
 
+def test_advice_on_a_handful_of_points_goes_without_interference(run, tmp_path):
+    data = save(tmp_path / "few.npz", np.random.default_rng(0).random((16, 3)), np.arange(16) % 2)
+    code, out, err = run("advise", "--beta", "0.5", "--data", data)
+    assert code == 0
+    assert "too few (10)" in err
+    assert "one part" not in out
+
+
 @pytest.mark.parametrize(
     ("x", "y", "words"),
     [

@@ -61,10 +61,13 @@ def command(
 
     Example: sfumato advise --beta 0.5 --data mnist --model mnist-0.4.safetensors
     """
+    import numpy as np
+
     from sfumato.advice.advise import advise
     from sfumato.advice.geometry import geometry
     from sfumato.advice.interference import estimate_interference
     from sfumato.advice.neighbours import nearest_by_class
+    from sfumato.advice.points import LEAST_PER_CLASS
     from sfumato.advice.surrogate import parzen_surrogate
     from sfumato.errors import require_count, require_positive
 
@@ -75,8 +78,12 @@ def command(
     with progress_bar("neighbours", len(sample)) as bar:
         near = nearest_by_class(sample, bar.advance)
         bar.restart("interference", len(sample.classes) + _SUBSAMPLES)
-        parts = estimate_interference(
-            sample, neighbours=near, subsamples=_SUBSAMPLES, seed=seed, on_progress=bar.advance
+        parts = (
+            estimate_interference(
+                sample, neighbours=near, subsamples=_SUBSAMPLES, seed=seed, on_progress=bar.advance
+            )
+            if np.bincount(sample.y).max() >= LEAST_PER_CLASS
+            else ()
         )
         bar.restart("Parzen rule", min(len(sample), 5000))
         top = 2.0 * max(betas)
