@@ -18,6 +18,7 @@ import pytest
 
 import sfumato
 from sfumato.cli.main import main
+from sfumato.smoothing.voting import CHUNK
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -154,12 +155,16 @@ def test_the_commands_that_take_a_minute_run(monkeypatch, tmp_path, capsys):
 
 def test_blocks_are_of_kinds_that_are_run_or_listed_as_not_run():
     found = [block for page in PAGES for block in blocks(page)]
-    assert {block.language for block in found} <= {"bash", "python", "text", "toml"}
+    assert {block.language for block in found} <= {"bash", "bibtex", "python", "text", "toml"}
     for block in found:
         assert block.is_file or not block.title or not block.is_run, f"{block.page}:{block.line}"
     pages = {page.name for page in PAGES}
     unused = {(page, title) for page, title in NOT_RUN if page in pages}
     assert unused <= {(block.page, block.title) for block in found}
+
+
+def test_the_default_chunk_is_the_one_that_is_named():
+    assert f"chunk of {CHUNK} votes" in (DOCS / "resume.md").read_text()
 
 
 def test_commands_stand_in_blocks_that_are_run():
