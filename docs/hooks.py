@@ -1,0 +1,38 @@
+"""What the site needs besides Markdown: the recorded measurements as pages, and a look at every page built.
+
+The tables under ``benchmarks/results`` lie outside of ``docs`` and are linked from it as files of the
+repository, which works wherever the sources are read. Here they become pages of the site, and the links lead there.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parents[1]
+RESULTS = "../benchmarks/results/"
+_FETCHED = re.compile(r"<(?:script|img|iframe|link|source)\b[^>]*\b(?:src|href)=[\"']?(?:https?:)?//[^>]*>")
+
+
+def on_files(files: Files, *, config: Any) -> Files:
+    """Add a page for each recorded measurement."""
+    for path in sorted((ROOT / RESULTS.removeprefix("../")).glob("*.md")):
+        files.append(File.generated(config, f"benchmarks/{path.name}", abs_src_path=str(path)))
+    return files
+
+
+def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
+    """Let links to the recorded measurements lead to their pages."""
+    return markdown.replace(f"]({RESULTS}", "](benchmarks/")
+
+
+def on_post_page(output: str, *, page: Any, **_: Any) -> str:
+    """Refuse a page that fetches anything from elsewhere: the site works offline and tells nobody of its readers."""
+    for tag in _FETCHED.findall(output):
+        if 'rel="canonical"' not in tag:
+            raise PluginError(f"{page.file.src_uri}: fetches from elsewhere: {tag}")
+    return output
