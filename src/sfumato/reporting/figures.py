@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 
@@ -16,23 +15,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sfumato.errors import OutputError
+from sfumato.reporting.style import COLOURS, MARKERS, STYLE
 from sfumato.smoothing.certificate import Certificate, certified_accuracy
 from sfumato.smoothing.risk import Risk
-
-# Okabe & Ito's palette without yellow, which is too light for lines on white
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-STYLE: dict[Any, Any] = {
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e0e0e0",
-    "grid.linewidth": 0.6,
-    "font.size": 9,
-    "legend.frameon": False,
-    "figure.dpi": 150,
-    "svg.hashsalt": "sfumato",
-}
 
 
 def draw_risk(

@@ -12,28 +12,13 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from sfumato.errors import SettingError
-from sfumato.reporting.figures import COLOURS, MARKERS, STYLE, save_figure
+from sfumato.reporting.figures import save_figure
+from sfumato.reporting.style import COLOURS, MARKERS, STYLE, require_figure_path
 from sfumato.studies.answers import LOWER_SHARE, BetaAnswer, StudyAnswer
 from sfumato.studies.curve import SmoothCurve
 from sfumato.studies.published import PublishedBest, PublishedResults, published_best
 
-SUFFIXES = (".png", ".svg", ".pdf")
 _PUBLISHED = "#8a8a8a"
-
-
-def require_figure_path(path: Path) -> Path:
-    """Return ``path`` if its suffix names a format that figures are written in.
-
-    >>> require_figure_path(Path("study.png")).name
-    'study.png'
-
-    Raises:
-        SettingError: if it does not.
-    """
-    if path.suffix.lower() not in SUFFIXES:
-        raise SettingError(f"{path}: a figure's name must end in one of {', '.join(SUFFIXES)}")
-    return path
 
 
 def draw_study_risk(study: StudyAnswer, path: Path, published: PublishedResults | None = None) -> None:
