@@ -101,7 +101,7 @@ def risk_votes_table(results: StudyResults) -> Table:
 def certified_table(
     sets: Sequence[CertifiedSet], radii: Sequence[float] = (), *, confidence: float = 0.95
 ) -> Table:
-    """Return certified accuracy by set and radius with its bounds; about ten round radii if none are given."""
+    """Return certified accuracy by set and radius with its bounds; at about ten round radii if none given."""
     largest = largest_radius(sets)
     wanted = list(radii) or radius_grid(min(3.0, 0.4 * largest), largest)
     return Table.of(

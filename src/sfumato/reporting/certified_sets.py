@@ -81,6 +81,11 @@ def radius_shares(found: CertifiedSet, edges: Float[np.ndarray, " bins+1"]) -> F
     return np.histogram(radii, edges)[0] / len(found.certificates)
 
 
+def bin_count(sets: Sequence[CertifiedSet]) -> int:
+    """Return how many bins of radii the smallest set fills: the root of its size, from 10 to 40."""
+    return int(np.clip(np.sqrt(min(len(found.certificates) for found in sets)), 10, 40))
+
+
 def largest_radius(sets: Sequence[CertifiedSet]) -> float:
     """Return the largest radius of all sets, 1 where all abstain."""
     return max((row.radius for found in sets for row in found.certificates), default=0.0) or 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -77,5 +78,5 @@ def edges(values: Sequence[float]) -> list[float]:
     """Return the borders of cells around increasing values, half-way between neighbours."""
     if len(values) == 1:
         return [values[0] - 0.05, values[0] + 0.05]
-    middles = [(a + b) / 2 for a, b in zip(values, values[1:], strict=False)]
+    middles = [(a + b) / 2 for a, b in itertools.pairwise(values)]
     return [2 * values[0] - middles[0], *middles, 2 * values[-1] - middles[-1]]

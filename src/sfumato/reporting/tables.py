@@ -91,21 +91,21 @@ def as_csv(table: Table) -> str:
 
 
 def as_latex(table: Table) -> str:
-    """Return the table as LaTeX for the package booktabs, its title as the caption.
+    r"""Return the table as LaTeX for the package booktabs, its title as the caption.
 
     >>> print(as_latex(Table.of("Risk in %", ["alpha", "risk"], [[0.1, 0.25]])), end="")
-    % needs \\usepackage{booktabs}
-    \\begin{table}
-      \\caption{Risk in \\%}
-      \\centering
-      \\begin{tabular}{lr}
-        \\toprule
-        alpha & risk \\\\
-        \\midrule
-        0.1 & 0.25 \\\\
-        \\bottomrule
-      \\end{tabular}
-    \\end{table}
+    % needs \usepackage{booktabs}
+    \begin{table}
+      \caption{Risk in \%}
+      \centering
+      \begin{tabular}{lr}
+        \toprule
+        alpha & risk \\
+        \midrule
+        0.1 & 0.25 \\
+        \bottomrule
+      \end{tabular}
+    \end{table}
     """
 
     def line(row: Sequence[str]) -> str:

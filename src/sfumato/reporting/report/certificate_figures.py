@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sfumato.reporting.report.plotly_style import INK, add_band, colours, new_figure, plain
 from sfumato.reporting.certified_sets import (
     FULL,
     MOST_RADII,
+    bin_count,
     common_unit,
     curve_of,
     largest_radius,
@@ -18,12 +18,14 @@ from sfumato.reporting.certified_sets import (
     radius_shares,
     votes_spent,
 )
+from sfumato.reporting.report.plotly_style import INK, add_band, colours, new_figure, plain
 from sfumato.reporting.sources import CertifiedSet
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-_BINS = 40
+MOST_BANDS = 8
+"""Of more lines the bands would hide the lines."""
 
 
 def certified_accuracy_figure(sets: Sequence[CertifiedSet], *, confidence: float) -> go.Figure:
@@ -34,7 +36,7 @@ def certified_accuracy_figure(sets: Sequence[CertifiedSet], *, confidence: float
         f"L2 radius ({common_unit(sets)})",
         "certified accuracy",
         palette.dark,
-        height=500,
+        height=460,
         yaxis={"range": [0, 1.01]},
         xaxis={"range": [0, largest]},
     )
@@ -42,15 +44,16 @@ def certified_accuracy_figure(sets: Sequence[CertifiedSet], *, confidence: float
         points = curve_of(found, largest, confidence=confidence)
         radii = [point.radius for point in points]
         group = f"set {index}"
-        add_band(
-            figure,
-            radii,
-            [p.low for p in points],
-            [p.high for p in points],
-            palette.band(index),
-            group,
-            "vh",
-        )
+        if len(sets) <= MOST_BANDS:
+            add_band(
+                figure,
+                radii,
+                [p.low for p in points],
+                [p.high for p in points],
+                palette.band(index),
+                group,
+                "vh",
+            )
         figure.add_scatter(
             x=radii,
             y=[p.share for p in points],
@@ -72,7 +75,7 @@ def radii_figure(sets: Sequence[CertifiedSet]) -> go.Figure:
     """Return how the radii of correct predictions are distributed: share of all examples per bin."""
     palette = colours(len(sets))
     largest = largest_radius(sets)
-    edges = np.linspace(0.0, largest, _BINS + 1)
+    edges = np.linspace(0.0, largest, bin_count(sets) + 1)
     figure = new_figure(
         f"L2 radius ({common_unit(sets)})",
         "share of all examples",
@@ -99,9 +102,9 @@ def radii_figure(sets: Sequence[CertifiedSet]) -> go.Figure:
 
 def outcomes_figure(sets: Sequence[CertifiedSet]) -> go.Figure:
     """Return for each set the shares that are correct, wrong and abstained, as one stacked bar."""
-    palette = colours(3)
+    palette = colours(2)
     found = [outcomes(one) for one in sets]
-    figure = new_figure("share of the examples", "", palette.dark, height=140 + 34 * len(sets))
+    figure = new_figure("share of the examples", "", palette.dark, height=110 + 30 * len(sets))
     names = [_short(one.name) for one in sets]
     for index, (name, counts) in enumerate(
         (
@@ -111,13 +114,14 @@ def outcomes_figure(sets: Sequence[CertifiedSet]) -> go.Figure:
         )
     ):
         shares = [count / one.examples for count, one in zip(counts, found, strict=True)]
-        colour = palette.lines[(0, 2, 1)[index]] if index != 1 else INK
+        colour = (palette.lines[0], "#9aa0a6", palette.lines[1])[index]
         figure.add_bar(
             y=list(range(len(sets))),
             x=shares,
             orientation="h",
             name=name,
-            marker={"color": colour, "pattern": {"shape": ("", "/", "x")[index]}},
+            marker={"color": colour},
+            textfont={"color": "#ffffff" if index == 0 else "#111111"},
             text=[f"{share:.0%}" if share >= 0.06 else "" for share in shares],
             textposition="inside",
             insidetextanchor="middle",
@@ -127,7 +131,7 @@ def outcomes_figure(sets: Sequence[CertifiedSet]) -> go.Figure:
             ],
             hoverinfo="text",
         )
-    figure.update_layout(barmode="stack", legend={"y": 1.02, "yanchor": "bottom"}, margin={"t": 40})
+    figure.update_layout(barmode="stack", legend={"traceorder": "normal"})
     figure.update_xaxes(range=[0, 1], tickformat=".0%")
     figure.update_yaxes(tickvals=list(range(len(sets))), ticktext=names, autorange="reversed", showgrid=False)
     return figure
@@ -139,9 +143,9 @@ def votes_figure(sets: Sequence[CertifiedSet]) -> go.Figure:
     palette = colours(len(told))
     figure = new_figure(
         "votes",
-        "share of examples that needed more",
+        "share that needed more",
         palette.dark,
-        xaxis={"type": "log", "exponentformat": "none", "dtick": 1},
+        xaxis={"type": "log", "tickformat": "~s", "dtick": 1},
         yaxis={"range": [0, 1.02], "tickformat": ".0%"},
     )
     least = min(int(spent.min()) for _, spent in told)
@@ -177,4 +181,4 @@ def votes_figure(sets: Sequence[CertifiedSet]) -> go.Figure:
 
 
 def _short(name: str) -> str:
-    return plain(name if len(name) <= 24 else f"{name[:23]}…")
+    return plain(name if len(name) <= 24 else f"{name[:11]}…{name[-12:]}")

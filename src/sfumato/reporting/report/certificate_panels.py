@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sfumato.reporting.answer_tables import certified_table, outcomes_table, votes_table
 from sfumato.reporting.certified_sets import FULL, MOST_RADII, outcomes, votes_spent
 from sfumato.reporting.report.certificate_figures import (
+    MOST_BANDS,
     certified_accuracy_figure,
     outcomes_figure,
     radii_figure,
@@ -30,6 +31,11 @@ def certified_panels(sets: Sequence[CertifiedSet], confidence: float) -> tuple[P
     """Return the panels of any sets of certificates."""
     counts = sorted({len(found.certificates) for found in sets})
     examples = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+    few = (
+        f" Of more than {MOST_BANDS} lines the bands are left to the hovering text and the table."
+        if len(sets) > MOST_BANDS
+        else ""
+    )
     panels = [
         Panel(
             "certified-accuracy",
@@ -38,7 +44,7 @@ def certified_panels(sets: Sequence[CertifiedSet], confidence: float) -> tuple[P
             f"radius of at least so much. Bands hold with confidence {confidence:.4g} at each radius by "
             "itself: their lower end bounds the population's robust accuracy and pays for the certificates' "
             "own error, their upper end the share that such a run certifies. Counted over all examples, "
-            f"drawn at up to {MOST_RADII} radii per line.",
+            f"drawn at up to {MOST_RADII} radii per line." + few,
             certified_accuracy_figure(sets, confidence=confidence),
             certified_table(sets, confidence=confidence),
         ),

@@ -72,7 +72,7 @@ def _item(image: GalleryImage, gallery: Gallery) -> str:
     return (
         f'<li data-example="{image.example}" data-radius="{_signed_radius(first, image):.6f}" '
         f'data-other="{_signed_radius(second, image):.6f}" data-disagreement="{image.disagreement:.6f}">'
-        f"<h4>{text(f'Image {image.example}: {label}')}</h4>"
+        f"<h4>{text(f'Image {image.example}, class {label}')}</h4>"
         f'<div class="pictures">{pictures}</div>{views}'
         f"<p>disagreement {image.disagreement:.2f}{'' if image.at_random else ', picked for it'}</p></li>"
     )
@@ -106,9 +106,9 @@ def _votes(view: View, gallery: Gallery) -> str:
     if view.counts is None:
         return f"{view.label_votes} of the first {view.votes} votes for the true class"
     order = np.argsort(-view.counts, kind="stable")[:_SHOWN_CLASSES]
-    named = [f"{_class_name(int(c), gallery)} {view.counts[c]}" for c in order if view.counts[c]]
+    named = [f"{_class_name(int(c), gallery)}: {view.counts[c]}" for c in order if view.counts[c]]
     rest = view.votes - int(view.counts[order].sum())
-    return f"votes: {', '.join(named)}" + (f", others {rest}" if rest else "")
+    return f"votes: {', '.join(named)}" + (f", others: {rest}" if rest else "")
 
 
 def _bar(view: View, image: GalleryImage) -> str:

@@ -32,7 +32,8 @@ class Panel:
         explanation: what is seen and how to read it, with what was aggregated or left out.
         figure, table: None where there is none.
         body: ready HTML, its text escaped.
-        open_table: the table is the panel's subject and not the figure's other form.
+        open_table: the table is the panel's subject and not the figure's other form; else
+            it opens under ``table_name``.
     """
 
     key: str
@@ -42,6 +43,7 @@ class Panel:
     table: Table | None = None
     body: str = ""
     open_table: bool = False
+    table_name: str = "The numbers as a table"
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def render(page: Page) -> str:
             '<meta name="color-scheme" content="light dark">\n',
             f"{refresh}<title>{text(page.title)}</title>\n<style>{_asset('report.css')}</style>\n</head>\n",
             f'<body data-reload="{reload or 0}">\n<a class="skip" href="#main">Skip to the results</a>\n',
-            f"<header><h1>{text(page.title)}</h1><p class=lead>{text(page.lead)}</p>",
+            f'<header><h1>{text(page.title)}</h1><p class="lead">{text(page.lead)}</p>',
             f'<nav aria-label="Sections"><ul>{links}</ul></nav><div class="controls">{pause}',
             '<button type="button" id="theme" aria-pressed="false">Dark</button></div></header>\n',
             '<main id="main">\n',
@@ -131,7 +133,8 @@ def render(page: Page) -> str:
 
 def _section(section: Section) -> str:
     panels = "".join(_panel(panel) for panel in section.panels)
-    return f'<section id="{section.key}" aria-label="{text(section.title)}"><h2>{text(section.title)}</h2>{panels}</section>\n'
+    title = text(section.title)
+    return f'<section id="{section.key}" aria-label="{title}"><h2>{title}</h2>{panels}</section>\n'
 
 
 def _panel(panel: Panel) -> str:
@@ -151,7 +154,7 @@ def _panel(panel: Panel) -> str:
         parts.append(
             table
             if panel.open_table
-            else f"<details><summary>The numbers as a table</summary>{table}</details>"
+            else f"<details><summary>{text(panel.table_name)}</summary>{table}</details>"
         )
     return "".join([*parts, "</article>"])
 

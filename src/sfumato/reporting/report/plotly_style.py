@@ -88,7 +88,7 @@ def _channels(colour: str) -> tuple[int, int, int]:
 
 
 def new_figure(
-    x: str, y: str, dark: Mapping[str, str], *, height: int = 440, **axes: dict[str, Any]
+    x: str, y: str, dark: Mapping[str, str], *, height: int = 400, **axes: dict[str, Any]
 ) -> go.Figure:
     """Return an empty figure with these axis titles (plain text); ``axes`` adds to xaxis and yaxis.
 
@@ -99,11 +99,13 @@ def new_figure(
     figure.update_layout(
         template="none",
         height=height,
-        margin={"l": 64, "r": 12, "t": 12, "b": 52},
+        margin={"l": 64, "r": 12, "t": 30, "b": 56},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "system-ui, sans-serif", "size": 13},
-        legend={"orientation": "h", "yanchor": "top", "y": -0.18, "x": 0, "xanchor": "left"},
+        showlegend=True,
+        # the page gives it rows below the axis, as many as its width needs
+        legend={"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0, "tracegroupgap": 0},
         hovermode="closest",
         meta={"dark": dict(dark)},
     )

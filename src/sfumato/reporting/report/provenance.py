@@ -56,6 +56,7 @@ def study_panel(name: str, found: StudyProvenance, key: str) -> Panel:
         "The study file holds every setting; the command makes the study again, or goes on with it.",
         body=body,
         table=table,
+        table_name="The models, their checksums and files",
     )
 
 

@@ -26,7 +26,7 @@
     return value;
   }
 
-  function themed(spec) {
+  function themed(spec, at) {
     const style = getComputedStyle(root);
     const colour = (name) => style.getPropertyValue(name).trim();
     const dark = isDark() ? (spec.layout.meta || {}).dark || {} : {};
@@ -36,17 +36,43 @@
     for (const axis of ["xaxis", "yaxis"]) {
       layout[axis] = Object.assign({}, layout[axis], { gridcolor: colour("--line"), linecolor: colour("--soft"), tickcolor: colour("--soft") });
     }
-    if (window.innerWidth < 500) {
+    layout.modebar = { bgcolor: "rgba(0,0,0,0)", color: colour("--soft"), activecolor: colour("--accent") };
+    const narrow = at.clientWidth < 500;
+    if (narrow) {
       layout.font.size = 11;
-      layout.margin = Object.assign({}, layout.margin, { l: 48, r: 4 });
+      layout.margin = Object.assign({}, layout.margin, { l: 48, r: 4, t: 8 });
     }
-    return { data: spec.data.map((trace) => recoloured(trace, dark)), layout: layout };
+    const data = spec.data.map((trace) => recoloured(trace, dark));
+    // the legend stands below the axis, in as many rows as the width makes it
+    const named = data.filter((trace) => trace.name && trace.showlegend !== false);
+    const letter = narrow ? 6.2 : 7, room = Math.floor((at.clientWidth - 60) / letter);
+    for (const trace of named) trace.name = shortened(trace.name, room);
+    const entry = 50 + letter * Math.max(1, ...named.map((trace) => raw(trace.name).length));
+    const rows = Math.ceil(named.length / Math.max(1, Math.floor(at.clientWidth / entry)));
+    layout.legend = Object.assign({}, layout.legend, { xref: "container", x: 0, entrywidth: entry - 42, entrywidthmode: "pixels" });
+    layout.margin = Object.assign({}, layout.margin, { b: 62 + 20 * rows });
+    layout.height = spec.layout.height + 20 * rows;
+    at.style.height = layout.height + "px";
+    return { data: data, layout: layout };
   }
 
-  const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"], toImageButtonOptions: { format: "svg" } };
+  const raw = (name) => name.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&");
+  const escaped = (name) => name.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+  // names of files differ at either end, so what is too long loses its middle
+  function shortened(name, room) {
+    const whole = raw(name), side = Math.max(4, Math.floor((room - 1) / 2));
+    return whole.length <= room ? name : escaped(whole.slice(0, side) + "…" + whole.slice(-side));
+  }
+
+  const config = () => ({
+    displaylogo: false,
+    displayModeBar: window.innerWidth < 500 ? false : "hover",
+    modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
+    toImageButtonOptions: { format: "svg" },
+  });
   function draw(figure) {
-    const now = themed(figure.spec);
-    return Plotly.react(figure.at, now.data, now.layout, config);
+    const now = themed(figure.spec, figure.at);
+    return Plotly.react(figure.at, now.data, now.layout, config());
   }
   // one figure per task, so that the page answers while they are drawn
   let queue = Promise.resolve();
@@ -56,6 +82,14 @@
     }
     return queue;
   }
+
+  let width = window.innerWidth, resized = 0;
+  window.addEventListener("resize", () => {
+    clearTimeout(resized);
+    resized = setTimeout(() => {
+      if (window.innerWidth !== width) { width = window.innerWidth; drawAll(); }
+    }, 150);
+  });
 
   const button = document.getElementById("theme");
   function setTheme(theme) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,6 @@ from sfumato.reporting.report.plotly_style import (
     colours,
     graph_objects,
     new_figure,
-    plain,
 )
 from sfumato.reporting.risk_lines import RiskLine, edges
 from sfumato.studies.results import StudyResults
@@ -33,8 +33,13 @@ def risk_figure(lines: Sequence[RiskLine], unit: str) -> go.Figure:
     where the line is lowest, the ring the measured alpha nearest to beta.
     """
     palette = colours(len(lines))
-    axis = {"type": "log", "exponentformat": "none", "dtick": "D1"}
-    figure = new_figure(f"training noise α ({unit})", "risk Δ(α, β)", palette.dark, height=500, yaxis=axis)
+    ticks = _log_ticks(*_log_range(lines))
+    axis = {
+        "type": "log",
+        "tickvals": [10**tick for tick in ticks],
+        "ticktext": [f"{10**tick:.2g}" for tick in ticks],
+    }
+    figure = new_figure(f"training noise α ({unit})", "risk Δ(α, β)", palette.dark, height=460, yaxis=axis)
     for index, line in enumerate(lines):
         group, colour = f"beta {line.beta:g}", palette.lines[index]
         measured = np.maximum(line.risks, line.floor)
@@ -65,7 +70,8 @@ def risk_figure(lines: Sequence[RiskLine], unit: str) -> go.Figure:
             hoverinfo="skip",
         )
         hover = [
-            f"β {line.beta:g}, α {alpha:g}<br>risk {risk:.4f} ({round(risk * line.images)} of {line.images:,})"
+            f"β {line.beta:g}, α {alpha:g}<br>"
+            f"risk {risk:.4f} ({round(risk * line.images)} of {line.images:,})"
             + (
                 ""
                 if line.low is None or line.high is None
@@ -92,7 +98,7 @@ def risk_figure(lines: Sequence[RiskLine], unit: str) -> go.Figure:
                 x=[x],
                 y=[y],
                 mode="markers",
-                marker={"color": colour, "symbol": symbol, "size": size, "line": {"width": 1.5}},
+                marker={"color": colour, "symbol": symbol, "size": size, "line": _outline(symbol, colour)},
                 legendgroup=group,
                 showlegend=False,
                 text=[f"β {line.beta:g}: {what}<br>α {x:.3g}, risk {y:.4f}"],
@@ -126,15 +132,9 @@ def risk_map(lines: Sequence[RiskLine], unit: str) -> go.Figure:
             column = alphas.index(alpha)
             risks[row, column] = np.log10(max(risk, line.floor))
             text[row, column] = f"α {alpha:g}, β {line.beta:g}<br>risk {risk:.4f}"
-    lowest, highest = np.floor(np.nanmin(risks)), np.ceil(np.nanmax(risks))
-    ticks = [
-        float(decade + np.log10(step))
-        for decade in np.arange(lowest, highest)
-        for step in (1, 2, 5)
-        if np.nanmin(risks) - 0.02 <= decade + np.log10(step) <= np.nanmax(risks) + 0.02
-    ]
+    ticks = _log_ticks(float(np.nanmin(risks)), float(np.nanmax(risks)))
     figure = new_figure(
-        f"training noise α ({unit})", f"smoothing noise β ({unit})", colours(2).dark, height=480
+        f"training noise α ({unit})", f"smoothing noise β ({unit})", colours(2).dark, height=460
     )
     figure.add_trace(
         go.Heatmap(
@@ -174,6 +174,30 @@ def risk_map(lines: Sequence[RiskLine], unit: str) -> go.Figure:
     figure.update_yaxes(range=[edges(betas)[0], edges(betas)[-1]], showgrid=False)
     figure.update_layout(meta={"dark": {"#111111": "#111111"}})
     return figure
+
+
+def _outline(symbol: str, colour: str) -> dict[str, object]:
+    """Return the rim of a mark: an open one is its rim, a filled one is set off from what it lies on."""
+    open_one = symbol.endswith("-open")
+    return {"width": 2 if open_one else 1, "color": colour if open_one else _HALO}
+
+
+def _log_range(lines: Sequence[RiskLine]) -> tuple[float, float]:
+    """Return the logarithms of the lowest and the highest value that is drawn, bounds included."""
+    values = [
+        max(value, line.floor)
+        for line in lines
+        for value in (*line.risks, *(line.low or ()), *(line.high or ()))
+    ]
+    return math.log10(min(values)), math.log10(max(values))
+
+
+def _log_ticks(lowest: float, highest: float) -> list[float]:
+    """Return logarithms of round numbers from ``lowest`` to ``highest``, both logarithms themselves."""
+    steps = (1, 2, 5) if highest - lowest > 1 else (1, 1.5, 2, 3, 4, 5, 6, 8)
+    decades = range(math.floor(lowest), math.ceil(highest) + 1)
+    ticks = [decade + math.log10(step) for decade in decades for step in steps]
+    return [tick for tick in ticks if lowest - 0.02 <= tick <= highest + 0.02]
 
 
 def risk_votes_figure(results: StudyResults) -> go.Figure:

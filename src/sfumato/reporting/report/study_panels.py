@@ -83,8 +83,8 @@ def _risk_panels(
     bounds = "as published" if lines[0].low is None else "with exact intervals on hovering"
     marks = "the ring is the measured α nearest to β."
     words = (
-        f"Points are measured, {bounds}; line and band are the smoothed curve and its {100 * confidence:.4g} % "
-        f"bootstrap band. The star is where the line is lowest, {marks}"
+        f"Points are measured, {bounds}; line and band are the smoothed curve and its "
+        f"{100 * confidence:.4g} % bootstrap band. The star is where the line is lowest, {marks}"
         if any(line.curve is not None for line in lines)
         else f"Measured values, {bounds}; bands are exact intervals. The star is the lowest, {marks}"
     )
@@ -99,8 +99,8 @@ def _risk_panels(
         Panel(
             f"{key}-map",
             "The map of the risk",
-            "Risk over training noise α and smoothing noise β; darker is lower. The ridge connects the lowest "
-            "measured risk of every β; the dashed diagonal is α = β.",
+            "Risk over training noise α and smoothing noise β; darker is lower. The ridge connects the "
+            "lowest measured risk of every β; the dashed diagonal is α = β.",
             risk_map(lines, unit),
             table,
         ),
