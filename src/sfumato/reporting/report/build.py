@@ -14,7 +14,6 @@ from sfumato.errors import SfumatoError
 from sfumato.reporting.report.certificate_panels import certified_lead, certified_panels
 from sfumato.reporting.report.gallery import gallery_panel
 from sfumato.reporting.report.page import Page, Panel, Section, listing, render
-from sfumato.reporting.report.plotly_style import graph_objects
 from sfumato.reporting.report.provenance import study_panel, table_panel
 from sfumato.reporting.report.study_panels import published_panels, study_lead, study_panels
 from sfumato.reporting.sources import Sources, StudySource
@@ -71,9 +70,8 @@ class ReportMaker:
         """Return the whole document; with ``reload_seconds`` it loads itself anew so often.
 
         Raises:
-            SfumatoError: Plotly is missing, or what ``answer_study`` refuses.
+            DataError, SettingError: what ``answer_study`` refuses.
         """
-        graph_objects()
         confidence = self.settings.confidence
         sections: list[Section] = []
         leads: list[str] = []
@@ -160,6 +158,10 @@ class ReportMaker:
 
 
 def _usual_title(sources: Sources) -> str:
-    names = [found.name for found in (*sources.studies, *sources.published, *sources.tables)]
+    names = [
+        *(study.name for study in sources.studies),
+        *(found.name for found in sources.published),
+        *(found.name for found in sources.tables),
+    ]
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     return f"Sfumato: {shown}"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import plotly.graph_objects as go
 
 from sfumato.reporting.certified_sets import (
     FULL,
@@ -20,9 +20,6 @@ from sfumato.reporting.certified_sets import (
 )
 from sfumato.reporting.report.plotly_style import INK, add_band, colours, new_figure, plain
 from sfumato.reporting.sources import CertifiedSet
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 MOST_BANDS = 8
 """Of more lines the bands would hide the lines."""

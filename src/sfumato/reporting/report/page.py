@@ -14,12 +14,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
 
 from sfumato.reporting.tables import Table, as_html
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 
 @dataclass(frozen=True)
@@ -183,8 +182,6 @@ def _asset(name: str) -> str:
 
 
 def _plotly_js() -> str:
-    from plotly.offline import get_plotlyjs
-
     # as a script element it must not end early, whatever strings the library holds
     return str(get_plotlyjs()).replace("</script", "<\\/script")
 

@@ -5,33 +5,18 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sfumato.errors import SfumatoError
+import numpy as np
+import plotly.graph_objects as go
+from jaxtyping import Float
+from plotly.colors import sample_colorscale
+
 from sfumato.reporting.style import COLOURS, ON_DARK
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 MARKERS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x")
 _BAND = 0.15
 INK, PAPER = "#555555", "#ffffff"
-
-
-def graph_objects() -> ModuleType:
-    """Return ``plotly.graph_objects``.
-
-    Raises:
-        SfumatoError: Plotly is not installed.
-    """
-    try:
-        import plotly.graph_objects as go
-    except ImportError as error:
-        raise SfumatoError(
-            "the report needs plotly, which is not installed: pip install 'sfumato[report]'"
-        ) from error
-    return go
 
 
 def plain(text: str) -> str:
@@ -69,8 +54,6 @@ def colours(count: int) -> Colours:
 
 
 def _ramp(count: int, first: float, last: float) -> tuple[str, ...]:
-    from plotly.colors import sample_colorscale
-
     places = [first + (last - first) * index / max(1, count - 1) for index in range(count)]
     return tuple(sample_colorscale("Viridis", places, colortype="rgb"))
 
@@ -94,7 +77,6 @@ def new_figure(
 
     Colours of text, grid and background are the page's; the page sets them.
     """
-    go = graph_objects()
     figure = go.Figure()
     figure.update_layout(
         template="none",
@@ -116,9 +98,9 @@ def new_figure(
 
 def add_band(
     figure: go.Figure,
-    x: Sequence[float],
-    low: Sequence[float],
-    high: Sequence[float],
+    x: Sequence[float] | Float[np.ndarray, " points"],
+    low: Sequence[float] | Float[np.ndarray, " points"],
+    high: Sequence[float] | Float[np.ndarray, " points"],
     colour: str,
     group: str,
     shape: str = "linear",

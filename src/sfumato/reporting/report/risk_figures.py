@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import plotly.graph_objects as go
 
 from sfumato.reporting.report.plotly_style import (
     INK,
     MARKERS,
     add_band,
     colours,
-    graph_objects,
     new_figure,
 )
 from sfumato.reporting.risk_lines import RiskLine, edges
 from sfumato.studies.results import StudyResults
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 _HALO = "rgba(255, 255, 255, 0.75)"  # around lines that lie on the map
 
@@ -122,7 +118,6 @@ def risk_map(lines: Sequence[RiskLine], unit: str) -> go.Figure:
     Colour is the logarithm of the risk. Cells are drawn around the measured values, however spaced; white
     ones were not measured.
     """
-    go = graph_objects()
     alphas = sorted({alpha for line in lines for alpha in line.alphas})
     betas = [line.beta for line in lines]
     risks = np.full((len(betas), len(alphas)), np.nan)
