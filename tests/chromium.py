@@ -91,9 +91,7 @@ class Page:
         self.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done, 300)))")
 
     def prefer(self, scheme: str) -> None:
-        self.call(
-            "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}]
-        )
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     def press(self, key: str) -> None:
         code = {"Enter": 13, "Tab": 9, " ": 32}[key]

@@ -7,7 +7,7 @@ import sys
 import typer
 
 import sfumato
-from sfumato.cli import certify, data, demo, inspect, report, risk, study, theory, train
+from sfumato.cli import certify, data, demo, inspect, plot, report, risk, study, theory, train
 from sfumato.errors import SfumatoError
 
 app = typer.Typer(
@@ -18,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (train, risk, certify, report, demo, data, inspect):
+for module in (train, risk, certify, report, plot, demo, data, inspect):
     app.command(name=module.__name__.rpartition(".")[2])(module.command)
 app.add_typer(theory.app, name="theory")
 app.add_typer(study.app, name="study")

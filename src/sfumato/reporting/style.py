@@ -22,6 +22,7 @@ STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.color": "#e0e0e0",
     "grid.linewidth": 0.6,
     "font.size": 9,
