@@ -45,6 +45,7 @@ def draw_study_risk(
     """
     require_figure_path(path)
     panels = 1 if published is None else 2
+    line_break = " " if width is None else "\n"
     betas = sorted({a.beta for a in study.betas} | set(published.betas if published else ()))
     colours = dict(zip(betas, line_colours(len(betas)), strict=True))
     markers = {beta: MARKERS[i % len(MARKERS)] for i, beta in enumerate(betas)}
@@ -61,12 +62,14 @@ def draw_study_risk(
         for answer in study.betas:
             _measured_line(row[0, 0], answer, colours[answer.beta], markers[answer.beta])
         images = max(answer.images for answer in study.betas)
-        row[0, 0].set_title(f"{study.data}: {images:,} test images, {study.votes} votes each", loc="left")
+        title = f"{study.data}: {images:,} test images,{line_break}{study.votes} votes each"
+        row[0, 0].set_title(title, loc="left")
         if published is not None:
             for beta in published.betas:
                 best = published_best(published, beta)
                 _published_line(row[0, 1], published, best, colours[beta], markers[beta])
-            row[0, 1].set_title(f"published: {published.name}, {published.images:,} test images", loc="left")
+            title = f"published: {published.name},{line_break}{published.images:,} test images"
+            row[0, 1].set_title(title, loc="left")
         row[0, 0].set_yscale("log")
         row[0, 0].yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         row[0, 0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -250,28 +253,21 @@ def draw_risk_map(
     with plt.rc_context(sized_style(width or 6.8)):
         figure, axes = plt.subplots(figsize=figure_size(width or 6.8, height), layout="constrained")
         axes.grid(visible=False)
-        mesh = axes.pcolormesh(
-            edges(alphas), edges(betas), risks, norm=LogNorm(), cmap="cividis", rasterized=True
-        )
-        figure.colorbar(mesh, ax=axes, label="risk", format=FuncFormatter(lambda value, _: f"{value:g}"))
-        ends = [min(edges(alphas)[0], edges(betas)[0]), max(edges(alphas)[-1], edges(betas)[-1])]
-        for colour, thickness in (("white", 2.6), ("black", 1.2)):
-            label = r"$\alpha = \beta$" if colour == "black" else None
-            axes.plot(ends, ends, color=colour, lw=thickness, ls="--", label=label)
+        x, y = edges(alphas), edges(betas)
+        mesh = axes.pcolormesh(x, y, risks, norm=LogNorm(), cmap="cividis", rasterized=True)
+        wide = np.nanmax(risks) > 10 * np.nanmin(risks)
+        steps = (1.0, 2.0, 5.0) if wide else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
+        bar = figure.colorbar(mesh, ax=axes, label="risk", ticks=LogLocator(subs=steps))
+        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        bar.ax.yaxis.set_minor_formatter(NullFormatter())
+        ends = [min(x[0], y[0]), max(x[-1], y[-1])]
+        axes.plot(ends, ends, color="white", lw=2.6)
+        axes.plot(ends, ends, color="black", lw=1.2, ls="--", label=r"$\alpha = \beta$")
         ridge = [line.best for line in lines]
         axes.plot(ridge, betas, color="white", lw=3.2)
-        axes.plot(
-            ridge,
-            betas,
-            color=COLOURS[1],
-            lw=1.6,
-            marker="*",
-            ms=9,
-            mec="white",
-            mew=0.6,
-            label=r"$\alpha^*(\beta)$",
-        )
-        axes.set(xlim=(edges(alphas)[0], edges(alphas)[-1]), ylim=(edges(betas)[0], edges(betas)[-1]))
+        axes.plot(ridge, betas, color=COLOURS[1], lw=1.6, marker="*", ms=9, mec="white", mew=0.6)
+        axes.plot([], [], color=COLOURS[1], lw=1.6, marker="*", ms=9, label=r"$\alpha^*(\beta)$")
+        axes.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
         axes.set_xlabel(rf"training noise $\alpha$ ({unit})")
         axes.set_ylabel(r"smoothing noise $\beta$")
         place_legend(figure, axes, below=True)

@@ -87,7 +87,12 @@ def sized_style(width: float) -> dict[Any, Any]:
     >>> sized_style(3.25)["font.size"], sized_style(6.8)["font.size"]
     (8, 9)
     """
-    return {**STYLE, "font.size": 8 if width <= WIDTHS["column"] + 0.5 else 9, "legend.fontsize": "small"}
+    return {
+        **STYLE,
+        "font.size": 8 if width <= WIDTHS["column"] + 0.5 else 9,
+        "legend.fontsize": "small",
+        "axes.titlesize": "medium",
+    }
 
 
 def require_figure_path(path: Path) -> Path:
