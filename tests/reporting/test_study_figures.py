@@ -7,7 +7,8 @@ from PIL import Image
 
 from sfumato.errors import OutputError, SettingError
 from sfumato.reporting import study_figures
-from sfumato.reporting.study_figures import draw_best_alpha, draw_study_risk, require_figure_path
+from sfumato.reporting.study_figures import draw_best_alpha, draw_study_risk
+from sfumato.reporting.style import require_figure_path
 from sfumato.studies.answers import answer_study
 from sfumato.studies.published import PublishedResults
 from sfumato.studies.results import CellResult, StudyResults

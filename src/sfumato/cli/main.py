@@ -7,7 +7,7 @@ import sys
 import typer
 
 import sfumato
-from sfumato.cli import certify, data, demo, inspect, risk, study, theory, train
+from sfumato.cli import certify, data, demo, inspect, plot, report, risk, study, theory, train
 from sfumato.cli.advice import advise, geometry, interference, surrogate
 from sfumato.errors import SfumatoError
 
@@ -19,7 +19,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (train, risk, certify, advise, interference, geometry, surrogate, demo, data, inspect):
+_COMMANDS = (
+    *(train, risk, certify, report, plot),
+    *(advise, interference, geometry, surrogate),
+    *(demo, data, inspect),
+)
+for module in _COMMANDS:
     app.command(name=module.__name__.rpartition(".")[2])(module.command)
 app.add_typer(theory.app, name="theory")
 app.add_typer(study.app, name="study")

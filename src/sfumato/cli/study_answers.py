@@ -202,7 +202,8 @@ def plot(
     Example: sfumato study plot mnist-study --best-out best.svg
     """
     from sfumato.errors import SettingError
-    from sfumato.reporting.study_figures import draw_best_alpha, draw_study_risk, require_figure_path
+    from sfumato.reporting.study_figures import draw_best_alpha, draw_study_risk
+    from sfumato.reporting.style import require_figure_path
     from sfumato.studies.published import load_published
 
     figures = [(path, draw) for path, draw in ((out, draw_study_risk), (best_out, draw_best_alpha)) if path]

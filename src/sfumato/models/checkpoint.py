@@ -96,14 +96,7 @@ def load_model(path: Path) -> tuple[nn.Module, ModelRecord]:
         ModelError: no such file, not one of Sfumato's, or contents that do not match the record.
     """
     tensors, metadata = read_safetensors(path)
-    if _KEY not in metadata:
-        raise ModelError(f"{path}: carries no Sfumato record; give a file written by sfumato train")
-    try:
-        record = ModelRecord.model_validate_json(metadata[_KEY])
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise ModelError(f"{path}: record not understood at {field!r}: {first['msg']}") from error
+    record = _record(metadata, path)
     model = build_model(record.architecture, record.input_shape, record.num_classes, record.mean, record.std)
     _check_shapes(tensors, model.state_dict(), path, record.architecture)
     found = weights_checksum(tensors)
@@ -111,6 +104,32 @@ def load_model(path: Path) -> tuple[nn.Module, ModelRecord]:
         raise ModelError(f"{path}: weights have checksum {found} but the record says {record.weights_sha256}")
     model.load_state_dict(tensors)
     return model.eval(), record
+
+
+def read_record(path: Path) -> ModelRecord:
+    """Return what a checkpoint says of itself, without reading or verifying its tensors.
+
+    Raises:
+        ModelError: no such file, or not one of Sfumato's.
+    """
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file; give an existing .safetensors")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return _record(file.metadata() or {}, path)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: not a whole safetensors file ({error})") from error
+
+
+def _record(metadata: Mapping[str, str], path: Path) -> ModelRecord:
+    if _KEY not in metadata:
+        raise ModelError(f"{path}: carries no Sfumato record; give a file written by sfumato train")
+    try:
+        return ModelRecord.model_validate_json(metadata[_KEY])
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise ModelError(f"{path}: record not understood at {field!r}: {first['msg']}") from error
 
 
 def _check_shapes(

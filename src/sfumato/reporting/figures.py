@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 
@@ -16,23 +15,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sfumato.errors import OutputError
+from sfumato.reporting.style import COLOURS, MARKERS, STYLE
 from sfumato.smoothing.certificate import Certificate, certified_accuracy
 from sfumato.smoothing.risk import Risk
 
-# Okabe & Ito's palette without yellow, which is too light for lines on white
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-STYLE: dict[Any, Any] = {
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e0e0e0",
-    "grid.linewidth": 0.6,
-    "font.size": 9,
-    "legend.frameon": False,
-    "figure.dpi": 150,
-    "svg.hashsalt": "sfumato",
-}
+_POINTS = 72  # per inch
+_WIDE = 6.0  # inches: from here on a legend fits beside the axes
 
 
 def draw_risk(
@@ -127,6 +115,30 @@ def _certified_line(
         radii, [p.low for p in points], [p.high for p in points], color=colour, alpha=0.12, lw=0
     )
     axes.plot(radii, [p.share for p in points], color=colour, lw=1.6, label=name)
+
+
+def line_colours(count: int) -> list[str]:
+    """Return colours for so many lines: distinct hues for few, from dark to light for many."""
+    if count <= len(COLOURS):
+        return list(COLOURS[:count])
+    ramp = matplotlib.colormaps["viridis"]
+    return [matplotlib.colors.to_hex(ramp(share)) for share in np.linspace(0.0, 0.92, count)]
+
+
+def place_legend(figure: Figure, axes: Axes, *, below: bool = False) -> None:
+    """Put the legend beside the axes, or below them where the figure is narrow; it grows by its rows."""
+    handles, labels = axes.get_legend_handles_labels()
+    width = figure.get_figwidth()
+    if width >= _WIDE and not below:
+        axes.legend(handles, labels, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        return
+    size = plt.rcParams["font.size"]
+    letters = max(len(label.replace("\\", "").replace("$", "")) for label in labels)
+    entry = (0.5 * letters + 4.5) * size / _POINTS  # inches, of an average letter
+    columns = max(1, min(len(labels), int(width / entry)))
+    rows = -(-len(labels) // columns)
+    figure.set_figheight(figure.get_figheight() + 1.45 * size / _POINTS * (rows - 1))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
 def save_figure(figure: Figure, path: Path) -> None:

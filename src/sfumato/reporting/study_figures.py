@@ -5,58 +5,55 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from jaxtyping import Float
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from sfumato.errors import SettingError
-from sfumato.reporting.figures import COLOURS, MARKERS, STYLE, save_figure
+from sfumato.reporting.figures import line_colours, place_legend, save_figure
+from sfumato.reporting.risk_lines import RiskLine, edges
+from sfumato.reporting.style import COLOURS, MARKERS, figure_size, require_figure_path, sized_style
 from sfumato.studies.answers import LOWER_SHARE, BetaAnswer, StudyAnswer
 from sfumato.studies.curve import SmoothCurve
 from sfumato.studies.published import PublishedBest, PublishedResults, published_best
 
-SUFFIXES = (".png", ".svg", ".pdf")
 _PUBLISHED = "#8a8a8a"
 
 
-def require_figure_path(path: Path) -> Path:
-    """Return ``path`` if its suffix names a format that figures are written in.
-
-    >>> require_figure_path(Path("study.png")).name
-    'study.png'
-
-    Raises:
-        SettingError: if it does not.
-    """
-    if path.suffix.lower() not in SUFFIXES:
-        raise SettingError(f"{path}: a figure's name must end in one of {', '.join(SUFFIXES)}")
-    return path
-
-
-def draw_study_risk(study: StudyAnswer, path: Path, published: PublishedResults | None = None) -> None:
+def draw_study_risk(
+    study: StudyAnswer,
+    path: Path,
+    published: PublishedResults | None = None,
+    *,
+    width: float | None = None,
+    height: float | None = None,
+) -> None:
     """Draw log Delta against alpha, one line per beta, and save it to ``path``.
 
     Dots are measured; line and band are the smoothed curve and its bootstrap band (without enough alphas:
     the measured values and their exact intervals). The star is alpha*, where the line is lowest; the ring
     is the measured alpha nearest to beta. Published results get a panel of their own on the same axes.
 
+    ``width`` and ``height`` are in inches.
+
     Raises:
-        SettingError: a suffix other than .png, .svg, .pdf.
+        SettingError: a suffix other than .png, .svg, .pdf, or a size that no page has.
         OutputError: the file cannot be written.
     """
     require_figure_path(path)
     panels = 1 if published is None else 2
+    line_break = " " if width is None else "\n"
     betas = sorted({a.beta for a in study.betas} | set(published.betas if published else ()))
-    colours = dict(zip(betas, _colours(len(betas)), strict=True))
+    colours = dict(zip(betas, line_colours(len(betas)), strict=True))
     markers = {beta: MARKERS[i % len(MARKERS)] for i, beta in enumerate(betas)}
-    with plt.rc_context(STYLE):
+    with plt.rc_context(sized_style(width or 6.8)):
         figure, row = plt.subplots(
             1,
             panels,
-            figsize=(6.8 if panels == 1 else 11.0, 4.4),
+            figsize=(6.8 if panels == 1 else 11.0, 4.4) if width is None else figure_size(width, height),
             sharex=True,
             sharey=True,
             squeeze=False,
@@ -65,12 +62,14 @@ def draw_study_risk(study: StudyAnswer, path: Path, published: PublishedResults 
         for answer in study.betas:
             _measured_line(row[0, 0], answer, colours[answer.beta], markers[answer.beta])
         images = max(answer.images for answer in study.betas)
-        row[0, 0].set_title(f"{study.data}: {images:,} test images, {study.votes} votes each", loc="left")
+        title = f"{study.data}: {images:,} test images,{line_break}{study.votes} votes each"
+        row[0, 0].set_title(title, loc="left")
         if published is not None:
             for beta in published.betas:
                 best = published_best(published, beta)
                 _published_line(row[0, 1], published, best, colours[beta], markers[beta])
-            row[0, 1].set_title(f"published: {published.name}, {published.images:,} test images", loc="left")
+            title = f"published: {published.name},{line_break}{published.images:,} test images"
+            row[0, 1].set_title(title, loc="left")
         row[0, 0].set_yscale("log")
         row[0, 0].yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         row[0, 0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -78,16 +77,8 @@ def draw_study_risk(study: StudyAnswer, path: Path, published: PublishedResults 
         row[0, 0].set_ylabel(r"risk $\Delta(\alpha, \beta)$")
         for axes in row[0]:
             axes.set_xlabel(rf"training noise $\alpha$ ({study.unit})")
-        _explain(row[0, -1], colours, markers)
+        _explain(figure, row[0, -1], colours, markers)
         save_figure(figure, path)
-
-
-def _colours(count: int) -> list[str]:
-    """Return colours for so many betas: distinct ones for few, from dark to light for many."""
-    if count <= len(COLOURS):
-        return list(COLOURS[:count])
-    ramp = matplotlib.colormaps["viridis"]
-    return [matplotlib.colors.to_hex(ramp(share)) for share in np.linspace(0.0, 0.92, count)]
 
 
 def _measured_line(axes: Axes, answer: BetaAnswer, colour: str, marker: str) -> None:
@@ -140,29 +131,39 @@ def _star(axes: Axes, alpha: float, risk: float, colour: str) -> None:
     axes.plot(alpha, risk, marker="*", ms=13, color=colour, mec="white", mew=0.7, lw=0, zorder=5)
 
 
-def _explain(axes: Axes, colours: dict[float, str], markers: dict[float, str]) -> None:
+def _explain(figure: Figure, axes: Axes, colours: dict[float, str], markers: dict[float, str]) -> None:
     for beta, colour in reversed(colours.items()):  # as the lines lie: the largest beta on top
         axes.plot([], [], color=colour, marker=markers[beta], ms=3, lw=1.4, label=rf"$\beta$ = {beta:g}")
     axes.plot([], [], marker="*", ms=10, color="#555555", lw=0, label=r"$\alpha^*$: lowest")
     axes.plot([], [], marker="o", ms=8, mfc="none", mec="#555555", lw=0, label=r"$\alpha$ nearest $\beta$")
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    place_legend(figure, axes)
 
 
-def draw_best_alpha(study: StudyAnswer, path: Path, published: PublishedResults | None = None) -> None:
+def draw_best_alpha(
+    study: StudyAnswer,
+    path: Path,
+    published: PublishedResults | None = None,
+    *,
+    width: float | None = None,
+    height: float | None = None,
+) -> None:
     """Draw alpha* against beta with its confidence set, beside alpha = beta, and save it to ``path``.
 
     The thin bar spans the exact set and its dots are the members, the thick bar spans the bootstrap set;
     diamonds are the minima of the smoothed curves, crosses the soft optima. Published results are grey,
     slightly to the right: the lowest risk and the alphas within one standard error of it.
 
+    ``width`` and ``height`` are in inches.
+
     Raises:
-        SettingError: a suffix other than .png, .svg, .pdf.
+        SettingError: a suffix other than .png, .svg, .pdf, or a size that no page has.
         OutputError: the file cannot be written.
     """
     require_figure_path(path)
     largest = max([a.beta for a in study.betas] + (published.betas if published else []) + [0.1])
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(6.8, 4.4), layout="constrained")
+    with plt.rc_context(sized_style(width or 6.8)):
+        size = (6.8, 4.4) if width is None else figure_size(width, height)
+        figure, axes = plt.subplots(figsize=size, layout="constrained")
         ends = np.array([0.0, 1.04 * largest])
         axes.plot(ends, ends, color="black", lw=1.2, label=r"$\alpha = \beta$")
         axes.plot(
@@ -181,7 +182,7 @@ def draw_best_alpha(study: StudyAnswer, path: Path, published: PublishedResults 
         axes.set_xlabel(rf"smoothing noise $\beta$ ({study.unit})")
         axes.set_ylabel(r"training noise $\alpha$")
         axes.set_title(f"Best training noise: {study.data}", loc="left")
-        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+        place_legend(figure, axes)
         save_figure(figure, path)
 
 
@@ -224,3 +225,50 @@ def _published_bars(axes: Axes, published: PublishedResults, shift: float) -> No
 
 def _ends(members: Sequence[float]) -> tuple[float, float]:
     return min(members), max(members)
+
+
+def draw_risk_map(
+    lines: Sequence[RiskLine],
+    unit: str,
+    path: Path,
+    *,
+    width: float | None = None,
+    height: float | None = None,
+) -> None:
+    """Draw the risk over (alpha, beta), the ridge alpha*(beta) and the diagonal, and save it to ``path``.
+
+    Colour is logarithmic, darker is lower; white cells were not measured. ``width`` and ``height`` are in
+    inches.
+
+    Raises:
+        SettingError: a suffix other than .png, .svg, .pdf, or a size that no page has.
+        OutputError: the file cannot be written.
+    """
+    require_figure_path(path)
+    alphas, betas = sorted({alpha for line in lines for alpha in line.alphas}), [line.beta for line in lines]
+    risks = np.full((len(betas), len(alphas)), np.nan)
+    for row, line in enumerate(lines):
+        for alpha, risk in zip(line.alphas, line.risks, strict=True):
+            risks[row, alphas.index(alpha)] = max(risk, line.floor)
+    with plt.rc_context(sized_style(width or 6.8)):
+        figure, axes = plt.subplots(figsize=figure_size(width or 6.8, height), layout="constrained")
+        axes.grid(visible=False)
+        x, y = edges(alphas), edges(betas)
+        mesh = axes.pcolormesh(x, y, risks, norm=LogNorm(), cmap="cividis", rasterized=True)
+        wide = np.nanmax(risks) > 10 * np.nanmin(risks)
+        steps = (1.0, 2.0, 5.0) if wide else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
+        bar = figure.colorbar(mesh, ax=axes, label="risk", ticks=LogLocator(subs=steps))
+        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        bar.ax.yaxis.set_minor_formatter(NullFormatter())
+        ends = [min(x[0], y[0]), max(x[-1], y[-1])]
+        axes.plot(ends, ends, color="white", lw=2.6)
+        axes.plot(ends, ends, color="black", lw=1.2, ls="--", label=r"$\alpha = \beta$")
+        ridge = [line.best for line in lines]
+        axes.plot(ridge, betas, color="white", lw=3.2)
+        axes.plot(ridge, betas, color=COLOURS[1], lw=1.6, marker="*", ms=9, mec="white", mew=0.6)
+        axes.plot([], [], color=COLOURS[1], lw=1.6, marker="*", ms=9, label=r"$\alpha^*(\beta)$")
+        axes.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
+        axes.set_xlabel(rf"training noise $\alpha$ ({unit})")
+        axes.set_ylabel(r"smoothing noise $\beta$")
+        place_legend(figure, axes, below=True)
+        save_figure(figure, path)

@@ -10,7 +10,8 @@ from jaxtyping import Float
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from sfumato.reporting.figures import COLOURS, MARKERS, STYLE, save_figure
+from sfumato.reporting.figures import save_figure
+from sfumato.reporting.style import COLOURS, MARKERS, STYLE
 from sfumato.theory.deployed import Deployed
 from sfumato.theory.figure4 import Dip, Figure4
 from sfumato.theory.intervals import Intervals, smooth_probability

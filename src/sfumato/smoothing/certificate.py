@@ -8,6 +8,7 @@ further columns behind these six: what was spent and found, and on what the guar
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -197,9 +198,10 @@ def certified_accuracy(
         raise DataError("no certificates to summarise; at least 1 is needed")
     stated = {c.confidence for c in certificates if not math.isnan(c.confidence)}
     level = min(stated, default=certificate_confidence)
+    certified = sorted(c.radius for c in certificates if c.correct)
     points = []
     for radius in radii:
-        hits = sum(1 for c in certificates if c.correct and c.radius >= written_radius(radius))
+        hits = len(certified) - bisect_left(certified, written_radius(radius))
         found = estimates.certified_accuracy(
             hits, len(certificates), confidence=confidence, certificate_confidence=level
         )

@@ -1,0 +1,121 @@
+"""``sfumato report``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sfumato.cli import options
+from sfumato.cli.terminal import OUT, progress_bar, warn
+
+if TYPE_CHECKING:
+    from sfumato.reporting.report.build import ReportMaker
+
+_LARGEST = 8_000_000
+
+
+def command(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            help="Folders of studies, certification tables (.tsv, ours or of other tools), published risks "
+            "(.csv); NAME=PATH chooses what figures call it."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The HTML file to write.")] = Path("report.html"),
+    title: Annotated[str, typer.Option("--title", help="The page's title.")] = "",
+    gallery: Annotated[
+        int, typer.Option("--gallery", help="How many test images are shown; 0 for none.")
+    ] = 24,
+    beta: Annotated[
+        float | None, typer.Option("--beta", help="Smoothing noise of the images shown (default: largest).")
+    ] = None,
+    compare: Annotated[
+        str | None,
+        typer.Option("--compare", help="The two alphas compared on images (default: alpha*, nearest beta)."),
+    ] = None,
+    confidence: Annotated[
+        float, typer.Option("--confidence", help="Of every interval, band and set.")
+    ] = 0.95,
+    draws: Annotated[int, typer.Option("--draws", help="Draws of the bootstrap.")] = 2000,
+    seed: Annotated[int, typer.Option("--seed", help="Of the bootstrap and of the sample of images.")] = 0,
+    device: options.Device = "auto",
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow", help="Write the file anew while the studies go on; the page reloads itself."
+        ),
+    ] = False,
+    every: Annotated[int, typer.Option("--every", help="Seconds between writings, with --follow.")] = 30,
+) -> None:
+    """Write one HTML file with interactive figures, images and provenance; it works offline.
+
+    A study that is running is shown with the cells that are finished; with --follow the file is written
+    anew until all are, and a browser that shows it loads it again by itself. No server is needed for that.
+
+    Example: sfumato report mnist-study --out mnist.html
+
+    Example: sfumato report mnist-study "Cohen et al.=cifar10/noise_0.25.tsv" mine.tsv
+    """
+    from sfumato.errors import SettingError, require_count, require_open_unit
+    from sfumato.files import require_writable
+    from sfumato.reporting.report.build import ReportMaker, ReportSettings
+
+    require_open_unit("confidence", confidence)
+    require_count("draws", draws)
+    require_count("gallery", gallery, minimum=0)
+    require_count("seed", seed, minimum=0)
+    require_count("every", every)
+    pair = options.parse_numbers("compare", compare)
+    if pair is not None and len(pair) != 2:
+        raise SettingError(f"compare must be two training noises, as 0.3,0.5, got {compare!r}")
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise SettingError(f"out must end in .html, got {str(out)!r}")
+    require_writable(out)
+    settings = ReportSettings(
+        title,
+        confidence,
+        draws,
+        gallery,
+        beta,
+        None if pair is None else (pair[0], pair[1]),
+        seed,
+        device,
+        shlex.join(["sfumato", *sys.argv[1:]]),
+    )
+    with progress_bar("report", 1) as bar:
+        maker = ReportMaker(
+            settings,
+            on_start=lambda steps: bar.restart("images", steps),
+            on_step=bar.advance,
+            on_warning=warn,
+        )
+        bar.advance(0, "reading")
+        while not _write(maker, sources, out, every if follow else None) and follow:
+            bar.restart(f"{out}: waiting for the next cells", 1)
+            time.sleep(every)
+    OUT.print(str(out), markup=False)
+    if (size := out.stat().st_size) > _LARGEST:
+        warn(f"{out} has {size / 1e6:.1f} MB; fewer images (--gallery) make it smaller")
+
+
+def _write(maker: ReportMaker, sources: list[str], out: Path, every: int | None) -> bool:
+    """Write the report once; return whether everything that it shows is finished."""
+    from sfumato.files import write_text
+    from sfumato.reporting.sources import read_sources
+    from sfumato.studies.design import read_design
+    from sfumato.studies.provenance import study_progress
+    from sfumato.studies.run import STUDY_FILE
+
+    found = read_sources(sources, unfinished=every is not None)
+    finished = True
+    for study in found.studies:
+        done, total = study_progress(read_design(study.folder / STUDY_FILE), study.results)
+        finished = finished and done == total
+    write_text(out, maker.html(found, reload_seconds=None if finished else every))
+    return finished

@@ -1,0 +1,161 @@
+"""Tables of what studies and certificates say, for the report and for papers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from sfumato.reporting.certified_sets import FULL, largest_radius, outcomes, votes_spent
+from sfumato.reporting.sources import CertifiedSet
+from sfumato.reporting.tables import Table
+from sfumato.smoothing.certificate import certified_accuracy, radius_grid
+from sfumato.studies.answers import RiskPoint, StudyAnswer
+from sfumato.studies.results import StudyResults
+
+
+def risk_table(points: Mapping[float, Sequence[RiskPoint]], about: str, *, soft: bool = False) -> Table:
+    """Return the risk (or the soft risk) by alpha and beta with its interval; a star marks the lowest."""
+    columns = {}
+    for beta, found in points.items():
+        values = [(p.soft, p.soft_low, p.soft_high) if soft else (p.risk, p.low, p.high) for p in found]
+        lowest = min(value for value, _, _ in values)
+        columns[beta] = {
+            point.alpha: f"{'*' if value == lowest else ''}{value:.4f} [{low:.4f}, {high:.4f}]"
+            for point, (value, low, high) in zip(found, values, strict=True)
+        }
+    alphas = sorted({alpha for column in columns.values() for alpha in column})
+    name = "Soft risk: the share of single noisy copies in error" if soft else "Risk Delta(alpha, beta)"
+    return Table.of(
+        f"{name} {about}".strip(),
+        ["alpha", *(f"beta {beta:g}" for beta in columns)],
+        [[f"{alpha:g}", *(column.get(alpha, "") for column in columns.values())] for alpha in alphas],
+    )
+
+
+def best_table(answer: StudyAnswer) -> Table:
+    """Return the best alpha of each beta with its set and its gain over alpha nearest to beta."""
+    images = max(found.images for found in answer.betas)
+    return Table.of(
+        f"Best training noise on {images:,} test images of {answer.data}, {answer.votes} votes each, "
+        f"confidence {answer.betas[0].confidence:.4g}",
+        ["beta", "alpha*", "set", "risk", "risk at alpha = beta", "difference", "p", "gain, cross-fitted"],
+        [
+            [
+                f"{found.beta:g}",
+                f"{found.alpha:g}",
+                members(found.exact_set, found.alphas),
+                f"{found.best.risk:.4f} [{found.best.low:.4f}, {found.best.high:.4f}]",
+                f"{gain.risk:.4f} ({gain.alpha:g})",
+                f"{gain.difference:.4f} [{gain.low:.4f}, {gain.high:.4f}]",
+                f"{gain.p_value:.2g}",
+                f"{gain.cross_gain:.4f} [{gain.cross_low:.4f}, {gain.cross_high:.4f}]",
+            ]
+            for found in answer.betas
+            for gain in found.against[:1]
+        ],
+    )
+
+
+def members(chosen: Sequence[float], alphas: Sequence[float]) -> str:
+    """Return a set of alphas in words; "to" stands for all of the measured alphas between.
+
+    >>> members([0.0, 0.2, 0.3, 0.4], [0.0, 0.1, 0.2, 0.3, 0.4])
+    '0, 0.2 to 0.4'
+    """
+    stretches: list[list[float]] = []
+    for alpha in alphas:
+        if alpha not in chosen:
+            stretches.append([])
+        elif stretches and stretches[-1]:
+            stretches[-1].append(alpha)
+        else:
+            stretches.append([alpha])
+    return ", ".join(
+        f"{part[0]:g} to {part[-1]:g}" if len(part) > 2 else ", ".join(f"{alpha:g}" for alpha in part)
+        for part in stretches
+        if part
+    )
+
+
+def risk_votes_table(results: StudyResults) -> Table:
+    """Return the mean votes per image of every cell, and what that saves against a fixed number."""
+    rows = [
+        [
+            f"{alpha:g}",
+            f"{beta:g}",
+            seed,
+            f"{cell.votes.mean():.1f}",
+            f"{results.votes / cell.votes.mean():.2f}",
+        ]
+        for (alpha, beta, seed), cell in sorted(results.cells.items())
+        if beta > 0
+    ]
+    return Table.of(
+        f"Votes per image, against {results.votes} for every one",
+        ["alpha", "beta", "seed", "votes, mean", "times fewer"],
+        rows,
+    )
+
+
+def certified_table(
+    sets: Sequence[CertifiedSet], radii: Sequence[float] = (), *, confidence: float = 0.95
+) -> Table:
+    """Return certified accuracy by set and radius with its bounds; at about ten round radii if none given."""
+    largest = largest_radius(sets)
+    wanted = list(radii) or radius_grid(min(3.0, 0.4 * largest), largest)
+    return Table.of(
+        f"Certified accuracy by L2 radius, with {100 * confidence:.4g} % bounds",
+        ["set", "examples", *(f"{radius:g}" for radius in wanted)],
+        [
+            [
+                found.name,
+                f"{len(found.certificates):,}",
+                *(
+                    f"{point.share:.4f} [{point.low:.4f}, {point.high:.4f}]"
+                    for point in certified_accuracy(found.certificates, wanted, confidence=confidence)
+                ),
+            ]
+            for found in sets
+        ],
+    )
+
+
+def outcomes_table(sets: Sequence[CertifiedSet]) -> Table:
+    """Return what became of the examples of each set."""
+    return Table.of(
+        "Outcomes",
+        ["set", "examples", "correct", "abstained", "wrong class", "average certified radius"],
+        [
+            [
+                found.name,
+                f"{every.examples:,}",
+                f"{every.correct:,} ({every.correct / every.examples:.4f})",
+                f"{every.abstained:,} ({every.abstained / every.examples:.4f})",
+                f"{every.wrong:,} ({every.wrong / every.examples:.4f})",
+                f"{every.mean_radius:.4f}",
+            ]
+            for found in sets
+            for every in [outcomes(found)]
+        ],
+    )
+
+
+def votes_table(sets: Sequence[CertifiedSet]) -> Table:
+    """Return the votes that each set spent, and what that saves; sets that do not say are left out."""
+    told = [(found, spent) for found in sets if (spent := votes_spent(found)) is not None]
+    return Table.of(
+        f"Votes per example, against {FULL:,} for every one",
+        ["set", "mean", "median", "90 % below", "largest", "times fewer"],
+        [
+            [
+                found.name,
+                f"{spent.mean():,.0f}",
+                f"{np.median(spent):,.0f}",
+                f"{np.quantile(spent, 0.9):,.0f}",
+                f"{spent.max():,}",
+                f"{FULL / spent.mean():.1f}",
+            ]
+            for found, spent in told
+        ],
+    )

@@ -1,0 +1,167 @@
+"""From sources to the report: which sections there are and in which order."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import sfumato
+from sfumato.errors import SfumatoError
+from sfumato.reporting.report.certificate_panels import certified_lead, certified_panels
+from sfumato.reporting.report.gallery import gallery_panel
+from sfumato.reporting.report.page import Page, Panel, Section, listing, render
+from sfumato.reporting.report.provenance import study_panel, table_panel
+from sfumato.reporting.report.study_panels import published_panels, study_lead, study_panels
+from sfumato.reporting.sources import Sources, StudySource
+from sfumato.studies.answers import StudyAnswer, answer_study
+from sfumato.studies.design import Design
+from sfumato.studies.gallery import Gallery, sample_gallery, usual_pair
+from sfumato.studies.provenance import study_progress, study_provenance
+from sfumato.studies.results import StudyResults
+
+
+@dataclass(frozen=True)
+class ReportSettings:
+    """What the user chose.
+
+    Attributes:
+        title: the page's; made of the sources' names if not given.
+        confidence: of every interval, band and set of alphas.
+        draws: of the bootstrap.
+        gallery: how many test images are shown; 0 for none.
+        beta, compare: smoothing noise of the gallery and its two training noises; chosen if not given.
+        seed: of the bootstrap and of the gallery's sample.
+        device: on which the gallery's votes are counted again.
+        command: how the report was asked for, to be written in it.
+    """
+
+    title: str = ""
+    confidence: float = 0.95
+    draws: int = 2000
+    gallery: int = 24
+    beta: float | None = None
+    compare: tuple[float, float] | None = None
+    seed: int = 0
+    device: str = "auto"
+    command: str = ""
+
+
+@dataclass
+class ReportMaker:
+    """Makes the report of some sources, again and again as they grow.
+
+    Attributes:
+        settings: what the user chose.
+        on_start, on_step: told how many images' votes there are to count, and each of them.
+        on_warning: told what was left out, and why.
+    """
+
+    settings: ReportSettings
+    on_start: Callable[[int], None] = lambda steps: None
+    on_step: Callable[[], None] = lambda: None
+    on_warning: Callable[[str], None] = lambda message: None
+    _galleries: dict[tuple[object, ...], Gallery] = field(default_factory=dict)
+
+    def html(self, sources: Sources, *, reload_seconds: int | None = None) -> str:
+        """Return the whole document; with ``reload_seconds`` it loads itself anew so often.
+
+        Raises:
+            DataError, SettingError: what ``answer_study`` refuses.
+        """
+        confidence = self.settings.confidence
+        sections: list[Section] = []
+        leads: list[str] = []
+        provenance: list[Panel] = []
+        for index, study in enumerate(sources.studies):
+            found, key = study_provenance(study.folder), f"study-{index}"
+            done, total = study_progress(found.design, study.results)
+            provenance.append(study_panel(study.name, found, f"{key}-provenance"))
+            if study.results is None:
+                leads.append(f"{study.name}: none of its {total} cells is finished yet.")
+                continue
+            answer = answer_study(
+                study.results, confidence=confidence, draws=self.settings.draws, seed=self.settings.seed
+            )
+            progress = f" {done} of {total} cells are finished so far." if done < total else ""
+            leads.append(f"{study.name}: {study_lead(answer)}{progress}")
+            about = f": {study.name}" if len(sources.studies) > 1 else ""
+            sections.append(Section(key, f"Risk{about}", study_panels(study.results, answer, key)))
+            if self.settings.gallery:
+                panel = self._gallery(study, study.results, found.design, answer, f"{key}-gallery")
+                sections.append(Section(f"{key}-images", f"Images{about}", (panel,)))
+        for index, published in enumerate(sources.published):
+            key = f"published-{index}"
+            panels = published_panels(published, key, confidence)
+            sections.append(Section(key, f"Published: {published.name}", panels))
+            leads.append(f"{published.name}: published risks of {published.images:,} test images.")
+        if sets := sources.certified_sets():
+            sections.append(Section("certificates", "Certificates", certified_panels(sets, confidence)))
+            if not sources.studies:
+                leads.append(certified_lead(sets))
+        provenance += [table_panel(one, f"table-{i}-provenance") for i, one in enumerate(sources.tables)]
+        sections.append(Section("provenance", "Provenance", (*provenance, self._own_panel())))
+        footer = "This file holds everything it shows and asks nothing of the network."
+        title = self.settings.title or _usual_title(sources)
+        return render(Page(title, " ".join(leads), tuple(sections), footer, reload_seconds))
+
+    def _gallery(
+        self, study: StudySource, results: StudyResults, design: Design, answer: StudyAnswer, key: str
+    ) -> Panel:
+        try:
+            gallery = self._sampled(study.folder, results, design, answer)
+        except SfumatoError as error:
+            self.on_warning(f"{study.name}: no test images are shown: {error}")
+            return Panel(key, "Test images", f"No test images are shown: {error}")
+        return gallery_panel(gallery, key)
+
+    def _sampled(self, folder: Path, results: StudyResults, design: Design, answer: StudyAnswer) -> Gallery:
+        wanted = self.settings
+        beta, best, other = usual_pair(
+            [found for found in answer.betas if wanted.beta is None or found.beta == wanted.beta]
+        )
+        pair = wanted.compare or (best, other)
+        # while a study is followed, the same images are not voted on again and again
+        name = (folder, beta, pair, len(results.certificates))
+        if name not in self._galleries:
+            self.on_start(2 * wanted.gallery)
+            self._galleries[name] = sample_gallery(
+                folder,
+                design,
+                results,
+                beta=beta,
+                alphas=pair,
+                count=wanted.gallery,
+                seed=wanted.seed,
+                device=wanted.device,
+                on_image=self.on_step,
+            )
+        return self._galleries[name]
+
+    def _own_panel(self) -> Panel:
+        pairs = [
+            ("command", self.settings.command),
+            ("made", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")),
+            ("with", f"Sfumato {sfumato.__version__}, Plotly {version('plotly')}"),
+            ("Python", sys.version.split()[0]),
+            ("bootstrap", f"{self.settings.draws} draws, seed {self.settings.seed}"),
+        ]
+        return Panel(
+            "report-provenance",
+            "This report",
+            "How this file was made.",
+            body=listing([pair for pair in pairs if pair[1]]),
+        )
+
+
+def _usual_title(sources: Sources) -> str:
+    names = [
+        *(study.name for study in sources.studies),
+        *(found.name for found in sources.published),
+        *(found.name for found in sources.tables),
+    ]
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"Sfumato: {shown}"

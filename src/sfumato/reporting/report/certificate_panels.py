@@ -1,0 +1,81 @@
+"""The panels of certificates: certified accuracy, outcomes, radii, votes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sfumato.reporting.answer_tables import certified_table, outcomes_table, votes_table
+from sfumato.reporting.certified_sets import FULL, MOST_RADII, outcomes, votes_spent
+from sfumato.reporting.report.certificate_figures import (
+    MOST_BANDS,
+    certified_accuracy_figure,
+    outcomes_figure,
+    radii_figure,
+    votes_figure,
+)
+from sfumato.reporting.report.page import Panel
+from sfumato.reporting.sources import CertifiedSet
+
+
+def certified_lead(sets: Sequence[CertifiedSet]) -> str:
+    """Return what matters first: the set of the largest average certified radius."""
+    most, name = max(((outcomes(one), one.name) for one in sets), key=lambda pair: pair[0].mean_radius)
+    return (
+        f"{len(sets)} {'set' if len(sets) == 1 else 'sets'} of certificates; the largest average certified "
+        f"radius, {most.mean_radius:.4f}, is that of {name}, with {most.correct:,} of {most.examples:,} "
+        "examples correct."
+    )
+
+
+def certified_panels(sets: Sequence[CertifiedSet], confidence: float) -> tuple[Panel, ...]:
+    """Return the panels of any sets of certificates."""
+    counts = sorted({len(found.certificates) for found in sets})
+    examples = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+    few = (
+        f" Of more than {MOST_BANDS} lines the bands are left to the hovering text and the table."
+        if len(sets) > MOST_BANDS
+        else ""
+    )
+    panels = [
+        Panel(
+            "certified-accuracy",
+            "Certified accuracy against radius",
+            f"Share of the {examples} examples of a line that are classified correctly with a certified "
+            f"radius of at least so much. Bands hold with confidence {confidence:.4g} at each radius by "
+            "itself: their lower end bounds the population's robust accuracy and pays for the certificates' "
+            "own error, their upper end the share that such a run certifies. Counted over all examples, "
+            f"drawn at up to {MOST_RADII} radii per line." + few,
+            certified_accuracy_figure(sets, confidence=confidence),
+            certified_table(sets, confidence=confidence),
+        ),
+        Panel(
+            "outcomes",
+            "Correct, abstained, wrong",
+            "What became of all examples of each set, whatever their radius.",
+            outcomes_figure(sets),
+            outcomes_table(sets),
+        ),
+        Panel(
+            "radii",
+            "Distribution of radii",
+            "Radii of the correctly classified examples in bins, as shares of all examples of their set; "
+            "abstentions have none. Plans that ask about given radii certify these radii only.",
+            radii_figure(sets),
+            outcomes_table(sets),
+        ),
+    ]
+    told = [found for found in sets if votes_spent(found) is not None]
+    silent = len(sets) - len(told)
+    note = f" {silent} of the sets do not say their votes and are left out." if silent else ""
+    if told:
+        panels.append(
+            Panel(
+                "votes",
+                "Votes spent",
+                "Share of the examples that needed more than so many votes (noisy copies), beside the "
+                f"{FULL:,} that Cohen et al. 2019 spend on every one.{note}",
+                votes_figure(told),
+                votes_table(told),
+            )
+        )
+    return tuple(panels)

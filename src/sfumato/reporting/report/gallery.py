@@ -1,0 +1,137 @@
+"""The gallery as HTML: images as PNG in the page, what each model made of them, buttons that sort."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image
+
+from sfumato.reporting.report.page import Panel, text
+from sfumato.statistics.plans import ABSTAIN
+from sfumato.studies.gallery import CONFIDENCE, Gallery, GalleryImage, View
+
+MOST_PIXELS = 96
+"""Larger images are reduced to so many pixels on their longer side, to keep the page small."""
+
+_SHOWN_CLASSES = 3
+
+
+def gallery_panel(gallery: Gallery, key: str) -> Panel:
+    """Return the gallery as a panel of the report."""
+    first, second = gallery.alphas
+    side = max(gallery.images[0].clean.shape[1:])
+    drawn = sum(image.at_random for image in gallery.images)
+    explanation = (
+        f"{len(gallery.images)} test images, clean and under one draw of the smoothing noise β = "
+        f"{gallery.beta:g}, as the smoothed models of α = {first:g} and α = {second:g} see them (training "
+        f"seed {gallery.seed}): {drawn} drawn at random, the others picked because the two models differ "
+        "most on them, so their errors are no estimate of the risk. A radius is certified where the study "
+        f"certified the image; otherwise it is what these votes show for the true class with probability "
+        f"at least {CONFIDENCE:g}, for each image by itself. Noisy pixels are clipped to [0, 1] for display."
+    )
+    if not gallery.recounted:
+        explanation += f" Votes by class are not shown: {gallery.why_not}."
+    if side > MOST_PIXELS:
+        explanation += f" Images are reduced from {side} to {MOST_PIXELS} pixels after the noise was added."
+    buttons = "".join(
+        f'<button type="button" data-sorts="{key}-list" data-key="{name}" data-order="{order}" '
+        f'aria-pressed="{str(name == "example").lower()}">{label}</button>'
+        for name, order, label in (
+            ("example", "up", "By number"),
+            ("radius", "down", f"Largest radius, α {first:g}"),
+            ("other", "down", f"Largest radius, α {second:g}"),
+            ("disagreement", "down", "Most disagreement"),
+        )
+    )
+    items = "".join(_item(image, gallery) for image in gallery.images)
+    body = (
+        f'<div class="sorting" role="group" aria-label="Sort the images">{buttons}'
+        f'<span id="{key}-list-said" role="status" class="note"></span></div>'
+        f'<ul class="gallery" id="{key}-list">{items}</ul>'
+    )
+    return Panel(key, "Test images", explanation, body=body)
+
+
+def _item(image: GalleryImage, gallery: Gallery) -> str:
+    label = _class_name(image.label, gallery)
+    first, second = image.views
+    pictures = "".join(
+        f'<figure><img alt="{text(what)}" src="data:image/png;base64,{png_base64(pixels)}">'
+        f"<figcaption>{caption}</figcaption></figure>"
+        for pixels, what, caption in (
+            (image.clean, f"test image {image.example}, class {label}", "clean"),
+            (image.noisy, f"the same image under noise of {gallery.beta:g}", f"β = {gallery.beta:g}"),
+        )
+    )
+    views = "".join(
+        _view(view, alpha, image, gallery) for view, alpha in zip(image.views, gallery.alphas, strict=True)
+    )
+    return (
+        f'<li data-example="{image.example}" data-radius="{_signed_radius(first, image):.6f}" '
+        f'data-other="{_signed_radius(second, image):.6f}" data-disagreement="{image.disagreement:.6f}">'
+        f"<h4>{text(f'Image {image.example}, class {label}')}</h4>"
+        f'<div class="pictures">{pictures}</div>{views}'
+        f"<p>disagreement {image.disagreement:.2f}{'' if image.at_random else ', picked for it'}</p></li>"
+    )
+
+
+def _signed_radius(view: View, image: GalleryImage) -> float:
+    """Return the radius, negative where a wrong class is certified: to sort by."""
+    wrong = view.certificate is not None and view.certificate.predict not in (image.label, ABSTAIN)
+    return -view.radius if wrong else view.radius
+
+
+def _view(view: View, alpha: float, image: GalleryImage, gallery: Gallery) -> str:
+    right = view.predicted == image.label
+    predicted = "no class" if view.predicted == ABSTAIN else _class_name(view.predicted, gallery)
+    return (
+        f'<div class="view">α = {alpha:g}: <strong class="{"right" if right else "wrong"}">{text(predicted)}'
+        f"</strong>, {_radius(view, gallery)}{_bar(view, image)}<p>{text(_votes(view, gallery))}</p></div>"
+    )
+
+
+def _radius(view: View, gallery: Gallery) -> str:
+    found = view.certificate
+    if found is None:
+        return f"radius {view.radius:.3f} from votes" if view.radius else "no radius shown by the votes"
+    if found.predict == ABSTAIN:
+        return "abstained"
+    return text(f"radius {found.radius:.3f} certified for {_class_name(found.predict, gallery)}")
+
+
+def _votes(view: View, gallery: Gallery) -> str:
+    if view.counts is None:
+        return f"{view.label_votes} of the first {view.votes} votes for the true class"
+    order = np.argsort(-view.counts, kind="stable")[:_SHOWN_CLASSES]
+    named = [f"{_class_name(int(c), gallery)}: {view.counts[c]}" for c in order if view.counts[c]]
+    rest = view.votes - int(view.counts[order].sum())
+    return f"votes: {', '.join(named)}" + (f", others: {rest}" if rest else "")
+
+
+def _bar(view: View, image: GalleryImage) -> str:
+    """Return a bar of the votes: the true class, the strongest other, the rest. The text says it too."""
+    total = max(1, view.votes)
+    parts = [("label", view.label_votes / total)]
+    if view.counts is not None:
+        others = np.delete(view.counts, image.label)
+        parts += [("other", int(others.max()) / total), ("rest", int(others.sum() - others.max()) / total)]
+    spans = "".join(f'<span class="{name}" style="width:{100 * share:.1f}%"></span>' for name, share in parts)
+    return f'<div class="bar" aria-hidden="true">{spans}</div>'
+
+
+def _class_name(index: int, gallery: Gallery) -> str:
+    return gallery.class_names[index] if 0 <= index < len(gallery.class_names) else f"class {index}"
+
+
+def png_base64(pixels: Float[np.ndarray, "channels height width"]) -> str:
+    """Return pixels in [0, 1], others clipped, as a PNG in base64."""
+    values = np.round(255 * np.clip(pixels, 0.0, 1.0)).astype(np.uint8)
+    picture = Image.fromarray(values[0] if len(values) == 1 else values.transpose(1, 2, 0))
+    if max(picture.size) > MOST_PIXELS:
+        picture.thumbnail((MOST_PIXELS, MOST_PIXELS))
+    file = io.BytesIO()
+    picture.save(file, format="PNG", optimize=True)
+    return base64.b64encode(file.getvalue()).decode()

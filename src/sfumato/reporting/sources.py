@@ -1,0 +1,169 @@
+"""What is drawn and tabulated: studies, certification tables of ours and of other tools, published risks.
+
+A source is named by its path, or as ``NAME=PATH`` to choose what figures call it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sfumato.errors import DataError
+from sfumato.smoothing.certificate import Certificate, read_certificates
+from sfumato.smoothing.certification_run import settings_path
+from sfumato.studies.published import PublishedResults, load_published
+from sfumato.studies.results import StudyResults
+from sfumato.studies.store import FILE, load_results
+
+
+@dataclass(frozen=True)
+class CertifiedSet:
+    """Certificates that are drawn as one line.
+
+    Attributes:
+        name: what figures call it.
+        certificates: at least one.
+        unit: of its radii; empty where the table does not say.
+        origin: where it was read from.
+        settings: those of the run, as written beside its table; None of another tool's.
+    """
+
+    name: str
+    certificates: Sequence[Certificate]
+    unit: str
+    origin: Path
+    settings: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class StudySource:
+    """A study's folder and what it has measured so far; ``results`` is None before its first cell."""
+
+    name: str
+    folder: Path
+    results: StudyResults | None
+
+
+@dataclass(frozen=True)
+class Sources:
+    """All that was given, in the order given."""
+
+    studies: tuple[StudySource, ...]
+    tables: tuple[CertifiedSet, ...]
+    published: tuple[PublishedResults, ...]
+
+    def certified_sets(self) -> tuple[CertifiedSet, ...]:
+        """Return every set of certificates: the certified cells of the studies, then the tables."""
+        several = len(self.studies) > 1
+        cells = [found for study in self.studies for found in study_sets(study, several=several)]
+        return (*cells, *self.tables)
+
+
+def study_sets(study: StudySource, *, several: bool = False) -> list[CertifiedSet]:
+    """Return a study's certified cells; with ``several`` studies their names begin with its own."""
+    if study.results is None:
+        return []
+    results, begin = study.results, f"{study.name}, " if several else ""
+    seeds = len({seed for _, _, seed in results.certificates}) > 1
+    return [
+        CertifiedSet(
+            f"{begin}α {alpha:g}, β {beta:g}" + (f", seed {seed}" if seeds else ""),
+            rows,
+            results.unit,
+            study.folder,
+        )
+        for (alpha, beta, seed), rows in sorted(
+            results.certificates.items(), key=lambda cell: (cell[0][1], cell[0][0], cell[0][2])
+        )
+        if rows
+    ]
+
+
+def read_sources(given: Sequence[str], *, unfinished: bool = False) -> Sources:
+    """Return what the paths (or NAME=PATH) hold: study folders, certification tables, published CSV files.
+
+    With ``unfinished`` a study that has no finished cell yet is accepted.
+
+    Raises:
+        DataError: a path of none of these kinds, a damaged file, a table without rows.
+    """
+    studies: list[StudySource] = []
+    tables: list[CertifiedSet] = []
+    published: list[PublishedResults] = []
+    for text in given:
+        name, path = _named(text)
+        if path.is_dir():
+            studies.append(_read_study(name or path.resolve().name, path, unfinished))
+        elif path.suffix.lower() == ".csv":
+            found = load_published(path)
+            published.append(replace(found, name=name or found.name))
+        else:
+            tables.append(_read_table(name, path))
+    return Sources(tuple(_distinct(studies)), tuple(_distinct(tables)), tuple(_distinct(published)))
+
+
+def _named(text: str) -> tuple[str, Path]:
+    """Return (name or nothing, path) of ``NAME=PATH`` or a path, which may have an equals sign itself."""
+    name, sign, path = text.partition("=")
+    if sign and not Path(text).exists():
+        return name.strip(), Path(path)
+    return "", Path(text)
+
+
+def _read_study(name: str, folder: Path, unfinished: bool) -> StudySource:
+    if not (folder / FILE).is_file():
+        raise DataError(
+            f"{folder}: holds no {FILE}; give a folder written by sfumato study run, a certification table "
+            "(.tsv), or published risks (.csv)"
+        )
+    try:
+        results = load_results(folder)
+    except DataError:
+        if not unfinished:
+            raise
+        return StudySource(name, folder, None)
+    if not results.cells and not unfinished:
+        raise DataError(f"{folder}: the study has no finished cell yet; try again later, or use --follow")
+    return StudySource(name, folder, results if results.cells else None)
+
+
+def _read_table(name: str, path: Path) -> CertifiedSet:
+    rows = read_certificates(path)
+    if not rows:
+        raise DataError(f"{path}: holds no certificates yet; at least 1 is needed")
+    settings = _read_settings(settings_path(path))
+    if not name and settings:
+        name = f"{settings.get('model', path.stem)}, β {settings.get('beta', '?')}"
+    unit = str(settings.get("unit", "")) if settings else ""
+    return CertifiedSet(name or path.stem, rows, unit, path, settings)
+
+
+def _read_settings(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error})") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{path}: must hold a JSON object, the settings of the run")
+    return found
+
+
+_Named = TypeVar("_Named", StudySource, CertifiedSet, PublishedResults)
+
+
+def _distinct(found: list[_Named]) -> list[_Named]:
+    """Return the sources with names that tell them apart: the second of a name gets its number."""
+    seen: Counter[str] = Counter()
+    named = []
+    for one in found:
+        seen[one.name] += 1
+        if seen[one.name] > 1:
+            one = replace(one, name=f"{one.name} ({seen[one.name]})")
+        named.append(one)
+    return named

@@ -1,0 +1,168 @@
+"""A table, and the forms in which papers and other programs take it: Markdown, CSV, LaTeX, HTML."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sfumato.errors import SettingError
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under a title; numbers are written as they shall be read.
+
+    Attributes:
+        title: what the numbers are, with units and counts.
+        columns: one name each.
+        rows: as many cells as there are columns.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    @staticmethod
+    def of(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+        """Return the table with every cell as text."""
+        return Table(title, tuple(columns), tuple(tuple(str(cell) for cell in row) for row in rows))
+
+
+def as_markdown(table: Table) -> str:
+    """Return the table as GitHub-flavoured Markdown, the first column left, the others right.
+
+    >>> print(as_markdown(Table.of("Risk", ["alpha", "risk"], [[0.1, 0.25]])), end="")
+    Risk
+    <BLANKLINE>
+    | alpha | risk |
+    | :---- | ---: |
+    | 0.1   | 0.25 |
+    """
+    cells = [[_markdown(cell) for cell in row] for row in (table.columns, *table.rows)]
+    widths = [max(4, *(len(row[i]) for row in cells)) for i in range(len(table.columns))]
+
+    def line(row: Sequence[str]) -> str:
+        padded = [
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        return f"| {' | '.join(padded)} |"
+
+    rule = [f":{'-' * (w - 1)}" if i == 0 else f"{'-' * (w - 1)}:" for i, w in enumerate(widths)]
+    return "\n".join([_markdown(table.title), "", line(cells[0]), line(rule), *map(line, cells[1:])]) + "\n"
+
+
+def _markdown(cell: str) -> str:
+    escaped = html.escape(" ".join(cell.split()), quote=False)
+    for sign in "\\|*_`[":
+        escaped = escaped.replace(sign, f"\\{sign}")
+    return escaped
+
+
+def as_csv(table: Table) -> str:
+    r"""Return the table as comma-separated values with a header; the title is left out.
+
+    >>> as_csv(Table.of("Risk", ["alpha", "risk"], [[0.1, "0.2, or so"]]))
+    'alpha,risk\n0.1,"0.2, or so"\n'
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table.columns)
+    writer.writerows(table.rows)
+    return text.getvalue()
+
+
+def as_latex(table: Table) -> str:
+    r"""Return the table as LaTeX for the package booktabs, its title as the caption.
+
+    >>> print(as_latex(Table.of("Risk in %", ["alpha", "risk"], [[0.1, 0.25]])), end="")
+    % needs \usepackage{booktabs}
+    \begin{table}
+      \caption{Risk in \%}
+      \centering
+      \begin{tabular}{lr}
+        \toprule
+        alpha & risk \\
+        \midrule
+        0.1 & 0.25 \\
+        \bottomrule
+      \end{tabular}
+    \end{table}
+    """
+
+    def line(row: Sequence[str]) -> str:
+        return f"    {' & '.join(map(_latex, row))} \\\\"
+
+    return "\n".join(
+        [
+            r"% needs \usepackage{booktabs}",
+            r"\begin{table}",
+            rf"  \caption{{{_latex(table.title)}}}",
+            r"  \centering",
+            rf"  \begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}",
+            r"    \toprule",
+            line(table.columns),
+            r"    \midrule",
+            *map(line, table.rows),
+            r"    \bottomrule",
+            r"  \end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def _latex(cell: str) -> str:
+    # a cell that begins with a bracket would be taken for the optional argument of the \\ before it
+    escaped = "".join(_LATEX.get(sign, sign) for sign in " ".join(cell.split()))
+    return f"{{}}{escaped}" if escaped.startswith(("[", "*")) else escaped
+
+
+def as_html(table: Table) -> str:
+    """Return the table as an HTML element with its title as the caption, all text escaped."""
+    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in table.columns)
+    body = "".join(
+        "<tr>"
+        + "".join(
+            f'<th scope="row">{html.escape(cell)}</th>' if i == 0 else f"<td>{html.escape(cell)}</td>"
+            for i, cell in enumerate(row)
+        )
+        + "</tr>"
+        for row in table.rows
+    )
+    return (
+        f"<table><caption>{html.escape(table.title)}</caption><thead><tr>{head}</tr></thead>"
+        f"<tbody>{body}</tbody></table>"
+    )
+
+
+FORMATS: dict[str, Callable[[Table], str]] = {"markdown": as_markdown, "csv": as_csv, "latex": as_latex}
+
+
+def formatter(name: str) -> Callable[[Table], str]:
+    """Return the function that writes tables in the format of this name.
+
+    Raises:
+        SettingError: a format that is not known.
+    """
+    if name not in FORMATS:
+        raise SettingError(f"format must be one of {', '.join(FORMATS)}, got {name!r}")
+    return FORMATS[name]
