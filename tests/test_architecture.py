@@ -12,17 +12,21 @@ import sfumato
 ROOT = Path(sfumato.__file__).parent
 EVERYONE = {"errors", "files", "devices"}
 ALLOWED = {
+    "execution": set(),
     "noise": set(),
     "statistics": set(),
     "theory": set(),
     "datasets": set(),
     "models": set(),
-    "smoothing": {"noise", "statistics", "datasets", "models"},
+    "smoothing": {"execution", "noise", "statistics", "datasets", "models"},
     "training": {"noise", "models", "datasets", "smoothing"},
     "advice": {"statistics", "theory", "datasets", "smoothing"},
-    "studies": {"noise", "statistics", "datasets", "models", "smoothing", "training", "advice"},
+    "studies": {
+        *("execution", "noise", "statistics", "datasets", "models", "smoothing", "training", "advice"),
+    },
     "reporting": {"statistics", "theory", "smoothing", "advice", "studies"},
     "cli": {
+        "execution",
         "noise",
         "statistics",
         "theory",
@@ -69,6 +73,12 @@ def test_only_reporting_draws():
     for path in ROOT.rglob("*.py"):
         if "reporting" not in path.parts:
             assert not {name.split(".")[0] for name in imported(path)} & {"matplotlib", "plotly"}, path
+
+
+def test_only_one_module_knows_of_ray():
+    for path in ROOT.rglob("*.py"):
+        if path != ROOT / "execution" / "ray.py":
+            assert "ray" not in {name.split(".")[0] for name in imported(path)}, path
 
 
 def test_import_and_command_line_load_nothing_heavy():

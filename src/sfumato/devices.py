@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -36,3 +38,20 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
     return f"{device.type} ({platform.machine()})"
+
+
+@contextmanager
+def arithmetic_threads(count: int | None) -> Iterator[None]:
+    """Let PyTorch compute with ``count`` threads inside the block; None leaves them as they are.
+
+    The order of sums, and so the last bits of what is trained on a CPU, depends on it.
+    """
+    before = torch.get_num_threads()
+    if count is None or count == before:
+        yield
+        return
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

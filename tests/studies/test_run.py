@@ -16,7 +16,7 @@ from sfumato.errors import DataError, OutputError, SettingError
 from sfumato.models import load_model
 from sfumato.noise import keyed_generator
 from sfumato.smoothing.voting import CHUNK
-from sfumato.studies import run as run_module
+from sfumato.studies import schedule
 from sfumato.studies.design import make_design
 from sfumato.studies.run import STUDY_FILE, Watch, run_study
 from sfumato.studies.store import FILE, load_results
@@ -238,7 +238,7 @@ class Stopped(Exception):
 
 
 def test_interrupted_after_every_step_it_ends_with_the_rows_of_an_unbroken_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_module, "SHARD", 25)
+    monkeypatch.setattr(schedule, "SHARD", 25)
     design = study(
         model={"warm_start": "nearest"}, certification={"beta": [0.5], "radii": [0.1], "images": 3}
     )
@@ -305,7 +305,7 @@ from pathlib import Path
 torch.set_num_threads(1)
 from sfumato.studies.design import make_design
 from sfumato.studies.run import Watch, run_study
-import sfumato.studies.run as module
+import sfumato.studies.schedule as module
 module.SHARD = 100
 design = make_design(json.loads(sys.argv[2]))
 run_study(design, Path(sys.argv[1]), device="cpu", watch=Watch(on_start=lambda _: print("go", flush=True)))

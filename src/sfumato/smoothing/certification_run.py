@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,27 +21,10 @@ from sfumato.errors import OutputError, SettingError, require_open_unit
 from sfumato.files import require_writable, write_text
 from sfumato.models.classifier import TrainedClassifier
 from sfumato.smoothing.certificate import HEADER, OURS, Certificate, parse_row
-from sfumato.smoothing.configuration import Configuration
+from sfumato.smoothing.certify_images import certify_images
 from sfumato.smoothing.smoothed import DEFAULT_CONFIDENCE, SmoothedClassifier
 from sfumato.smoothing.voting import CHUNK
 from sfumato.statistics.plans import Plan
-
-_MOST_TOGETHER = 64
-_FULL_BATCHES = 4
-
-
-def images_together(plan: Plan, configuration: Configuration) -> int:
-    """Return how many images to vote on at once: enough that their first votes fill some batches.
-
-    It changes the speed only. A killed run loses the images in flight, so they are not more than needed:
-    one by one where a single image fills the batches.
-
-    >>> from sfumato.statistics.plans import Decide, Fixed
-    >>> images_together(Fixed(), Configuration(256)), images_together(Decide(0.5), Configuration(256))
-    (1, 32)
-    """
-    filling = _FULL_BATCHES * configuration.batch_size * configuration.workers
-    return min(_MOST_TOGETHER, max(1, -(-filling // max(1, plan.least_votes))))
 
 
 def settings_path(output: Path) -> Path:
@@ -88,11 +70,16 @@ def certify_to_file(
     try:
         with output.open("a", encoding="utf-8") as table:
             left = list(examples)[len(rows) :]
-            together = images_together(plan, smoothed.configuration)
-            for begin in range(0, len(left), together):
-                found = _certify(
-                    data, left[begin : begin + together], smoothed, plan, confidence, label_known
-                )
+            groups = certify_images(
+                smoothed,
+                plan,
+                data.test.x[left],
+                left,
+                data.test.y[left],
+                confidence=confidence,
+                label_known=label_known,
+            )
+            for found in groups:
                 table.writelines(row.row() + "\n" for row in found)
                 table.flush()
                 for row in found:
@@ -102,30 +89,6 @@ def certify_to_file(
     except OSError as error:
         raise OutputError(f"{output}: cannot be written ({error.strerror or error})") from error
     return rows
-
-
-def _certify(
-    data: Dataset,
-    examples: Sequence[int],
-    smoothed: SmoothedClassifier,
-    plan: Plan,
-    confidence: float,
-    label_known: bool,
-) -> list[Certificate]:
-    started = time.perf_counter()
-    labels = data.test.y[list(examples)]
-    decisions = smoothed.certify(
-        data.test.x[list(examples)],
-        plan,
-        confidence=confidence,
-        examples=examples,
-        labels=labels if label_known else None,
-    )
-    per_vote = (time.perf_counter() - started) / sum(decision.votes for decision in decisions)
-    return [
-        Certificate.of(index, int(label), decision, per_vote * decision.votes)
-        for index, label, decision in zip(examples, labels, decisions, strict=True)
-    ]
 
 
 def _settings(

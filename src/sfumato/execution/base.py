@@ -1,0 +1,213 @@
+"""The one interface through which work is handed out, and what is common to everything behind it.
+
+The caller keeps the order: it offers tasks one by one while there is room, and is called back, in its
+own thread, with what comes of each. A task is a module-level function with its arguments and may run
+more than once (a worker was lost) or on any worker, so it must return the same whenever it is called.
+Large values are shared: shipped once per node, and named by a handle wherever they are needed.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar, cast
+from uuid import uuid4
+
+from sfumato.errors import SfumatoError
+
+T = TypeVar("T")
+Report = Callable[[Any], None]
+
+MOST_ATTEMPTS = 10
+"""A task whose worker is lost so often is not handed out again: it may be what kills them."""
+
+_MOST_BUILT = 4
+
+
+class WorkerError(SfumatoError):
+    """A task could not be finished on any worker, or its workers are not to be trusted."""
+
+
+@dataclass(frozen=True)
+class Shared(Generic[T]):
+    """A handle of a value that is shipped to each node once. ``key`` is like no other."""
+
+    key: str
+
+    def value(self) -> T:
+        """Return the value, in a task that names this handle among its needs."""
+        return cast(T, _fetch(self.key))
+
+
+def new_key() -> str:
+    """Return a name for a shared value that no other one has."""
+    return uuid4().hex
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a task.
+
+    Attributes:
+        value: what the function returned.
+        node: where it ran.
+        seconds: how long it ran there.
+    """
+
+    value: Any
+    node: str
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A piece of work.
+
+    Attributes:
+        name: for messages.
+        function: of a module, called as ``function(report, *arguments)``; what it passes to ``report``
+            arrives at ``on_report`` sooner or later, or never if the worker is lost.
+        arguments: small; large values as ``Shared``.
+        then: called with the result.
+        on_report: called with what the function reports.
+        needs: the handles that the function asks for their values.
+        cpus: threads of arithmetic that it uses.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    then: Callable[[Done], None]
+    on_report: Report = lambda value: None
+    needs: tuple[Shared[Any], ...] = ()
+    cpus: int = 1
+
+
+class Executor(ABC):
+    """Runs tasks.
+
+    Attributes:
+        in_process: whether tasks run in the caller's own process.
+        cpus_per_worker: threads of arithmetic for a task that leaves the choice; None to leave them alone.
+        gpus_per_worker: the share of a GPU that each task gets; 0 for none.
+    """
+
+    in_process = False
+    cpus_per_worker: int | None = 1
+    gpus_per_worker: float = 0.0
+
+    @property
+    @abstractmethod
+    def slots(self) -> int:
+        """How many tasks can run at a time."""
+
+    @property
+    @abstractmethod
+    def in_flight(self) -> int:
+        """How many tasks were submitted and have not come back."""
+
+    @property
+    def room(self) -> bool:
+        """Whether another task should be submitted: some wait behind those that run, never many."""
+        return self.in_flight < 2 * max(1, self.slots)
+
+    @abstractmethod
+    def share(self, name: str, value: T) -> Shared[T]:
+        """Return a handle of ``value``, called ``name`` in messages.
+
+        Raises:
+            ModelError: it cannot be shipped; the attribute that prevents it is named.
+        """
+
+    @abstractmethod
+    def release(self, shared: Shared[Any]) -> None:
+        """Forget a shared value that no task will need any more."""
+
+    @abstractmethod
+    def submit(self, task: Task) -> None:
+        """Hand out a task."""
+
+    @abstractmethod
+    def wait(self) -> None:
+        """Wait until something has come back, or for a moment; tell the tasks' owners.
+
+        Raises:
+            WorkerError: a task that lost too many workers, or a worker of other versions.
+            Exception: what the task raised, where the task is at fault.
+        """
+
+    @abstractmethod
+    def drop(self) -> None:
+        """Give up all tasks that have not come back."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back what is held; tasks that have not come back are given up."""
+
+    def run(self, next_task: Callable[[], Task | None]) -> None:
+        """Run tasks until none is left.
+
+        ``next_task`` returns the next one, None if there is none before others have come back.
+
+        Raises:
+            WorkerError, Exception: as ``wait``; all other tasks are given up.
+        """
+        try:
+            while True:
+                while self.room and (task := next_task()) is not None:
+                    self.submit(task)
+                if not self.in_flight:
+                    return
+                self.wait()
+        except BaseException:
+            self.drop()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _no_task(key: str) -> Any:
+    raise LookupError(f"shared value {key} asked for outside of a task")
+
+
+_fetch: Callable[[str], Any] = _no_task
+_built: OrderedDict[Hashable, Any] = OrderedDict()
+
+
+@contextmanager
+def resolving(fetch: Callable[[str], Any]) -> Iterator[None]:
+    """While a task runs, let ``Shared.value`` find values by ``fetch``."""
+    global _fetch
+    before, _fetch = _fetch, fetch
+    try:
+        yield
+    finally:
+        _fetch = before
+
+
+def built(key: Hashable, build: Callable[[], T]) -> T:
+    """Return what ``build`` made in this process when last called with ``key``; a few are remembered.
+
+    For what is made from shared values and is costly to make again for every task.
+    """
+    if key not in _built:
+        _built[key] = build()
+        while len(_built) > _MOST_BUILT:
+            _built.popitem(last=False)
+    _built.move_to_end(key)
+    return cast(T, _built[key])
+
+
+def forget_built() -> None:
+    """Forget what ``built`` remembers."""
+    _built.clear()

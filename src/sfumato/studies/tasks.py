@@ -1,0 +1,140 @@
+"""What a study has done by workers: training a model, and voting on some images.
+
+Each is a function of its arguments alone, in whichever process and however often it runs. None of them
+writes results; models are written where their path can be seen, beside the state of their training.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sfumato.datasets import Dataset
+from sfumato.devices import arithmetic_threads
+from sfumato.execution.base import Report, Shared
+from sfumato.models import ModelRecord, load_model
+from sfumato.smoothing.shipped import Voting, gather
+from sfumato.studies.design import VotesTable
+from sfumato.studies.evaluate import SHARD, classify_shard, count_shard
+from sfumato.studies.store import Rows
+from sfumato.training import TrainingSettings, train
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder of the driver, and a file in it by which another machine knows that it sees the same one."""
+
+    folder: Path
+    mark: str
+
+    @contextmanager
+    def marked(self) -> Iterator[None]:
+        """Keep the mark in the folder while the block runs."""
+        mark = self.folder / self.mark
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+        try:
+            yield
+        finally:
+            mark.unlink(missing_ok=True)
+
+    def here(self, path: Path) -> Path:
+        """Return ``path`` where the folder can be seen and written, else one of this machine's own."""
+        if (self.folder / self.mark).exists() and os.access(path.parent, os.W_OK):
+            return path
+        own = Path(tempfile.gettempdir()) / f"sfumato-{self.mark.lstrip('.')}"
+        own.mkdir(mode=0o700, exist_ok=True)
+        return own / path.name
+
+
+@dataclass(frozen=True)
+class Training:
+    """A model to be trained.
+
+    Attributes:
+        data: on which.
+        settings: how; ``settings.warm_start`` says where the driver keeps what it starts from.
+        path: where the driver wants the file.
+        device, threads: what computes; the threads decide the last bits of the weights on a CPU.
+        place: None in the driver's own process, where the file is written and needs no sending.
+        parent: content of the file that it starts from.
+    """
+
+    data: Shared[Dataset]
+    settings: TrainingSettings
+    path: Path
+    device: str
+    threads: int | None
+    place: Place | None = None
+    parent: Shared[bytes] | None = None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model: its record, and its file's content where the driver has to write it."""
+
+    record: ModelRecord
+    content: bytes | None
+
+
+def train_model(report: Report, training: Training) -> Trained:
+    """Train the model, going on after the last whole epoch of an earlier attempt that can be seen.
+
+    Every ``EpochReport`` is reported.
+    """
+    data, settings, place = training.data.value(), training.settings, training.place
+    if place is None:
+        with arithmetic_threads(training.threads):
+            return Trained(
+                train(data, settings, training.path, device=training.device, on_epoch=report), None
+            )
+    path = place.here(training.path)
+    if path.exists():
+        # another attempt was finished after it was given up as lost
+        return Trained(load_model(path)[1], path.read_bytes())
+    with tempfile.TemporaryDirectory() as folder, arithmetic_threads(training.threads):
+        if training.parent is not None:
+            parent = Path(folder) / "parent.safetensors"
+            parent.write_bytes(training.parent.value())
+            settings = replace(settings, warm_start=parent)
+        with warnings.catch_warnings():
+            # the shared arrays are read-only, and training writes to none of them
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            record = train(data, settings, path, device=training.device, on_epoch=report)
+    content = path.read_bytes()
+    if path != training.path:
+        path.unlink(missing_ok=True)
+    return Trained(record, content)
+
+
+@dataclass(frozen=True)
+class Voted:
+    """The rows of some images, and how many votes were NaN."""
+
+    rows: Rows
+    invalid: int
+
+
+def vote(report: Report, voting: Voting, votes: VotesTable) -> Voted:
+    """Return the rows of the images, counted in shards."""
+    with arithmetic_threads(voting.threads):
+        x, recipe, found = gather(voting.pieces), voting.recipe, []
+        smoothed = recipe.smoothed() if recipe.beta > 0 else None
+        before = smoothed.profile.invalid if smoothed else 0
+        for begin in range(0, len(x), SHARD):
+            part = slice(begin, begin + SHARD)
+            images, examples = torch.from_numpy(x[part]).to(recipe.device), voting.examples[part]
+            found.append(
+                classify_shard(recipe.base(), images, examples, voting.labels[part])
+                if smoothed is None
+                else count_shard(smoothed, votes, images, examples, voting.labels[part])
+            )
+        return Voted(np.concatenate(found), smoothed.profile.invalid - before if smoothed else 0)
