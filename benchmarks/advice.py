@@ -1,10 +1,10 @@
 r"""What the advice is worth: known interference, real data, regret against measured studies, and time.
 
     python benchmarks/advice.py balls --repetitions 20
-    python benchmarks/advice.py table --data digits mnist fashion-mnist cifar10 --data-dir DIR...
-    python benchmarks/advice.py regret --study NAME=DATA=FOLDER... --published NAME=DATA=CSV... \
-        --data-dir DIR...
-    python benchmarks/advice.py time --data mnist --data-dir DIR
+    python benchmarks/advice.py table --data digits mnist fashion-mnist cifar10 --data-dir NAME=DIR...
+    python benchmarks/advice.py regret --study NAME=DATA=FOLDER... --published NAME=DATA=CSV=LARGEST_BETA... \
+        --data-dir NAME=DIR...
+    python benchmarks/advice.py time --data mnist --data-dir mnist=DIR
 
 ``regret`` judges the rules on results that exist: the vote risk at the alpha that a rule names (the
 nearest one measured) minus the lowest of the table, both on the same test images. ``advise`` and ``kappa``
@@ -75,10 +75,18 @@ def balls(dim: int, gap: float, count: int, shell: bool, seed: int) -> LabelledP
 
 def run_balls(settings: argparse.Namespace) -> None:
     """Print how well known gaps are estimated."""
-    print(
-        "| d | points | others | zeta | one part | estimate (sd) | bias | mean lower bound | coverage | not resolved |"
+    _head(
+        "d",
+        "points",
+        "others",
+        "zeta",
+        "one part",
+        "estimate (sd)",
+        "bias",
+        "lower bound",
+        "coverage",
+        "open",
     )
-    print("|---|---|---|---|---|---|---|---|---|---|")
     for dim in (2, 3, 10):
         for shell in (False, True):
             for gap in GAPS:
@@ -108,26 +116,20 @@ def run_balls(settings: argparse.Namespace) -> None:
                 )
 
 
-def found_dataset(name: str, folders: list[Path]) -> Dataset:
-    """Return the data set from the first folder that has it."""
-    for folder in folders[:-1]:
-        try:
-            return load_dataset(name, folder)
-        except Exception as error:  # the next folder may have it
-            print(f"({name} is not in {folder.name}: {type(error).__name__})")
-    return load_dataset(name, folders[-1] if folders else None)
+def folder_of(name: str, folders: list[str]) -> Path | None:
+    """Return the folder given for a data set as NAME=FOLDER, None without one."""
+    return next((Path(f.partition("=")[2]) for f in folders if f.partition("=")[0] == name), None)
 
 
 def run_table(settings: argparse.Namespace) -> None:
     """Print the interference of each class of real data."""
-    print(
-        "| data | points | classes of one part | parts of the others | zeta/2r | 1-NN accuracy | d_other, median | beta of 1 % |"
+    _head(
+        "data", "points", "one part", "parts of others", "zeta/2r", "1-NN accuracy", "d_other", "beta of 1 %"
     )
-    print("|---|---|---|---|---|---|---|---|")
     from sfumato.advice.geometry import geometry
 
     for name in settings.data:
-        data = found_dataset(name, settings.data_dir)
+        data = load_dataset(name, folder_of(name, settings.data_dir))
         points = labelled_points(data.train.x, data.train.y, data.class_names, most=settings.points)
         near = nearest_by_class(points)
         classes = estimate_interference(points, neighbours=near, subsamples=settings.subsamples)
@@ -139,9 +141,10 @@ def run_table(settings: argparse.Namespace) -> None:
             for c in several
         )
         ratios = "; ".join(f"{c.ratio:.3g} ({c.regime})" for c in several)
+        whole = f"{len(classes) - len(several)} of {len(classes)}"
         print(
-            f"| {name} | {len(points):,} | {len(classes) - len(several)} of {len(classes)} | {parts or 'none'} | "
-            f"{ratios or '-'} | {shape.nearest_is_same:.3f} | {np.median(shape.to_other):.3f} | "
+            f"| {name} | {len(points):,} | {whole} | {parts or 'none'} | {ratios or '-'} | "
+            f"{shape.nearest_is_same:.3f} | {np.median(shape.to_other):.3f} | "
             f"{shape.beta_of_soft_risk(0.01):.3f} |",
             flush=True,
         )
@@ -202,7 +205,7 @@ def rules_of(table: Table, points: LabelledPoints, surrogate: Surrogate) -> dict
         return lambda beta: advise(beta, sweeps=[network] if with_network else [], surrogate=surrogate).alpha
 
     def parzen(beta: float) -> float:
-        wrong = parzen_vote_risk(points, ALPHAS, beta, images=300, most=3000)
+        wrong = parzen_vote_risk(points, ALPHAS, beta, images=200, votes=16, most=2000)
         risk = wrong.mean(axis=1)
         return float(ALPHAS[np.flatnonzero(risk <= risk.min() + 1e-12)[-1]])
 
@@ -224,12 +227,12 @@ def rules_of(table: Table, points: LabelledPoints, surrogate: Surrogate) -> dict
 def run_regret(settings: argparse.Namespace) -> None:
     """Print the mean and the worst regret of each rule on each table."""
     tables = [study_table(n, d, Path(f)) for n, d, f in (s.split("=") for s in settings.study)]
-    for name, data, path in (s.split("=") for s in settings.published):
-        tables.append(published_table(name, data, Path(path), settings.largest_beta))
+    for name, data, path, largest in (s.split("=") for s in settings.published):
+        tables.append(published_table(name, data, Path(path), float(largest)))
     total: dict[str, list[float]] = {}
     above: dict[str, list[float]] = {}
     for table in tables:
-        data = found_dataset(table.data, settings.data_dir)
+        data = load_dataset(table.data, folder_of(table.data, settings.data_dir))
         points = labelled_points(data.train.x, data.train.y, data.class_names, most=10_000)
         betas = [beta for _, beta in table.risks]
         grid = [2.0 * max(betas) * step / 40 for step in range(41)]
@@ -253,19 +256,16 @@ def run_regret(settings: argparse.Namespace) -> None:
             print(f"| {name} | {values.mean():.4f} | {values.max():.4f} | {share} | {named} |", flush=True)
         best = " ".join(f"{r.beta:g}:{r.best_alpha:g}" for r in found["alpha = beta"])
         print(f"| lowest measured | 0 | 0 | 0 | {best} |")
-    print(
-        "\nAll tables and betas together\n\n| rule | cells | mean regret | worst | at most above alpha = beta |"
-    )
-    print("|---|---|---|---|---|")
+    print("\nAll tables and betas together\n")
+    _head("rule", "cells", "mean regret", "worst", "at most above alpha = beta")
     for name, values in total.items():
-        print(
-            f"| {name} | {len(values)} | {np.mean(values):.4f} | {max(values):.4f} | {max(above[name]):+.4f} |"
-        )
+        more = max(above[name])
+        print(f"| {name} | {len(values)} | {np.mean(values):.4f} | {max(values):.4f} | {more:+.4f} |")
 
 
 def run_time(settings: argparse.Namespace) -> None:
     """Print time and memory of the exact neighbours and the interference of all training points."""
-    data = found_dataset(settings.data[0], settings.data_dir)
+    data = load_dataset(settings.data[0], folder_of(settings.data[0], settings.data_dir))
     points = labelled_points(data.train.x, data.train.y, data.class_names, most=settings.points)
     began = time.perf_counter()
     near = nearest_by_class(points)
@@ -281,7 +281,7 @@ def run_time(settings: argparse.Namespace) -> None:
         found = nearest_by_index(points)
         print(
             f"Faiss index: {time.perf_counter() - began:.1f} s, recall {found.recall_other:.3f} (other class), "
-            f"{found.recall_same:.3f} (same class) on {found.queries} points"
+            f"{found.recall_same:.3f} (same) on {found.queries} points"
         )
     print(f"memory at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
 
@@ -295,10 +295,9 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=None)
     parser.add_argument("--subsamples", type=int, default=20)
     parser.add_argument("--data", nargs="+", default=["digits"])
-    parser.add_argument("--data-dir", nargs="*", type=Path, default=[])
+    parser.add_argument("--data-dir", nargs="*", default=[], help="NAME=FOLDER")
     parser.add_argument("--study", nargs="*", default=[])
-    parser.add_argument("--published", nargs="*", default=[])
-    parser.add_argument("--largest-beta", type=float, default=1.0, help="of the published tables")
+    parser.add_argument("--published", nargs="*", default=[], help="NAME=DATA=CSV=LARGEST_BETA")
     parser.add_argument("--index", action="store_true", help="time the approximate index too")
     settings = parser.parse_args()
     if settings.what == "balls" and settings.points is None:
