@@ -28,7 +28,7 @@ from sfumato.advice.points import LabelledPoints, labelled_points
 from sfumato.advice.rules import Rule, same_rule, share_rule
 from sfumato.advice.surrogate import Surrogate, parzen_surrogate, parzen_vote_risk
 from sfumato.advice.sweep import Sweep
-from sfumato.datasets import Dataset, load_dataset
+from sfumato.datasets import load_dataset
 from sfumato.errors import SettingError
 from sfumato.studies.baselines import rule_regrets
 from sfumato.studies.published import load_published
@@ -279,8 +279,9 @@ def run_time(settings: argparse.Namespace) -> None:
 
         began = time.perf_counter()
         found = nearest_by_index(points)
+        spent = time.perf_counter() - began
         print(
-            f"Faiss index: {time.perf_counter() - began:.1f} s, recall {found.recall_other:.3f} (other class), "
+            f"Faiss index: {spent:.1f} s, recall {found.recall_other:.3f} (other class), "
             f"{found.recall_same:.3f} (same) on {found.queries} points"
         )
     print(f"memory at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from sfumato.datasets import Dataset
 from sfumato.execution.base import Done, Executor, Shared, Task
@@ -24,7 +23,7 @@ from sfumato.files import write_bytes
 from sfumato.models.classifier import load_classifier
 from sfumato.smoothing.certificate import Certificate
 from sfumato.smoothing.certify_images import images_together
-from sfumato.smoothing.configuration import Configuration
+from sfumato.smoothing.configuration import Classifier, Configuration
 from sfumato.smoothing.shipped import ImageShelf, Recipe, Voting, certify
 from sfumato.studies.design import Design
 from sfumato.studies.evaluate import SHARD
@@ -50,7 +49,7 @@ _Model = tuple[float, int]  # alpha, seed
 class _Network:
     """A trained model that workers vote with, and how many of its cells are not complete."""
 
-    shared: Shared[nn.Module]
+    shared: Shared[Classifier]
     cells: int
 
 
