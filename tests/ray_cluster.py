@@ -32,12 +32,12 @@ def cluster_of(nodes: int, *, cpus: int = 1, connect: bool = True):
                 "num_cpus": 0,
                 "object_store_memory": _MEMORY,
                 "include_dashboard": False,
-                "node_ip_address": "127.0.0.1",
+                "include_log_monitor": False,
             },
         )
         try:
             for _ in range(nodes):
-                cluster.add_node(num_cpus=cpus, object_store_memory=_MEMORY, node_ip_address="127.0.0.1")
+                cluster.add_node(num_cpus=cpus, object_store_memory=_MEMORY)
             if connect:
                 ray.init(address=cluster.address, logging_level="ERROR", log_to_driver=False)
             yield cluster
@@ -51,11 +51,17 @@ def raylet_of(node) -> int:
     return node.all_processes["raylet"][0].process.pid
 
 
-def unplug(node) -> None:
+def one_more(cluster):
+    """Return another node of one core."""
+    return cluster.add_node(num_cpus=1, object_store_memory=_MEMORY)
+
+
+def unplug(cluster, node) -> None:
     """Kill a node's raylet and all that runs under it, as if its machine had lost its power."""
     raylet = raylet_of(node)
     for process in [*descendants(raylet), raylet]:
         kill(process)
+    cluster.worker_nodes.discard(node)
 
 
 def workers_of(node) -> list[int]:
