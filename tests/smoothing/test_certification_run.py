@@ -15,6 +15,7 @@ from scipy.stats import norm
 
 from sfumato import Fixed, SmoothedClassifier
 from sfumato.errors import OutputError, SfumatoError
+from sfumato.execution.local import Processes
 from sfumato.models.classifier import load_classifier
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.certificate import OURS, read_certificates
@@ -213,3 +214,28 @@ def test_training_mode_is_left_before_voting(digits, digits_model):
     x = torch.from_numpy(digits.test.x[:2])
     assert (smoothed.votes(x, 50) == smoothed.votes(x, 50)).all()
     assert not model.training
+
+
+@pytest.mark.parametrize("label_known", [False, True])
+def test_workers_write_the_same_file(digits, digits_model, tmp_path, label_known):
+    plan, examples = Curve((0.1, 0.2, 0.3)), range(3, 43)
+    options = {"plan": plan, "examples": examples, "label_known": label_known}
+    run(digits, digits_model, tmp_path / "one.tsv", **options)
+    seen, notes = [], []
+    with Processes(2) as executor:
+        # an interrupted run is gone on with by workers
+        whole = (tmp_path / "one.tsv").read_text().splitlines(keepends=True)
+        (tmp_path / "two.tsv").write_text("".join(whole[:12]))
+        settings_path(tmp_path / "two.tsv").write_text(settings_path(tmp_path / "one.tsv").read_text())
+        run(
+            digits,
+            digits_model,
+            tmp_path / "two.tsv",
+            executor=executor,
+            on_certificate=lambda row: seen.append(row.idx),
+            on_pace=notes.append,
+            **options,
+        )
+    assert without_time(tmp_path / "two.tsv") == without_time(tmp_path / "one.tsv")
+    assert seen == list(examples)
+    assert "votes/s" in notes[-1]

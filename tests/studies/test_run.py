@@ -3,7 +3,6 @@
 import json
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +20,7 @@ from sfumato.studies.design import make_design
 from sfumato.studies.run import STUDY_FILE, Watch, run_study
 from sfumato.studies.store import FILE, load_results
 from sfumato.studies.todo import plan_study
+from study_rows import rows_of
 
 SMALL = {
     "data": {"images": 60},
@@ -60,30 +60,6 @@ def finished(tmp_path_factory):
     )
     run(design, folder)
     return design, folder
-
-
-def rows_of(folder):
-    """Return everything that results are made of, by content: no numbers that depend on the order."""
-    with sqlite3.connect(folder / FILE) as db:
-        images = db.execute(
-            "SELECT key, example, label, predicted, votes, first_votes, first_hits FROM images "
-            "JOIN cells ON cell = id ORDER BY key, example"
-        ).fetchall()
-        members = db.execute(
-            "SELECT settings, kind, alpha, beta, seed, key FROM members JOIN cells ON cell = id ORDER BY "
-            "settings, kind, alpha, beta, seed"
-        ).fetchall()
-        models = db.execute("SELECT key, alpha, seed, weights_sha256 FROM models ORDER BY key").fetchall()
-        path = db.execute("SELECT * FROM path ORDER BY chain, position").fetchall()
-        # all but the sixth column, the time
-        certificates = [
-            (key, example, row.split("\t")[:5] + row.split("\t")[6:])
-            for key, example, row in db.execute(
-                "SELECT key, example, row FROM certificates JOIN cells ON cell = id ORDER BY key, example"
-            )
-        ]
-    db.close()
-    return images, members, models, path, certificates
 
 
 def votes_by_hand(model, image, example, beta, n):

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sfumato.cli import options
+from sfumato.cli.execution import chosen_executor
 from sfumato.cli.terminal import OUT, print_table, progress_bar, warn
 
 if TYPE_CHECKING:
     from sfumato.datasets import Dataset
+    from sfumato.execution.base import Executor
+    from sfumato.models.classifier import TrainedClassifier
     from sfumato.smoothing.certificate import Certificate
     from sfumato.smoothing.smoothed import SmoothedClassifier
     from sfumato.statistics.plans import Plan
@@ -56,6 +59,10 @@ def command(
     batch_size: options.BatchSize = None,
     device: options.Device = "auto",
     precision: options.Precision = "float32",
+    executor: options.Executor = "local",
+    workers: options.Workers = None,
+    gpus_per_worker: options.GpusPerWorker = None,
+    ray_address: options.RayAddress = None,
     profile: Annotated[bool, typer.Option("--profile", help="Say where the time went.")] = False,
 ) -> None:
     """Certify test images: class and L2 radius within which the smoothed classifier cannot change it.
@@ -67,14 +74,11 @@ def command(
     --plan "curve(0.25,0.5,0.75,1)"
     """
     from sfumato.datasets import load_dataset
-    from sfumato.devices import choose_device
     from sfumato.errors import require_count, require_open_unit, require_positive
     from sfumato.models.classifier import load_classifier
     from sfumato.smoothing.certification_run import certify_to_file
-    from sfumato.smoothing.configuration import require_precision, usual_configuration
-    from sfumato.smoothing.smoothed import SmoothedClassifier
+    from sfumato.smoothing.configuration import require_precision
     from sfumato.smoothing.summary import lack_of_noise_training
-    from sfumato.smoothing.tuning import tuned_configuration
 
     require_positive("beta", beta)
     require_open_unit("confidence", confidence)
@@ -92,44 +96,89 @@ def command(
         options.parse_numbers("mean", mean),
         options.parse_numbers("std", std),
     )
-    chosen_device = choose_device(device)
-    configuration = (
-        tuned_configuration(
-            classifier.model,
-            dataset.input_shape,
-            chosen_device,
-            votes=len(examples) * chosen.least_votes,
-            precision=precision,
-        )
-        if batch_size is None
-        else usual_configuration(classifier.model, chosen_device, batch_size=batch_size, precision=precision)
-    )
-    smoothed = SmoothedClassifier(
-        classifier.model, beta, seed=seed, device=device, configuration=configuration
-    )
-    started = time.perf_counter()
-    with progress_bar("certifying", len(examples)) as bar:
-        rows = certify_to_file(
+    invalid: list[int] = []
+    with chosen_executor(executor, workers, gpus_per_worker, ray_address, device) as opened:
+        if not opened.in_process:
+            _refuse_with_workers(batch_size, profile)
+        smoothed = _smoothed(
             classifier,
             dataset,
-            examples,
-            out,
-            smoothed,
-            chosen,
-            confidence=confidence,
-            label_known=label_known,
-            on_certificate=lambda row: bar.advance(note=f"image {row.idx}: radius {row.radius:.3f}"),
+            beta,
+            seed,
+            device,
+            precision,
+            batch_size,
+            len(examples) * chosen.least_votes,
+            opened,
         )
+        started = time.perf_counter()
+        with progress_bar("certifying", len(examples)) as bar:
+            rows = certify_to_file(
+                classifier,
+                dataset,
+                examples,
+                out,
+                smoothed,
+                chosen,
+                confidence=confidence,
+                label_known=label_known,
+                on_certificate=lambda row: bar.advance(note=f"image {row.idx}: radius {row.radius:.3f}"),
+                executor=opened,
+                on_pace=lambda note: bar.advance(0, note),
+                on_invalid=invalid.append,
+            )
     seconds = time.perf_counter() - started
     _report(rows, chosen, beta, confidence, dataset, out)
     if precision != "float32":
         OUT.print(f"what is certified is the {precision} network, not the float32 one", markup=False)
     if profile:
         _print_profile(smoothed, seconds)
-    if smoothed.profile.invalid:
-        warn(f"{smoothed.profile.invalid} votes were NaN; they count for no class")
+    if nans := smoothed.profile.invalid + sum(invalid):
+        warn(f"{nans} votes were NaN; they count for no class")
     if message := lack_of_noise_training(rows, classifier.record, beta):
         warn(message)
+
+
+def _refuse_with_workers(batch_size: int | None, profile: bool) -> None:
+    from sfumato.errors import SettingError
+
+    if batch_size is not None:
+        raise SettingError(
+            f"batch-size {batch_size} is for one process: workers measure what is fastest there"
+        )
+    if profile:
+        raise SettingError("profile is for one process; leave out --profile, or --executor and --workers")
+
+
+def _smoothed(
+    classifier: TrainedClassifier,
+    dataset: Dataset,
+    beta: float,
+    seed: int,
+    device: str,
+    precision: str,
+    batch_size: int | None,
+    votes: int,
+    executor: Executor,
+) -> SmoothedClassifier:
+    """Return the smoothed classifier, made fast for so many votes where they are counted here."""
+    from sfumato.devices import choose_device
+    from sfumato.smoothing.configuration import usual_configuration
+    from sfumato.smoothing.smoothed import SmoothedClassifier
+    from sfumato.smoothing.tuning import tuned_configuration
+
+    chosen = choose_device(device if executor.in_process else "cpu")
+    if executor.in_process and batch_size is None:
+        configuration = tuned_configuration(
+            classifier.model, dataset.input_shape, chosen, votes=votes, precision=precision
+        )
+    else:
+        configuration = usual_configuration(
+            classifier.model, chosen, batch_size=batch_size, precision=precision
+        )
+    return SmoothedClassifier(
+        classifier.model, beta, seed=seed, device=str(chosen), configuration=configuration
+    )
 
 
 def _plan(text: str, n0: int | None, n: int | None) -> Plan:

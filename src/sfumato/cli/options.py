@@ -43,6 +43,31 @@ Mean = Annotated[
 Std = Annotated[
     str | None, typer.Option("--std", help="Per channel: what your own model expects to divide by.")
 ]
+Executor = Annotated[
+    str,
+    typer.Option("--executor", help="local: this machine; ray: a Ray cluster, or one started here."),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        help="Tasks at a time, each in a process of its own (default: local, all in this process; ray, as "
+        "many as the cluster has room for). No influence on results.",
+    ),
+]
+GpusPerWorker = Annotated[
+    float | None,
+    typer.Option(
+        "--gpus-per-worker",
+        help="GPUs per task, e.g. 0.5 to let two share one (default: 1 if there are any).",
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address", help="host:port of a running cluster, or auto (default: RAY_ADDRESS, else none)."
+    ),
+]
 Confidence = Annotated[
     float,
     typer.Option(

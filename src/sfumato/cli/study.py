@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sfumato.cli import options, study_answers, study_search
+from sfumato.cli.execution import chosen_executor
 from sfumato.cli.terminal import ERR, OUT, print_table, progress_bar, warn
 
 if TYPE_CHECKING:
+    from sfumato.execution.base import Executor
     from sfumato.studies.design import Design
     from sfumato.studies.results import StudyResults
     from sfumato.studies.todo import ToDo
@@ -77,6 +79,18 @@ def run(
         str | None, typer.Option("--precision", help="float32, or bf16: then that network is smoothed.")
     ] = None,
     device: options.Device = "auto",
+    executor: options.Executor = "local",
+    workers: options.Workers = None,
+    gpus_per_worker: options.GpusPerWorker = None,
+    ray_address: options.RayAddress = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            "--threads",
+            help="Threads of each training on a CPU, which decide the last bits of the weights (default: "
+            "PyTorch's here, whatever the workers have).",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be computed and how long it takes.")
     ] = False,
@@ -90,8 +104,10 @@ def run(
     Example: sfumato study run mnist.toml --out mnist-study
 
     Example: sfumato study run --data digits --alpha 0,0.2,0.4 --beta 0.3,0.5 --out digits-study
+
+    Example: sfumato study run mnist.toml --out mnist-study --executor ray --ray-address auto
     """
-    from sfumato.errors import SettingError
+    from sfumato.errors import SettingError, require_count
 
     changes: dict[str, dict[str, Any]] = {
         "data": {"name": data, "data_dir": None if data_dir is None else str(data_dir), "images": images},
@@ -119,8 +135,11 @@ def run(
         folder = file
     if dry_run:
         _say_what_is_left(design, folder, device)
-    else:
-        _run(design, folder, device)
+        return
+    if threads is not None:
+        require_count("threads", threads)
+    with chosen_executor(executor, workers, gpus_per_worker, ray_address, device) as opened:
+        _run(design, folder, device, opened, threads)
 
 
 def _read(file: Path | None, changes: dict[str, dict[str, Any]]) -> Design:
@@ -143,7 +162,7 @@ def _whole_numbers(name: str, text: str | None) -> tuple[int, ...] | None:
         raise SettingError(f"{name} must be whole numbers separated by commas, got {text!r}") from None
 
 
-def _run(design: Design, folder: Path, device: str) -> None:
+def _run(design: Design, folder: Path, device: str, executor: Executor, threads: int | None) -> None:
     from sfumato.studies.run import Watch, run_study
 
     with progress_bar("study", 1) as bar:
@@ -158,7 +177,7 @@ def _run(design: Design, folder: Path, device: str) -> None:
             on_line=line,
             on_warning=warn,
         )
-        results = run_study(design, folder, device=device, watch=watch)
+        results = run_study(design, folder, device=device, watch=watch, executor=executor, threads=threads)
     _print_risks(results)
     OUT.print(
         f"{design.votes.n} votes per image, rule {design.votes.rule}; in brackets: errors. "

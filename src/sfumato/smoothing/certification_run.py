@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,21 @@ import torch
 import sfumato
 from sfumato.datasets import Dataset
 from sfumato.errors import OutputError, SettingError, require_open_unit
+from sfumato.execution.base import Done, Executor, Task
 from sfumato.files import require_writable, write_text
 from sfumato.models.classifier import TrainedClassifier
 from sfumato.smoothing.certificate import HEADER, OURS, Certificate, parse_row
 from sfumato.smoothing.certify_images import certify_images
+from sfumato.smoothing.pace import Pace
+from sfumato.smoothing.shipped import (
+    Certified,
+    ImageShelf,
+    Recipe,
+    Voting,
+    certify,
+    computing_device,
+    first_size,
+)
 from sfumato.smoothing.smoothed import DEFAULT_CONFIDENCE, SmoothedClassifier
 from sfumato.smoothing.voting import CHUNK
 from sfumato.statistics.plans import Plan
@@ -43,6 +56,9 @@ def certify_to_file(
     confidence: float = DEFAULT_CONFIDENCE,
     label_known: bool = False,
     on_certificate: Callable[[Certificate], None] = lambda certificate: None,
+    executor: Executor | None = None,
+    on_pace: Callable[[str], None] = lambda note: None,
+    on_invalid: Callable[[int], None] = lambda votes: None,
 ) -> list[Certificate]:
     """Certify the test examples with these indices into ``output``; return all rows of the file.
 
@@ -52,13 +68,17 @@ def certify_to_file(
     With ``label_known`` plans that can do so test the true label only, at fewer votes; a row then
     predicts the label or nothing. ``on_certificate`` is called for every row, kept ones first.
 
+    With an ``executor`` of workers the images are shared out among them, ``smoothed`` saying what is
+    computed and each worker how; the file is the same, times aside, rows in the same order. ``on_pace``
+    then hears the rates, ``on_invalid`` how many of a task's votes were NaN.
+
     Raises:
         OutputError: ``output`` is another run's, or cannot be written.
     """
     require_open_unit("confidence", confidence)
     if not examples:
         raise SettingError("no examples to certify; at least 1 is needed")
-    settings = _settings(classifier, data, examples, smoothed, plan, confidence, label_known)
+    settings = _settings(classifier, data, examples, smoothed, plan, confidence, label_known, executor)
     require_writable(output)
     smoothed.check(data.test.x[examples[0] : examples[0] + 1])
     # what the plan refuses, it refuses before anything is written
@@ -70,25 +90,88 @@ def certify_to_file(
     try:
         with output.open("a", encoding="utf-8") as table:
             left = list(examples)[len(rows) :]
-            groups = certify_images(
-                smoothed,
-                plan,
-                data.test.x[left],
-                left,
-                data.test.y[left],
-                confidence=confidence,
-                label_known=label_known,
-            )
-            for found in groups:
+
+            def keep(found: list[Certificate]) -> None:
                 table.writelines(row.row() + "\n" for row in found)
                 table.flush()
                 for row in found:
                     rows.append(row)
                     on_certificate(row)
+
+            if executor is None or executor.in_process:
+                x, labels = data.test.x[left], data.test.y[left]
+                for found in certify_images(
+                    smoothed, plan, x, left, labels, confidence=confidence, label_known=label_known
+                ):
+                    keep(found)
+            else:
+                statement = (plan, confidence, label_known)
+                _share_out(executor, classifier, data, left, smoothed, statement, keep, on_pace, on_invalid)
             os.fsync(table.fileno())
     except OSError as error:
         raise OutputError(f"{output}: cannot be written ({error.strerror or error})") from error
     return rows
+
+
+def _share_out(
+    executor: Executor,
+    classifier: TrainedClassifier,
+    data: Dataset,
+    examples: Sequence[int],
+    smoothed: SmoothedClassifier,
+    statement: tuple[Plan, float, bool],
+    keep: Callable[[list[Certificate]], None],
+    on_pace: Callable[[str], None],
+    on_invalid: Callable[[int], None],
+) -> None:
+    """Let workers certify the examples; ``keep`` their rows in the order of the examples."""
+    slots = max(1, executor.slots)
+    recipe = Recipe(
+        executor.share("the model", classifier.model),
+        smoothed.beta,
+        smoothed.seed,
+        computing_device(smoothed.device.type, executor),
+        smoothed.configuration.precision,
+        data.input_shape,
+        len(examples) * statement[0].least_votes // slots,
+        "certification",
+    )
+    shelf, pace, waiting = ImageShelf(executor, data.test.x), Pace(lambda: executor.slots), deque(examples)
+    finished: dict[int, list[Certificate]] = {}
+    handed_out, kept = 0, 0
+
+    def came_back(number: int, done: Done) -> None:
+        nonlocal kept
+        found: Certified = done.value
+        finished[number] = found.certificates
+        votes = sum(certificate.votes or 0 for certificate in found.certificates)
+        pace.add("certificates", len(found.certificates), votes, done)
+        on_pace(pace.note())
+        if found.invalid:
+            on_invalid(found.invalid)
+        while kept in finished:
+            keep(finished.pop(kept))
+            kept += 1
+
+    def next_task() -> Task | None:
+        nonlocal handed_out
+        if not waiting:
+            return None
+        size = min(len(waiting), pace.size("certificates", first_size(statement[0]), len(waiting)))
+        part = tuple(waiting.popleft() for _ in range(size))
+        pieces = shelf.pieces(part)
+        voting = Voting(recipe, pieces, part, data.test.y[list(part)], executor.cpus_per_worker)
+        number, handed_out = handed_out, handed_out + 1
+        return Task(
+            f"certifying images {part[0]} to {part[-1]}",
+            certify,
+            (voting, *statement),
+            partial(came_back, number),
+            needs=(recipe.network, *(piece.block for piece in pieces)),
+            cpus=executor.cpus_per_worker or 1,
+        )
+
+    executor.run(next_task)
 
 
 def _settings(
@@ -99,6 +182,7 @@ def _settings(
     plan: Plan,
     confidence: float,
     label_known: bool,
+    executor: Executor | None,
 ) -> dict[str, Any]:
     """Return all that determines the rows, and what a reader needs to know about them."""
     return {
@@ -116,7 +200,7 @@ def _settings(
         "label_known": label_known,
         "seed": smoothed.seed,
         "chunk": CHUNK,
-        "device": smoothed.device.type,
+        "device": computing_device(smoothed.device.type, executor),
         "precision": smoothed.configuration.precision,
         "sfumato_version": sfumato.__version__,
         "torch_version": str(torch.__version__),

@@ -14,19 +14,20 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float32, Int
-from torch import nn
 
 from sfumato.devices import arithmetic_threads
 from sfumato.execution.base import Executor, Report, Shared, built
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.certificate import Certificate
-from sfumato.smoothing.certify_images import certify_images
-from sfumato.smoothing.configuration import Configuration
+from sfumato.smoothing.certify_images import certify_images, images_together
+from sfumato.smoothing.configuration import Classifier, Configuration
 from sfumato.smoothing.smoothed import SmoothedClassifier
 from sfumato.smoothing.tuning import tuned_configuration
 from sfumato.statistics.plans import Plan
 
 _BLOCK_BYTES = 64 * 2**20
+# that of a worker is not known to the driver
+_FIRST_CONFIGURATION = Configuration(256)
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Recipe:
         configuration: what is fastest, if known.
     """
 
-    network: Shared[nn.Module]
+    network: Shared[Classifier]
     beta: float
     seed: int
     device: str
@@ -77,6 +78,13 @@ class Recipe:
         return SmoothedClassifier(
             network, self.beta, seed=self.seed, device=self.device, configuration=configuration
         )
+
+
+def computing_device(here: str, executor: Executor | None) -> str:
+    """Return the device that tasks compute on, ``here`` in this process; a driver may have no GPU itself."""
+    if executor is None or executor.in_process:
+        return here
+    return "cuda" if executor.gpus_per_worker else "cpu"
 
 
 @dataclass(frozen=True)
@@ -135,17 +143,32 @@ class Voting:
     threads: int | None
 
 
+@dataclass(frozen=True)
+class Certified:
+    """The certificates of some images, and how many votes were NaN."""
+
+    certificates: list[Certificate]
+    invalid: int
+
+
+def first_size(plan: Plan) -> int:
+    """Return how many images the first task gets, when it is not known yet how long one takes."""
+    return images_together(plan, _FIRST_CONFIGURATION)
+
+
 def certify(
     report: Report, voting: Voting, plan: Plan, confidence: float, label_known: bool = False
-) -> list[Certificate]:
+) -> Certified:
     """Return the certificates of the images; each group of them is reported as it is found.
 
     With probability at least ``confidence`` over the noise, for each one that is no abstention, the
     smoothed classifier returns the predicted class everywhere within the radius.
     """
     with arithmetic_threads(voting.threads):
+        smoothed = voting.recipe.smoothed()
+        before = smoothed.profile.invalid
         groups = certify_images(
-            voting.recipe.smoothed(),
+            smoothed,
             plan,
             gather(voting.pieces),
             voting.examples,
@@ -157,4 +180,4 @@ def certify(
         for group in groups:
             report(group)
             found += group
-        return found
+        return Certified(found, smoothed.profile.invalid - before)

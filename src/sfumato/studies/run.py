@@ -22,6 +22,7 @@ from sfumato.execution.base import Executor
 from sfumato.execution.local import InProcess
 from sfumato.files import require_writable
 from sfumato.models import build_model
+from sfumato.smoothing.shipped import computing_device
 from sfumato.studies.design import Design, write_design
 from sfumato.studies.keys import Keys
 from sfumato.studies.results import StudyResults
@@ -68,7 +69,10 @@ def run_study(
     """
     with contextlib.ExitStack() as held:
         executor = executor or held.enter_context(InProcess())
-        chosen = _device(device, executor)
+        # where workers compute, this machine may have no such device
+        chosen = (
+            choose_device(device) if executor.in_process else torch.device(computing_device("cpu", executor))
+        )
         watch = watch or Watch()
         require_writable(folder / "models" / "any")
         data = study_data(design)
@@ -97,13 +101,6 @@ def run_study(
         )
         Schedule(design, data, folder, store, keys, executor, watch, left, str(chosen), threads).run()
     return load_results(folder)
-
-
-def _device(name: str, executor: Executor) -> torch.device:
-    """Return the device that tasks compute on; the driver of workers may have no GPU itself."""
-    if executor.in_process:
-        return choose_device(name)
-    return torch.device("cuda" if executor.gpus_per_worker else "cpu")
 
 
 @contextlib.contextmanager

@@ -22,13 +22,12 @@ from sfumato.execution.base import Done, Executor, Shared, Task
 from sfumato.files import write_bytes
 from sfumato.models.classifier import load_classifier
 from sfumato.smoothing.certificate import Certificate
-from sfumato.smoothing.certify_images import images_together
-from sfumato.smoothing.configuration import Classifier, Configuration
-from sfumato.smoothing.shipped import ImageShelf, Recipe, Voting, certify
+from sfumato.smoothing.configuration import Classifier
+from sfumato.smoothing.pace import Pace
+from sfumato.smoothing.shipped import Certified, ImageShelf, Recipe, Voting, certify, first_size
 from sfumato.studies.design import Design
 from sfumato.studies.evaluate import SHARD
 from sfumato.studies.keys import Keys
-from sfumato.studies.pace import Pace
 from sfumato.studies.results import CellResult
 from sfumato.studies.store import Member, Store
 from sfumato.studies.tasks import Place, Trained, Training, Voted, train_model, vote
@@ -39,8 +38,6 @@ from sfumato.training.state import state_path
 
 # A training step passes each noisy copy forward and backward, about three times a vote's work.
 _STEP_WORK = 3
-# On a worker whose configuration is not known here: what a first task of certificates is made for.
-_FIRST_BATCH = Configuration(256)
 
 _Model = tuple[float, int]  # alpha, seed
 
@@ -316,7 +313,7 @@ class Schedule:
             return min(left, SHARD) if cell.member.kind == "risk" else left
         first = SHARD
         if cell.member.kind == "certificates" and self.design.certification is not None:
-            first = images_together(self.design.certification.stopping(), _FIRST_BATCH)
+            first = first_size(self.design.certification.stopping())
         return min(left, self._pace.size(cell.kind, first, self._unopened))
 
     def _voted(self, cell: _Cell, done: Done) -> None:
@@ -342,7 +339,9 @@ class Schedule:
         self.watch.on_work(len(new), note)
 
     def _certified(self, cell: _Cell, kept: set[int], done: Done) -> None:
-        certificates: list[Certificate] = done.value
+        found: Certified = done.value
+        certificates = found.certificates
+        cell.invalid += found.invalid
         votes = sum(certificate.votes or 0 for certificate in certificates)
         self._pace.add(cell.kind, len(certificates), votes, done)
         self._keep(cell, kept, certificates)

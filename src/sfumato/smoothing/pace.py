@@ -1,4 +1,4 @@
-"""How fast a study goes: the sizes of its tasks, and what is said of the rates, node by node."""
+"""How fast votes come in from all workers: sizes of tasks, and what is said of the rates node by node."""
 
 from __future__ import annotations
 

@@ -1,0 +1,31 @@
+"""Opening the executor that the options of a command name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sfumato.execution.base import Executor
+
+
+def chosen_executor(
+    kind: str, workers: int | None, gpus_per_worker: float | None, ray_address: str | None, device: str
+) -> Executor:
+    """Return the executor; every worker must have this process's versions of Sfumato and PyTorch.
+
+    Raises:
+        SettingError: options that do not go together, a cluster that cannot be reached, too few GPUs.
+    """
+    import torch
+
+    import sfumato
+    from sfumato.execution.choose import open_executor
+
+    return open_executor(
+        kind,
+        workers=workers,
+        gpus_per_worker=gpus_per_worker,
+        ray_address=ray_address,
+        device=device,
+        versions={"sfumato": sfumato.__version__, "torch": str(torch.__version__)},
+    )

@@ -1,0 +1,190 @@
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import execution_tasks as tasks
+from processes import alive
+from sfumato.errors import DataError, ModelError, SettingError
+from sfumato.execution.base import MOST_ATTEMPTS, Task, WorkerError, built, forget_built
+from sfumato.execution.local import InProcess, Processes
+
+
+@pytest.fixture(scope="module")
+def processes():
+    with Processes(2) as executor:
+        yield executor
+
+
+@pytest.fixture(params=["in process", "processes"])
+def executor(request):
+    if request.param == "in process":
+        return InProcess()
+    return request.getfixturevalue("processes")
+
+
+def run(executor, calls, needs=()):
+    """Run (function, *arguments) each; return the results in the order of the calls."""
+    found = {}
+    rest = iter(enumerate(calls))
+
+    def next_task():
+        for number, (function, *arguments) in rest:
+            return Task(
+                f"task {number}",
+                function,
+                tuple(arguments),
+                lambda done, number=number: found.__setitem__(number, done),
+                needs=needs,
+            )
+        return None
+
+    executor.run(next_task)
+    return [found[number] for number in sorted(found)]
+
+
+def test_every_task_comes_back_once(executor):
+    done = run(executor, [(tasks.add, number, 1) for number in range(50)])
+    assert [each.value for each in done] == list(range(1, 51))
+    assert executor.in_flight == 0
+
+
+def test_shared_values_are_found_by_their_handles(executor):
+    values = np.arange(1000, dtype=np.float64)
+    shared = executor.share("numbers", values)
+    done = run(executor, [(tasks.total, shared, extra) for extra in range(3)], needs=(shared,))
+    assert [each.value for each in done] == [values.sum() + extra for extra in range(3)]
+    executor.release(shared)
+    with pytest.raises((KeyError, FileNotFoundError)):
+        run(executor, [(tasks.total, shared, 0)], needs=(shared,))
+
+
+def test_what_a_task_raises_is_raised_and_the_executor_goes_on(executor):
+    with pytest.raises(DataError, match="no good"):
+        run(executor, [(tasks.fail, "no good"), (tasks.add, 1, 1)])
+    assert executor.in_flight == 0
+    assert run(executor, [(tasks.add, 1, 2)])[0].value == 3
+
+
+def test_reports_arrive_in_order_before_the_result(executor):
+    heard = []
+    offered = iter([Task("steps", tasks.steps, (4,), lambda done: heard.append("done"), heard.append)])
+    executor.run(lambda: next(offered, None))
+    assert heard == [0, 1, 2, 3, "done"]
+
+
+def test_tasks_may_follow_from_results(executor):
+    found, offered = [], []
+
+    def then(done):
+        found.append(done.value)
+        if done.value < 5:
+            offered.append(Task("next", tasks.add, (done.value, 1), then))
+
+    offered.append(Task("first", tasks.add, (0, 1), then))
+    executor.run(lambda: offered.pop() if offered else None)
+    assert found == [1, 2, 3, 4, 5]
+
+
+def test_no_more_tasks_are_drawn_than_are_needed_to_keep_the_workers_busy(executor):
+    drawn, most = iter(range(100)), 0
+
+    def next_task():
+        nonlocal most
+        most = max(most, executor.in_flight)
+        number = next(drawn, None)
+        return None if number is None else Task("n", tasks.add, (number, 0), lambda done: None)
+
+    executor.run(next_task)
+    assert most < 2 * executor.slots
+
+
+def test_worker_processes_hold_cores_of_their_own_and_share_one_copy_of_arrays(processes):
+    shared = processes.share("zeros", np.zeros(10))
+    cores = {done.node: done.value for done in run(processes, [(tasks.cores,)] * 8)}
+    if len(os.sched_getaffinity(0)) >= 2:
+        assert set(cores) == {"worker 0", "worker 1"}
+        assert not set(cores["worker 0"]) & set(cores["worker 1"])
+    done = run(processes, [(tasks.where, shared)] * 4, needs=(shared,))
+    assert os.getpid() not in {each.value[0] for each in done}
+    assert not any(each.value[1] for each in done), "mapped, not copied"
+
+
+def test_a_killed_worker_is_replaced_and_its_task_done_again(processes, tmp_path):
+    done = run(processes, [(tasks.die_once, tmp_path / "flag"), *[(tasks.add, n, n) for n in range(5)]])
+    assert isinstance(done[0].value, int)
+    assert [each.value for each in done[1:]] == [0, 2, 4, 6, 8]
+
+
+def test_a_task_that_kills_every_worker_is_given_up():
+    offered = iter([Task("deadly", tasks.die, (), lambda done: None)])
+    with Processes(1) as executor, pytest.raises(WorkerError, match=f"deadly: {MOST_ATTEMPTS} worker proc"):
+        executor.run(lambda: next(offered, None))
+
+
+def test_what_cannot_be_shipped_is_refused_by_name(processes):
+    with pytest.raises(ModelError, match=r"the model cannot be shipped to a worker: the model\['f'\] is a"):
+        processes.share("the model", {"f": lambda: 0})
+
+
+def test_nothing_is_left_behind():
+    with Processes(1) as executor:
+        executor.share("zeros", np.zeros(10))
+        run(executor, [(tasks.add, 1, 1)])
+        folder, process = executor._folder, executor._workers[0]._process
+        assert list(folder.iterdir())
+    assert not folder.exists()
+    assert not process.is_alive()
+
+
+def test_more_gpus_than_there_are_are_refused():
+    with pytest.raises(SettingError, match=r"3 workers with gpus-per-worker 0.5 need 1.5 GPUs, .* has 1"):
+        Processes(3, gpus_per_worker=0.5, gpus=1)
+
+
+def test_what_is_built_is_remembered_for_a_few_keys():
+    forget_built()
+    made = []
+
+    def make(key):
+        return built(key, lambda: made.append(key) or key)
+
+    for key in (1, 1, 2, 1, 3, 4, 5, 1, 2):
+        assert make(key) == key
+    assert made == [1, 2, 3, 4, 5, 2]
+    forget_built()
+
+
+def test_a_worker_ends_with_its_parent(tmp_path):
+    code = f"""
+import sys, threading
+sys.path[:0] = {[str(Path(tasks.__file__).parent)]!r}
+import execution_tasks as tasks
+from pathlib import Path
+from sfumato.execution.base import Task
+from sfumato.execution.local import Processes
+if __name__ == "__main__":
+    executor = Processes(1)
+    task = Task("wait", tasks.wait_for, (Path({str(tmp_path)!r}) / "flag", 60), lambda done: None)
+    executor.submit(task)
+    print(executor._workers[0]._process.pid, flush=True)
+    executor.wait()
+    sys.stdin.read()
+"""
+    script = tmp_path / "driver.py"
+    script.write_text(code)
+    with subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
+    ) as driver:
+        worker = int(driver.stdout.readline())
+        driver.kill()
+    for _ in range(100):
+        if not alive(worker):
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail("the worker outlived its parent")

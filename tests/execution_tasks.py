@@ -1,0 +1,57 @@
+"""Tasks for the tests of executors; a module of its own, so that workers can import them."""
+
+import os
+import time
+
+
+def add(report, a, b):
+    return a + b
+
+
+def total(report, shared, extra):
+    return float(shared.value().sum()) + extra
+
+
+def where(report, shared):
+    """Return the process, and whether the shared array is the process's own copy."""
+    return os.getpid(), shared.value().flags.owndata
+
+
+def cores(report):
+    return sorted(os.sched_getaffinity(0))
+
+
+def steps(report, count):
+    for step in range(count):
+        report(step)
+        time.sleep(0.05)
+    return count
+
+
+def fail(report, message):
+    from sfumato.errors import DataError
+
+    raise DataError(message)
+
+
+def die_once(report, flag):
+    """Kill the worker process at the first call."""
+    if not flag.exists():
+        flag.touch()
+        os.kill(os.getpid(), 9)
+    return os.getpid()
+
+
+def die(report):
+    os.kill(os.getpid(), 9)
+
+
+def wait_for(report, flag, seconds):
+    """Say which process this is, and return when the flag is there."""
+    flag.with_suffix(f".{os.getpid()}").touch()
+    deadline = time.monotonic() + seconds
+    while not flag.exists():
+        if time.monotonic() > deadline:
+            raise TimeoutError(flag)
+        time.sleep(0.02)
+    return os.getpid()

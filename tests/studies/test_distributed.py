@@ -1,0 +1,248 @@
+"""A study on workers: its rows are those of one process to the last bit, whatever happens on the way."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import torch
+
+from processes import kill, title
+from ray_cluster import SOURCES, cluster_of, one_more, unplug, workers_of
+from sfumato.errors import ModelError
+from sfumato.execution.local import Processes
+from sfumato.studies.design import make_design
+from sfumato.studies.run import Watch, run_study
+from sfumato.studies.store import FILE, Store
+from study_rows import rows_of
+
+TABLES = {
+    "model": {"epochs": 12, "warm_start": "nearest", "warm_epochs": 6, "batch_size": 100},
+    "grid": {"alpha": [0, 0.4], "beta": [0, 0.3, 0.6], "seeds": [0, 1]},
+    "votes": {"n": 60},
+    "certification": {"beta": [0.3], "radii": [0.1], "images": 10},
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    """The rows that one process gives."""
+    folder = tmp_path_factory.mktemp("one") / "study"
+    run_study(make_design(TABLES), folder, device="cpu")
+    rows = rows_of(folder)
+    assert len(rows[0]) == 12 * 797
+    assert len(rows[4]) == 4 * 10
+    return rows
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with cluster_of(2) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def ray_executor(cluster):
+    from sfumato.execution.ray import RayExecutor
+
+    with RayExecutor() as executor:
+        yield executor
+
+
+class Ledger:
+    """Counts the work of a run, and does something once when enough is done."""
+
+    def __init__(self, when=lambda work, note: False, act=lambda: None):
+        self.announced, self.done, self.when, self.act, self.acted = 0, 0, when, act, False
+
+    def start(self, work):
+        self.announced = work
+
+    def work(self, work, note):
+        self.done += work
+        if not self.acted and self.when(self.done, note):
+            self.acted = True
+            self.act()
+
+    @property
+    def watch(self):
+        return Watch(on_start=self.start, on_work=self.work)
+
+
+def run(folder, executor, ledger, tables=TABLES):
+    run_study(make_design(tables), folder, device="cpu", executor=executor, watch=ledger.watch)
+
+
+@pytest.mark.slow
+def test_worker_processes_give_the_rows_of_one_process_and_survive_kills(expected, tmp_path):
+    with Processes(2) as executor:
+
+        def kill_workers():
+            for worker in executor._workers:
+                if worker._process is not None:
+                    kill(worker._process.pid)
+
+        ledger = Ledger(lambda done, note: "beta" in note, kill_workers)
+        run(tmp_path, executor, ledger)
+    assert ledger.acted
+    assert ledger.done == ledger.announced
+    assert rows_of(tmp_path) == expected
+
+
+@pytest.mark.slow
+def test_threads_of_a_training_are_the_drivers_whatever_a_worker_has(tmp_path):
+    """Two threads round otherwise than one; the worker has one core."""
+    tables = {**TABLES, "grid": {"alpha": [0.4], "beta": [0]}, "certification": None}
+    tables = {name: table for name, table in tables.items() if table}
+    torch.set_num_threads(2)
+    try:
+        run(tmp_path / "one", None, Ledger(), tables)
+        with Processes(2) as executor:
+            run(tmp_path / "two", executor, Ledger(), tables)
+    finally:
+        torch.set_num_threads(1)
+    assert rows_of(tmp_path / "two") == rows_of(tmp_path / "one")
+
+
+@pytest.mark.slow
+def test_a_cluster_gives_the_rows_of_one_process_though_workers_are_killed(
+    expected, cluster, ray_executor, tmp_path
+):
+    """A worker dies in the first training, another one while it votes."""
+    killed = []
+
+    def kill_workers():
+        for node in cluster.worker_nodes:
+            for process in workers_of(node):
+                kill(process)
+                killed.append(process)
+
+    trainer = threading.Thread(target=_when, args=(lambda: _training(cluster), kill_workers))
+    trainer.start()
+    ledger = Ledger(lambda done, note: "beta 0.3" in note, kill_workers)
+    run(tmp_path, ray_executor, ledger)
+    trainer.join()
+    assert ledger.acted
+    assert killed
+    assert ledger.done == ledger.announced
+    assert rows_of(tmp_path) == expected
+    assert not list(tmp_path.glob(".driver-*"))
+    assert not list(tmp_path.glob("models/*.unfinished"))
+
+
+def _training(cluster):
+    return any(
+        title(process).startswith("ray::training")
+        for node in cluster.worker_nodes
+        for process in workers_of(node)
+    )
+
+
+def _when(condition, act, seconds=60):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            act()
+            return
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_models_come_through_the_object_store_where_no_folder_is_shared(
+    expected, ray_executor, tmp_path, monkeypatch
+):
+    """Workers that do not see the driver's mark train in a folder of their own."""
+    from sfumato.studies.tasks import Place
+
+    monkeypatch.setattr(Place, "marked", lambda self: nullcontext())
+    run(tmp_path, ray_executor, Ledger())
+    assert rows_of(tmp_path) == expected
+
+
+@pytest.mark.slow
+def test_a_node_lost_in_mid_run_changes_no_row(expected, cluster, tmp_path):
+    from sfumato.execution.ray import RayExecutor
+
+    lost = one_more(cluster)
+    ledger = Ledger(lambda done, note: "beta" in note and workers_of(lost), lambda: unplug(cluster, lost))
+    with RayExecutor() as executor:
+        run(tmp_path, executor, ledger)
+    assert ledger.acted
+    assert ledger.done == ledger.announced
+    assert rows_of(tmp_path) == expected
+
+
+DRIVER = """
+import json, sys, torch
+torch.set_num_threads(1)
+from sfumato.execution.choose import open_executor
+from sfumato.studies.design import make_design
+from sfumato.studies.run import Watch, run_study
+
+def say(work, note):
+    print(note, flush=True)
+
+with open_executor("ray", ray_address=sys.argv[3], device="cpu") as executor:
+    run_study(make_design(json.loads(sys.argv[2])), Path(sys.argv[1]), device="cpu", executor=executor,
+              watch=Watch(on_work=say))
+"""
+
+
+def drive(folder, address):
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(folder), json.dumps(TABLES), address],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": SOURCES},
+    )
+
+
+@pytest.mark.slow
+def test_a_killed_driver_is_started_again_and_ends_with_the_same_rows(expected, cluster, tmp_path):
+    for moment in ("epoch", "beta 0:"):
+        with drive(tmp_path, cluster.address) as driver:
+            for line in driver.stdout:
+                if moment in line or "beta" in line:
+                    break
+            driver.send_signal(signal.SIGKILL)
+        assert driver.returncode == -signal.SIGKILL
+    with drive(tmp_path, cluster.address) as driver:
+        notes = driver.stdout.read()
+    assert driver.returncode == 0
+    assert notes
+    assert rows_of(tmp_path) == expected
+
+
+def test_a_network_that_cannot_be_shipped_is_refused_by_its_attribute(tmp_path, monkeypatch):
+    (tmp_path / "guarded.py").write_text(
+        "import threading, torch\n"
+        "class Guarded(torch.nn.Module):\n"
+        "    def __init__(self, shape, classes):\n"
+        "        super().__init__()\n"
+        "        self.flat, self.layer = torch.nn.Flatten(), torch.nn.Linear(64, classes)\n"
+        "        self.layer.guard = threading.Lock()\n"
+        "    def forward(self, x):\n"
+        "        return self.layer(self.flat(x))\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    tables = {
+        "model": {"architecture": "guarded:Guarded", "epochs": 1},
+        "grid": {"alpha": [0], "beta": [0]},
+    }
+    with Processes(1) as executor, pytest.raises(ModelError, match=r"\.layer\.guard is a lock"):
+        run(tmp_path / "study", executor, Ledger(), tables)
+    with Store(tmp_path / "study" / FILE, read_only=True) as store:
+        assert store.current() is not None, "what was done is kept"
+    assert list((tmp_path / "study" / "models").glob("*.safetensors"))

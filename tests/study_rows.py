@@ -1,0 +1,29 @@
+"""The rows of a study, for comparing one with another."""
+
+import sqlite3
+
+from sfumato.studies.store import FILE
+
+
+def rows_of(folder):
+    """Return everything that results are made of, by content: no numbers that depend on the order."""
+    with sqlite3.connect(folder / FILE) as db:
+        images = db.execute(
+            "SELECT key, example, label, predicted, votes, first_votes, first_hits FROM images "
+            "JOIN cells ON cell = id ORDER BY key, example"
+        ).fetchall()
+        members = db.execute(
+            "SELECT settings, kind, alpha, beta, seed, key FROM members JOIN cells ON cell = id ORDER BY "
+            "settings, kind, alpha, beta, seed"
+        ).fetchall()
+        models = db.execute("SELECT key, alpha, seed, weights_sha256 FROM models ORDER BY key").fetchall()
+        path = db.execute("SELECT * FROM path ORDER BY chain, position").fetchall()
+        # all but the sixth column, the time
+        certificates = [
+            (key, example, row.split("\t")[:5] + row.split("\t")[6:])
+            for key, example, row in db.execute(
+                "SELECT key, example, row FROM certificates JOIN cells ON cell = id ORDER BY key, example"
+            )
+        ]
+    db.close()
+    return images, members, models, path, certificates
