@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -62,8 +63,7 @@ def report(study, tmp_path_factory) -> Path:
 def shown(browser, report) -> Page:
     browser.prefer("light")
     browser.resize(1280)
-    browser.open(report)
-    browser.evaluate("sessionStorage.clear()")
+    browser.forget()
     browser.open(report)
     return browser
 
@@ -141,12 +141,14 @@ def test_buttons_work_with_the_keyboard_and_the_focus_is_seen(shown):
     assert reachable
 
 
+LINE = (
+    "getComputedStyle(document.querySelector('#study-0-risk-figure .js-line[style*=\"width: 2px\"]')).stroke"
+)
+
+
 def colours(page):
-    return page.evaluate(
-        "(() => { const line = document.querySelector('#study-0-risk-figure .js-line[style*=\"stroke-width: 2px\"]');"
-        "return [getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color,"
-        "getComputedStyle(line).stroke] })()"
-    )
+    body = "getComputedStyle(document.body)"
+    return page.evaluate(f"[{body}.backgroundColor, {body}.color, {LINE}]")
 
 
 def luminance(colour):
@@ -158,18 +160,15 @@ def test_dark_mode_follows_the_system_and_the_button(shown):
     paper, ink, line = colours(shown)
     assert luminance(paper) > 200 > 80 > luminance(ink)
     shown.prefer("dark")
-    shown.wait(f"{_first_line} !== {json.dumps(line)}")
+    shown.wait(f"{LINE} !== {json.dumps(line)}")
     paper, ink, dark_line = colours(shown)
     assert luminance(paper) < 60 < 200 < luminance(ink)
     assert luminance(dark_line) > luminance(line)
     shown.evaluate("document.getElementById('theme').click()")
-    shown.wait(f"{_first_line} === {json.dumps(line)}")
+    shown.wait(f"{LINE} === {json.dumps(line)}")
     assert luminance(colours(shown)[0]) > 200
     assert shown.evaluate("document.getElementById('theme').getAttribute('aria-pressed')") == "false"
     assert shown.problems() == []
-
-
-_first_line = "getComputedStyle(document.querySelector('#study-0-risk-figure .js-line[style*=\"stroke-width: 2px\"]')).stroke"
 
 
 def test_a_phone_shows_it_without_sideways_scrolling(shown, report):
@@ -191,13 +190,15 @@ def test_a_window_made_narrow_afterwards_fits_too(shown):
 
 def test_every_image_figure_table_and_button_has_a_name(shown):
     unnamed = shown.evaluate(
-        "[...document.querySelectorAll('img:not([alt]), [role=img]:not([aria-labelledby]), table:not(:has(caption))')]"
-        ".length + [...document.querySelectorAll('button')].filter(b => !b.textContent.trim()).length"
+        "document.querySelectorAll('img:not([alt]), [role=img]:not([aria-labelledby])').length"
+        " + document.querySelectorAll('table:not(:has(caption))').length"
+        " + [...document.querySelectorAll('button')].filter("
+        "b => !(b.textContent.trim() || b.getAttribute('aria-label') || b.title)).length"
     )
     assert unnamed == 0
     levels = shown.evaluate("[...document.querySelectorAll('h1,h2,h3,h4')].map(h => +h.tagName[1])")
     assert levels[0] == 1
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
     assert shown.evaluate("document.documentElement.lang") == "en"
     tree = shown.call("Accessibility.getFullAXTree")["nodes"]
     images = [node for node in tree if node.get("role", {}).get("value") in ("image", "img")]
