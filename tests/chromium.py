@@ -45,6 +45,7 @@ class Page:
         self._socket = socket
         self._ids = itertools.count(1)
         self._events: list[dict[str, Any]] = []
+        self._opened = {"about:blank"}
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
@@ -68,7 +69,9 @@ class Page:
     def open(self, path: Path) -> float:
         """Open a file of the report and wait until its figures are drawn; return the seconds that took."""
         began = time.perf_counter()
-        self.call("Page.navigate", url=path.resolve().as_uri())
+        address = path.resolve().as_uri()
+        self._opened.add(address)
+        self.call("Page.navigate", url=address)
         self.wait("document.documentElement?.dataset.drawn !== undefined")
         return time.perf_counter() - began
 
@@ -117,13 +120,18 @@ class Page:
         return found
 
     def requests(self) -> list[str]:
-        """Return the addresses that the page asked for, its own file and data in it left out."""
+        """Return the addresses asked for, the files that the test opened and data in them left out."""
         asked = [
             event["params"]["request"]["url"]
             for event in self._events
             if event["method"] == "Network.requestWillBeSent"
         ]
-        return [url for url in asked[1:] if not url.startswith(("data:", "blob:"))]
+        return [url for url in asked if url not in self._opened and not url.startswith(("data:", "blob:"))]
+
+    def forget(self) -> None:
+        """Forget what earlier pages logged and remembered."""
+        self._events.clear()
+        self.evaluate("(() => { try { sessionStorage.clear() } catch (denied) { return } })()")
 
 
 def find_chromium() -> str:
