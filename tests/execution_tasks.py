@@ -28,6 +28,16 @@ def steps(report, count):
     return count
 
 
+def report_until(report, flag, seconds):
+    """Report 0, 1, 2, ... until the flag is there."""
+    deadline, step = time.monotonic() + seconds, 0
+    while not flag.exists() and time.monotonic() < deadline:
+        report(step)
+        step += 1
+        time.sleep(0.05)
+    return step
+
+
 def fail(report, message):
     from sfumato.errors import DataError
 
