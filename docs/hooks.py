@@ -1,7 +1,7 @@
 """What the site needs besides Markdown: the recorded measurements as pages, and a look at every page built.
 
 The tables under ``benchmarks/results`` lie outside of ``docs`` and are linked from it as files of the
-repository, which works wherever the sources are read. Here they become pages of the site, and the links lead there.
+repository, which works wherever the sources are read. Here they become pages, and the links lead there.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
 
 
 def on_post_page(output: str, *, page: Any, **_: Any) -> str:
-    """Refuse a page that fetches anything from elsewhere: the site works offline and tells nobody of its readers."""
+    """Refuse a page that fetches anything from elsewhere: the site works offline and reports no reader."""
     for tag in _FETCHED.findall(output):
         if 'rel="canonical"' not in tag:
             raise PluginError(f"{page.file.src_uri}: fetches from elsewhere: {tag}")

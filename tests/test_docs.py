@@ -1,8 +1,8 @@
 """The documentation does what it says: every block of the site and of the README is run, page by page.
 
 A page is run from top to bottom in a folder of its own, as a reader would: ``bash`` blocks line by line,
-``python`` blocks in one namespace. A block whose title is a file's name is that file's content. A ``text`` block
-shows what the blocks before it printed; its numbers may differ between machines, the rest may not.
+``python`` blocks in one namespace. A block whose title is a file's name is that file's content. A ``text``
+block shows what the blocks before it printed; its numbers may differ between machines, the rest may not.
 Blocks that cannot be run here carry a title that says so, and are listed in ``NOT_RUN``.
 """
 
@@ -74,7 +74,7 @@ def commands(block: Block) -> list[str]:
 
 
 def run_command(command: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
-    """Return what a line of a bash block prints; a plain ``sfumato`` command is run in this process, for speed."""
+    """Return what a line of a bash block prints; plain ``sfumato`` is run in this process, for speed."""
     words = shlex.split(command, comments=True)
     if words[0] != "sfumato" or set(words) & {">", "|", "||", "&"}:
         program = folder / ".bin" / "sfumato"
@@ -91,9 +91,10 @@ def run_command(command: str, folder: Path, capsys: pytest.CaptureFixture[str]) 
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stop:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", words)
-        main()
+        with pytest.raises(SystemExit) as stop:
+            main()
     printed, complaints = capsys.readouterr()
     assert stop.value.code == 0, f"{command}\n{complaints}"
     return printed

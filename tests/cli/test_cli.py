@@ -35,6 +35,27 @@ def test_help_names_every_data_set_and_architecture():
         assert name in text
 
 
+def test_help_wraps_to_the_terminal_not_to_the_source():
+    done = subprocess.run(
+        [sys.executable, "-m", "sfumato", "certify", "--help"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "300"},
+    )
+    assert (
+        "radius correct time, and behind them votes, bounds and plan); the same command goes on"
+        in done.stdout
+    )
+
+
+@pytest.mark.parametrize("group", [(), ("study",), ("theory",)])
+def test_without_a_command_the_help_is_printed_and_no_empty_error(group):
+    done = sfumato(*group)
+    assert done.returncode == 2
+    assert "Usage" in done.stdout + done.stderr
+    assert "error" not in done.stderr
+
+
 def test_help_is_quick():
     sfumato("--help")
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

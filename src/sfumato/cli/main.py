@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect as inspection
 import sys
 
 import typer
@@ -30,6 +31,19 @@ app.add_typer(theory.app, name="theory")
 app.add_typer(study.app, name="study")
 
 
+def _join_lines_of_help(commands: typer.Typer) -> None:
+    """Make each paragraph of the help one line, for the terminal to wrap; ends of lines would be kept."""
+    for command in commands.registered_commands:
+        paragraphs = (inspection.getdoc(command.callback) or "").split("\n\n")
+        command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    for group in commands.registered_groups:
+        if group.typer_instance is not None:
+            _join_lines_of_help(group.typer_instance)
+
+
+_join_lines_of_help(app)
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         print(f"sfumato {sfumato.__version__}")
@@ -56,7 +70,10 @@ def main() -> None:
     except Exception as error:
         if not hasattr(error, "format_message"):  # click's usage errors carry it, whichever click it is
             raise
-        _fail(error.format_message() + _given_value(error), 2)
+        message = error.format_message()
+        if not message:  # no command was given: its help has been printed
+            sys.exit(2)
+        _fail(message + _given_value(error), 2)
     sys.exit(code if isinstance(code, int) else 0)
 
 

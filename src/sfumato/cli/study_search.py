@@ -69,8 +69,9 @@ def command(
     )
     _print_best(result)
     _print_rules(result, folder)
+    trained = sum(point.new for point in result.points)
     OUT.print(
-        f"{sum(point.new for point in result.points)} models trained; alpha and beta in: {result.unit}\n"
+        f"{trained} {'model' if trained == 1 else 'models'} trained; alpha and beta in: {result.unit}\n"
         f"{folder}: the models; next: sfumato study best {folder}",
         markup=False,
     )

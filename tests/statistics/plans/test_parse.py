@@ -46,7 +46,7 @@ def test_a_plan_is_what_its_text_says(text, plan):
         ("cohen(100)", r"plan must be one of fixed\(n0,n\)"),
         ("decide(0.5", "plan must be one of"),
         ("decide(0.5))", "plan must be one of"),
-        ("decide", "needs all its unnamed settings"),
+        ("decide", r"lacks a setting; write it as decide\(radius\)"),
         ("decide(0.5,0.7)", "takes 1 unnamed settings, got 2"),
         ("decide(half)", "radius must be a number, got 'half'"),
         ("decide(nan)", "must be a number"),

@@ -85,7 +85,7 @@ def parse_plan(text: str) -> Plan:
     try:
         return record(**settings)
     except TypeError as error:
-        raise SettingError(f"{shown} needs all its unnamed settings, got {text!r}") from error
+        raise SettingError(f"{text!r} lacks a setting; write it as {shown}") from error
 
 
 def _value(shown: str, name: str, kind: str, text: str) -> float:
