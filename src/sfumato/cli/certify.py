@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sfumato.cli import options
-from sfumato.cli.terminal import OUT, print_table, progress_bar, warn
+from sfumato.cli.terminal import OUT, detail, print_json, print_table, progress_bar, warn
 
 if TYPE_CHECKING:
     from sfumato.datasets import Dataset
@@ -57,6 +57,7 @@ def command(
     device: options.Device = "auto",
     precision: options.Precision = "float32",
     profile: Annotated[bool, typer.Option("--profile", help="Say where the time went.")] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Certify test images: class and L2 radius within which the smoothed classifier cannot change it.
 
@@ -107,6 +108,7 @@ def command(
     smoothed = SmoothedClassifier(
         classifier.model, beta, seed=seed, device=device, configuration=configuration
     )
+    detail(f"{dataset!r}; {smoothed!r}")
     started = time.perf_counter()
     with progress_bar("certifying", len(examples)) as bar:
         rows = certify_to_file(
@@ -121,10 +123,13 @@ def command(
             on_certificate=lambda row: bar.advance(note=f"image {row.idx}: radius {row.radius:.3f}"),
         )
     seconds = time.perf_counter() - started
-    _report(rows, chosen, beta, confidence, dataset, out)
-    if precision != "float32":
+    if as_json:
+        _report_json(rows, chosen, beta, confidence, dataset, out)
+    else:
+        _report(rows, chosen, beta, confidence, dataset, out)
+    if not as_json and precision != "float32":
         OUT.print(f"what is certified is the {precision} network, not the float32 one", markup=False)
-    if profile:
+    if profile and not as_json:
         _print_profile(smoothed, seconds)
     if smoothed.profile.invalid:
         warn(f"{smoothed.profile.invalid} votes were NaN; they count for no class")
@@ -172,6 +177,16 @@ def _report(
         f"100,100; {summary.seconds:.1f} s\n{out}",
         markup=False,
     )
+
+
+def _report_json(
+    rows: list[Certificate], plan: Plan, beta: float, confidence: float, data: Dataset, out: Path
+) -> None:
+    from sfumato.smoothing.summary import summarise
+
+    about = {"data": data.name, "unit": data.unit, "beta": beta, "confidence": confidence, "plan": plan.name}
+    summary = summarise(rows, plan, beta=beta, confidence=confidence)
+    print_json({"table": str(out), "images": len(rows), **about, "summary": summary})
 
 
 def _print_profile(smoothed: SmoothedClassifier, seconds: float) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sfumato.cli import options, study_answers, study_search
-from sfumato.cli.terminal import ERR, OUT, print_table, progress_bar, warn
+from sfumato.cli.terminal import OUT, print_table, progress_bar, tell, warn
 
 if TYPE_CHECKING:
     from sfumato.studies.design import Design
@@ -147,15 +147,10 @@ def _run(design: Design, folder: Path, device: str) -> None:
     from sfumato.studies.run import Watch, run_study
 
     with progress_bar("study", 1) as bar:
-
-        def line(text: str) -> None:
-            if not ERR.is_terminal:
-                print(text, flush=True)
-
         watch = Watch(
             on_start=lambda work: bar.restart("study", work),
             on_work=bar.advance,
-            on_line=line,
+            on_line=tell,
             on_warning=warn,
         )
         results = run_study(design, folder, device=device, watch=watch)
