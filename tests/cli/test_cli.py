@@ -13,7 +13,7 @@ from sfumato.cli.main import main
 from sfumato.datasets import dataset_names
 from sfumato.models import model_names
 
-COMMANDS = ("train", "risk", "certify", "demo", "data", "inspect")
+COMMANDS = ("train", "risk", "certify", "report", "plot", "table", "demo", "data", "inspect")
 
 
 def sfumato(*arguments, cwd=None):

@@ -10,7 +10,7 @@ import typer
 
 from sfumato.cli import options
 from sfumato.cli.execution import chosen_executor
-from sfumato.cli.terminal import OUT, print_table, progress_bar, warn
+from sfumato.cli.terminal import OUT, detail, print_json, print_table, progress_bar, warn
 
 if TYPE_CHECKING:
     from sfumato.datasets import Dataset
@@ -66,6 +66,7 @@ def command(
     gpus_per_worker: options.GpusPerWorker = None,
     ray_address: options.RayAddress = None,
     profile: Annotated[bool, typer.Option("--profile", help="Say where the time went.")] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Certify test images: class and L2 radius within which the smoothed classifier cannot change it.
 
@@ -113,6 +114,7 @@ def command(
             len(examples) * chosen.least_votes,
             opened,
         )
+        detail(f"{dataset!r}; {smoothed!r}")
         started = time.perf_counter()
         with progress_bar("certifying", len(examples)) as bar:
             rows = certify_to_file(
@@ -130,10 +132,13 @@ def command(
                 on_invalid=invalid.append,
             )
     seconds = time.perf_counter() - started
-    _report(rows, chosen, beta, confidence, dataset, out)
-    if precision != "float32":
+    if as_json:
+        _report_json(rows, chosen, beta, confidence, dataset, out)
+    else:
+        _report(rows, chosen, beta, confidence, dataset, out)
+    if not as_json and precision != "float32":
         OUT.print(f"what is certified is the {precision} network, not the float32 one", markup=False)
-    if profile:
+    if profile and not as_json:
         _print_profile(smoothed, seconds)
     if nans := smoothed.profile.invalid + sum(invalid):
         warn(f"{nans} votes were NaN; they count for no class")
@@ -223,6 +228,16 @@ def _report(
         f"100,100; {summary.seconds:.1f} s\n{out}",
         markup=False,
     )
+
+
+def _report_json(
+    rows: list[Certificate], plan: Plan, beta: float, confidence: float, data: Dataset, out: Path
+) -> None:
+    from sfumato.smoothing.summary import summarise
+
+    about = {"data": data.name, "unit": data.unit, "beta": beta, "confidence": confidence, "plan": plan.name}
+    summary = summarise(rows, plan, beta=beta, confidence=confidence)
+    print_json({"table": str(out), "images": len(rows), **about, "summary": summary})
 
 
 def _print_profile(smoothed: SmoothedClassifier, seconds: float) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sfumato.cli import options
-from sfumato.cli.terminal import OUT
+from sfumato.cli.terminal import OUT, print_json
 
 
 def command(
@@ -16,6 +16,7 @@ def command(
         str, typer.Argument(help="digits, mnist, fashion-mnist, cifar10, a .npz, or a folder of images.")
     ],
     data_dir: options.DataDir = None,
+    as_json: options.Json = False,
 ) -> None:
     """Load and verify a data set, downloading it if it is a built-in one that is missing; say what it is.
 
@@ -26,6 +27,20 @@ def command(
     with OUT.status(f"reading {name}") if OUT.is_terminal else _nothing():
         dataset = load_dataset(name, data_dir)
         checksum = dataset.checksum()
+    if as_json:
+        print_json(
+            {
+                "name": dataset.name,
+                "train": len(dataset.train),
+                "test": len(dataset.test),
+                "shape": dataset.input_shape,
+                "classes": dataset.class_names,
+                "unit": dataset.unit,
+                "source": dataset.source,
+                "sha256": checksum,
+            }
+        )
+        return
     OUT.print(repr(dataset), markup=False)
     OUT.print(f"classes: {', '.join(dataset.class_names)}", markup=False)
     OUT.print(f"source: {dataset.source}\nsha256: {checksum}", markup=False)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sfumato.cli import options
-from sfumato.cli.terminal import ERR, OUT, print_table, progress_bar
+from sfumato.cli.terminal import OUT, print_table, progress_bar, tell
 
 
 def command(
@@ -30,8 +30,7 @@ def command(
         from sfumato.studies import demo
 
         def announce(stage: str, steps: int) -> None:
-            if not ERR.is_terminal:
-                print(f"{stage} ({steps} steps)", flush=True)
+            tell(f"{stage} ({steps} steps)")
             bar.restart(stage, steps)
 
         result = demo.run_demo(out, seed=seed, device=device, on_stage=announce, on_step=bar.advance)

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import inspect as inspection
 import sys
+import traceback
 
 import typer
 
 import sfumato
-from sfumato.cli import certify, data, demo, inspect, plot, report, risk, study, theory, train
+from sfumato.cli import (
+    certify,
+    data,
+    demo,
+    inspect,
+    plot,
+    report,
+    risk,
+    study,
+    table,
+    terminal,
+    theory,
+    train,
+)
 from sfumato.cli.advice import advise, geometry, interference, surrogate
 from sfumato.errors import SfumatoError
+
+_LEVELS = ("--quiet", "-q", "--verbose", "-v")
 
 app = typer.Typer(
     name="sfumato",
@@ -21,7 +37,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _COMMANDS = (
-    *(train, risk, certify, report, plot),
+    *(train, risk, certify, report, plot, table),
     *(advise, interference, geometry, surrogate),
     *(demo, data, inspect),
 )
@@ -55,15 +71,22 @@ def _options(
     version: bool = typer.Option(
         False, "--version", callback=_print_version, is_eager=True, help="Print the version."
     ),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="Results and errors only; may stand anywhere."),
+    verbose: bool = typer.Option(
+        False, "--verbose", "-v", help="Also details, and an error's traceback; may stand anywhere."
+    ),
 ) -> None:
     """Certified robustness by randomized smoothing, and how much noise to train with for it."""
+    terminal.LEVEL.quiet, terminal.LEVEL.verbose = quiet, verbose
 
 
 def main() -> None:
     """Run the command line: exit code 0, 2 for bad input, 1 for failure, 130 when interrupted."""
     try:
-        code = app(standalone_mode=False)
+        code = app(_levels_first(sys.argv[1:]), standalone_mode=False)
     except SfumatoError as error:
+        if terminal.LEVEL.verbose:
+            traceback.print_exc()
         _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted; what was finished is kept", 130)
@@ -75,6 +98,17 @@ def main() -> None:
             sys.exit(2)
         _fail(message + _given_value(error), 2)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _levels_first(arguments: list[str]) -> list[str]:
+    """Return the arguments with --quiet and --verbose, wherever they stand, before the command.
+
+    >>> _levels_first(["study", "show", "folder", "-q", "--", "-v"])
+    ['-q', 'study', 'show', 'folder', '--', '-v']
+    """
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    levels = [a for a in arguments[:end] if a in _LEVELS]
+    return levels + [a for a in arguments[:end] if a not in _LEVELS] + arguments[end:]
 
 
 def _given_value(error: Exception) -> str:

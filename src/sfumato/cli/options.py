@@ -76,6 +76,7 @@ Confidence = Annotated[
 ]
 
 
+Json = Annotated[bool, typer.Option("--json", help="The numbers as JSON, for other programs.")]
 Precision = Annotated[
     str,
     typer.Option("--precision", help="float32, or bf16: then the bfloat16 network is what is smoothed."),

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sfumato.cli import options
-from sfumato.cli.terminal import OUT, print_table, progress_bar
+from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar
 
 
 def command(
@@ -28,6 +28,7 @@ def command(
     seed: options.Seed = 0,
     batch_size: options.BatchSize = None,
     device: options.Device = "auto",
+    as_json: options.Json = False,
 ) -> None:
     """Measure Delta(alpha, beta): the share of test images whose smoothed prediction is not the label.
 
@@ -51,7 +52,7 @@ def command(
     classifiers = [
         load_classifier(name, dataset.input_shape, dataset.num_classes, means, stds) for name in models
     ]
-    rows = []
+    rows, found = [], []
     with progress_bar("risk", len(classifiers) * len(betas) * count) as bar:
         for classifier in classifiers:
             alpha = f"{classifier.record.alpha:g}" if classifier.record else "?"
@@ -78,6 +79,17 @@ def command(
                     on_progress=bar.advance,
                 )
                 low, high = risk.interval()
+                found.append(
+                    {
+                        "model": classifier.name,
+                        "alpha": classifier.record.alpha if classifier.record else None,
+                        "beta": level,
+                        "risk": risk.value,
+                        "low": low,
+                        "high": high,
+                        "errors": risk.errors,
+                    }
+                )
                 rows.append(
                     [
                         classifier.name,
@@ -88,6 +100,10 @@ def command(
                         str(risk.errors),
                     ]
                 )
+    if as_json:
+        about = {"data": dataset.name, "unit": dataset.unit, "images": count, "votes": votes, "seed": seed}
+        print_json({**about, "confidence": 0.95, "risks": found})
+        return
     print_table("", ["model", "alpha", "beta", "risk", "95 % interval", "errors"], rows)
     OUT.print(
         f"{count} test images of {dataset.name}, majority of {votes} votes, seed {seed}; alpha "

@@ -9,7 +9,7 @@ import typer
 
 from sfumato.cli import options, study_answers, study_search
 from sfumato.cli.execution import chosen_executor
-from sfumato.cli.terminal import ERR, OUT, print_table, progress_bar, warn
+from sfumato.cli.terminal import OUT, print_table, progress_bar, tell, warn
 
 if TYPE_CHECKING:
     from sfumato.execution.base import Executor
@@ -166,15 +166,10 @@ def _run(design: Design, folder: Path, device: str, executor: Executor, threads:
     from sfumato.studies.run import Watch, run_study
 
     with progress_bar("study", 1) as bar:
-
-        def line(text: str) -> None:
-            if not ERR.is_terminal:
-                print(text, flush=True)
-
         watch = Watch(
             on_start=lambda work: bar.restart("study", work),
             on_work=bar.advance,
-            on_line=line,
+            on_line=tell,
             on_warning=warn,
         )
         results = run_study(design, folder, device=device, watch=watch, executor=executor, threads=threads)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sfumato.cli import options
-from sfumato.cli.terminal import OUT, print_table, warn
+from sfumato.cli.terminal import OUT, print_json, print_table, warn
 
 if TYPE_CHECKING:
-    from sfumato.studies.answers import BetaAnswer, CertifiedLine, Gain, RiskPoint, StudyAnswer
+    from sfumato.studies.answers import BetaAnswer, CertifiedLine, Gain, StudyAnswer
 
 Folder = Annotated[Path, typer.Argument(help="The folder of a study, as written by sfumato study run.")]
 Confidence = Annotated[
@@ -32,6 +32,7 @@ def show(
         str | None, typer.Option("--radii", help="Also certified accuracy at these, e.g. 0.25,0.5.")
     ] = None,
     confidence: Confidence = 0.95,
+    as_json: options.Json = False,
 ) -> None:
     """Print the risk Delta by alpha and beta with exact intervals; a star marks each beta's lowest.
 
@@ -40,6 +41,7 @@ def show(
     Example: sfumato study show mnist-study --soft
     """
     from sfumato.errors import DataError
+    from sfumato.reporting.answer_tables import risk_table
     from sfumato.studies.answers import certified_lines, risk_points
     from sfumato.studies.store import load_results
 
@@ -51,22 +53,26 @@ def show(
         raise DataError(
             f"{folder}: holds no certificates; ask for them under [certification] in its study file"
         )
+    if as_json:
+        print_json(
+            {
+                "data": results.data,
+                "unit": results.unit,
+                "votes": results.votes,
+                "seeds": results.seeds,
+                "confidence": confidence,
+                "risks": [{"beta": beta, "points": points} for beta, points in found.items()],
+                "certified": certified,
+            }
+        )
+        return
     cell = next(iter(results.cells.values()))
     about = (
-        f"{len(cell.examples):,} test images of {results.data}, {results.votes} votes each, "
+        f"on {len(cell.examples):,} test images of {results.data}, {results.votes} votes each, "
         f"with {100 * confidence:.4g} % intervals"
     )
-    _print_grid(
-        f"Risk Delta(alpha, beta) on {about}",
-        found,
-        {beta: [(p.risk, p.low, p.high) for p in points] for beta, points in found.items()},
-    )
-    if soft:
-        _print_grid(
-            "Soft risk: the share of single noisy copies in error",
-            found,
-            {beta: [(p.soft, p.soft_low, p.soft_high) for p in points] for beta, points in found.items()},
-        )
+    for table in [risk_table(found, about), *([risk_table(found, about, soft=True)] if soft else [])]:
+        print_table(table.title, table.columns, table.rows)
     if certified:
         _print_certified(certified, wanted)
     left_out = len(results.cells) - sum(
@@ -75,26 +81,6 @@ def show(
     if left_out:
         warn(f"{left_out} finished cells are left out: other alphas of their beta lack their training seed")
     OUT.print(f"seeds {', '.join(map(str, results.seeds))}; alpha and beta in: {results.unit}", markup=False)
-
-
-def _print_grid(
-    title: str,
-    found: dict[float, tuple[RiskPoint, ...]],
-    values: dict[float, list[tuple[float, float, float]]],
-) -> None:
-    columns = {}
-    for beta, points in found.items():
-        lowest = min(value for value, _, _ in values[beta])
-        columns[beta] = {
-            point.alpha: f"{'*' if value == lowest else ''}{value:.4f} [{low:.4f}, {high:.4f}]"
-            for point, (value, low, high) in zip(points, values[beta], strict=True)
-        }
-    alphas = sorted({alpha for column in columns.values() for alpha in column})
-    print_table(
-        title,
-        ["alpha", *(f"beta {beta:g}" for beta in columns)],
-        [[f"{alpha:g}", *(column.get(alpha, "") for column in columns.values())] for alpha in alphas],
-    )
 
 
 def _print_certified(lines: Sequence[CertifiedLine], radii: Sequence[float]) -> None:
@@ -132,9 +118,11 @@ def best(
 
     Example: sfumato study best mnist-study --json > best.json
     """
+    from sfumato.reporting.answer_tables import members
+
     answer = _answer(folder, confidence, draws, seed)
     if as_json:
-        _print_json(answer)
+        print_json(answer)
         return
     images = max(found.images for found in answer.betas)
     print_table(
@@ -145,7 +133,7 @@ def best(
             [
                 f"{found.beta:g}",
                 f"{found.alpha:g}",
-                _members(found.exact_set, found.alphas),
+                members(found.exact_set, found.alphas),
                 f"{found.best.risk:.4f}",
                 *_gain_cells(found.against[0]),
             ]
@@ -163,10 +151,10 @@ def best(
         [
             [
                 f"{found.beta:g}",
-                _members(found.bootstrap_set, found.alphas),
+                members(found.bootstrap_set, found.alphas),
                 *_curve_cells(found),
                 f"{found.soft_alpha:g}",
-                _members(found.soft_set, found.alphas),
+                members(found.soft_set, found.alphas),
             ]
             for found in answer.betas
         ],
@@ -226,36 +214,6 @@ def _answer(folder: Path, confidence: float, draws: int, seed: int) -> StudyAnsw
 
     require_count("seed", seed, minimum=0)
     return answer_study(load_results(folder), confidence=confidence, draws=draws, seed=seed)
-
-
-def _print_json(answer: StudyAnswer) -> None:
-    import json
-    from dataclasses import asdict
-
-    import numpy as np
-
-    print(json.dumps(asdict(answer), indent=2, default=np.ndarray.tolist))
-
-
-def _members(members: Sequence[float], alphas: Sequence[float]) -> str:
-    """Return a set of alphas in words; "to" stands for all of the measured alphas between.
-
-    >>> _members([0.0, 0.2, 0.3, 0.4], [0.0, 0.1, 0.2, 0.3, 0.4])
-    '0, 0.2 to 0.4'
-    """
-    stretches: list[list[float]] = []
-    for alpha in alphas:
-        if alpha not in members:
-            stretches.append([])
-        elif stretches and stretches[-1]:
-            stretches[-1].append(alpha)
-        else:
-            stretches.append([alpha])
-    return ", ".join(
-        f"{part[0]:g} to {part[-1]:g}" if len(part) > 2 else ", ".join(f"{alpha:g}" for alpha in part)
-        for part in stretches
-        if part
-    )
 
 
 def _gain_cells(gain: Gain) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sfumato.cli import options
-from sfumato.cli.terminal import ERR, OUT, print_table, progress_bar, warn
+from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar, tell, warn
 
 if TYPE_CHECKING:
     from sfumato.studies.search import SearchResult
@@ -28,6 +28,7 @@ def command(
         int | None, typer.Option("--seed", help="Of the trainings (default: the study's first).")
     ] = None,
     device: options.Device = "auto",
+    as_json: options.Json = False,
 ) -> None:
     """Find the best training noise alpha* for one smoothing noise with few trainings.
 
@@ -50,13 +51,24 @@ def command(
     with progress_bar("search", 1) as bar:
 
         def announce(point: SearchPoint) -> None:
-            if not ERR.is_terminal:
-                print(f"alpha {point.alpha:g}: risk {point.errors / point.examples:.4f}", flush=True)
+            if not as_json:
+                tell(f"alpha {point.alpha:g}: risk {point.errors / point.examples:.4f}")
 
         watch = Watch(on_start=lambda work: bar.restart("search", work), on_work=bar.advance, on_warning=warn)
         result = search_study(
             design, folder, search, seed=seed, device=device, watch=watch, on_point=announce
         )
+    if as_json:
+        print_json(
+            {
+                "beta": beta,
+                "unit": result.unit,
+                "seed": result.seed,
+                "best": result.search.best(),
+                "points": result.points,
+            }
+        )
+        return
     rows = []
     for point in sorted(result.points, key=lambda point: point.alpha):
         low, high = two_sided_interval(point.errors, point.examples, 0.95)

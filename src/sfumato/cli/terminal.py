@@ -1,14 +1,20 @@
 """The one console, the one progress bar and the one table of the command line.
 
-Results go to standard output; progress and warnings to standard error. Nothing moves and nothing is
-coloured where it is not a terminal.
+Results go to standard output; progress, warnings and details to standard error. Nothing moves where it is
+not a terminal, and nothing is coloured there or with NO_COLOR. ``--quiet`` leaves results and errors only,
+``--verbose`` adds details.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -25,6 +31,17 @@ _PIPED_WIDTH = 200  # a file or pipe has no width to fit into
 
 OUT = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 ERR = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@dataclass
+class Level:
+    """How much is said: set once, by the options before the command."""
+
+    quiet: bool = False
+    verbose: bool = False
+
+
+LEVEL = Level()
 
 
 class Bar:
@@ -60,7 +77,7 @@ def progress_bar(description: str, total: int) -> Iterator[Bar]:
         TextColumn("{task.fields[note]}"),
         console=ERR,
         transient=True,
-        disable=not ERR.is_terminal,
+        disable=LEVEL.quiet or not ERR.is_terminal,
     )
     with progress:
         yield Bar(progress, description, total)
@@ -80,4 +97,40 @@ def print_table(
 
 def warn(message: str) -> None:
     """Print a one-line warning on standard error."""
-    ERR.print(f"warning: {message}", markup=False)
+    if not LEVEL.quiet:
+        ERR.print(f"warning: {message}", markup=False)
+
+
+def note(message: str) -> None:
+    """Print on standard error what is worth knowing and nothing to worry about."""
+    if not LEVEL.quiet:
+        ERR.print(f"note: {message}", markup=False)
+
+
+def tell(line: str) -> None:
+    """Print a line of progress where no bar can be shown, as in a log file."""
+    if not (LEVEL.quiet or ERR.is_terminal):
+        print(line, flush=True)
+
+
+def detail(message: str) -> None:
+    """Print on standard error what only ``--verbose`` wants to know."""
+    if LEVEL.verbose:
+        ERR.print(message, markup=False)
+
+
+def print_json(value: object) -> None:
+    """Print dataclasses, arrays and plain values as JSON for other programs; not-a-number becomes null."""
+    print(json.dumps(_plain(value), indent=2, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if hasattr(value, "tolist"):  # NumPy's arrays and numbers
+        return _plain(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -8,7 +8,7 @@ import typer
 
 from sfumato.cli import options
 from sfumato.cli.advice import output
-from sfumato.cli.terminal import OUT, print_table, progress_bar
+from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +51,7 @@ def command(
     std: options.Std = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
-    json: output.Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Say before training how much noise to train with for your beta, why, and what is not known.
 
@@ -73,7 +73,7 @@ def command(
 
     betas = [require_positive("beta", value) for value in options.parse_numbers("beta", beta) or ()]
     require_count("images", images)
-    dataset, sample = output.load_points(data, data_dir, points, quiet=json)
+    dataset, sample = output.load_points(data, data_dir, points, quiet=as_json)
     classifiers = _classifiers(dataset, models or [], alpha0, mean, std)
     with progress_bar("neighbours", len(sample)) as bar:
         near = nearest_by_class(sample, bar.advance)
@@ -96,10 +96,8 @@ def command(
         advise(level, sweeps=sweeps, surrogate=surrogate, geometry=found_geometry, interference=parts)
         for level in betas
     ]
-    if json:
-        output.print_json(
-            {"data": dataset.name, "unit": dataset.unit, "remarks": sample.remarks, "advice": pages}
-        )
+    if as_json:
+        print_json({"data": dataset.name, "unit": dataset.unit, "remarks": sample.remarks, "advice": pages})
         return
     for page in pages:
         _print_page(page)

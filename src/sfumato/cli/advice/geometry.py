@@ -9,7 +9,7 @@ import typer
 
 from sfumato.cli import options
 from sfumato.cli.advice import output
-from sfumato.cli.terminal import OUT, Bar, print_table, progress_bar
+from sfumato.cli.terminal import OUT, Bar, print_json, print_table, progress_bar
 
 if TYPE_CHECKING:
     from sfumato.advice.neighbours import Neighbours
@@ -28,7 +28,7 @@ def command(
             help="exact, or faiss: an approximate index for 100,000 points and more; its recall is measured.",
         ),
     ] = "exact",
-    json: output.Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Tell what the distances between classes forbid to every classifier, however trained.
 
@@ -46,7 +46,7 @@ def command(
         raise SettingError(f"index must be exact or faiss, got {index!r}")
 
     betas = [require_positive("beta", value) for value in options.parse_numbers("beta", beta) or ()]
-    dataset, sample = output.load_points(data, data_dir, points, quiet=json)
+    dataset, sample = output.load_points(data, data_dir, points, quiet=as_json)
     with progress_bar("neighbours", len(sample)) as bar:
         near, recall = _neighbours(sample, index, bar)
     found = geometry(near)
@@ -65,8 +65,8 @@ def command(
         }
         for level in betas
     ]
-    if json:
-        output.print_json(
+    if as_json:
+        print_json(
             {
                 "data": dataset.name,
                 "points": len(sample),

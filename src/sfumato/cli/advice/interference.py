@@ -9,7 +9,7 @@ import typer
 
 from sfumato.cli import options
 from sfumato.cli.advice import output
-from sfumato.cli.terminal import OUT, print_table, progress_bar
+from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar
 
 
 def command(
@@ -21,7 +21,7 @@ def command(
     ] = 20,
     confidence: Annotated[float, typer.Option("--confidence", help="Of the intervals.")] = 0.95,
     seed: options.Seed = 0,
-    json: output.Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Estimate the interference distance of each class: how far apart its parts are, if it has several.
 
@@ -33,7 +33,7 @@ def command(
     from sfumato.advice.interference import estimate_interference
     from sfumato.advice.neighbours import nearest_by_class
 
-    dataset, sample = output.load_points(data, data_dir, points, quiet=json)
+    dataset, sample = output.load_points(data, data_dir, points, quiet=as_json)
     with progress_bar("neighbours", len(sample)) as bar:
         near = nearest_by_class(sample, bar.advance)
         bar.restart("interference", len(sample.classes) + subsamples)
@@ -45,9 +45,9 @@ def command(
             seed=seed,
             on_progress=bar.advance,
         )
-    if json:
+    if as_json:
         classes = [output.record_of(item, "ratio", "threshold", "regime") for item in found]
-        output.print_json(
+        print_json(
             {"data": dataset.name, "points": len(sample), "remarks": sample.remarks, "classes": classes}
         )
         return

@@ -8,7 +8,7 @@ import typer
 
 from sfumato.cli import options
 from sfumato.cli.advice import output
-from sfumato.cli.terminal import OUT, print_table, progress_bar
+from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar
 
 
 def command(
@@ -21,7 +21,7 @@ def command(
         int, typer.Option("--points", help="At most so many training points, a fixed random choice.")
     ] = 5000,
     seed: options.Seed = 0,
-    json: output.Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Predict from the data alone where more training noise begins to hurt: the Parzen rule.
 
@@ -34,12 +34,12 @@ def command(
     from sfumato.advice.surrogate import parzen_surrogate
 
     alphas = options.parse_numbers("alpha", alpha) or ()
-    dataset, sample = output.load_points(data, data_dir, points, quiet=json)
+    dataset, sample = output.load_points(data, data_dir, points, quiet=as_json)
     with progress_bar("Parzen rule", len(sample)) as bar:
         found = parzen_surrogate(sample, alphas, most=points, seed=seed, on_progress=bar.advance)
     low, high = found.harmless_interval()
-    if json:
-        output.print_json(
+    if as_json:
+        print_json(
             {
                 "data": dataset.name,
                 "points": found.points,

@@ -72,7 +72,9 @@
   });
   function draw(figure) {
     const now = themed(figure.spec, figure.at);
-    return Plotly.react(figure.at, now.data, now.layout, config());
+    return Plotly.react(figure.at, now.data, now.layout, config()).then(() => {
+      if (figure === figures[0]) performance.mark("first figure");
+    });
   }
   // one figure per task, so that the page answers while they are drawn
   let queue = Promise.resolve();
@@ -133,5 +135,8 @@
 
   if (recall("theme")) root.dataset.theme = recall("theme");
   button.setAttribute("aria-pressed", String(isDark()));
-  drawAll().then(() => { root.dataset.drawn = String(figures.length); });
+  drawAll().then(() => {
+    performance.mark("last figure");
+    root.dataset.drawn = String(figures.length);
+  });
 })();
