@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from sfumato import SmoothedClassifier
-from sfumato.errors import ModelError
+from sfumato.errors import ModelError, SfumatoError
 from sfumato.models import build_model
 from sfumato.smoothing.base_classifier import BaseClassifier, _with_folded_batch_norms
 from sfumato.smoothing.configuration import Configuration
@@ -148,3 +148,24 @@ def test_where_compiling_fails_it_is_said_once_and_the_votes_are_the_same(resnet
     assert [str(warning.message) for warning in caught] == ["the model is not compiled: no C++ compiler"]
     plain = SmoothedClassifier(resnet, 0.5, device="cpu", configuration=Configuration(32))
     assert np.array_equal(found, plain.votes(X[:2], 96))
+
+
+def test_a_service_that_does_not_answer_is_a_failure_said_in_one_line(linear):
+    answers = 6
+
+    def service(batch):
+        nonlocal answers
+        answers -= 1
+        if answers < 0:
+            raise ConnectionRefusedError("connection refused")
+        return linear(batch)
+
+    smoothed = SmoothedClassifier(service, beta=0.5, batch_size=10, device="cpu")
+    points = torch.tensor([[1.0, 0.0]])
+    with pytest.raises(
+        SfumatoError, match=r"^the model failed on \d+ noisy copies on cpu \(connection refused\)$"
+    ):
+        smoothed.votes(points, 1000)
+    answers = 0
+    with pytest.raises(SfumatoError, match=r"^the model does not answer \(connection refused\)$"):
+        SmoothedClassifier(service, beta=0.5, device="cpu").votes(points, 10)

@@ -48,6 +48,7 @@ class BaseClassifier:
 
     Raises:
         ModelError: bf16 asked of a callable that is no module.
+        SfumatoError: in all that asks the model, where it fails, as when a device or a service is lost.
     """
 
     def __init__(
@@ -137,6 +138,8 @@ class BaseClassifier:
         except RuntimeError as error:
             given = f"a batch of {len(x)} inputs of shape {tuple(x.shape[1:])}"
             raise ModelError(f"the model does not accept {given} ({_first_line(error)})") from error
+        except OSError as error:  # a model that asks a service
+            raise SfumatoError(f"the model does not answer ({_first_line(error)})") from error
         if not isinstance(logits, torch.Tensor) or logits.dim() != 2 or len(logits) != len(x):
             shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
             raise ModelError(f"the model must return (batch, classes) = ({len(x)}, classes), got {shape}")
@@ -190,7 +193,7 @@ class BaseClassifier:
             return forward(x)
         except torch.OutOfMemoryError:
             raise
-        except RuntimeError as error:
+        except (RuntimeError, OSError) as error:
             raise SfumatoError(
                 f"the model failed on {len(x)} noisy copies on {self.device} ({_first_line(error)})"
             ) from error
