@@ -190,7 +190,7 @@ def test_a_window_made_narrow_afterwards_fits_too(shown):
 
 def test_every_image_figure_table_and_button_has_a_name(shown):
     unnamed = shown.evaluate(
-        "document.querySelectorAll('img:not([alt]), [role=img]:not([aria-labelledby])').length"
+        "document.querySelectorAll('img:not([alt]), [role=figure]:not([aria-labelledby])').length"
         " + document.querySelectorAll('table:not(:has(caption))').length"
         " + [...document.querySelectorAll('button')].filter("
         "b => !(b.textContent.trim() || b.getAttribute('aria-label') || b.title)).length"
@@ -204,6 +204,10 @@ def test_every_image_figure_table_and_button_has_a_name(shown):
     images = [node for node in tree if node.get("role", {}).get("value") in ("image", "img")]
     assert images
     assert all(node["name"]["value"] for node in images if not node.get("ignored"))
+    figures = [
+        node for node in tree if node.get("role", {}).get("value") == "figure" and node["name"]["value"]
+    ]
+    assert len(figures) >= 7
 
 
 EVIL = "<script>alert(1)</script>"

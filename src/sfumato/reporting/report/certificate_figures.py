@@ -122,6 +122,7 @@ def outcomes_figure(sets: Sequence[CertifiedSet]) -> go.Figure:
             text=[f"{share:.0%}" if share >= 0.06 else "" for share in shares],
             textposition="inside",
             insidetextanchor="middle",
+            textangle=0,
             hovertext=[
                 f"{plain(one.name)}<br>{name}: {count:,} of {every.examples:,} ({count / every.examples:.2%})"
                 for one, every, count in zip(sets, found, counts, strict=True)

@@ -142,7 +142,7 @@ def _panel(panel: Panel) -> str:
     if panel.figure is not None:
         height = int(panel.figure.layout.height)
         parts.append(
-            f'<div class="figure" id="{panel.key}-figure" role="img" aria-labelledby="{panel.key}-title" '
+            f'<div class="figure" id="{panel.key}-figure" role="figure" aria-labelledby="{panel.key}-title" '
             f'aria-describedby="{panel.key}-text" style="height:{height}px"></div>'
             f'<script type="application/json" data-figure="{panel.key}-figure">'
             f"{_safe(str(panel.figure.to_json()))}</script>"

@@ -1,0 +1,290 @@
+"""``sfumato report``, ``plot`` and ``table`` as a user meets them, on a small study of real networks."""
+
+import csv
+import io
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from sfumato.cli import report
+from sfumato.cli.main import main
+from sfumato.studies.design import make_design
+from sfumato.studies.run import run_study
+from sfumato.studies.store import load_results
+
+DESIGN = {
+    "data": {"images": 80},
+    "model": {"epochs": 1},
+    "grid": {"alpha": [0.1, 0.4], "beta": [0.5]},
+    "votes": {"n": 20},
+    "certification": {"beta": [0.5], "radii": [0.1, 0.2], "images": 20},
+}
+THEIRS = (
+    "idx\tlabel\tpredict\tradius\tcorrect\ttime\textra\n"
+    "0\t3\t3\t0.378\t1\t15.4\tx\n1\t7\t-1\t0.0\t0\t15.6\ty\n"
+)
+
+
+def sfumato(capsys, *arguments):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["sfumato", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+    printed = capsys.readouterr()
+    return stop.value.code, printed.out, printed.err
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("report") / "study"
+    run_study(make_design(DESIGN), folder, device="cpu")
+    return folder
+
+
+@pytest.fixture
+def theirs(tmp_path) -> Path:
+    path = tmp_path / "theirs.tsv"
+    path.write_text(THEIRS)
+    return path
+
+
+def data_of(html):
+    """Return the traces of every figure in the file by its key."""
+    blocks = re.findall(r'<script type="application/json" data-figure="([a-z0-9-]+)">(.*?)</script>', html)
+    return {key: json.loads(block)["data"] for key, block in blocks}
+
+
+def test_a_study_and_another_tools_table_become_one_file(study, theirs, tmp_path, capsys):
+    out = tmp_path / "r.html"
+    code, printed, errors = sfumato(
+        capsys, "report", study, f"Them={theirs}", "--out", out, "--gallery", 4, "--draws", 20
+    )
+    assert (code, printed.strip()) == (0, str(out)), errors
+    html = out.read_text()
+    lines = [trace["name"] for trace in data_of(html)["certified-accuracy-figure"] if trace.get("name")]
+    assert lines == ["α 0.1, β 0.5", "α 0.4, β 0.5", "Them"]
+    assert html.count("<li data-example=") == 4
+    assert f"sfumato report {study}" in html
+    assert "sfumato study run study.toml --out study" in html
+    assert 'data-reload="0"' in html
+    assert out.stat().st_size < 8_000_000
+
+
+def test_following_writes_the_file_anew_until_the_study_is_finished(study, tmp_path, capsys, monkeypatch):
+    """The study file first asks for another alpha, as while it is computed."""
+    folder, out = tmp_path / "study", tmp_path / "r.html"
+    folder.mkdir()
+    (folder / "results.sqlite").write_bytes((study / "results.sqlite").read_bytes())
+    whole = (study / "study.toml").read_text()
+    (folder / "study.toml").write_text(whole.replace("alpha = [0.1, 0.4]", "alpha = [0.1, 0.2, 0.4]"))
+    seen = []
+
+    def meanwhile(seconds):
+        seen.append((seconds, out.read_text()))
+        (folder / "study.toml").write_text(whole)
+
+    monkeypatch.setattr(report.time, "sleep", meanwhile)
+    code, _, errors = sfumato(
+        capsys, "report", folder, "--out", out, "--gallery", 0, "--draws", 20, "--follow", "--every", 7
+    )
+    assert code == 0, errors
+    ((seconds, first),) = seen
+    assert seconds == 7
+    assert 'data-reload="7"' in first
+    assert "4 of 6 cells are finished so far" in first
+    assert 'data-reload="0"' in out.read_text()
+
+
+def test_following_waits_for_a_study_without_any_finished_cell(study, tmp_path, capsys, monkeypatch):
+    from sfumato.studies.store import Current, Store
+
+    folder, out = tmp_path / "study", tmp_path / "r.html"
+    (folder / "models").mkdir(parents=True)
+    (folder / "study.toml").write_text((study / "study.toml").read_text())
+    with Store(folder / "results.sqlite") as store:
+        store.begin(Current("s", "digits", "pixels in [0, 1]", 20, 80))
+    code, _, errors = sfumato(capsys, "report", folder, "--out", out)
+    assert code == 2
+    assert "has no finished cell yet" in errors
+
+    def meanwhile(_):
+        assert "none of its 4 cells is finished yet" in out.read_text()
+        (folder / "results.sqlite").write_bytes((study / "results.sqlite").read_bytes())
+
+    monkeypatch.setattr(report.time, "sleep", meanwhile)
+    code, _, errors = sfumato(
+        capsys, "report", folder, "--out", out, "--gallery", 0, "--follow", "--draws", 20
+    )
+    assert code == 0, errors
+
+
+def test_data_that_are_gone_leave_out_the_images_and_say_why(study, tmp_path, capsys):
+    folder = tmp_path / "study"
+    folder.mkdir()
+    (folder / "results.sqlite").write_bytes((study / "results.sqlite").read_bytes())
+    text = (study / "study.toml").read_text().replace('name = "digits"', 'name = "gone.npz"')
+    (folder / "study.toml").write_text(text)
+    code, _, errors = sfumato(capsys, "report", folder, "--out", tmp_path / "r.html", "--draws", 20)
+    assert code == 0
+    assert "no test images are shown: gone.npz: no such file" in errors
+    assert "No test images are shown: gone.npz" in (tmp_path / "r.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["report", "nowhere"], "nowhere: cannot be read"),
+        (["report", "STUDY", "--out", "r.txt"], "out must end in .html, got 'r.txt'"),
+        (["report", "STUDY", "--compare", "0.1"], "compare must be two training noises"),
+        (["report", "STUDY", "--confidence", "1"], "confidence must lie strictly between 0 and 1"),
+        (["report", "STUDY", "--gallery", "-1"], "gallery must be a whole number of at least 0"),
+        (["plot", "risk", "STUDY", "--out", "a.jpg"], "must end in one of .png, .svg, .pdf"),
+        (["plot", "risk", "STUDY", "--out", "a.png", "--width", "page"], "width must be column, text or"),
+        (["plot", "risk", "THEIRS", "--out", "a.png"], "risk draws one study"),
+        (["plot", "votes", "THEIRS", "--out", "a.png"], "none of these tables says its votes"),
+        (["plot", "hist", "STUDY", "--out", "a.png"], "'hist' is not one of"),
+        (["table", "risk", "STUDY", "--format", "word"], "format must be one of markdown, csv, latex"),
+        (["table", "best", "THEIRS"], "best is a table of one study, got 0"),
+        (["table", "certified", "STUDY", "--radii", "-1"], "radius must be a finite number of at least 0"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(arguments, message, study, theirs, capsys):
+    given = [{"STUDY": study, "THEIRS": theirs}.get(a, a) for a in arguments]
+    code, printed, errors = sfumato(capsys, *given)
+    assert code == 2
+    assert message in errors
+    assert len(errors.strip().splitlines()) == 1
+    assert not printed
+
+
+@pytest.mark.parametrize("figure", ["risk", "best", "map", "certified", "radii", "outcomes", "votes"])
+def test_every_figure_is_drawn_in_the_width_of_a_column(figure, study, tmp_path, capsys):
+    out = tmp_path / f"{figure}.png"
+    code, printed, errors = sfumato(
+        capsys, "plot", figure, study, "--out", out, "--width", "column", "--draws", 20
+    )
+    assert (code, printed.strip()) == (0, str(out)), errors
+    with Image.open(out) as image:
+        assert image.width == round(3.25 * 300)
+
+
+def test_tables_are_written_in_every_format(study, theirs, tmp_path, capsys):
+    code, printed, errors = sfumato(capsys, "table", "risk", study, "--format", "csv")
+    assert code == 0, errors
+    rows = list(csv.reader(io.StringIO(printed)))
+    results = load_results(study)
+    assert rows[0] == ["alpha", "beta 0.5"]
+    for (alpha, cells), measured in zip(rows[1:], (0.1, 0.4), strict=True):
+        assert float(alpha) == measured
+        assert cells.lstrip("*").startswith(f"{results.cells[measured, 0.5, 0].risk:.4f} [")
+    code, printed, _ = sfumato(
+        capsys, "table", "certified", f"a_b={theirs}", "--radii", "0.25,0.5", "--format", "latex"
+    )
+    assert code == 0
+    assert r"a\_b & 2 & 0.5000 [" in printed
+    assert r"\toprule" in printed
+    for kind in ("best", "soft", "outcomes", "votes"):
+        out = tmp_path / f"{kind}.md"
+        assert sfumato(capsys, "table", kind, study, "--out", out)[0] == 0
+        assert out.read_text().count("\n|") >= 3
+
+
+def test_json_is_all_that_is_printed_and_holds_the_measured_numbers(study, capsys):
+    code, printed, _ = sfumato(capsys, "study", "show", study, "--json", "--radii", "0.1")
+    found = json.loads(printed)
+    assert code == 0
+    results = load_results(study)
+    points = found["risks"][0]["points"]
+    assert [p["errors"] for p in points] == [results.cells[alpha, 0.5, 0].errors for alpha in (0.1, 0.4)]
+    assert [line["alpha"] for line in found["certified"]] == [0.1, 0.4]
+    code, printed, _ = sfumato(capsys, "data", "digits", "--json")
+    assert json.loads(printed)["test"] == 797
+    model = next((study / "models").glob("alpha-0.4*.safetensors"))
+    code, printed, _ = sfumato(capsys, "risk", model, "--beta", "0.5", "--n", 20, "--first", 80, "--json")
+    (risk,) = json.loads(printed)["risks"]
+    assert risk["errors"] == results.cells[0.4, 0.5, 0].errors
+
+
+def test_certify_prints_its_summary_as_json(study, tmp_path, capsys):
+    model, out = next((study / "models").glob("alpha-0.4*.safetensors")), tmp_path / "c.tsv"
+    code, printed, errors = sfumato(
+        capsys,
+        "certify",
+        "--model",
+        model,
+        "--beta",
+        0.5,
+        "--plan",
+        "decide(0.1)",
+        "--first",
+        5,
+        "--out",
+        out,
+        "--json",
+    )
+    found = json.loads(printed)
+    assert code == 0, errors
+    assert found["images"] == 5
+    rows = [line.split("\t") for line in out.read_text().splitlines()[1:]]
+    certified = sum(row[4] == "1" and float(row[3]) >= 0.1 for row in rows)
+    assert found["summary"]["curve"][0]["certified"] == certified
+    assert found["summary"]["mean_votes"] == sum(int(row[6]) for row in rows) / 5
+
+
+def test_quiet_leaves_out_warnings_and_progress_wherever_it_stands(study, tmp_path, capsys):
+    folder = tmp_path / "study"
+    folder.mkdir()
+    (folder / "results.sqlite").write_bytes((study / "results.sqlite").read_bytes())
+    text = (study / "study.toml").read_text().replace('name = "digits"', 'name = "gone.npz"')
+    (folder / "study.toml").write_text(text)
+    given = ["report", folder, "--out", tmp_path / "r.html", "--draws", 20]
+    for arguments in (["--quiet", *given], [*given, "-q"]):
+        assert sfumato(capsys, *arguments)[2] == ""
+    assert "warning: " in sfumato(capsys, *given)[2], "the level is that of one call"
+    code, _, errors = sfumato(capsys, "-q", "report", tmp_path / "nowhere")
+    assert code == 2
+    assert errors.startswith("error: ")
+
+
+def test_verbose_shows_the_traceback_of_an_error(tmp_path, capsys):
+    code, _, errors = sfumato(capsys, "report", tmp_path / "nowhere", "--verbose")
+    assert code == 2
+    assert "Traceback" in errors
+    assert errors.splitlines()[-1].startswith("error: ")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are POSIX")
+def test_no_color_takes_the_colours_of_a_terminal_away():
+    """In a real pseudo-terminal, where the same command has colours or styles without it."""
+    import os
+    import pty
+    import subprocess
+
+    def shown(**environment):
+        ours, theirs = pty.openpty()
+        clean = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
+        command = [sys.executable, "-m", "sfumato", "study", "--help"]
+        done = subprocess.Popen(
+            command, stdout=theirs, stderr=theirs, env={**clean, "TERM": "xterm-256color", **environment}
+        )
+        os.close(theirs)
+        text = b""
+        while True:
+            try:
+                part = os.read(ours, 65536)
+            except OSError:  # Linux says so that the other end is closed
+                break
+            if not part:
+                break
+            text += part
+        done.wait()
+        os.close(ours)
+        return text.decode()
+
+    coloured = re.compile(r"\x1b\[([0-9]+;)*(3[0-9]|9[0-9])m")
+    assert coloured.search(shown())
+    assert not coloured.search(shown(NO_COLOR="1"))
