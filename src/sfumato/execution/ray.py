@@ -26,6 +26,7 @@ from sfumato.execution.base import (
     Shared,
     Task,
     WorkerError,
+    failure,
     new_key,
 )
 from sfumato.execution.shipping import require_shippable
@@ -33,7 +34,7 @@ from sfumato.execution.shipping import require_shippable
 try:
     import ray
     from ray import cloudpickle
-    from ray.exceptions import RayError
+    from ray.exceptions import RayError, RayTaskError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 except ModuleNotFoundError as error:
     raise SettingError(
@@ -47,7 +48,8 @@ CONNECT_SECONDS = 30.0
 
 _MOMENT = 1.0  # seconds after which a waiting caller gets a turn
 _LOOK_SECONDS = 5.0  # how often the cluster's nodes are counted
-_LEAST_WAITING = 8  # tasks that wait behind those that run, at least
+LEAST_WAITING = 8
+"""Tasks that wait behind those that run, at least."""
 
 _PROBE = """
 import ray, sys
@@ -66,6 +68,7 @@ class RayExecutor(Executor):
         use_gpus: whether tasks can make use of GPUs.
         versions: names of packages that must be the same everywhere, and what they are here.
         connect_seconds: time-out of connecting.
+        least_waiting: tasks that wait behind those that run, at least; more for tasks of milliseconds.
         object_store_memory: bytes, for a cluster started here; Ray's choice if not given.
 
     Raises:
@@ -82,18 +85,20 @@ class RayExecutor(Executor):
         versions: Mapping[str, str] | None = None,
         connect_seconds: float = CONNECT_SECONDS,
         object_store_memory: int | None = None,
+        least_waiting: int = LEAST_WAITING,
     ) -> None:
         self._workers = None if workers is None else require_count("workers", workers)
         self._versions = dict(versions or {})
         self._refs: dict[str, ray.ObjectRef[Any]] = {}
         self._running: dict[ray.ObjectRef[Any], tuple[int, Task]] = {}
         self._tickets = 0
+        self._least_waiting = least_waiting
         self._started_ray = not ray.is_initialized()
         if self._started_ray:
             _connect(address or os.environ.get("RAY_ADDRESS"), workers, connect_seconds, object_store_memory)
         self._nodes: list[dict[str, float]] = []
         self._looked = -_LOOK_SECONDS
-        self._look()
+        self._wait_for_room(connect_seconds)
         most_gpus = max((node.get("GPU", 0.0) for node in self._nodes), default=0.0)
         if gpus_per_worker is None:
             gpus_per_worker = 1.0 if use_gpus and most_gpus >= 1 else 0.0
@@ -117,6 +122,30 @@ class RayExecutor(Executor):
             f"RayExecutor(nodes={len(self._nodes)}, slots={self.slots}, "
             f"gpus_per_worker={self.gpus_per_worker:g})"
         )
+
+    def __str__(self) -> str:
+        gpus = f", {self.gpus_per_worker:g} GPUs each" if self.gpus_per_worker else ", no GPUs"
+        return f"Ray: {self.slots} tasks at a time on {len(self._nodes)} nodes{gpus}"
+
+    def _wait_for_room(self, seconds: float) -> None:
+        """Wait until a node that takes tasks has joined: by what it has, it is decided what tasks ask for.
+
+        Raises:
+            SettingError: there is none within ``seconds``.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            self._looked = -_LOOK_SECONDS
+            self._look()
+            if any(node.get("CPU", 0.0) >= 1 for node in self._nodes):
+                return
+            if time.monotonic() > deadline:
+                self.close()
+                raise SettingError(
+                    f"the Ray cluster has {len(self._nodes)} nodes, but within {seconds:g} s none with a CPU "
+                    "for tasks; let its workers join first"
+                )
+            time.sleep(0.5)
 
     def _look(self) -> None:
         """Count the nodes, every few seconds: some are lost, others join."""
@@ -151,7 +180,7 @@ class RayExecutor(Executor):
         """Whether fewer tasks are submitted than can run, and as many again."""
         if self._workers is not None:
             return len(self._running) < self._workers
-        return len(self._running) < self.slots + max(self.slots, _LEAST_WAITING)
+        return len(self._running) < self.slots + max(self.slots, self._least_waiting)
 
     def share(self, name: str, value: T) -> Shared[T]:
         """Put the value into the object store."""
@@ -194,6 +223,8 @@ class RayExecutor(Executor):
             _, task = self._running.pop(reference)
             try:
                 kind, node, *content = ray.get(reference)
+            except RayTaskError as error:
+                raise WorkerError(f"{task.name}: {_last_line(error)}") from error
             except RayError as error:
                 raise WorkerError(
                     f"{task.name}: lost with its worker or node, {MOST_ATTEMPTS} times "
@@ -202,9 +233,7 @@ class RayExecutor(Executor):
             if kind == "refused":
                 raise WorkerError(_refusal(node, *content))
             if kind == "raised":
-                fault, trace = content
-                fault.add_note(f"on {node}:\n{trace}")
-                raise fault
+                raise failure(task, node, *content)
             task.then(Done(content[0], node, content[1]))
 
     def _hear_reports(self) -> None:
@@ -278,7 +307,7 @@ def _worker_function() -> Callable[..., tuple[Any, ...]]:
                 found = None
             if found != wanted:
                 return "refused", node, name, wanted, found
-        from sfumato.execution.base import resolving
+        from sfumato.execution.base import resolving, sendable
 
         def report(value: Any) -> None:
             reports.add.remote(ticket, value)
@@ -289,12 +318,7 @@ def _worker_function() -> Callable[..., tuple[Any, ...]]:
             with resolving(lambda key: ray.get(refs[key])):
                 value = function(report, *arguments)
         except Exception as error:
-            trace = traceback.format_exc()
-            try:
-                pickle.loads(pickle.dumps(error))  # noqa: S301
-            except Exception:
-                error = RuntimeError(f"{type(error).__name__}: {error}")
-            return "raised", node, error, trace
+            return "raised", node, sendable(error), traceback.format_exc()
         return "done", node, value, time.perf_counter() - began
 
     return run_task
@@ -372,6 +396,10 @@ def _require_answer(address: str, seconds: float) -> None:
     if probe.returncode != 0:
         lines = [line for line in probe.stderr.splitlines() if line.strip()]
         raise SettingError(f"ray-address {address}: {lines[-1].strip() if lines else 'refused'}")
+
+
+def _last_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[-1][:300] if str(error).strip() else type(error).__name__
 
 
 def _first_line(error: BaseException) -> str:
