@@ -116,6 +116,7 @@ class RayExecutor(Executor):
             ray.remote(_Reports).options(num_cpus=0, scheduling_strategy=here, max_concurrency=1).remote()
         )
         self._heard: ray.ObjectRef[Any] | None = None
+        self._asked = 0.0
 
     def __repr__(self) -> str:
         return (
@@ -239,6 +240,9 @@ class RayExecutor(Executor):
     def _hear_reports(self) -> None:
         """Pass on what tasks reported since; reports are for watching and may be lost."""
         if self._heard is None:
+            if time.monotonic() - self._asked < _MOMENT:
+                return
+            self._asked = time.monotonic()
             self._heard = self._reports.take.remote()
         if not ray.wait([self._heard], timeout=0)[0]:
             return
@@ -247,7 +251,7 @@ class RayExecutor(Executor):
             owners = dict(self._running.values())
             for ticket, value in ray.get(heard):
                 if (owner := owners.get(ticket)) is not None:
-                    owner.on_report(value)
+                    owner.on_report(pickle.loads(value))  # noqa: S301  # of our own task
 
     def drop(self) -> None:
         """Tell Ray to give up all tasks."""
@@ -268,12 +272,12 @@ class _Reports:
     """Where tasks leave what they report until the driver takes it."""
 
     def __init__(self) -> None:
-        self._kept: list[tuple[int, Any]] = []
+        self._kept: list[tuple[int, bytes]] = []
 
-    def add(self, ticket: int, value: Any) -> None:
+    def add(self, ticket: int, value: bytes) -> None:
         self._kept.append((ticket, value))
 
-    def take(self) -> list[tuple[int, Any]]:
+    def take(self) -> list[tuple[int, bytes]]:
         taken, self._kept = self._kept, []
         return taken
 
@@ -310,7 +314,8 @@ def _worker_function() -> Callable[..., tuple[Any, ...]]:
         from sfumato.execution.base import resolving, sendable
 
         def report(value: Any) -> None:
-            reports.add.remote(ticket, value)
+            # as bytes: who only keeps it need not import what it is made of
+            reports.add.remote(ticket, pickle.dumps(value))
 
         began = time.perf_counter()
         try:
