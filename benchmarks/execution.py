@@ -56,6 +56,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--shards", type=int, default=1000)
     parser.add_argument("--tasks", type=int, default=100_000)
+    parser.add_argument("--waiting", type=int, default=200, help="tasks that wait at the workers")
     parser.add_argument("--model", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--core", type=int, help=argparse.SUPPRESS)
     settings = parser.parse_args()
@@ -276,7 +277,9 @@ def nothing(report: Callable[[object], None]) -> None:
 
 def tasks(settings: argparse.Namespace) -> None:
     """Run tasks that do nothing on Ray, and print what each of ten parts of them took."""
-    with open_executor("ray", workers=None, device="cpu") as executor:
+    from sfumato.execution.ray import RayExecutor
+
+    with RayExecutor(use_gpus=False, least_waiting=settings.waiting) as executor:
         run_nothing(executor, 100)
         print(
             "| tasks so far | ms per task | ms of the driver's core per task | driver, MB |\n"

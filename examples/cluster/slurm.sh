@@ -23,4 +23,5 @@ address="$(srun --nodes=1 --ntasks=1 --nodelist="$head" hostname --ip-address | 
 srun --nodes="$SLURM_NNODES" --ntasks="$SLURM_NNODES" \
     ray symmetric-run --address "$address" --min-nodes "$SLURM_NNODES" \
     --num-cpus="$SLURM_CPUS_PER_TASK" --num-gpus="$SLURM_GPUS_ON_NODE" --disable-usage-stats \
-    -- sfumato study run "$study" --out "$results" --executor ray --ray-address "$address"
+    -- sfumato study run "$study" --out "$results" --executor ray --ray-address "$address" \
+    --gpus-per-worker 1

@@ -70,6 +70,11 @@ def test_what_a_task_raises_is_raised_and_the_executor_goes_on(executor):
     assert run(executor, [(tasks.add, 1, 2)])[0].value == 3
 
 
+def test_an_error_that_is_not_ours_is_told_in_one_line(processes):
+    with pytest.raises(WorkerError, match=r"task 0: failed on worker \d with TypeError: unsupported operand"):
+        run(processes, [(tasks.add, 1, "a")])
+
+
 def test_reports_arrive_in_order_before_the_result(executor):
     heard = []
     offered = iter([Task("steps", tasks.steps, (4,), lambda done: heard.append("done"), heard.append)])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sfumato.cli.terminal import ERR
+
 if TYPE_CHECKING:
     from sfumato.execution.base import Executor
 
@@ -21,7 +23,7 @@ def chosen_executor(
     import sfumato
     from sfumato.execution.choose import open_executor
 
-    return open_executor(
+    executor = open_executor(
         kind,
         workers=workers,
         gpus_per_worker=gpus_per_worker,
@@ -29,3 +31,6 @@ def chosen_executor(
         device=device,
         versions={"sfumato": sfumato.__version__, "torch": str(torch.__version__)},
     )
+    if not executor.in_process:
+        ERR.print(str(executor), markup=False)
+    return executor

@@ -8,6 +8,7 @@ Large values are shared: shipped once per node, and named by a handle wherever t
 
 from __future__ import annotations
 
+import pickle
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
@@ -85,6 +86,24 @@ class Task:
     on_report: Report = lambda value: None
     needs: tuple[Shared[Any], ...] = ()
     cpus: int = 1
+
+
+def sendable(error: Exception) -> Exception:
+    """Return the error, or what can be said of it where it does not survive being sent."""
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301  # made here
+    except Exception:  # an exception class of anyone's may do anything
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
+
+
+def failure(task: Task, node: str, error: Exception, trace: str) -> Exception:
+    """Return what the driver raises where a task raised ``error`` on a worker: errors of ours as they are."""
+    if not isinstance(error, SfumatoError):
+        reason = str(error).splitlines()[0][:300] if str(error) else "no message"
+        error = WorkerError(f"{task.name}: failed on {node} with {type(error).__name__}: {reason}")
+    error.add_note(f"on {node}:\n{trace}")
+    return error
 
 
 class Executor(ABC):

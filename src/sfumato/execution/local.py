@@ -27,9 +27,11 @@ from sfumato.execution.base import (
     Shared,
     Task,
     WorkerError,
+    failure,
     forget_built,
     new_key,
     resolving,
+    sendable,
 )
 from sfumato.execution.shipping import require_shippable
 
@@ -137,6 +139,10 @@ class Processes(Executor):
     def __repr__(self) -> str:
         return f"Processes(workers={len(self._workers)}, gpus_per_worker={self.gpus_per_worker:g})"
 
+    def __str__(self) -> str:
+        gpus = f", {self.gpus_per_worker:g} GPUs each" if self.gpus_per_worker else ""
+        return f"{len(self._workers)} worker processes of {self.cpus_per_worker} cores{gpus}"
+
     @property
     def slots(self) -> int:
         """The number of workers."""
@@ -193,7 +199,7 @@ class Processes(Executor):
             worker.task = None
             self._hand_out()
             if kind == "raised":
-                raise _noted(*content)
+                raise failure(task, worker.name, *content)
             task.then(Done(content[0], worker.name, content[1]))
 
     def drop(self) -> None:
@@ -209,11 +215,6 @@ class Processes(Executor):
         for worker in self._workers:
             worker.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def _noted(error: Exception, trace: str) -> Exception:
-    error.add_note(trace)
-    return error
 
 
 class _Worker:
@@ -291,7 +292,7 @@ def _serve(pipe: Connection, folder: Path, cores: Sequence[int], gpu: int | None
         except KeyboardInterrupt:
             return
         except Exception as error:
-            answer = ("raised", (error, traceback.format_exc()))
+            answer = ("raised", (sendable(error), traceback.format_exc()))
         pipe.send(answer)
 
 

@@ -26,6 +26,7 @@ from sfumato.execution.base import (
     Shared,
     Task,
     WorkerError,
+    failure,
     new_key,
 )
 from sfumato.execution.shipping import require_shippable
@@ -33,7 +34,7 @@ from sfumato.execution.shipping import require_shippable
 try:
     import ray
     from ray import cloudpickle
-    from ray.exceptions import RayError
+    from ray.exceptions import RayError, RayTaskError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 except ModuleNotFoundError as error:
     raise SettingError(
@@ -47,7 +48,8 @@ CONNECT_SECONDS = 30.0
 
 _MOMENT = 1.0  # seconds after which a waiting caller gets a turn
 _LOOK_SECONDS = 5.0  # how often the cluster's nodes are counted
-_LEAST_WAITING = 8  # tasks that wait behind those that run, at least
+LEAST_WAITING = 8
+"""Tasks that wait behind those that run, at least."""
 
 _PROBE = """
 import ray, sys
@@ -66,6 +68,7 @@ class RayExecutor(Executor):
         use_gpus: whether tasks can make use of GPUs.
         versions: names of packages that must be the same everywhere, and what they are here.
         connect_seconds: time-out of connecting.
+        least_waiting: tasks that wait behind those that run, at least; more for tasks of milliseconds.
         object_store_memory: bytes, for a cluster started here; Ray's choice if not given.
 
     Raises:
@@ -82,18 +85,20 @@ class RayExecutor(Executor):
         versions: Mapping[str, str] | None = None,
         connect_seconds: float = CONNECT_SECONDS,
         object_store_memory: int | None = None,
+        least_waiting: int = LEAST_WAITING,
     ) -> None:
         self._workers = None if workers is None else require_count("workers", workers)
         self._versions = dict(versions or {})
         self._refs: dict[str, ray.ObjectRef[Any]] = {}
         self._running: dict[ray.ObjectRef[Any], tuple[int, Task]] = {}
         self._tickets = 0
+        self._least_waiting = least_waiting
         self._started_ray = not ray.is_initialized()
         if self._started_ray:
             _connect(address or os.environ.get("RAY_ADDRESS"), workers, connect_seconds, object_store_memory)
         self._nodes: list[dict[str, float]] = []
         self._looked = -_LOOK_SECONDS
-        self._look()
+        self._wait_for_room(connect_seconds)
         most_gpus = max((node.get("GPU", 0.0) for node in self._nodes), default=0.0)
         if gpus_per_worker is None:
             gpus_per_worker = 1.0 if use_gpus and most_gpus >= 1 else 0.0
@@ -111,12 +116,37 @@ class RayExecutor(Executor):
             ray.remote(_Reports).options(num_cpus=0, scheduling_strategy=here, max_concurrency=1).remote()
         )
         self._heard: ray.ObjectRef[Any] | None = None
+        self._asked = 0.0
 
     def __repr__(self) -> str:
         return (
             f"RayExecutor(nodes={len(self._nodes)}, slots={self.slots}, "
             f"gpus_per_worker={self.gpus_per_worker:g})"
         )
+
+    def __str__(self) -> str:
+        gpus = f", {self.gpus_per_worker:g} GPUs each" if self.gpus_per_worker else ", no GPUs"
+        return f"Ray: {self.slots} tasks at a time on {len(self._nodes)} nodes{gpus}"
+
+    def _wait_for_room(self, seconds: float) -> None:
+        """Wait until a node that takes tasks has joined: by what it has, it is decided what tasks ask for.
+
+        Raises:
+            SettingError: there is none within ``seconds``.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            self._looked = -_LOOK_SECONDS
+            self._look()
+            if any(node.get("CPU", 0.0) >= 1 for node in self._nodes):
+                return
+            if time.monotonic() > deadline:
+                self.close()
+                raise SettingError(
+                    f"the Ray cluster has {len(self._nodes)} nodes, but within {seconds:g} s none with a CPU "
+                    "for tasks; let its workers join first"
+                )
+            time.sleep(0.5)
 
     def _look(self) -> None:
         """Count the nodes, every few seconds: some are lost, others join."""
@@ -151,7 +181,7 @@ class RayExecutor(Executor):
         """Whether fewer tasks are submitted than can run, and as many again."""
         if self._workers is not None:
             return len(self._running) < self._workers
-        return len(self._running) < self.slots + max(self.slots, _LEAST_WAITING)
+        return len(self._running) < self.slots + max(self.slots, self._least_waiting)
 
     def share(self, name: str, value: T) -> Shared[T]:
         """Put the value into the object store."""
@@ -194,6 +224,8 @@ class RayExecutor(Executor):
             _, task = self._running.pop(reference)
             try:
                 kind, node, *content = ray.get(reference)
+            except RayTaskError as error:
+                raise WorkerError(f"{task.name}: {_last_line(error)}") from error
             except RayError as error:
                 raise WorkerError(
                     f"{task.name}: lost with its worker or node, {MOST_ATTEMPTS} times "
@@ -202,14 +234,15 @@ class RayExecutor(Executor):
             if kind == "refused":
                 raise WorkerError(_refusal(node, *content))
             if kind == "raised":
-                fault, trace = content
-                fault.add_note(f"on {node}:\n{trace}")
-                raise fault
+                raise failure(task, node, *content)
             task.then(Done(content[0], node, content[1]))
 
     def _hear_reports(self) -> None:
         """Pass on what tasks reported since; reports are for watching and may be lost."""
         if self._heard is None:
+            if time.monotonic() - self._asked < _MOMENT:
+                return
+            self._asked = time.monotonic()
             self._heard = self._reports.take.remote()
         if not ray.wait([self._heard], timeout=0)[0]:
             return
@@ -218,7 +251,7 @@ class RayExecutor(Executor):
             owners = dict(self._running.values())
             for ticket, value in ray.get(heard):
                 if (owner := owners.get(ticket)) is not None:
-                    owner.on_report(value)
+                    owner.on_report(pickle.loads(value))  # noqa: S301  # of our own task
 
     def drop(self) -> None:
         """Tell Ray to give up all tasks."""
@@ -239,12 +272,12 @@ class _Reports:
     """Where tasks leave what they report until the driver takes it."""
 
     def __init__(self) -> None:
-        self._kept: list[tuple[int, Any]] = []
+        self._kept: list[tuple[int, bytes]] = []
 
-    def add(self, ticket: int, value: Any) -> None:
+    def add(self, ticket: int, value: bytes) -> None:
         self._kept.append((ticket, value))
 
-    def take(self) -> list[tuple[int, Any]]:
+    def take(self) -> list[tuple[int, bytes]]:
         taken, self._kept = self._kept, []
         return taken
 
@@ -278,10 +311,11 @@ def _worker_function() -> Callable[..., tuple[Any, ...]]:
                 found = None
             if found != wanted:
                 return "refused", node, name, wanted, found
-        from sfumato.execution.base import resolving
+        from sfumato.execution.base import resolving, sendable
 
         def report(value: Any) -> None:
-            reports.add.remote(ticket, value)
+            # as bytes: who only keeps it need not import what it is made of
+            reports.add.remote(ticket, pickle.dumps(value))
 
         began = time.perf_counter()
         try:
@@ -289,12 +323,7 @@ def _worker_function() -> Callable[..., tuple[Any, ...]]:
             with resolving(lambda key: ray.get(refs[key])):
                 value = function(report, *arguments)
         except Exception as error:
-            trace = traceback.format_exc()
-            try:
-                pickle.loads(pickle.dumps(error))  # noqa: S301
-            except Exception:
-                error = RuntimeError(f"{type(error).__name__}: {error}")
-            return "raised", node, error, trace
+            return "raised", node, sendable(error), traceback.format_exc()
         return "done", node, value, time.perf_counter() - began
 
     return run_task
@@ -372,6 +401,10 @@ def _require_answer(address: str, seconds: float) -> None:
     if probe.returncode != 0:
         lines = [line for line in probe.stderr.splitlines() if line.strip()]
         raise SettingError(f"ray-address {address}: {lines[-1].strip() if lines else 'refused'}")
+
+
+def _last_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[-1][:300] if str(error).strip() else type(error).__name__
 
 
 def _first_line(error: BaseException) -> str:

@@ -30,7 +30,7 @@ from sfumato.studies.evaluate import SHARD
 from sfumato.studies.keys import Keys
 from sfumato.studies.results import CellResult
 from sfumato.studies.store import Member, Store
-from sfumato.studies.tasks import Place, Trained, Training, Voted, train_model, vote
+from sfumato.studies.tasks import MARK, Place, Trained, Training, Voted, train_model, vote
 from sfumato.studies.todo import ToDo, certified_count, image_count, images_of, members_of
 from sfumato.studies.watch import Watch
 from sfumato.training import EpochReport
@@ -108,7 +108,7 @@ class Schedule:
         self._shelf = ImageShelf(executor, data.test.x[: max(self.images, self.certified)])
         self._shared_data: Shared[Dataset] | None = None
         self._parents: dict[Path, Shared[bytes]] = {}
-        self._place = None if executor.in_process else Place(folder.absolute(), f".driver-{uuid.uuid4().hex}")
+        self._place = None if executor.in_process else Place(folder.absolute(), f"{MARK}{uuid.uuid4().hex}")
         self._pace = Pace(lambda: executor.slots)
         self._job = uuid.uuid4().hex
 

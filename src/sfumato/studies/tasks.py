@@ -27,6 +27,8 @@ from sfumato.studies.evaluate import SHARD, classify_shard, count_shard
 from sfumato.studies.store import Rows
 from sfumato.training import TrainingSettings, train
 
+MARK = ".driver-"
+
 
 @dataclass(frozen=True)
 class Place:
@@ -37,9 +39,11 @@ class Place:
 
     @contextmanager
     def marked(self) -> Iterator[None]:
-        """Keep the mark in the folder while the block runs."""
+        """Keep the mark in the folder while the block runs, which is held by this process alone."""
         mark = self.folder / self.mark
-        mark.parent.mkdir(parents=True, exist_ok=True)
+        for stale in self.folder.glob(f"{MARK}*"):
+            # of a driver that was killed
+            stale.unlink(missing_ok=True)
         mark.touch()
         try:
             yield
@@ -50,7 +54,7 @@ class Place:
         """Return ``path`` where the folder can be seen and written, else one of this machine's own."""
         if (self.folder / self.mark).exists() and os.access(path.parent, os.W_OK):
             return path
-        own = Path(tempfile.gettempdir()) / f"sfumato-{self.mark.lstrip('.')}"
+        own = Path(tempfile.gettempdir()) / f"sfumato{self.mark}"
         own.mkdir(mode=0o700, exist_ok=True)
         return own / path.name
 
