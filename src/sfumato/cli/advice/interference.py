@@ -17,7 +17,7 @@ def command(
     data_dir: options.DataDir = None,
     points: output.Points = None,
     subsamples: Annotated[
-        int, typer.Option("--subsamples", help="Random halves that give the intervals; 0 for none.")
+        int, typer.Option("--subsamples", help="Random quarters that give the bounds; 0 for none.")
     ] = 20,
     confidence: Annotated[float, typer.Option("--confidence", help="Of the intervals.")] = 0.95,
     seed: options.Seed = 0,
