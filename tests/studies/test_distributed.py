@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -159,14 +160,13 @@ def _when(condition, act, seconds=60):
 
 
 @pytest.mark.slow
-def test_models_come_through_the_object_store_where_no_folder_is_shared(
-    expected, ray_executor, tmp_path, monkeypatch
-):
+def test_models_are_sent_back_where_no_folder_is_shared(expected, tmp_path, monkeypatch):
     """Workers that do not see the driver's mark train in a folder of their own."""
     from sfumato.studies.tasks import Place
 
     monkeypatch.setattr(Place, "marked", lambda self: nullcontext())
-    run(tmp_path, ray_executor, Ledger())
+    with Processes(2) as executor:
+        run(tmp_path, executor, Ledger())
     assert rows_of(tmp_path) == expected
 
 
