@@ -185,6 +185,7 @@ def test_a_node_lost_in_mid_run_changes_no_row(expected, cluster, tmp_path):
 
 DRIVER = """
 import json, sys, torch
+from pathlib import Path
 torch.set_num_threads(1)
 from sfumato.execution.choose import open_executor
 from sfumato.studies.design import make_design
