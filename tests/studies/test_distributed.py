@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -159,14 +160,13 @@ def _when(condition, act, seconds=60):
 
 
 @pytest.mark.slow
-def test_models_come_through_the_object_store_where_no_folder_is_shared(
-    expected, ray_executor, tmp_path, monkeypatch
-):
+def test_models_are_sent_back_where_no_folder_is_shared(expected, tmp_path, monkeypatch):
     """Workers that do not see the driver's mark train in a folder of their own."""
     from sfumato.studies.tasks import Place
 
     monkeypatch.setattr(Place, "marked", lambda self: nullcontext())
-    run(tmp_path, ray_executor, Ledger())
+    with Processes(2) as executor:
+        run(tmp_path, executor, Ledger())
     assert rows_of(tmp_path) == expected
 
 
@@ -185,6 +185,7 @@ def test_a_node_lost_in_mid_run_changes_no_row(expected, cluster, tmp_path):
 
 DRIVER = """
 import json, sys, torch
+from pathlib import Path
 torch.set_num_threads(1)
 from sfumato.execution.choose import open_executor
 from sfumato.studies.design import make_design
