@@ -24,7 +24,7 @@ def parzen(risks):
 
 def test_without_evidence_it_is_the_rule_of_thumb_and_says_so():
     found = advise(0.8)
-    assert (found.alpha, found.alpha_low, found.alpha_high) == pytest.approx((0.6, 0.4, 0.72))
+    assert (found.alpha, found.alpha_low, found.alpha_high) == pytest.approx((0.6, 0.4, 0.8))
     assert found.confidence.startswith("weak")
     assert found.same_cost is found.risk is found.plain_risk is None
     assert len(found.cannot_say) == 2
@@ -42,6 +42,18 @@ def test_a_classifier_moves_the_advice_by_the_kappa_rule():
     assert found.alpha == pytest.approx(math.sqrt(0.3 * 0.6))
     assert found.alpha_high >= 0.6
     assert found.confidence.startswith("weak: rule of thumb and kappa rule differ by a factor of 2.00")
+
+
+def test_a_network_tuned_to_its_noise_decides_alone():
+    # at beta = alpha0 it errs least, without noise much more: neither 0.75 beta nor the kappa rule applies
+    tuned = network(0.3, [0.4, 0.35, 0.3, 0.2, 0.4])
+    assert tuned.matched_beta() == pytest.approx(0.3)
+    found = advise(0.5, sweeps=[tuned])
+    assert found.alpha == pytest.approx(0.5)
+    assert [e.estimator for e in found.estimates] == ["matched noise"]
+    assert found.alpha_low == pytest.approx(0.3 * 0.5 / 0.4)
+    assert found.alpha_high == pytest.approx(0.3 * 0.5 / 0.2)
+    assert network(0.3, [0.051, 0.05, 0.05]).matched_beta() is None
 
 
 def test_the_surrogate_is_an_upper_limit_where_it_reaches():

@@ -2,7 +2,8 @@
 
 Nothing here is certain. A rule of thumb (the share of beta at which the optima of measured image sets lie),
 the kappa rule of the classifiers given, and the Parzen rule's upper limit each name an alpha; the advice is
-their geometric mean, not above the limit. The interval is what the estimators' own intervals span. Every
+their geometric mean, not above the limit. Where a classifier is found to be tuned to its own noise, that
+alone decides. The interval is what the estimators' own intervals span. Every
 number carries the estimator that gave it, and where none reaches, the advice says that it cannot say.
 """
 
@@ -21,7 +22,7 @@ from sfumato.advice.sweep import Sweep
 from sfumato.errors import SettingError, require_positive
 
 USUAL_SHARE = 0.75
-USUAL_RANGE = (0.5, 0.9)
+USUAL_RANGE = (0.5, 1.0)
 _TRUSTED_RISK = 0.15  # a surrogate that errs more often than this is no picture of a network
 _AGREEMENT = 1.25  # estimates within this factor of each other agree
 
@@ -115,7 +116,9 @@ def advise(
     """
     require_positive("beta", beta)
     doubts: list[str] = []
-    estimates = [usual_estimate(beta), *_kappa_estimates(beta, sweeps, doubts)]
+    estimates = _matched_estimates(beta, sweeps)
+    if not estimates:
+        estimates = [usual_estimate(beta), *_kappa_estimates(beta, sweeps, doubts)]
     alpha = math.exp(np.mean([math.log(estimate.alpha) for estimate in estimates]))
     low, high = min(e.low for e in estimates), max(e.high for e in estimates)
     limit = _harmless_limit(beta, surrogate, doubts)
@@ -149,8 +152,35 @@ def usual_estimate(beta: float) -> Estimate:
         round(USUAL_SHARE * beta, 12),
         round(low * beta, 12),
         round(high * beta, 12),
-        f"{USUAL_SHARE:g} beta; on the image sets measured the best alpha lies at {low:g} to {high:g} beta",
+        f"{USUAL_SHARE:g} beta; in the studies measured the best alpha mostly is {low:g} to {high:g} beta",
     )
+
+
+def _matched_estimates(beta: float, sweeps: Sequence[Sweep]) -> list[Estimate]:
+    """Return what networks say that are tuned to their noise; the other rules do not hold for these.
+
+    They err less at beta = matched than without noise, so too much noise in training does hurt at a smaller
+    beta, against the premise of the kappa rule, and only the scaling by beta / alpha remains.
+    """
+    found = []
+    for sweep in sweeps:
+        matched = sweep.matched_beta() if sweep.alpha0 > 0 else None
+        if matched is None:
+            continue
+        at = sweep.betas.index(matched)
+        above = sweep.betas[min(at + 1, len(sweep.betas) - 1)]
+        below = sweep.betas[at - 1] or matched
+        found.append(
+            Estimate(
+                "matched noise",
+                round(sweep.alpha0 * beta / matched, 12),
+                sweep.alpha0 * beta / above,
+                sweep.alpha0 * beta / below,
+                f"{sweep.name}, trained with alpha {sweep.alpha0:g}, errs least at beta {matched:g}, "
+                f"more without noise ({sweep.images} images)",
+            )
+        )
+    return found
 
 
 def _kappa_estimates(beta: float, sweeps: Sequence[Sweep], doubts: list[str]) -> list[Estimate]:
@@ -264,7 +294,8 @@ def _plain_risk(beta: float, sweeps: Sequence[Sweep]) -> Amount | None:
 
 def _confidence(estimates: Sequence[Estimate]) -> str:
     if len(estimates) == 1:
-        return "weak: a rule of thumb alone"
+        only = estimates[0].estimator
+        return "weak: a rule of thumb alone" if only == "rule of thumb" else f"fair: {only}, measured"
     alphas = [estimate.alpha for estimate in estimates]
     apart = max(alphas) / min(alphas)
     names = " and ".join(dict.fromkeys(estimate.estimator for estimate in estimates))

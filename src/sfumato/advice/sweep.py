@@ -25,6 +25,7 @@ _ERROR = 1e-3  # how often at most a prediction is not that of all votes
 _TOGETHER = 500
 _FAR_ABOVE = 6.0  # standard errors above the clean risk: larger betas will not be tolerated either
 _MOST_STEPS = 40
+_CLEARLY = 3.0
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,18 @@ class Sweep:
         if not 0.0 <= beta <= self.betas[-1]:
             raise SettingError(f"beta must be within 0 and {self.betas[-1]:g}, the range swept, got {beta:g}")
         return float(np.interp(beta, self.betas, self.wrong.mean(axis=0)))
+
+    def matched_beta(self) -> float | None:
+        """Return the beta of the lowest risk if that is clearly below the clean risk, else None.
+
+        Clearly: by more than three paired standard errors. Such a network is tuned to its noise, as those
+        with batch normalisation are whose statistics are of noisy inputs, and errs more with less of it.
+        """
+        best = int(self.wrong.mean(axis=0).argmin())
+        gain = self.wrong[:, 0].astype(np.float64) - self.wrong[:, best]
+        if gain.mean() > _CLEARLY * gain.std() / math.sqrt(self.images):
+            return self.betas[best]
+        return None
 
     def kappa(self) -> KappaRule:
         """Return the kappa rule of this classifier.
