@@ -59,7 +59,7 @@ def test_shared_values_are_found_by_their_handles(executor):
     done = run(executor, [(tasks.total, shared, extra) for extra in range(3)], needs=(shared,))
     assert [each.value for each in done] == [values.sum() + extra for extra in range(3)]
     executor.release(shared)
-    with pytest.raises((KeyError, FileNotFoundError)):
+    with pytest.raises((KeyError, WorkerError)):
         run(executor, [(tasks.total, shared, 0)], needs=(shared,))
 
 
