@@ -30,8 +30,8 @@ from sfumato.advice.surrogate import Surrogate, parzen_surrogate, parzen_vote_ri
 from sfumato.advice.sweep import Sweep
 from sfumato.datasets import load_dataset
 from sfumato.errors import SettingError
-from sfumato.studies.baselines import rule_regrets
-from sfumato.studies.published import load_published
+from sfumato.studies.baselines import Regret, rule_regrets
+from sfumato.studies.published import PublishedResults, load_published, published_best
 from sfumato.studies.store import load_results
 
 GAPS = (0.1, 0.3, 0.6, 1.0, 2.0)
@@ -155,6 +155,7 @@ class Table:
 
     def __init__(self, name: str, data: str, risks: dict[tuple[float, float], float], images: int) -> None:
         self.name, self.data, self.risks, self.images = name, data, risks, images
+        self.published: PublishedResults | None = None
         self.rows: dict[float, tuple[tuple[float, ...], np.ndarray]] = {}
 
     def network(self) -> Sweep:
@@ -189,6 +190,7 @@ def published_table(name: str, data: str, path: Path, largest: float) -> Table:
     published = load_published(path)
     risks = {key: errors / published.images for key, errors in published.errors.items() if key[1] <= largest}
     table = Table(name, data, risks, published.images)
+    table.published = published
     rank = (np.arange(published.images) + 0.5) / published.images
     for alpha in sorted({a for a, _ in risks}):
         betas = tuple(sorted(b for a, b in risks if a == alpha))
@@ -254,6 +256,8 @@ def run_regret(settings: argparse.Namespace) -> None:
             share = f"{values.mean() / same.mean():.2f}" if same.mean() > 0 else "-"
             named = " ".join(f"{r.beta:g}:{r.named:.2f}" for r in regrets)
             print(f"| {name} | {values.mean():.4f} | {values.max():.4f} | {share} | {named} |", flush=True)
+        if table.published is not None:
+            print_smoothed(table.published, found)
         best = " ".join(f"{r.beta:g}:{r.best_alpha:g}" for r in found["alpha = beta"])
         print(f"| lowest measured | 0 | 0 | 0 | {best} |")
     print("\nAll tables and betas together\n")
@@ -261,6 +265,17 @@ def run_regret(settings: argparse.Namespace) -> None:
     for name, values in total.items():
         more = max(above[name])
         print(f"| {name} | {len(values)} | {np.mean(values):.4f} | {max(values):.4f} | {more:+.4f} |")
+
+
+def print_smoothed(published: PublishedResults, found: dict[str, tuple[Regret, ...]]) -> None:
+    """Print the regrets along the smoothed curves, which leave out the luck of single trainings."""
+    for name, regrets in found.items():
+        values = []
+        for regret in regrets:
+            curve = published_best(published, regret.beta).curve
+            assert curve is not None
+            values.append(float(np.interp(regret.named, curve.alphas, curve.risk)) - curve.lowest)
+        print(f"| {name}, smoothed | {np.mean(values):.4f} | {max(values):.4f} | | |")
 
 
 def run_time(settings: argparse.Namespace) -> None:
