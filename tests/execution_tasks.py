@@ -3,6 +3,8 @@
 import os
 import time
 
+from sfumato.execution.base import Task
+
 
 def add(report, a, b):
     return a + b
@@ -65,3 +67,23 @@ def wait_for(report, flag, seconds):
             raise TimeoutError(flag)
         time.sleep(0.02)
     return os.getpid()
+
+
+def run(executor, calls, needs=()):
+    """Run (function, *arguments) each; return what came of them, in the order of the calls."""
+    found = {}
+    rest = iter(enumerate(calls))
+
+    def next_task():
+        for number, (function, *arguments) in rest:
+            return Task(
+                f"task {number}",
+                function,
+                tuple(arguments),
+                lambda done, number=number: found.__setitem__(number, done),
+                needs=needs,
+            )
+        return None
+
+    executor.run(next_task)
+    return [found[number] for number in sorted(found)]

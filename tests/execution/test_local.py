@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import execution_tasks as tasks
+from execution_tasks import run
 from processes import alive
 from sfumato.errors import DataError, ModelError, SettingError
 from sfumato.execution.base import MOST_ATTEMPTS, Task, WorkerError, built, forget_built
@@ -25,26 +26,6 @@ def executor(request):
     if request.param == "in process":
         return InProcess()
     return request.getfixturevalue("processes")
-
-
-def run(executor, calls, needs=()):
-    """Run (function, *arguments) each; return the results in the order of the calls."""
-    found = {}
-    rest = iter(enumerate(calls))
-
-    def next_task():
-        for number, (function, *arguments) in rest:
-            return Task(
-                f"task {number}",
-                function,
-                tuple(arguments),
-                lambda done, number=number: found.__setitem__(number, done),
-                needs=needs,
-            )
-        return None
-
-    executor.run(next_task)
-    return [found[number] for number in sorted(found)]
 
 
 def test_every_task_comes_back_once(executor):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import execution_tasks as tasks
+from execution_tasks import run
 from ray_cluster import cluster_of, one_more, unplug, workers_of
 from sfumato.errors import DataError, ModelError, SettingError
 from sfumato.execution.base import Task, WorkerError
@@ -27,26 +28,6 @@ def executor(cluster):
 
     with RayExecutor() as executor:
         yield executor
-
-
-def run(executor, calls, needs=()):
-    """Run (function, *arguments) each; return what came of them, in the order of the calls."""
-    found = {}
-    rest = iter(enumerate(calls))
-
-    def next_task():
-        for number, (function, *arguments) in rest:
-            return Task(
-                f"task {number}",
-                function,
-                tuple(arguments),
-                lambda done, number=number: found.__setitem__(number, done),
-                needs=needs,
-            )
-        return None
-
-    executor.run(next_task)
-    return [found[number] for number in sorted(found)]
 
 
 def test_every_task_comes_back_once_from_both_nodes(executor, tmp_path):

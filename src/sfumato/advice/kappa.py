@@ -36,7 +36,7 @@ def tolerated_beta(
     Raises:
         SettingError: betas that do not begin with 0 and increase, counts that do not fit.
     """
-    _check_betas(betas)
+    require_swept_betas(betas)
     require_count("examples", examples)
     counts = np.asarray(errors)
     if counts.shape != (len(betas),) or counts.min() < 0 or counts.max() > examples:
@@ -44,7 +44,12 @@ def tolerated_beta(
     return float(_tolerated(np.asarray(betas, dtype=np.float64), counts[None, :] / examples, examples)[0])
 
 
-def _check_betas(betas: Sequence[float]) -> None:
+def require_swept_betas(betas: Sequence[float]) -> None:
+    """Refuse betas that are not 0 and larger ones, increasing.
+
+    Raises:
+        SettingError: for such betas.
+    """
     if len(betas) < 2 or betas[0] != 0 or any(b <= a for a, b in pairwise(betas)):
         listed = ", ".join(f"{beta:g}" for beta in betas)
         raise SettingError(f"betas must be 0 and larger ones, increasing, got {listed or 'none'}")
@@ -136,7 +141,7 @@ def kappa_rule(
         SettingError: betas without 0, counts that do not fit, or a network that tolerates no beta.
     """
     require_count("draws", draws)
-    _check_betas(betas)
+    require_swept_betas(betas)
     outcomes = np.asarray(wrong, dtype=bool)
     if outcomes.ndim != 2 or outcomes.shape[1] != len(betas) or not len(outcomes):
         raise SettingError(

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
 from jaxtyping import Bool
 
-from sfumato.advice.kappa import KappaRule, kappa_rule
+from sfumato.advice.kappa import KappaRule, kappa_rule, require_swept_betas
 from sfumato.datasets import Split
 from sfumato.devices import choose_device
 from sfumato.errors import SettingError, require_count, require_nonnegative
@@ -125,8 +124,7 @@ def sweep(
     """
     require_nonnegative("alpha0", alpha0)
     require_count("n", n)
-    if len(betas) < 2 or betas[0] != 0 or any(b <= a for a, b in pairwise(betas)):
-        raise SettingError(f"betas must be 0 and larger ones, increasing, got {', '.join(map(str, betas))}")
+    require_swept_betas(betas)
     base = BaseClassifier(model, choose_device(device))
     base.probe(torch.from_numpy(split.x[:1]))
     columns = [_wrong(split, lambda x, _: base.classes(x.to(base.device)).cpu().numpy(), on_progress)]

@@ -12,7 +12,7 @@ from sfumato.cli import options
 from sfumato.cli.terminal import OUT, print_json, print_table, warn
 
 if TYPE_CHECKING:
-    from sfumato.studies.answers import BetaAnswer, CertifiedLine, Gain, StudyAnswer
+    from sfumato.studies.answers import BetaAnswer, CertifiedLine, StudyAnswer
 
 Folder = Annotated[Path, typer.Argument(help="The folder of a study, as written by sfumato study run.")]
 Confidence = Annotated[
@@ -118,7 +118,7 @@ def best(
 
     Example: sfumato study best mnist-study --json > best.json
     """
-    from sfumato.reporting.answer_tables import members
+    from sfumato.reporting.answer_tables import gain_cells, members
 
     answer = _answer(folder, confidence, draws, seed)
     if as_json:
@@ -135,7 +135,7 @@ def best(
                 f"{found.alpha:g}",
                 members(found.exact_set, found.alphas),
                 f"{found.best.risk:.4f}",
-                *_gain_cells(found.against[0]),
+                *gain_cells(found.against[0]),
             ]
             for found in answer.betas
         ],
@@ -143,7 +143,7 @@ def best(
     print_table(
         f"Against {answer.betas[0].against[1].rule}",
         ["beta", "alpha*", "risk at the rule", "difference", "p", "gain, cross-fitted"],
-        [[f"{a.beta:g}", f"{a.alpha:g}", *_gain_cells(a.against[1])] for a in answer.betas],
+        [[f"{a.beta:g}", f"{a.alpha:g}", *gain_cells(a.against[1])] for a in answer.betas],
     )
     print_table(
         "Other views of the best alpha",
@@ -214,15 +214,6 @@ def _answer(folder: Path, confidence: float, draws: int, seed: int) -> StudyAnsw
 
     require_count("seed", seed, minimum=0)
     return answer_study(load_results(folder), confidence=confidence, draws=draws, seed=seed)
-
-
-def _gain_cells(gain: Gain) -> list[str]:
-    return [
-        f"{gain.risk:.4f} ({gain.alpha:g})",
-        f"{gain.difference:.4f} [{gain.low:.4f}, {gain.high:.4f}]",
-        f"{gain.p_value:.2g}",
-        f"{gain.cross_gain:.4f} [{gain.cross_low:.4f}, {gain.cross_high:.4f}]",
-    ]
 
 
 def _curve_cells(found: BetaAnswer) -> list[str]:

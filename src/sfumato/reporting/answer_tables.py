@@ -10,7 +10,7 @@ from sfumato.reporting.certified_sets import FULL, largest_radius, outcomes, vot
 from sfumato.reporting.sources import CertifiedSet
 from sfumato.reporting.tables import Table
 from sfumato.smoothing.certificate import certified_accuracy, radius_grid
-from sfumato.studies.answers import RiskPoint, StudyAnswer
+from sfumato.studies.answers import Gain, RiskPoint, StudyAnswer
 from sfumato.studies.results import StudyResults
 
 
@@ -46,15 +46,21 @@ def best_table(answer: StudyAnswer) -> Table:
                 f"{found.alpha:g}",
                 members(found.exact_set, found.alphas),
                 f"{found.best.risk:.4f} [{found.best.low:.4f}, {found.best.high:.4f}]",
-                f"{gain.risk:.4f} ({gain.alpha:g})",
-                f"{gain.difference:.4f} [{gain.low:.4f}, {gain.high:.4f}]",
-                f"{gain.p_value:.2g}",
-                f"{gain.cross_gain:.4f} [{gain.cross_low:.4f}, {gain.cross_high:.4f}]",
+                *gain_cells(found.against[0]),
             ]
             for found in answer.betas
-            for gain in found.against[:1]
         ],
     )
+
+
+def gain_cells(gain: Gain) -> list[str]:
+    """Return what a table says of a rule: its risk, the difference, its p-value and the cross-fitted gain."""
+    return [
+        f"{gain.risk:.4f} ({gain.alpha:g})",
+        f"{gain.difference:.4f} [{gain.low:.4f}, {gain.high:.4f}]",
+        f"{gain.p_value:.2g}",
+        f"{gain.cross_gain:.4f} [{gain.cross_low:.4f}, {gain.cross_high:.4f}]",
+    ]
 
 
 def members(chosen: Sequence[float], alphas: Sequence[float]) -> str:
