@@ -1,6 +1,8 @@
 """``sfumato theory`` as a user meets it: its numbers, files, exit codes and one-line errors."""
 
 import csv
+import itertools
+import json
 import subprocess
 import sys
 
@@ -222,3 +224,45 @@ def test_two_gaussians_certified_beyond_their_distance_are_best_left_to_the_like
     code, out, _ = run("mixture", "two", "--prior", 0.8, "--radius", 1.5, "--beta", 1)
     assert code == 0
     assert out.splitlines()[-1].split()[-3:] == ["inf", "0.2", "inf"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("ball", "--dim", 3, "--alpha", "0,0.3", "--beta", "0.2,0.5"),
+        ("intervals", "--alpha", "0,0.38", "--beta", 1.36),
+        ("mixture", "three", "--alpha", "0,1", "--beta", "0.5,1"),
+        ("field", "--side", 100, "--cells", 64, "--draws", 2, "--alpha", "0,5", "--beta", 8),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_json_holds_the_numbers_of_the_csv_and_nothing_else(run, tmp_path, arguments):
+    code, out, err = run(*arguments, "--json", "--csv", "risk.csv", "--figure", "risk.png")
+    assert code == 0
+    assert "risk.csv" in err
+    assert "risk.png" in err
+    found = json.loads(out)
+    grid = itertools.product(enumerate(found["alpha"]), enumerate(found["beta"]))
+    for row, ((i, alpha), (k, beta)) in zip(rows_of(tmp_path / "risk.csv"), grid, strict=True):
+        assert (alpha, beta) == (float(row["alpha"]), float(row["beta"]))
+        assert found["risk"][i][k] == float(row["risk"])
+        assert found["risk_without_augmentation"][k] == float(row["risk_without_augmentation"])
+
+
+def test_json_of_the_phase_diagram_and_of_figure4(run, tmp_path):
+    _, out, _ = run("phase", "--gaps", "0.3,1.1", "--json", "--csv", "phase.csv")
+    found = json.loads(out)
+    benefits = [value for gap in found["best_benefit"] for value in gap]
+    assert benefits == [float(row["best_benefit"]) for row in rows_of(tmp_path / "phase.csv")]
+    assert found["helps_for_beta"][1] == [None, None]
+    _, out, _ = run("figure4", "--sampler", "continuum", "--draws", 2, "--json")
+    (study,) = json.loads(out)
+    assert len(study["dips"]) == len(study["study"]["zetas"]) * len(study["study"]["betas"])
+
+
+def test_json_says_an_infinite_best_alpha_with_null(run):
+    _, out, _ = run("mixture", "two", "--prior", 0.9, "--radius", 2, "--alpha", 0, "--beta", 0.1, "--json")
+    (found,) = json.loads(out)["best"]
+    assert found["best_alpha"] is None
+    # then the likelier class is named everywhere
+    assert found["risk"] == pytest.approx(0.1, abs=1e-12)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from sfumato.cli import options
 from sfumato.cli.terminal import OUT
 from sfumato.cli.theory import output
 
@@ -25,6 +26,7 @@ def command(
     ] = 0.5,
     figure: output.FigureFile = None,
     csv: output.CsvFile = None,
+    as_json: options.Json = False,
 ) -> None:
     """Compute what two noises leave of one ball: the share of its volume that is lost, exactly.
 
@@ -41,16 +43,32 @@ def command(
     risk = np.asarray(ball_risk(dim, radius, *grid, training_level=training_level))
     plain = np.asarray(ball_risk(dim, radius, 0.0, np.array(betas)))
     undone = [compensating_alpha(dim, radius, value, training_level) for value in betas]
-    more = {
-        "radius left at alpha = 0": [f"{ball_radius(dim, radius, value).radius:.6g}" for value in betas],
-        "alpha that undoes beta": ["none" if value is None else f"{value:.6g}" for value in undone],
-    }
-    title = f"Ball of radius {radius:g} in dimension {dim}: risk, in its own volume"
-    output.print_best(title, alphas, betas, risk, plain, more)
-    OUT.print(f"noise above {critical_sigma(dim, radius):.6g} leaves nothing at level 1/2")
+    left = [ball_radius(dim, radius, value).radius for value in betas]
+    critical = critical_sigma(dim, radius)
+    verdict = None
     if training_level == 0.5:
         verdict = no_benefit(Ball(dim, radius), max(alphas), max(betas))
-        OUT.print(f"{verdict.statement} ({verdict.theorem}: {verdict.reason})", markup=False)
+    if as_json:
+        about = {
+            "dim": dim,
+            "radius": radius,
+            "training_level": training_level,
+            "critical_sigma": critical,
+            "radius_left_without_augmentation": left,
+            "compensating_alpha": undone,
+            "no_benefit": verdict,
+        }
+        output.print_risks(alphas, betas, risk, plain, about)
+    else:
+        more = {
+            "radius left at alpha = 0": [f"{value:.6g}" for value in left],
+            "alpha that undoes beta": ["none" if value is None else f"{value:.6g}" for value in undone],
+        }
+        title = f"Ball of radius {radius:g} in dimension {dim}: risk, in its own volume"
+        output.print_best(title, alphas, betas, risk, plain, more)
+        OUT.print(f"noise above {critical:.6g} leaves nothing at level 1/2")
+        if verdict is not None:
+            output.print_verdict(verdict)
     output.write_risks(csv, alphas, betas, risk, plain)
     if figure is not None:
         from sfumato.reporting.theory_figures import draw_curves

@@ -32,6 +32,7 @@ def command(
     seed: options.Seed = 0,
     figure: output.FigureFile = None,
     csv: output.CsvFile = None,
+    as_json: options.Json = False,
 ) -> None:
     """Compute the risk of many balls at random, packed one after the other, by spectral smoothing.
 
@@ -69,17 +70,36 @@ def command(
     plain = np.mean([one.plain_risk for one in found], axis=0)
     benefit = np.array([one.benefit for one in found])
     spread = np.full(risk.shape, np.nan) if draws < 2 else benefit.std(axis=0, ddof=1) / np.sqrt(draws)
-    best = [int(np.argmin(column)) for column in risk.T]
+    error = np.max([one.error for one in found], axis=0)
+    best = output.best_alphas(risk)
     columns = range(len(betas))
-    more = {
-        "± over draws": [f"{spread[best[k], k]:.2g}" if draws > 1 else "" for k in columns],
-        "numerical error": [f"{max(one.error[best[k], k] for one in found):.2g}" for k in columns],
-    }
     where = "box" if box else "torus"
-    title = (
-        f"Balls of radius {radius:g}, {zeta:g} apart, covering {np.mean(densities):.4f} of a {where}: risk"
-    )
-    output.print_best(title, alphas, betas, risk, plain, more)
+    if as_json:
+        about = {
+            "dim": dim,
+            "side": side,
+            "radius": radius,
+            "zeta": zeta,
+            "domain": where,
+            "density": densities,
+            "draws": draws,
+            "seed": seed,
+            "cells": cells,
+            "standard_error_of_benefit": spread,
+            "numerical_error": error,
+        }
+        output.print_risks(alphas, betas, risk, plain, about)
+    else:
+        more = {
+            "± over draws": [f"{spread[best[k], k]:.2g}" if draws > 1 else "" for k in columns],
+            "numerical error": [f"{error[best[k], k]:.2g}" for k in columns],
+        }
+        title = (
+            f"Balls of radius {radius:g}, {zeta:g} apart, covering {np.mean(densities):.4f} of a {where}: "
+            "risk"
+        )
+        output.print_best(title, alphas, betas, risk, plain, more)
+        OUT.print(f"{draws} arrangements, seed {seed}, {cells} cells along each axis", markup=False)
     output.write_risks(csv, alphas, betas, risk, plain)
     if figure is not None:
         from sfumato.reporting.theory_figures import draw_field
@@ -95,4 +115,3 @@ def command(
         }
         draw_field(panels, first.region, side, "One arrangement; outlines are the true regions", figure)
         output.note_figure(figure)
-    OUT.print(f"{draws} arrangements, seed {seed}, {cells} cells along each axis", markup=False)

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sfumato.cli.terminal import OUT, print_table, progress_bar
+from sfumato.cli import options
+from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar
 from sfumato.cli.theory import output
 from sfumato.errors import SettingError, require_count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from sfumato.theory.figure4 import Figure4
+    from sfumato.theory.figure4 import Dip, Figure4
 
 SAMPLERS = ("paper", "continuum", "both")
 # The published figure's stream: with it the published numbers come out.
@@ -30,6 +31,7 @@ def command(
     ] = None,
     figure: output.FigureFile = None,
     csv: output.CsvFile = None,
+    as_json: options.Json = False,
 ) -> None:
     """Repeat the synthetic study of Pal & Sulam 2023, Figure 4, as published and in the continuum.
 
@@ -38,7 +40,7 @@ def command(
 
     Example: sfumato theory figure4 --figure figure4.png --csv figure4.csv
     """
-    from sfumato.theory.figure4 import dips_sentence, figure4_continuum, figure4_published, significant_dips
+    from sfumato.theory.figure4 import figure4_continuum, figure4_published, significant_dips
 
     output.check_files(figure, csv)
     if sampler not in SAMPLERS:
@@ -57,31 +59,11 @@ def command(
             studies.append(runs[name](draws, _PAPER_SEED if seed is None else seed))
             bar.advance()
     dips = [significant_dips(study) for study in studies]
-    for study, found in zip(studies, dips, strict=True):
-        rows = []
-        for dip in found:
-            row, column = list(study.zetas).index(dip.zeta), list(study.betas).index(dip.beta)
-            last, error = study.mean[row, column, -1], study.standard_error[row, column, -1]
-            rows.append(
-                [
-                    f"{dip.beta:g}",
-                    f"{dip.zeta:g}",
-                    f"{study.density[row, column].mean():.3f}",
-                    f"{study.risk[row, column, 0].mean():.4f}",
-                    f"{last:+.4f} ± {error:.4f}",
-                    f"{dip.depth:+.4f} ± {dip.standard_error:.4f}",
-                    f"{dip.alpha:g}",
-                    f"{dip.adjusted:.2g}" + (" *" if dip.significant else ""),
-                ]
-            )
-        rows.sort(key=lambda cells: (float(cells[0]), float(cells[1])))
-        print_table(
-            f"{study.name}: Delta(alpha, beta) - Delta(0, beta), mean ± standard error, {study.draws} draws",
-            ["beta", "zeta", "density", "risk at alpha = 0", "last alpha", "lowest", "at alpha", "p"],
-            rows,
-        )
-        common = "the same for" if study.common_draws else "drawn anew for"
-        OUT.print(f"{dips_sentence(study)} Arrangements are {common} every beta.\n", markup=False)
+    if as_json:
+        print_json([{"study": study, "dips": found} for study, found in zip(studies, dips, strict=True)])
+    else:
+        for study, found in zip(studies, dips, strict=True):
+            _print_study(study, found)
     output.write_csv(
         csv,
         (
@@ -116,3 +98,32 @@ def command(
 
         draw_figure4(studies, dips, figure)
         output.note_figure(figure)
+
+
+def _print_study(study: Figure4, dips: Sequence[Dip]) -> None:
+    from sfumato.theory.figure4 import dips_sentence
+
+    rows = []
+    for dip in dips:
+        row, column = list(study.zetas).index(dip.zeta), list(study.betas).index(dip.beta)
+        last, error = study.mean[row, column, -1], study.standard_error[row, column, -1]
+        rows.append(
+            [
+                f"{dip.beta:g}",
+                f"{dip.zeta:g}",
+                f"{study.density[row, column].mean():.3f}",
+                f"{study.risk[row, column, 0].mean():.4f}",
+                f"{last:+.4f} ± {error:.4f}",
+                f"{dip.depth:+.4f} ± {dip.standard_error:.4f}",
+                f"{dip.alpha:g}",
+                f"{dip.adjusted:.2g}" + (" *" if dip.significant else ""),
+            ]
+        )
+    rows.sort(key=lambda cells: (float(cells[0]), float(cells[1])))
+    print_table(
+        f"{study.name}: Delta(alpha, beta) - Delta(0, beta), mean ± standard error, {study.draws} draws",
+        ["beta", "zeta", "density", "risk at alpha = 0", "last alpha", "lowest", "at alpha", "p"],
+        rows,
+    )
+    common = "the same for" if study.common_draws else "drawn anew for"
+    OUT.print(f"{dips_sentence(study)} Arrangements are {common} every beta.\n", markup=False)

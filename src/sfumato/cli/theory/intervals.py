@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sfumato.cli import options
 from sfumato.cli.terminal import OUT, progress_bar
 from sfumato.cli.theory import output
 from sfumato.errors import SettingError
@@ -26,6 +27,7 @@ def command(
     beta: output.Beta = "1.36",
     figure: output.FigureFile = None,
     csv: output.CsvFile = None,
+    as_json: options.Json = False,
 ) -> None:
     """Compute training and smoothing of intervals on the line, or of parallel slabs, to rounding.
 
@@ -50,16 +52,22 @@ def command(
     risk = np.array([[answers[one, other].risk for other in betas] for one in alphas])
     plain = np.array([answers[alphas[0], other].plain_risk for other in betas])
     kind = "Lebesgue measure" if region.period is None else f"per period of {region.period:g}"
-    best = output.print_best(f"Risk of the intervals {_text(region)}, {kind}", alphas, betas, risk, plain)
+    best = output.best_alphas(risk)
     column = int(np.argmax(plain - risk[best, range(len(betas))]))
     chosen = answers[alphas[best[column]], betas[column]]
-    OUT.print(
-        f"at alpha = {chosen.alpha:g}, beta = {chosen.beta:g}: trained {_text(chosen.trained)}, "
-        f"then smoothed {_text(chosen.smoothed)}",
-        markup=False,
-    )
     verdict = no_benefit(region, chosen.alpha, chosen.beta)
-    OUT.print(f"{verdict.statement} ({verdict.theorem}: {verdict.reason})", markup=False)
+    if as_json:
+        output.print_risks(
+            alphas, betas, risk, plain, {"region": region, "largest_benefit": chosen, "no_benefit": verdict}
+        )
+    else:
+        output.print_best(f"Risk of the intervals {_text(region)}, {kind}", alphas, betas, risk, plain)
+        OUT.print(
+            f"at alpha = {chosen.alpha:g}, beta = {chosen.beta:g}: trained {_text(chosen.trained)}, "
+            f"then smoothed {_text(chosen.smoothed)}",
+            markup=False,
+        )
+        output.print_verdict(verdict)
     output.write_risks(csv, alphas, betas, risk, plain)
     if figure is not None:
         from sfumato.reporting.theory_figures import draw_two_steps

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sfumato.cli import options
 from sfumato.cli.terminal import OUT, print_table
 from sfumato.cli.theory import output
 from sfumato.errors import SettingError
@@ -47,6 +48,7 @@ def command(
     ] = 0.0,
     figure: output.FigureFile = None,
     csv: output.CsvFile = None,
+    as_json: options.Json = False,
 ) -> None:
     """Compute the accuracy of Gaussian classes after two noises in closed form, and the best alpha.
 
@@ -77,7 +79,7 @@ def command(
 
     risk = np.array([[error(one, other) for other in betas] for one in alphas])
     plain = np.array([error(0.0, other) for other in betas])
-    rows = []
+    found = []
     for column, other in enumerate(betas):
         if isinstance(classes, LinearDiscriminant | TwoGaussians):
             best = classes.best_alpha(other, radius)
@@ -85,22 +87,30 @@ def command(
             best = classes.best_alpha(other) if radius == 0.0 else alphas[int(np.argmin(risk[:, column]))]
         # with all noise the likelier class is named everywhere
         lowest = _least_prior(classes) if math.isinf(best) else error(best, other)
-        values = (
-            plain[column],
-            error(other, other),
-            best,
-            lowest,
-            best / other if other else 0.0,
+        found.append(
+            {
+                "beta": other,
+                "without_augmentation": plain[column],
+                "alpha_is_beta": error(other, other),
+                "best_alpha": best,
+                "risk": lowest,
+                "best_alpha_over_beta": best / other if other else 0.0,
+            }
         )
-        rows.append([f"{other:g}", *(f"{value:.6g}" for value in values)])
     what = "error" if radius == 0.0 else f"error certified at radius {radius:g}"
-    print_table(
-        f"{kind}: {what}; Bayes error {classes.bayes_risk():.6g}",
-        ["beta", "alpha = 0", "alpha = beta", "best alpha", "its error", "best alpha / beta"],
-        rows,
-    )
-    if radius > 0.0 and kind in ("three", "concentric"):
-        OUT.print(f"the best alpha is the best of the {len(alphas)} given")
+    bayes = classes.bayes_risk()
+    if as_json:
+        # an infinite best alpha becomes null
+        about = {"kind": kind, "radius": radius, "bayes_risk": bayes, "best": found}
+        output.print_risks(alphas, betas, risk, plain, about)
+    else:
+        print_table(
+            f"{kind}: {what}; Bayes error {bayes:.6g}",
+            ["beta", "alpha = 0", "alpha = beta", "best alpha", "its error", "best alpha / beta"],
+            [[f"{value:.6g}" for value in row.values()] for row in found],
+        )
+        if radius > 0.0 and kind in ("three", "concentric"):
+            OUT.print(f"the best alpha is the best of the {len(alphas)} given")
     output.write_risks(csv, alphas, betas, risk, plain)
     if figure is not None:
         from sfumato.reporting.theory_figures import draw_curves

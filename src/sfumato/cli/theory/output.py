@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sfumato.cli.terminal import OUT, print_table
+from sfumato.cli.terminal import OUT, note, print_json, print_table
 from sfumato.errors import SettingError
 
 if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Float
+
+    from sfumato.theory.interference import Verdict
 
 Alpha = Annotated[
     str,
@@ -93,12 +95,12 @@ def write_csv(path: Path | None, columns: Sequence[str], rows: Iterable[Sequence
     writer.writerow(columns)
     writer.writerows(rows)
     write_text(path, text.getvalue())
-    OUT.print(f"numbers: {path}", markup=False)
+    note(f"numbers in {path}")
 
 
 def note_figure(path: Path) -> None:
     """Say where the figure is."""
-    OUT.print(f"figure: {path}", markup=False)
+    note(f"figure in {path}")
 
 
 def write_risks(
@@ -123,6 +125,16 @@ def write_risks(
     write_csv(path, ("alpha", "beta", "risk", "risk_without_augmentation", "benefit"), rows)
 
 
+def print_verdict(verdict: Verdict) -> None:
+    """Print what the theorems say."""
+    OUT.print(f"{verdict.statement} ({verdict.theorem}: {verdict.reason})", markup=False)
+
+
+def best_alphas(risk: Float[np.ndarray, "alpha beta"]) -> list[int]:
+    """Return for each beta the index of the least alpha that does as well as the best, to rounding."""
+    return [int((column <= column.min() + 1e-12).argmax()) for column in risk.T]
+
+
 def print_best(
     title: str,
     alphas: Sequence[float],
@@ -130,13 +142,11 @@ def print_best(
     risk: Float[np.ndarray, "alpha beta"],
     plain: Float[np.ndarray, " beta"],
     more: Mapping[str, Sequence[str]] | None = None,
-) -> list[int]:
-    """Print for each beta the alpha of the lowest risk, and return its index; ``more`` adds columns."""
-    # the least noise of those that do as well as the best, to rounding
-    best = [int((column <= column.min() + 1e-12).argmax()) for column in risk.T]
+) -> None:
+    """Print for each beta the alpha of the lowest risk; ``more`` adds columns."""
     more = more or {}
     rows = []
-    for column, (beta, row) in enumerate(zip(betas, best, strict=True)):
+    for column, (beta, row) in enumerate(zip(betas, best_alphas(risk), strict=True)):
         benefit = float(plain[column] - risk[row, column])
         rows.append(
             [
@@ -149,4 +159,24 @@ def print_best(
             ]
         )
     print_table(title, ["beta", "risk at alpha = 0", "best alpha given", "its risk", "benefit", *more], rows)
-    return best
+
+
+def print_risks(
+    alphas: Sequence[float],
+    betas: Sequence[float],
+    risk: Float[np.ndarray, "alpha beta"],
+    plain: Float[np.ndarray, " beta"],
+    more: Mapping[str, object],
+) -> None:
+    """Print the risks of all pairs of noises, and what else was found, as JSON."""
+    best = [alphas[row] for row in best_alphas(risk)]
+    print_json(
+        {
+            **more,
+            "alpha": alphas,
+            "beta": betas,
+            "risk": risk,
+            "risk_without_augmentation": plain,
+            "best_alpha_given": best,
+        }
+    )

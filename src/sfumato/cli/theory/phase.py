@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sfumato.cli.terminal import OUT, print_table, progress_bar
+from sfumato.cli import options
+from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar
 from sfumato.cli.theory import output
+
+if TYPE_CHECKING:
+    from sfumato.theory.phase import PhaseDiagram
 
 _ROWS = 12  # gaps on the terminal; all are in the file
 
@@ -21,6 +25,7 @@ def command(
     count: Annotated[int, typer.Option("--count", help="How many intervals.")] = 2,
     figure: output.FigureFile = None,
     csv: output.CsvFile = None,
+    as_json: options.Json = False,
 ) -> None:
     """Draw where augmentation helps on intervals in one dimension: over gap / width and beta / width.
 
@@ -50,27 +55,21 @@ def command(
         np.concatenate([part.plain_risk for part in parts]),
     )
     best, window = diagram.best_benefit, diagram.benefit_window
-    rows = []
-    for index in sorted({int(i) for i in np.linspace(0, len(axis) - 1, _ROWS).round()}):
-        column = int(best[index].argmax())
-        helps = bool(np.isfinite(window[index, 0]))
-        found, at = float(diagram.best_alpha[index, column]), float(diagram.betas[column])
-        rows.append(
-            [
-                f"{axis[index]:.4g}",
-                f"{best[index, column]:.4g}" if helps else "none",
-                f"{at:.4g}" if helps else "",
-                f"{found:.4g}" if helps else "",
-                f"{found / at:.3f}" if helps else "",
-                f"{window[index, 0]:.4g} to {window[index, 1]:.4g}" if helps else "",
-            ]
+    if as_json:
+        print_json(
+            {
+                "count": count,
+                "gap": diagram.gaps,
+                "alpha": diagram.alphas,
+                "beta": diagram.betas,
+                "risk_without_augmentation": diagram.plain_risk,
+                "best_benefit": best,
+                "best_alpha": diagram.best_alpha,
+                "helps_for_beta": window,
+            }
         )
-    title = f"{count} intervals of width 1: largest benefit over alpha and beta, share of class 1"
-    columns = ["gap", "benefit", "at beta", "alpha*", "alpha*/beta", "helps for beta"]
-    print_table(title, columns, rows)
-    OUT.print(
-        f"on the grid of {len(alphas)} alphas and {len(betas)} betas; proved: none at gaps of 1 or more"
-    )
+    else:
+        _print_diagram(diagram, count)
     output.write_csv(
         csv,
         ("gap", "beta", "risk_without_augmentation", "best_benefit", "best_alpha"),
@@ -85,3 +84,31 @@ def command(
 
         draw_phase(diagram, f"{count} intervals of equal width on the line", figure)
         output.note_figure(figure)
+
+
+def _print_diagram(diagram: PhaseDiagram, count: int) -> None:
+    import numpy as np
+
+    best, window = diagram.best_benefit, diagram.benefit_window
+    rows = []
+    for index in sorted({int(i) for i in np.linspace(0, len(diagram.gaps) - 1, _ROWS).round()}):
+        column = int(best[index].argmax())
+        helps = bool(np.isfinite(window[index, 0]))
+        found, at = float(diagram.best_alpha[index, column]), float(diagram.betas[column])
+        rows.append(
+            [
+                f"{diagram.gaps[index]:.4g}",
+                f"{best[index, column]:.4g}" if helps else "none",
+                f"{at:.4g}" if helps else "",
+                f"{found:.4g}" if helps else "",
+                f"{found / at:.3f}" if helps else "",
+                f"{window[index, 0]:.4g} to {window[index, 1]:.4g}" if helps else "",
+            ]
+        )
+    title = f"{count} intervals of width 1: largest benefit over alpha and beta, share of class 1"
+    columns = ["gap", "benefit", "at beta", "alpha*", "alpha*/beta", "helps for beta"]
+    print_table(title, columns, rows)
+    OUT.print(
+        f"on the grid of {len(diagram.alphas)} alphas and {len(diagram.betas)} betas; "
+        "proved: none at gaps of 1 or more"
+    )
