@@ -74,6 +74,31 @@ def test_a_study_and_another_tools_table_become_one_file(study, theirs, tmp_path
     assert out.stat().st_size < 8_000_000
 
 
+def test_tables_alone_show_the_test_images_of_the_data_set_that_is_named(tmp_path, capsys, digits):
+    out = tmp_path / "r.html"
+    paths = []
+    for name, radius in (("a", 0.5), ("b", 0.1)):
+        rows = [
+            f"{i}\t{digits.test.y[i]}\t{digits.test.y[i]}\t{radius + i / 100}\t1\t0:00:01" for i in range(20)
+        ]
+        paths.append(tmp_path / f"{name}.tsv")
+        paths[-1].write_text("idx\tlabel\tpredict\tradius\tcorrect\ttime\n" + "\n".join(rows) + "\n")
+    code, _, errors = sfumato(capsys, "report", *paths, "--out", out, "--gallery", 6)
+    assert (code, errors) == (0, "")
+    assert "<li data-example=" not in out.read_text()
+    options = ("--out", out, "--gallery", 6, "--data", "digits", "--beta", 0.25)
+    code, _, errors = sfumato(capsys, "report", *paths, *options)
+    assert (code, errors) == (0, "")
+    html = out.read_text()
+    assert html.count("<li data-example=") == 6
+    assert len(re.findall(r'<figure><img alt="[^"]*" src="data:image/png;base64,', html)) == 12
+    assert "Largest radius, b" in html
+    assert html.count('data-disagreement="0.400000"') == 6
+    code, _, errors = sfumato(capsys, "report", paths[0], "--out", out, "--data", "nothing")
+    assert code == 0
+    assert "warning: no test images are shown for the tables: " in errors
+
+
 def test_following_writes_the_file_anew_until_the_study_is_finished(study, tmp_path, capsys, monkeypatch):
     """The study file first asks for another alpha, as while it is computed."""
     folder, out = tmp_path / "study", tmp_path / "r.html"

@@ -33,7 +33,8 @@ def command(
         int, typer.Option("--gallery", help="How many test images are shown; 0 for none.")
     ] = 24,
     beta: Annotated[
-        float | None, typer.Option("--beta", help="Smoothing noise of the images shown (default: largest).")
+        float | None,
+        typer.Option("--beta", help="Smoothing noise of the images shown (default: a study's largest)."),
     ] = None,
     compare: Annotated[
         str | None,
@@ -45,6 +46,13 @@ def command(
     draws: Annotated[int, typer.Option("--draws", help="Draws of the bootstrap.")] = 2000,
     seed: Annotated[int, typer.Option("--seed", help="Of the bootstrap and of the sample of images.")] = 0,
     device: options.Device = "auto",
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data", help="Data set of the tables, to show test images (default: the one they name)."
+        ),
+    ] = None,
+    data_dir: options.DataDir = None,
     follow: Annotated[
         bool,
         typer.Option(
@@ -61,6 +69,8 @@ def command(
     Example: sfumato report mnist-study --out mnist.html
 
     Example: sfumato report mnist-study "Cohen et al.=cifar10/noise_0.25.tsv" mine.tsv
+
+    Example: sfumato report mine.tsv theirs.tsv --data cifar10 --beta 0.25
     """
     from sfumato.errors import SettingError, require_count, require_open_unit
     from sfumato.files import require_writable
@@ -78,15 +88,17 @@ def command(
         raise SettingError(f"out must end in .html, got {str(out)!r}")
     require_writable(out)
     settings = ReportSettings(
-        title,
-        confidence,
-        draws,
-        gallery,
-        beta,
-        None if pair is None else (pair[0], pair[1]),
-        seed,
-        device,
-        shlex.join(["sfumato", *sys.argv[1:]]),
+        title=title,
+        confidence=confidence,
+        draws=draws,
+        gallery=gallery,
+        beta=beta,
+        compare=None if pair is None else (pair[0], pair[1]),
+        seed=seed,
+        device=device,
+        data=data,
+        data_dir=data_dir,
+        command=shlex.join(["sfumato", *sys.argv[1:]]),
     )
     with progress_bar("report", 1) as bar:
         maker = ReportMaker(

@@ -23,6 +23,7 @@ from sfumato.noise.keyed import keyed_generator
 from sfumato.smoothing.certificate import Certificate
 from sfumato.smoothing.smoothed import SmoothedClassifier
 from sfumato.statistics.binomial import gaussian_radius, upper_failure_probability
+from sfumato.statistics.plans import ABSTAIN
 from sfumato.studies.answers import BetaAnswer
 from sfumato.studies.design import Design
 from sfumato.studies.keys import Keys
@@ -40,7 +41,7 @@ class View:
 
     Attributes:
         predicted: majority class, -1 for none.
-        votes: noisy copies counted for what follows.
+        votes: noisy copies counted for what follows; 0 where no votes are known.
         label_votes: how many of them were for the true class.
         counts: votes by class; None where they were not counted again.
         certificate: the study's certificate of this image; None where it certified none.
@@ -62,6 +63,11 @@ class View:
         """The certified radius, or the one that the votes support."""
         return self.label_radius if self.certificate is None else self.certificate.radius
 
+    def signed_radius(self, label: int) -> float:
+        """Return the radius, negative where a class other than ``label`` is certified: to sort by."""
+        wrong = self.certificate is not None and self.certificate.predict not in (label, ABSTAIN)
+        return -self.radius if wrong else self.radius
+
 
 @dataclass(frozen=True)
 class GalleryImage:
@@ -70,19 +76,20 @@ class GalleryImage:
     Attributes:
         example: its index in the test set.
         label: its true class.
-        clean, noisy: as it is and with one draw of the smoothing noise; (channels, height, width) in
-            the input's unit.
+        clean, noisy: as it is and with one draw of the smoothing noise (None where that is not known);
+            (channels, height, width) in the input's unit.
         views: one per model.
-        disagreement: between the two models, from 0 to 1: the share of votes that fall on other classes
-            (total variation); where only the votes for the true class are known, the difference of theirs.
+        disagreement: between two models. Of a study from 0 to 1: the share of votes that fall on other
+            classes (total variation); where only the votes for the true class are known, the difference
+            of theirs. Of tables: the difference of the signed radii. 0 for one model alone.
         at_random: it was drawn at random, not picked for its disagreement.
     """
 
     example: int
     label: int
     clean: Float[np.ndarray, "channels height width"]
-    noisy: Float[np.ndarray, "channels height width"]
-    views: tuple[View, View]
+    noisy: Float[np.ndarray, "channels height width"] | None
+    views: tuple[View, ...]
     disagreement: float
     at_random: bool
 
@@ -92,22 +99,22 @@ class Gallery:
     """The sample.
 
     Attributes:
-        beta: smoothing noise.
-        alphas: training noise of the two models.
-        seed: their training seed.
+        beta: smoothing noise; None where it is not known.
+        names: of the models, one or two.
+        seen: by whom the images are seen, in words.
+        radii: what the radii are, in a sentence.
         class_names: by class index.
         images: the sample, examples increasing.
-        recounted: whether votes were counted again by class; else ``why_not``.
-        why_not: the reason in words.
+        why_not: why votes were not counted again by class; empty if they were, or nobody expects them.
     """
 
-    beta: float
-    alphas: tuple[float, float]
-    seed: int
+    beta: float | None
+    names: tuple[str, ...]
+    seen: str
+    radii: str
     class_names: tuple[str, ...]
     images: tuple[GalleryImage, ...]
-    recounted: bool
-    why_not: str
+    why_not: str = ""
 
 
 def usual_pair(answers: Sequence[BetaAnswer]) -> tuple[float, float, float]:
@@ -153,7 +160,8 @@ def sample_gallery(
     data = study_data(design)
     cells = (results.cells[alphas[0], beta, run], results.cells[alphas[1], beta, run])
     _require_same_data(data, cells[0])
-    places, drawn = _sample(cells, count, seed)
+    first, second = (cell.first_hits / cell.first_votes for cell in cells)
+    places, drawn = sample_places(np.abs(first - second), count, seed)
     examples = [int(cells[0].examples[place]) for place in places]
     counted, why_not = [], ""
     for alpha in alphas:
@@ -167,8 +175,7 @@ def sample_gallery(
             for cell, counts in zip(cells, counted, strict=True)
         )
         clean = data.test.x[example]
-        noise = keyed_generator(design.votes.seed, example, 0)
-        noisy = Gaussian(beta).add(torch.from_numpy(clean.copy()), noise).numpy()
+        noisy = under_noise(clean, beta, design.votes.seed, example)
         images.append(
             GalleryImage(
                 example,
@@ -180,23 +187,47 @@ def sample_gallery(
                 place in drawn,
             )
         )
-    return Gallery(beta, alphas, run, data.class_names, tuple(images), not why_not, why_not)
+    return Gallery(
+        beta,
+        (f"α = {alphas[0]:g}", f"α = {alphas[1]:g}"),
+        f"as the smoothed models of α = {alphas[0]:g} and α = {alphas[1]:g} see them (training seed {run})",
+        "A radius is certified where the study certified the image; otherwise it is what these votes show "
+        f"for the true class with probability at least {CONFIDENCE:g}, for each image by itself.",
+        data.class_names,
+        tuple(images),
+        why_not,
+    )
+
+
+def require_images(data: Dataset) -> None:
+    """Raise DataError if the examples are not images of 1 or 3 channels."""
+    if data.test.x.ndim != 4 or data.test.x.shape[1] not in (1, 3):
+        raise DataError(f"{data.name}: its examples are not images of 1 or 3 channels")
+
+
+def under_noise(
+    clean: Float[np.ndarray, "channels height width"], beta: float, seed: int, example: int
+) -> Float[np.ndarray, "channels height width"]:
+    """Return the first noisy copy that a vote with this seed casts for the example."""
+    return Gaussian(beta).add(torch.from_numpy(clean.copy()), keyed_generator(seed, example, 0)).numpy()
 
 
 def _require_same_data(data: Dataset, cell: CellResult) -> None:
-    if data.test.x.ndim != 4 or data.test.x.shape[1] not in (1, 3):
-        raise DataError(f"{data.name}: its examples are not images of 1 or 3 channels")
+    require_images(data)
     if cell.examples[-1] >= len(data.test) or not np.array_equal(data.test.y[cell.examples], cell.labels):
         raise DataError(f"{data.name}: its test labels are not those of the study; the data have changed")
 
 
-def _sample(cells: tuple[CellResult, CellResult], count: int, seed: int) -> tuple[list[int], set[int]]:
-    """Return places of images, increasing, and those of them that were drawn at random."""
-    images = len(cells[0].examples)
-    count = min(count, images)
-    drawn = np.random.default_rng(seed).choice(images, size=count - count // 2, replace=False)
-    shares = [cell.first_hits / cell.first_votes for cell in cells]
-    order = np.argsort(-np.abs(shares[0] - shares[1]), kind="stable")
+def sample_places(
+    difference: Float[np.ndarray, " images"], count: int, seed: int
+) -> tuple[list[int], set[int]]:
+    """Return ``count`` places of images, increasing, and those of them that were drawn at random.
+
+    One half is drawn, the other has the largest differences of what was not.
+    """
+    count = min(count, len(difference))
+    drawn = np.random.default_rng(seed).choice(len(difference), size=count - count // 2, replace=False)
+    order = np.argsort(-difference, kind="stable")
     picked = [int(place) for place in order if place not in set(drawn.tolist())][: count // 2]
     return sorted([*drawn.tolist(), *picked]), set(drawn.tolist())
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import sfumato
+from sfumato.datasets import load_dataset
 from sfumato.errors import SfumatoError
 from sfumato.reporting.report.certificate_panels import certified_lead, certified_panels
 from sfumato.reporting.report.gallery import gallery_panel
 from sfumato.reporting.report.page import Page, Panel, Section, listing, render
 from sfumato.reporting.report.provenance import study_panel, table_panel
 from sfumato.reporting.report.study_panels import published_panels, study_lead, study_panels
-from sfumato.reporting.sources import Sources, StudySource
+from sfumato.reporting.sources import CertifiedSet, Sources, StudySource
+from sfumato.reporting.table_gallery import named_data, sample_tables
 from sfumato.studies.answers import StudyAnswer, answer_study
 from sfumato.studies.design import Design
 from sfumato.studies.gallery import Gallery, sample_gallery, usual_pair
@@ -36,6 +38,7 @@ class ReportSettings:
         beta, compare: smoothing noise of the gallery and its two training noises; chosen if not given.
         seed: of the bootstrap and of the gallery's sample.
         device: on which the gallery's votes are counted again.
+        data, data_dir: data set of the certification tables; what their settings name if not given.
         command: how the report was asked for, to be written in it.
     """
 
@@ -47,6 +50,8 @@ class ReportSettings:
     compare: tuple[float, float] | None = None
     seed: int = 0
     device: str = "auto"
+    data: str | None = None
+    data_dir: Path | None = None
     command: str = ""
 
 
@@ -102,6 +107,8 @@ class ReportMaker:
             sections.append(Section("certificates", "Certificates", certified_panels(sets, confidence)))
             if not sources.studies:
                 leads.append(certified_lead(sets))
+        if images := self._table_gallery(sources.tables):
+            sections.append(Section("certified-images", "Images of the tables", (images,)))
         provenance += [table_panel(one, f"table-{i}-provenance") for i, one in enumerate(sources.tables)]
         sections.append(Section("provenance", "Provenance", (*provenance, self._own_panel())))
         footer = "This file holds everything it shows and asks nothing of the network."
@@ -140,6 +147,27 @@ class ReportMaker:
                 on_image=self.on_step,
             )
         return self._galleries[name]
+
+    def _table_gallery(self, tables: Sequence[CertifiedSet]) -> Panel | None:
+        shown, wanted = tables[:2], self.settings
+        name = wanted.data or named_data(shown)
+        if not (name and shown and wanted.gallery):
+            return None
+        key = "table-gallery"
+        try:
+            sizes = tuple(len(table.certificates) for table in shown)
+            if (key, sizes) not in self._galleries:
+                self._galleries[key, sizes] = sample_tables(
+                    shown,
+                    load_dataset(name, wanted.data_dir),
+                    count=wanted.gallery,
+                    beta=wanted.beta,
+                    seed=wanted.seed,
+                )
+            return gallery_panel(self._galleries[key, sizes], key)
+        except SfumatoError as error:
+            self.on_warning(f"no test images are shown for the tables: {error}")
+            return Panel(key, "Test images", f"No test images are shown: {error}")
 
     def _own_panel(self) -> Panel:
         pairs = [

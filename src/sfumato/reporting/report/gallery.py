@@ -11,40 +11,49 @@ from PIL import Image
 
 from sfumato.reporting.report.page import Panel, text
 from sfumato.statistics.plans import ABSTAIN
-from sfumato.studies.gallery import CONFIDENCE, Gallery, GalleryImage, View
+from sfumato.studies.gallery import Gallery, GalleryImage, View
 
 MOST_PIXELS = 96
 """Larger images are reduced to so many pixels on their longer side, to keep the page small."""
 
 _SHOWN_CLASSES = 3
+_RADII = ("radius", "other")  # sorting keys of the models
 
 
 def gallery_panel(gallery: Gallery, key: str) -> Panel:
     """Return the gallery as a panel of the report."""
-    first, second = gallery.alphas
     side = max(gallery.images[0].clean.shape[1:])
     drawn = sum(image.at_random for image in gallery.images)
-    explanation = (
-        f"{len(gallery.images)} test images, clean and under one draw of the smoothing noise β = "
-        f"{gallery.beta:g}, as the smoothed models of α = {first:g} and α = {second:g} see them (training "
-        f"seed {gallery.seed}): {drawn} drawn at random, the others picked because the two models differ "
-        "most on them, so their errors are no estimate of the risk. A radius is certified where the study "
-        f"certified the image; otherwise it is what these votes show for the true class with probability "
-        f"at least {CONFIDENCE:g}, for each image by itself. Noisy pixels are clipped to [0, 1] for display."
+    noise = (
+        ""
+        if gallery.beta is None
+        else f", clean and under one draw of the smoothing noise β = {gallery.beta:g}"
     )
-    if not gallery.recounted:
+    explanation = f"{len(gallery.images)} test images{noise}, {gallery.seen}: "
+    if drawn < len(gallery.images):
+        explanation += (
+            f"{drawn} drawn at random, the others picked because the two differ most on them, so their "
+            "errors are no estimate of the risk. "
+        )
+    else:
+        explanation += "all drawn at random. "
+    explanation += gallery.radii
+    if gallery.beta is not None:
+        explanation += " Noisy pixels are clipped to [0, 1] for display."
+    if gallery.why_not:
         explanation += f" Votes by class are not shown: {gallery.why_not}."
     if side > MOST_PIXELS:
         explanation += f" Images are reduced from {side} to {MOST_PIXELS} pixels after the noise was added."
+    orders = [("example", "up", "By number")]
+    orders += [
+        (name, "down", f"Largest radius, {model}") for name, model in zip(_RADII, gallery.names, strict=False)
+    ]
+    if len(gallery.names) > 1:
+        orders.append(("disagreement", "down", "Most disagreement"))
     buttons = "".join(
         f'<button type="button" data-sorts="{key}-list" data-key="{name}" data-order="{order}" '
-        f'aria-pressed="{str(name == "example").lower()}">{label}</button>'
-        for name, order, label in (
-            ("example", "up", "By number"),
-            ("radius", "down", f"Largest radius, α {first:g}"),
-            ("other", "down", f"Largest radius, α {second:g}"),
-            ("disagreement", "down", "Most disagreement"),
-        )
+        f'aria-pressed="{str(name == "example").lower()}">{text(label)}</button>'
+        for name, order, label in orders
     )
     items = "".join(_item(image, gallery) for image in gallery.images)
     body = (
@@ -57,39 +66,42 @@ def gallery_panel(gallery: Gallery, key: str) -> Panel:
 
 def _item(image: GalleryImage, gallery: Gallery) -> str:
     label = _class_name(image.label, gallery)
-    first, second = image.views
+    shown = [(image.clean, f"test image {image.example}, class {label}", "clean")]
+    if image.noisy is not None:
+        shown.append(
+            (image.noisy, f"the same image under noise of {gallery.beta:g}", f"β = {gallery.beta:g}")
+        )
     pictures = "".join(
         f'<figure><img alt="{text(what)}" src="data:image/png;base64,{png_base64(pixels)}">'
         f"<figcaption>{caption}</figcaption></figure>"
-        for pixels, what, caption in (
-            (image.clean, f"test image {image.example}, class {label}", "clean"),
-            (image.noisy, f"the same image under noise of {gallery.beta:g}", f"β = {gallery.beta:g}"),
-        )
+        for pixels, what, caption in shown
     )
     views = "".join(
-        _view(view, alpha, image, gallery) for view, alpha in zip(image.views, gallery.alphas, strict=True)
+        _view(view, name, image, gallery) for view, name in zip(image.views, gallery.names, strict=True)
     )
+    data = "".join(
+        f' data-{key}="{view.signed_radius(image.label):.6f}"'
+        for key, view in zip(_RADII, image.views, strict=False)
+    )
+    disagreement = ""
+    if len(image.views) > 1:
+        data += f' data-disagreement="{image.disagreement:.6f}"'
+        picked = "" if image.at_random else ", picked for it"
+        disagreement = f"<p>disagreement {image.disagreement:.2f}{picked}</p>"
     return (
-        f'<li data-example="{image.example}" data-radius="{_signed_radius(first, image):.6f}" '
-        f'data-other="{_signed_radius(second, image):.6f}" data-disagreement="{image.disagreement:.6f}">'
+        f'<li data-example="{image.example}"{data}>'
         f"<h4>{text(f'Image {image.example}, class {label}')}</h4>"
-        f'<div class="pictures">{pictures}</div>{views}'
-        f"<p>disagreement {image.disagreement:.2f}{'' if image.at_random else ', picked for it'}</p></li>"
+        f'<div class="pictures">{pictures}</div>{views}{disagreement}</li>'
     )
 
 
-def _signed_radius(view: View, image: GalleryImage) -> float:
-    """Return the radius, negative where a wrong class is certified: to sort by."""
-    wrong = view.certificate is not None and view.certificate.predict not in (image.label, ABSTAIN)
-    return -view.radius if wrong else view.radius
-
-
-def _view(view: View, alpha: float, image: GalleryImage, gallery: Gallery) -> str:
+def _view(view: View, name: str, image: GalleryImage, gallery: Gallery) -> str:
     right = view.predicted == image.label
     predicted = "no class" if view.predicted == ABSTAIN else _class_name(view.predicted, gallery)
+    votes = f"{_bar(view, image)}<p>{text(_votes(view, gallery))}</p>" if view.votes else ""
     return (
-        f'<div class="view">α = {alpha:g}: <strong class="{"right" if right else "wrong"}">{text(predicted)}'
-        f"</strong>, {_radius(view, gallery)}{_bar(view, image)}<p>{text(_votes(view, gallery))}</p></div>"
+        f'<div class="view">{text(name)}: <strong class="{"right" if right else "wrong"}">{text(predicted)}'
+        f"</strong>, {_radius(view, gallery)}{votes}</div>"
     )
 
 
