@@ -1,15 +1,15 @@
 """What it costs to hand work out: against processes without any driver, per shard, and in memory.
 
     python benchmarks/execution.py overhead [--seconds 60] [--rounds 3]
-    python benchmarks/execution.py driver [--shards 1000]
+    python benchmarks/execution.py driver [--shards 1000] [--images 500]
     python benchmarks/execution.py tasks [--tasks 100000]
 
 ``overhead``: two workers on two cores, local and on Ray, against two processes that each hold a core and
 know nothing of each other, all voting with an MLP on the digits; votes per second while all are at work,
-start-up left aside. ``driver``: a study of many shards of 500 images, small in work so that the driver is
-what is measured: its processor time per shard, and the memory of all worker processes on the way.
-``tasks``: tasks that do nothing, on Ray; time and processor time per task and the driver's memory on the
-way. Linux; needs Ray.
+start-up left aside. ``driver``: a study of many shards of few votes, so that the driver is what is
+measured: its processor time per shard, and the memory of all worker processes on the way. ``tasks``:
+tasks that do nothing, on Ray; time and processor time per task and the driver's memory on the way. Linux;
+needs Ray.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from sfumato.studies.tasks import vote
 
 VOTES = make_design({"votes": {"n": 1000, "rule": "all"}}).votes
 BETA = 0.4
-IMAGES = 25  # of one piece of work of the processes without a driver
+IMAGES = 300  # of one piece of work of the processes without a driver: some seconds, as the tasks
 CONTENDERS = {
     "local": {"kind": "local", "workers": 2},
     "ray": {"kind": "ray", "workers": 2},
@@ -55,6 +55,7 @@ def main() -> None:
     parser.add_argument("--task-seconds", type=float, default=5, help="of one task of overhead")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--shards", type=int, default=1000)
+    parser.add_argument("--images", type=int, default=500, help="of one shard of driver")
     parser.add_argument("--tasks", type=int, default=100_000)
     parser.add_argument("--waiting", type=int, default=200, help="tasks that wait at the workers")
     parser.add_argument("--model", type=Path, help=argparse.SUPPRESS)
@@ -176,10 +177,10 @@ def _votes_per_second(executor: Executor, model: Path, settings: argparse.Namesp
 
 
 def driver(settings: argparse.Namespace) -> None:
-    """Run a study whose shards are kept at 500 images, on two workers."""
+    """Run a study whose shards are kept at so many images, on two workers."""
     betas = 20
-    count = settings.shards * 500 // betas
-    Pace.size = lambda self, kind, first, left: 500  # type: ignore[method-assign]
+    count = settings.shards * settings.images // betas
+    Pace.size = lambda self, kind, first, left: settings.images  # type: ignore[method-assign]
     rng = np.random.default_rng(0)
     print(
         "| executor | driver, ms of a core per shard | shards / s | of a core at 512 workers and "

@@ -34,7 +34,12 @@ TOP_RADIUS = {0.25: 0.75, 0.50: 1.75, 1.00: 3.5}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--reference", type=Path, default=Path("../shared/reference/cohen"))
+    parser.add_argument(
+        "--reference",
+        type=Path,
+        required=True,
+        help="folder of the files of certificates that they published",
+    )
     parser.add_argument("--repeats", type=int, default=20, help="draws of each published image")
     parser.add_argument("--confidence", type=float, default=0.999)
     parser.add_argument("--cost", type=float, default=5e5, help="votes one more certificate is worth")

@@ -1,7 +1,7 @@
 """Tables of finished studies, beside the published results where there are any.
 
     sfumato study run benchmarks/studies/mnist-cnn.toml --out mnist-cnn --data-dir DIR
-    python benchmarks/study_runs.py mnist-cnn [--published ../shared/reference/pal_sulam_mnist_risk.csv]
+    python benchmarks/study_runs.py mnist-cnn [--published pal_sulam_mnist_risk.csv]
 
 The authors' smoothed minimum and its alphas within one standard error are of the curve smoothed by the same
 model as ours (:mod:`sfumato.studies.curve`).

@@ -8,12 +8,12 @@ charged the regret of the alpha it ends with: the true risk there above the lowe
 in standard errors of that lowest risk. Optuna's samplers are compared where it is installed.
 
     pip install optuna==5.0.0
-    python benchmarks/study_search.py published ../shared/reference/pal_sulam_mnist_risk.csv \
+    python benchmarks/study_search.py published pal_sulam_mnist_risk.csv \
         --beta 0.1,0.2,0.3,0.5,0.7,0.9
-    python benchmarks/study_search.py published ../shared/reference/pal_sulam_cifar10_risk.csv \
+    python benchmarks/study_search.py published pal_sulam_cifar10_risk.csv \
         --beta 0.1,0.2,0.3,0.4,0.5
     python benchmarks/study_search.py digits --cache digits-wrong.npz
-    python benchmarks/study_search.py rules ../shared/reference/pal_sulam_mnist_risk.csv
+    python benchmarks/study_search.py rules pal_sulam_mnist_risk.csv
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ ALLOWED = {
     "studies": {
         *("execution", "noise", "statistics", "datasets", "models", "smoothing", "training", "advice"),
     },
-    "reporting": {"statistics", "theory", "smoothing", "advice", "studies"},
+    "reporting": {"statistics", "theory", "datasets", "smoothing", "advice", "studies"},
     "cli": {
         "execution",
         "noise",

@@ -41,6 +41,13 @@ def test_links_to_recorded_measurements_lead_to_their_pages():
     assert found == "[x](benchmarks/theory_balls.md)"
 
 
+def test_links_to_examples_and_back_from_measurements_lead_to_the_site():
+    hooks = load("hooks")
+    assert hooks.on_page_markdown("[x](../examples/a.sh)", page=PAGE) == "[x](examples/a.sh)"
+    recorded = SimpleNamespace(file=SimpleNamespace(src_uri="benchmarks/execution.md"))
+    assert hooks.on_page_markdown("[x](../../docs/a.md#b)", page=recorded) == "[x](../a.md#b)"
+
+
 def test_doctests_are_shown_as_code_and_the_words_around_them_are_not():
     docstring = (
         "Return one.\n\n>>> one()\n1\n>>> one(\n...     2\n... )\n1\n\nRaises:\n    SettingError: never."

@@ -10,7 +10,7 @@
 #SBATCH --requeue
 set -euo pipefail
 
-source "$HOME/sfumato/bin/activate"        # <-- the same environment on all machines: pip install 'sfumato[ray]'
+source "$HOME/sfumato/bin/activate"        # <-- the same environment on all machines: pip install '.[ray]' from the sources
 export SFUMATO_DATA="$HOME/data"           # <-- compute nodes often have no internet: fetch data beforehand
 study=mnist.toml                           # <--
 results="$HOME/studies/mnist"              # <-- on a file system that all machines see, outside $TMPDIR

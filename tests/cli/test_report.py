@@ -12,6 +12,8 @@ from PIL import Image
 
 from sfumato.cli import report
 from sfumato.cli.main import main
+from sfumato.datasets import locate
+from sfumato.smoothing.certification_file import settings_path
 from sfumato.studies.design import make_design
 from sfumato.studies.run import run_study
 from sfumato.studies.store import load_results
@@ -97,6 +99,20 @@ def test_tables_alone_show_the_test_images_of_the_data_set_that_is_named(tmp_pat
     code, _, errors = sfumato(capsys, "report", paths[0], "--out", out, "--data", "nothing")
     assert code == 0
     assert "warning: no test images are shown for the tables: " in errors
+
+
+def test_data_that_tables_merely_name_are_not_fetched_for_them(tmp_path, capsys, monkeypatch):
+    """Nor is it tried again and again while a study is followed."""
+    monkeypatch.setattr(locate, "download", None)
+    monkeypatch.setattr(locate, "data_roots", lambda data_dir: [])
+    path, out = tmp_path / "t.tsv", tmp_path / "r.html"
+    path.write_text("idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t7\t7\t0.5\t1\t0:00:01\n")
+    settings_path(path).write_text('{"data": "mnist", "beta": 0.5}')
+    code, _, errors = sfumato(capsys, "report", path, "--out", out)
+    assert code == 0
+    assert errors.count("\n") == 1
+    assert "mnist: not found locally; name its folder by --data-dir or SFUMATO_DATA" in errors
+    assert "Test images" not in out.read_text()
 
 
 def test_following_writes_the_file_anew_until_the_study_is_finished(study, tmp_path, capsys, monkeypatch):

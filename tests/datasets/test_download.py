@@ -58,7 +58,18 @@ def test_a_download_with_another_checksum_is_refused(monkeypatch, tmp_path, serv
 
 def test_an_unreachable_mirror_says_where_to_put_the_file(monkeypatch, tmp_path):
     redirect(monkeypatch, tmp_path, "http://127.0.0.1:9/")
-    with pytest.raises(DownloadError, match="put the file into --data-dir or SFUMATO_DATA"):
+    with pytest.raises(
+        DownloadError, match=r"\(Connection refused\); put the file into --data-dir or SFUMATO_DATA"
+    ):
+        load_dataset("mnist")
+
+
+def test_a_cache_that_cannot_be_written_is_named(monkeypatch, tmp_path, server):
+    redirect(monkeypatch, tmp_path, server[1])
+    cache = locate.user_cache()
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    cache.write_text("a file where the folder should be")
+    with pytest.raises(DownloadError, match=rf"\({cache}.*: .+\); put the file into"):
         load_dataset("mnist")
 
 

@@ -77,6 +77,21 @@ def test_only_images_of_both_tables_are_shown(right, digits):
         sample_tables([right, apart], digits, count=20)
 
 
+def test_tables_without_radii_disagree_where_their_classes_differ(digits):
+    one = table(digits, "one", lambda idx, label: (label, 0.0))
+    other = table(digits, "other", lambda idx, label: ((label + (idx % 9 == 0)) % 10, 0.0))
+    gallery = sample_tables([one, other], digits, count=6)
+    assert [image.disagreement for image in gallery.images] == [
+        float(image.example % 9 == 0) for image in gallery.images
+    ]
+    assert all(image.disagreement == 1.0 for image in gallery.images if not image.at_random)
+    assert "radii" not in gallery.radii
+
+
+def test_the_noise_that_is_asked_for_is_shown_whatever_the_tables_say(right, digits):
+    assert sample_tables([right], digits, count=2, beta=0.25).beta == 0.25
+
+
 def test_without_a_known_noise_only_clean_images_are_shown(worse, digits):
     assert all(image.noisy is None for image in sample_tables([worse], digits, count=4).images)
     assert sample_tables([worse], digits, count=4, beta=0.25).beta == 0.25

@@ -17,9 +17,11 @@ from sfumato import Fixed, SmoothedClassifier
 from sfumato.errors import OutputError, SfumatoError
 from sfumato.execution.local import Processes
 from sfumato.models.classifier import load_classifier
+from sfumato.smoothing import certification_run
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.certificate import OURS, read_certificates
-from sfumato.smoothing.certification_run import certify_to_file, settings_path
+from sfumato.smoothing.certification_file import settings_path
+from sfumato.smoothing.certification_run import certify_to_file
 from sfumato.statistics.plans import Curve, Predict, Vote, parse_plan
 
 PLAN = Fixed(100, 500)
@@ -154,18 +156,91 @@ def test_what_was_certified_before_a_device_is_lost_is_kept(digits, digits_model
         ({"seed": 1}, "seed 0 and not 1"),
         ({"plan": Predict()}, r"plan fixed\(100,500\) and not predict\(\)"),
         ({"confidence": 0.99}, "confidence 0.999 and not 0.99"),
-        ({"examples": range(9)}, "examples"),
+        ({"examples": range(7)}, "holds 8 images already, more than the 7 asked for"),
+        ({"examples": range(0, 40, 4)}, r"t\.tsv:3: is about image 1, where this run has image 4"),
     ],
 )
 def test_another_runs_output_is_left_alone(digits, digits_model, tmp_path, change, words):
     out = tmp_path / "t.tsv"
-    run(digits, digits_model, out, examples=range(2)) if "examples" in change else run(
-        digits, digits_model, out
-    )
+    run(digits, digits_model, out)
     before = (out.read_bytes(), settings_path(out).read_bytes())
     with pytest.raises(OutputError, match=words):
         run(digits, digits_model, out, **change)
     assert (out.read_bytes(), settings_path(out).read_bytes()) == before
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '"text"'])
+def test_a_record_that_is_none_is_refused(digits, digits_model, tmp_path, content):
+    out = tmp_path / "t.tsv"
+    run(digits, digits_model, out, examples=range(2))
+    settings_path(out).write_text(content)
+    with pytest.raises(OutputError, match=r"t\.tsv\.json: .*choose another output"):
+        run(digits, digits_model, out, examples=range(2))
+
+
+def test_more_images_cost_only_themselves(digits, digits_model, tmp_path, monkeypatch):
+    whole, grown = tmp_path / "whole.tsv", tmp_path / "grown.tsv"
+    run(digits, digits_model, whole, examples=range(0, 16, 2))
+    run(digits, digits_model, grown, examples=range(0, 6, 2))
+    certified = []
+    plain = certification_run.certify_images
+
+    def watched(smoothed, plan, x, examples, *rest, **options):
+        certified.extend(examples)
+        return plain(smoothed, plan, x, examples, *rest, **options)
+
+    monkeypatch.setattr(certification_run, "certify_images", watched)
+    run(digits, digits_model, grown, examples=range(0, 16, 2))
+    assert certified == [6, 8, 10, 12, 14]
+    assert without_time(grown) == without_time(whole)
+    assert settings_path(grown).read_text() == settings_path(whole).read_text()
+
+
+def test_more_images_after_a_kill_in_half_a_line_and_by_workers(digits, digits_model, tmp_path):
+    whole, grown = tmp_path / "whole.tsv", tmp_path / "grown.tsv"
+    run(digits, digits_model, whole, examples=range(12))
+    run(digits, digits_model, grown, examples=range(5))
+    with grown.open("a") as table:
+        table.write("5\t3\t3\t0.")
+    with Processes(2) as executor:
+        run(digits, digits_model, grown, examples=range(12), executor=executor)
+    assert without_time(grown) == without_time(whole)
+
+
+def test_one_process_writes_at_a_time(digits, digits_model, tmp_path):
+    out = tmp_path / "t.tsv"
+
+    def second(row):
+        if row.idx == 2:
+            with pytest.raises(OutputError, match="another process is writing it; wait"):
+                run(digits, digits_model, out, examples=range(9))
+
+    run(digits, digits_model, out, examples=range(6), on_certificate=second)
+    assert len(read_certificates(out)) == 6
+
+
+def test_black_boxes_are_told_apart_by_their_names(digits, tmp_path, monkeypatch):
+    (tmp_path / "boxes.py").write_text(
+        "def one(shape, classes):\n    return lambda x: x.flatten(1)[:, :classes]\n"
+        "def other(shape, classes):\n    return lambda x: -x.flatten(1)[:, :classes]\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    out = tmp_path / "t.tsv"
+    run(digits, "boxes:one", out, examples=range(2))
+    with pytest.raises(OutputError, match="with model boxes:one and not boxes:other"):
+        run(digits, "boxes:other", out, examples=range(4))
+    classifier = load_classifier("boxes:one", digits.input_shape, digits.num_classes, [0.5], [0.5])
+    smoothed = SmoothedClassifier(classifier.model, 0.5, batch_size=100, device="cpu")
+    with pytest.raises(OutputError, match="with weights_sha256"):
+        certify_to_file(classifier, digits, range(2), out, smoothed, PLAN)
+
+
+def test_a_checkpoint_may_move(digits, digits_model, tmp_path):
+    moved, out = tmp_path / "moved.safetensors", tmp_path / "t.tsv"
+    moved.write_bytes(digits_model.read_bytes())
+    run(digits, digits_model, out, examples=range(2))
+    rows = run(digits, moved, out, examples=range(3))
+    assert [row.idx for row in rows] == [0, 1, 2]
 
 
 def test_a_table_of_unknown_origin_is_left_alone(digits, digits_model, tmp_path):

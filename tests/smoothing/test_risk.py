@@ -34,6 +34,22 @@ def test_the_risk_counts_a_classifier_without_votes_as_wrong():
     assert measure_risk(nan_under_noise, split, 0.5, n=10, device="cpu").value == 1.0
 
 
+@pytest.mark.parametrize("beta", [0.0, 0.4])
+def test_in_bf16_it_is_the_bf16_network_that_is_measured(beta):
+    """1 + 2^-9 rounds to 1 in bfloat16, so that the larger weight is lost and the first class wins ties."""
+    network = torch.nn.Linear(1, 2, bias=False)
+    network.weight.data = torch.tensor([[1.0], [1.0 + 2**-9]])
+    split = Split(np.full((3, 1), 8.0, np.float32), np.array([1, 1, 0]))
+    exact = measure_risk(network, split, beta, n=10, device="cpu")
+    rounded = measure_risk(network, split, beta, n=10, device="cpu", precision="bf16")
+    assert (exact.errors, rounded.errors) == (1, 2)
+
+
+def test_a_precision_that_is_unknown_is_refused(linear):
+    with pytest.raises(ValueError, match="precision must be one of float32, bf16, got 'fp8'"):
+        measure_risk(linear, Split(np.zeros((1, 2), np.float32), np.array([0])), 0.0, precision="fp8")
+
+
 def test_a_negative_beta_is_refused(linear):
     with pytest.raises(ValueError, match="-1"):
         measure_risk(linear, Split(np.zeros((1, 2), np.float32), np.array([0])), -1.0)

@@ -10,13 +10,12 @@ import typer
 
 from sfumato.cli import options
 from sfumato.cli.execution import chosen_executor
-from sfumato.cli.terminal import OUT, detail, print_json, print_table, progress_bar, warn
+from sfumato.cli.terminal import OUT, detail, note, print_json, print_table, progress_bar, warn
 
 if TYPE_CHECKING:
     from sfumato.datasets import Dataset
-    from sfumato.execution.base import Executor
-    from sfumato.models.classifier import TrainedClassifier
     from sfumato.smoothing.certificate import Certificate
+    from sfumato.smoothing.configuration import Classifier
     from sfumato.smoothing.smoothed import SmoothedClassifier
     from sfumato.statistics.plans import Plan
 
@@ -71,7 +70,8 @@ def command(
     """Certify test images: class and L2 radius within which the smoothed classifier cannot change it.
 
     Writes one row per image as it goes, in the field's table (idx label predict radius correct time, and
-    behind them votes, bounds and plan); the same command goes on where a killed one stopped.
+    behind them votes, bounds and plan); the same command goes on where a killed one stopped, and with a
+    larger --first it adds images.
 
     Example: sfumato certify --model mnist-0.4.safetensors --data mnist --beta 0.5
     --plan "curve(0.25,0.5,0.75,1)"
@@ -79,8 +79,9 @@ def command(
     from sfumato.datasets import load_dataset
     from sfumato.errors import require_count, require_open_unit, require_positive
     from sfumato.models.classifier import load_classifier
-    from sfumato.smoothing.certification_run import certify_to_file
+    from sfumato.smoothing.certification_run import certify_to_file, count_finished
     from sfumato.smoothing.configuration import require_precision
+    from sfumato.smoothing.smoothed import SmoothedClassifier
     from sfumato.smoothing.summary import lack_of_noise_training
 
     require_positive("beta", beta)
@@ -103,17 +104,31 @@ def command(
     with chosen_executor(executor, workers, gpus_per_worker, ray_address, device) as opened:
         if not opened.in_process:
             _refuse_with_workers(batch_size, profile)
-        smoothed = _smoothed(
+        smoothed = SmoothedClassifier(
+            classifier.model,
+            beta,
+            seed=seed,
+            batch_size=batch_size,
+            device=device if opened.in_process else "cpu",
+            precision=precision,
+        )
+        # another run's file is refused before any time is spent on measuring what is fast
+        finished = count_finished(
             classifier,
             dataset,
-            beta,
-            seed,
-            device,
-            precision,
-            batch_size,
-            len(examples) * chosen.least_votes,
-            opened,
+            examples,
+            out,
+            smoothed,
+            chosen,
+            confidence=confidence,
+            label_known=label_known,
+            executor=opened,
         )
+        if 0 < finished < len(examples):
+            note(f"{out} holds {finished:,} of the {len(examples):,} images; the others are added")
+        if opened.in_process and batch_size is None:
+            votes = (len(examples) - finished) * chosen.least_votes
+            smoothed = _tuned(smoothed, classifier.model, dataset, votes)
         detail(f"{dataset!r}; {smoothed!r}")
         started = time.perf_counter()
         with progress_bar("certifying", len(examples)) as bar:
@@ -126,8 +141,8 @@ def command(
                 chosen,
                 confidence=confidence,
                 label_known=label_known,
-                on_certificate=lambda row: bar.advance(note=f"image {row.idx}: radius {row.radius:.3f}"),
                 executor=opened,
+                on_certificate=lambda row: bar.advance(note=f"image {row.idx}: radius {row.radius:.3f}"),
                 on_pace=lambda note: bar.advance(0, note),
                 on_invalid=invalid.append,
             )
@@ -157,34 +172,19 @@ def _refuse_with_workers(batch_size: int | None, profile: bool) -> None:
         raise SettingError("profile is for one process; leave out --profile, or --executor and --workers")
 
 
-def _smoothed(
-    classifier: TrainedClassifier,
-    dataset: Dataset,
-    beta: float,
-    seed: int,
-    device: str,
-    precision: str,
-    batch_size: int | None,
-    votes: int,
-    executor: Executor,
+def _tuned(
+    smoothed: SmoothedClassifier, model: Classifier, dataset: Dataset, votes: int
 ) -> SmoothedClassifier:
-    """Return the smoothed classifier, made fast for so many votes where they are counted here."""
-    from sfumato.devices import choose_device
-    from sfumato.smoothing.configuration import usual_configuration
+    """Return the same smoothed classifier, made fast for so many votes."""
     from sfumato.smoothing.smoothed import SmoothedClassifier
     from sfumato.smoothing.tuning import tuned_configuration
 
-    chosen = choose_device(device if executor.in_process else "cpu")
-    if executor.in_process and batch_size is None:
-        configuration = tuned_configuration(
-            classifier.model, dataset.input_shape, chosen, votes=votes, precision=precision
-        )
-    else:
-        configuration = usual_configuration(
-            classifier.model, chosen, batch_size=batch_size, precision=precision
-        )
+    precision = smoothed.configuration.precision
+    configuration = tuned_configuration(
+        model, dataset.input_shape, smoothed.device, votes=votes, precision=precision
+    )
     return SmoothedClassifier(
-        classifier.model, beta, seed=seed, device=str(chosen), configuration=configuration
+        model, smoothed.beta, seed=smoothed.seed, device=str(smoothed.device), configuration=configuration
     )
 
 

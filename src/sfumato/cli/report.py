@@ -34,7 +34,9 @@ def command(
     ] = 24,
     beta: Annotated[
         float | None,
-        typer.Option("--beta", help="Smoothing noise of the images shown (default: a study's largest)."),
+        typer.Option(
+            "--beta", help="Smoothing noise of the images shown (default: a study's largest, the tables')."
+        ),
     ] = None,
     compare: Annotated[
         str | None,
@@ -49,7 +51,8 @@ def command(
     data: Annotated[
         str | None,
         typer.Option(
-            "--data", help="Data set of the tables, to show test images (default: the one they name)."
+            "--data",
+            help="Data set of the tables, to show test images (default: the one they name, if it is here).",
         ),
     ] = None,
     data_dir: options.DataDir = None,

@@ -28,6 +28,7 @@ def command(
     seed: options.Seed = 0,
     batch_size: options.BatchSize = None,
     device: options.Device = "auto",
+    precision: options.Precision = "float32",
     as_json: options.Json = False,
 ) -> None:
     """Measure Delta(alpha, beta): the share of test images whose smoothed prediction is not the label.
@@ -40,11 +41,13 @@ def command(
     from sfumato.devices import choose_device
     from sfumato.errors import require_count, require_nonnegative
     from sfumato.models.classifier import load_classifier
+    from sfumato.smoothing.configuration import require_precision
     from sfumato.smoothing.risk import measure_risk
     from sfumato.smoothing.tuning import tuned_configuration
 
     betas = [require_nonnegative("beta", value) for value in options.parse_numbers("beta", beta) or ()]
     require_count("n", votes)
+    require_precision(precision)
     dataset = load_dataset(data, data_dir)
     count = len(dataset.test) if first is None else min(require_count("first", first), len(dataset.test))
     split = Split(dataset.test.x[:count], dataset.test.y[:count])
@@ -64,6 +67,7 @@ def command(
                     dataset.input_shape,
                     choose_device(device),
                     votes=count * votes * len(betas) * len(classifiers),
+                    precision=precision,
                 )
             )
             for level in betas:
@@ -75,6 +79,7 @@ def command(
                     seed=seed,
                     batch_size=batch_size,
                     device=device,
+                    precision=precision,
                     configuration=configuration,
                     on_progress=bar.advance,
                 )
@@ -102,11 +107,12 @@ def command(
                 )
     if as_json:
         about = {"data": dataset.name, "unit": dataset.unit, "images": count, "votes": votes, "seed": seed}
-        print_json({**about, "confidence": 0.95, "risks": found})
+        print_json({**about, "precision": precision, "confidence": 0.95, "risks": found})
         return
+    bf16 = "" if precision == "float32" else f"; of the {precision} networks, not the float32 ones"
     print_table("", ["model", "alpha", "beta", "risk", "95 % interval", "errors"], rows)
     OUT.print(
         f"{count} test images of {dataset.name}, majority of {votes} votes, seed {seed}; alpha "
-        f"and beta in: {dataset.unit}",
+        f"and beta in: {dataset.unit}{bf16}",
         markup=False,
     )

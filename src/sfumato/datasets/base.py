@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float32, Int64
@@ -74,6 +75,11 @@ class Dataset:
 
     def checksum(self) -> str:
         """Return the SHA-256 of all arrays: two data sets with the same checksum are the same data."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
+        # seconds for a large set, and asked for again and again; the arrays are not written to
         digest = hashlib.sha256()
         for array in (self.train.x, self.train.y, self.test.x, self.test.y):
             digest.update(str((array.shape, array.dtype.str)).encode())

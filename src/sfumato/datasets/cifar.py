@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from sfumato.datasets.base import Dataset, checked_split, pixels_from_bytes
-from sfumato.datasets.locate import check_digest, download, find_files
+from sfumato.datasets.locate import check_digest, download, find_files, not_here
 from sfumato.datasets.sources import (
     CIFAR10_ARCHIVE,
     CIFAR10_BINARY_MD5,
@@ -115,13 +115,15 @@ def parse_python_batch(content: bytes, path: Path) -> tuple[np.ndarray, np.ndarr
     return images, labels
 
 
-def load_cifar10(data_dir: Path | None) -> Dataset:
+def load_cifar10(data_dir: Path | None, fetch: bool = True) -> Dataset:
     """Return CIFAR-10 from binary batches, else python batches, else a download of the binary archive."""
     paths = find_files(_BINARY_FOLDERS, list(CIFAR10_BINARY_MD5), data_dir)
     parse, digests = parse_binary_batch, CIFAR10_BINARY_MD5
     if paths is None:
         paths = find_files(_PYTHON_FOLDERS, list(CIFAR10_PYTHON_MD5), data_dir)
         parse, digests = parse_python_batch, CIFAR10_PYTHON_MD5
+    if paths is None and not fetch:
+        raise not_here("cifar10")
     if paths is None:
         paths = _download_binary()
         parse, digests = parse_binary_batch, CIFAR10_BINARY_MD5

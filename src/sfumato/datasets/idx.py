@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from sfumato.datasets.base import Dataset, checked_split, pixels_from_bytes
-from sfumato.datasets.locate import check_digest, download, find_files
+from sfumato.datasets.locate import check_digest, download, find_files, not_here
 from sfumato.datasets.sources import FASHION_CLASSES, IDX_FILES, OfficialFile
 from sfumato.errors import DataError
 
@@ -59,10 +59,12 @@ def read_idx(path: Path, dimensions: int, official: OfficialFile | None = None) 
     return array
 
 
-def load_idx_dataset(name: str, data_dir: Path | None) -> Dataset:
+def load_idx_dataset(name: str, data_dir: Path | None, fetch: bool = True) -> Dataset:
     """Return MNIST or Fashion-MNIST from its four official files."""
     table = IDX_FILES[name]
     found = find_files((name,), [file.name for file in table.values()], data_dir)
+    if found is None and not fetch:
+        raise not_here(name)
     arrays = {}
     for part, file in table.items():
         path = found[file.name] if found else download(file, name)

@@ -59,6 +59,11 @@ def find_files(folders: Iterable[str], names: Sequence[str], data_dir: Path | No
     return None
 
 
+def not_here(name: str) -> DataError:
+    """Return the error that a set is missing, where it is not to be fetched."""
+    return DataError(f"{name}: not found locally; name its folder by --data-dir or SFUMATO_DATA")
+
+
 def download(file: OfficialFile, folder: str) -> Path:
     """Return the path of ``file`` in the user cache, downloaded and checked if it is not there.
 
@@ -82,11 +87,25 @@ def download(file: OfficialFile, folder: str) -> Path:
             f"{file.address}: the download's checksum is not the published md5 {file.published_md5}"
         ) from error
     except Exception as error:  # pooch passes on whatever the transport raises
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise DownloadError(
-            f"{file.name}: not found locally and {file.address} cannot be fetched ({reason}); "
+            f"{file.name}: not found locally and {file.address} cannot be fetched ({_reason(error)}); "
             "put the file into --data-dir or SFUMATO_DATA"
         ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """Return in one line what went wrong at the bottom, without the transport's layers around it."""
+    proxy, below = "", error
+    while True:
+        if type(below).__name__ == "ProxyError":
+            proxy = "the proxy: "
+        inner = below.__cause__ or (None if below.__suppress_context__ else below.__context__)
+        if inner is None:
+            break
+        below = inner
+    words = getattr(below, "strerror", None) or str(below) or type(below).__name__
+    local = f"{file}: " if (file := getattr(below, "filename", None)) else ""
+    return f"{proxy}{local}{str(words).splitlines()[0][:200]}"
 
 
 def check_digest(content: bytes, expected: str, path: Path, algorithm: str) -> None:

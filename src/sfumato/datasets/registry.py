@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from sfumato.datasets.base import Dataset
@@ -12,10 +13,10 @@ from sfumato.datasets.idx import load_idx_dataset
 from sfumato.datasets.user import load_folder, load_npz
 from sfumato.errors import DataError
 
-_LOADERS: dict[str, Callable[[Path | None], Dataset]] = {
-    "digits": lambda _: load_digits_dataset(),
-    "mnist": lambda data_dir: load_idx_dataset("mnist", data_dir),
-    "fashion-mnist": lambda data_dir: load_idx_dataset("fashion-mnist", data_dir),
+_LOADERS: dict[str, Callable[[Path | None, bool], Dataset]] = {
+    "digits": lambda *_: load_digits_dataset(),
+    "mnist": partial(load_idx_dataset, "mnist"),
+    "fashion-mnist": partial(load_idx_dataset, "fashion-mnist"),
     "cifar10": load_cifar10,
 }
 
@@ -25,21 +26,22 @@ def dataset_names() -> tuple[str, ...]:
     return tuple(_LOADERS)
 
 
-def load_dataset(name: str, data_dir: Path | None = None) -> Dataset:
+def load_dataset(name: str, data_dir: Path | None = None, *, fetch: bool = True) -> Dataset:
     """Return the data set called ``name``, or the user's own at that path.
 
     A path ends in ``.npz`` or is a folder of images by class. Built-in sets are looked for in
-    ``data_dir``, SFUMATO_DATA and the user cache, and downloaded into the latter if missing.
+    ``data_dir``, SFUMATO_DATA and the user cache, and downloaded into the latter if missing, unless
+    ``fetch`` is False.
 
     >>> load_dataset("digits")
     Dataset('digits', 1000 train, 797 test, shape (1, 8, 8), 10 classes, unit: pixels in [0, 1])
 
     Raises:
-        DataError: unknown name, damaged or inconsistent files.
+        DataError: unknown name, damaged or inconsistent files; a missing set that is not to be fetched.
         DownloadError: a missing set that cannot be fetched.
     """
     if name in _LOADERS:
-        return _LOADERS[name](data_dir)
+        return _LOADERS[name](data_dir, fetch)
     path = Path(name)
     if path.suffix == ".npz":
         if not path.is_file():

@@ -22,7 +22,8 @@ class TrainedClassifier:
     Attributes:
         name: as the user gave it.
         model: network behind its normalisation, in evaluation mode; or a black box.
-        weights_sha256: checksum of all its tensors; of none for a black box, which has no tensors to see.
+        weights_sha256: checksum of all its tensors; for a black box, whose tensors are not seen, of
+            ``mean`` and ``std``.
         record: what its checkpoint says of it; None for a factory.
     """
 
@@ -59,7 +60,9 @@ def load_classifier(
                 f"{reference}: the factory must return a torch.nn.Module or a callable, got "
                 f"{type(body).__name__}"
             )
-        return TrainedClassifier(reference, _black_box(normalise, body), weights_checksum({}), None)
+        return TrainedClassifier(
+            reference, _black_box(normalise, body), weights_checksum(normalise.state_dict()), None
+        )
     if mean is not None or std is not None:
         raise ModelError(
             f"{reference}: --mean and --std are for a package.module:factory; this file has its own"

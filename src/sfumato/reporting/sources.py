@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from sfumato.errors import DataError
 from sfumato.smoothing.certificate import Certificate, read_certificates
-from sfumato.smoothing.certification_run import settings_path
+from sfumato.smoothing.certification_file import settings_path
 from sfumato.studies.published import PublishedResults, load_published
 from sfumato.studies.results import StudyResults
 from sfumato.studies.store import FILE, load_results

@@ -25,8 +25,9 @@ def sample_tables(
     """Return ``count`` of the test images that all tables certify.
 
     Of two tables one half is drawn at random and one half has the largest differences of the signed
-    radii: negative where another class than the label is certified, 0 for an abstention. Of one table all
-    are drawn. The noise shown is that of the tables' settings, or ``beta`` where they do not agree on one.
+    radii: negative where another class than the label is certified, 0 for an abstention; where neither
+    table has radii, those that they give different classes. Of one table all are drawn. The noise shown is
+    ``beta``, or if not given that of the tables' settings, where they agree on one.
 
     Raises:
         DataError: the data are no images, or other ones than were certified; the tables share no image.
@@ -45,12 +46,14 @@ def sample_tables(
     )
     if len(tables) > 1:
         difference = np.abs(signed[:, 0] - signed[:, 1])
+        if not signed.any():
+            difference = np.array([float(one.predicted != other.predicted) for one, other in views])
         places, drawn = sample_places(difference, count, seed)
     else:
         difference = np.zeros(len(examples))
         places = sorted(np.random.default_rng(seed).permutation(len(examples))[:count].tolist())
         drawn = set(places)
-    noise = _common_beta(tables) or beta
+    noise = _common_beta(tables) if beta is None else beta
     images = []
     for place in places:
         example, clean = examples[place], data.test.x[examples[place]]
@@ -68,15 +71,17 @@ def sample_tables(
         )
     names = tuple(table.name for table in tables)
     differ = (
-        " They disagree by the difference of their radii, that of a wrong class taken negative."
-        if len(tables) > 1
-        else ""
+        ""
+        if len(tables) == 1
+        else " They disagree by the difference of their radii, that of a wrong class taken negative."
+        if signed.any()
+        else " They disagree by 1 where they give different classes."
     )
     return Gallery(
         noise,
         names,
         f"with what {' and '.join(names)} {'say' if len(names) > 1 else 'says'} of them",
-        f"Classes and radii are those of the tables.{differ}",
+        f"Classes{' and radii' if signed.any() else ''} are those of the tables.{differ}",
         data.class_names,
         tuple(images),
     )

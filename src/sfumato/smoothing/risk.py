@@ -13,7 +13,7 @@ from sfumato.datasets import Split
 from sfumato.devices import choose_device
 from sfumato.errors import require_count, require_nonnegative
 from sfumato.smoothing.base_classifier import BaseClassifier
-from sfumato.smoothing.configuration import Classifier, Configuration
+from sfumato.smoothing.configuration import Classifier, Configuration, require_precision
 from sfumato.smoothing.smoothed import DEFAULT_VOTES, SmoothedClassifier
 from sfumato.statistics.binomial import two_sided_interval
 
@@ -54,26 +54,40 @@ def measure_risk(
     seed: int = 0,
     batch_size: int | None = None,
     device: str = "auto",
+    precision: str = "float32",
     configuration: Configuration | None = None,
     on_progress: Callable[[int], None] = lambda examples: None,
 ) -> Risk:
     """Return the risk of the majority of ``n`` votes at noise ``beta`` over all of ``split``.
 
-    beta = 0 is the base classifier itself, one vote without noise. ``configuration`` is how votes are
-    computed, as ``tuning`` measures it, in place of ``batch_size``. ``on_progress`` is called with the number
-    of examples just finished.
+    beta = 0 is the base classifier itself, one vote without noise. With the ``precision`` bf16 the
+    bfloat16 network is what is measured. ``configuration`` is how votes are computed, as ``tuning`` measures
+    it, in place of ``batch_size`` and ``precision``. ``on_progress`` is called with the number of examples
+    just finished.
     """
     require_nonnegative("beta", beta)
     require_count("n", n)
     predict = (
         _smoothed_predictor(
             SmoothedClassifier(
-                model, beta, seed=seed, batch_size=batch_size, device=device, configuration=configuration
+                model,
+                beta,
+                seed=seed,
+                batch_size=batch_size,
+                device=device,
+                precision=precision,
+                configuration=configuration,
             ),
             n,
         )
         if beta > 0
-        else _plain_predictor(BaseClassifier(model, choose_device(device)))
+        else _plain_predictor(
+            BaseClassifier(
+                model,
+                choose_device(device),
+                precision=configuration.precision if configuration else require_precision(precision),
+            )
+        )
     )
     errors = 0
     together = max(1, _VOTES_PER_CALL // n)

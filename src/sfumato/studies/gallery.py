@@ -44,7 +44,7 @@ class View:
         votes: noisy copies counted for what follows; 0 where no votes are known.
         label_votes: how many of them were for the true class.
         counts: votes by class; None where they were not counted again.
-        certificate: the study's certificate of this image; None where it certified none.
+        certificate: this image's certificate; None where there is none.
         label_radius: where there is no certificate: with probability at least ``CONFIDENCE`` over the
             noise, the smoothed classifier returns the true class everywhere within this L2 radius; 0 for
             nothing shown. The class is fixed before the votes, so all of them count (Cohen et al. 2019,
@@ -101,7 +101,7 @@ class Gallery:
     Attributes:
         beta: smoothing noise; None where it is not known.
         names: of the models, one or two.
-        seen: by whom the images are seen, in words.
+        seen: what is told of the images beside them, in words.
         radii: what the radii are, in a sentence.
         class_names: by class index.
         images: the sample, examples increasing.

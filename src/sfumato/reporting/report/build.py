@@ -70,6 +70,7 @@ class ReportMaker:
     on_step: Callable[[], None] = lambda: None
     on_warning: Callable[[str], None] = lambda message: None
     _galleries: dict[tuple[object, ...], Gallery] = field(default_factory=dict)
+    _no_table_images: bool = False
 
     def html(self, sources: Sources, *, reload_seconds: int | None = None) -> str:
         """Return the whole document; with ``reload_seconds`` it loads itself anew so often.
@@ -151,23 +152,22 @@ class ReportMaker:
     def _table_gallery(self, tables: Sequence[CertifiedSet]) -> Panel | None:
         shown, wanted = tables[:2], self.settings
         name = wanted.data or named_data(shown)
-        if not (name and shown and wanted.gallery):
+        if not (name and shown and wanted.gallery) or self._no_table_images:
             return None
         key = "table-gallery"
         try:
             sizes = tuple(len(table.certificates) for table in shown)
             if (key, sizes) not in self._galleries:
+                # what nobody asked for by name is not worth a download
+                data = load_dataset(name, wanted.data_dir, fetch=wanted.data is not None)
                 self._galleries[key, sizes] = sample_tables(
-                    shown,
-                    load_dataset(name, wanted.data_dir),
-                    count=wanted.gallery,
-                    beta=wanted.beta,
-                    seed=wanted.seed,
+                    shown, data, count=wanted.gallery, beta=wanted.beta, seed=wanted.seed
                 )
             return gallery_panel(self._galleries[key, sizes], key)
         except SfumatoError as error:
+            self._no_table_images = True
             self.on_warning(f"no test images are shown for the tables: {error}")
-            return Panel(key, "Test images", f"No test images are shown: {error}")
+            return Panel(key, "Test images", f"No test images are shown: {error}") if wanted.data else None
 
     def _own_panel(self) -> Panel:
         pairs = [

@@ -111,6 +111,10 @@ def _radius(view: View, gallery: Gallery) -> str:
         return f"radius {view.radius:.3f} from votes" if view.radius else "no radius shown by the votes"
     if found.predict == ABSTAIN:
         return "abstained"
+    if found.plan.startswith("vote("):
+        return "the majority of its votes, nothing is guaranteed"
+    if found.plan.startswith("predict("):
+        return "no radius was asked for"
     return text(f"radius {found.radius:.3f} certified for {_class_name(found.predict, gallery)}")
 
 
