@@ -56,6 +56,21 @@ def test_the_interval_holds_alpha_star_at_least_as_often_as_it_says():
     assert held >= 35  # of 40 at 0.95: fewer has probability 0.014
 
 
+def test_the_interval_holds_alpha_star_where_the_network_hardly_notices_beta():
+    """Risks nearly flat below an alpha* of several beta, as on MNIST at beta = 0.1."""
+    held = 0
+    for repetition in range(20):
+        generator = np.random.default_rng(repetition)
+        best = 0.1 * generator.uniform(1.5, 2.8)
+        found = run(
+            AlphaSearch(0.1, 6),
+            lambda a, best=best: risk_of_powers(a, 0.1, best=best, fall=0.2, rise=0.9, lowest=0.007),
+            generator=generator,
+        )
+        held += found.low <= best <= found.high
+    assert held >= 17  # of 20 at 0.95: fewer has probability 0.016
+
+
 def test_the_order_of_what_is_known_does_not_matter_and_the_search_is_deterministic():
     points = [(0.2, 300, 10_000), (0.3, 110, 10_000), (0.45, 90, 10_000), (0.0, 2000, 10_000)]
     found = set()

@@ -362,11 +362,15 @@ def test_no_noise_changes_nothing_and_extremes_do_not_overflow():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: Ball(0, 1.0), "dim must be a whole number of at least 1, got 0"),
+        (lambda: Ball(0, 1.0), "dim must be a whole number from 1 to 1000000, got 0"),
         (lambda: Ball(2, -1.0), "radius must be a finite number of at least 0, got -1.0"),
-        (lambda: ball_radius(0, 1.0, 1.0), "dim must be a whole number of at least 1, got 0"),
-        (lambda: ball_radius(2.5, 1.0, 1.0), "dim must be a whole number of at least 1, got 2.5"),
-        (lambda: ball_radius(math.nan, 1.0, 1.0), "dim must be a whole number of at least 1, got nan"),
+        (lambda: ball_radius(0, 1.0, 1.0), "dim must be a whole number from 1 to 1000000, got 0"),
+        (lambda: ball_radius(2.5, 1.0, 1.0), "dim must be a whole number from 1 to 1000000, got 2.5"),
+        (lambda: ball_radius(math.nan, 1.0, 1.0), "dim must be a whole number from 1 to 1000000, got nan"),
+        (
+            lambda: ball_radius(1_000_001, 1.0, 1.0),
+            "dim must be a whole number from 1 to 1000000, got 1000001",
+        ),
         (lambda: ball_radius(2, -1.0, 1.0), "radius must be a finite number of at least 0, got -1.0"),
         (
             lambda: ball_radius(2, [1.0, math.nan], 1.0),

@@ -274,6 +274,7 @@ def test_a_threshold_gives_a_plane_its_exact_share_of_every_cell():
             lambda: label_field(np.ones((8, 8)), 1.0, density=np.full((8, 8), 0.9)),
             "density must be nonnegative and integrate to 1, got 0.9",
         ),
+        (lambda: label_field("a", 1.0), "labels must be an array of numbers, got .a."),
         (lambda: label_field(np.full((8, 8), 1.5), 1.0), r"labels must lie in 0\.\.1"),
         (lambda: label_field(np.ones((7, 7)), 1.0), "even number of cells, at least 4, got 7"),
         (lambda: label_field(np.ones((8, 6)), 1.0), "labels must end in 2 equal axes"),

@@ -10,7 +10,7 @@ The posterior over (c, p, q, spread) is summed over a fixed grid, the level m is
 a flat prior (a linear Gaussian model given the rest), so that everything here is deterministic. Each
 measured logit has the binomial variance, the variance of a training (spread, fitted), and a share of its
 height above the minimum for what two powers cannot describe; points far from the minimum therefore
-count little.
+count little. The prior is a mixture: of curves on which beta decides, and of flat ones.
 """
 
 from __future__ import annotations
@@ -23,12 +23,24 @@ import numpy as np
 from jaxtyping import Float
 from scipy import optimize, special
 
-# priors, normal in the logarithm: alpha*/beta around 0.7, p around 5, q around 1.2
-_CENTRE, _CENTRE_SD = math.log(0.7), 0.6
-_FALL, _FALL_SD = math.log(5.0), 0.9
-_RISE, _RISE_SD = math.log(1.2), 0.7
 SPREADS = (0.03, 0.1, 0.3)  # logit; what a second training would change, beyond the binomial
 MISFIT = 0.5  # standard deviation of a logit, as a share of its height above the minimum
+
+
+@dataclass(frozen=True)
+class _Belief:
+    """A prior: normal, independent, in the logarithms of alpha*/beta, p and q, as (mean, deviation)."""
+
+    centre: tuple[float, float]
+    fall: tuple[float, float]
+    rise: tuple[float, float]
+
+
+# Mostly beta decides where the best alpha is; under a beta that the network hardly notices the risk is
+# nearly flat below the best alpha, which then is a matter of the training and may be several beta.
+_NOTICED = _Belief(centre=(math.log(0.7), 0.6), fall=(math.log(5.0), 0.9), rise=(math.log(1.2), 0.7))
+_UNNOTICED = _Belief(centre=(math.log(1.35), 0.8), fall=(math.log(0.35), 1.1), rise=(math.log(0.6), 0.7))
+_UNNOTICED_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -54,12 +66,20 @@ class Curves:
 @lru_cache(maxsize=1)
 def curves() -> Curves:
     """Return the grid, made once."""
-    lower, upper = np.linspace(-2.2, 2.2, 9), np.linspace(-2.0, 2.0, 7)  # deviates of p and q
     centres = np.arange(-2.0, 1.4, 0.04)
-    falls, rises = np.exp(_FALL + _FALL_SD * lower), np.exp(_RISE + _RISE_SD * upper)
-    fall, rise, centre = np.meshgrid(lower, upper, centres, indexing="ij")
-    squared = ((centre - _CENTRE) / _CENTRE_SD) ** 2 + fall**2 + rise**2
-    return Curves(centres, falls, rises, centre.ravel(), -0.5 * squared.ravel())
+    falls, rises = np.linspace(-2.35, 3.6, 13), np.linspace(-2.1, 1.6, 9)
+    fall, rise, centre = (part.ravel() for part in np.meshgrid(falls, rises, centres, indexing="ij"))
+
+    def log_density(belief: _Belief) -> Float[np.ndarray, " curves"]:
+        parts = ((centre, belief.centre), (fall, belief.fall), (rise, belief.rise))
+        squared = sum(((found - mean) / deviation) ** 2 for found, (mean, deviation) in parts)
+        return np.asarray(special.log_softmax(-0.5 * squared))
+
+    log_prior = np.logaddexp(
+        math.log(1.0 - _UNNOTICED_SHARE) + log_density(_NOTICED),
+        math.log(_UNNOTICED_SHARE) + log_density(_UNNOTICED),
+    )
+    return Curves(centres, np.exp(falls), np.exp(rises), centre, log_prior)
 
 
 class CurvePosterior:

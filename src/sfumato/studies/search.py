@@ -149,9 +149,9 @@ class AlphaSearch:
 
         Under the curve model and its prior, given the points told, alpha* lies in [low, high] with
         probability ``confidence``, and so does the risk at ``alpha`` in [risk_low, risk_high]. It is
-        a belief and no guarantee: where the best alpha is far from 0.7 beta (as at a beta so small that
-        the network hardly notices it) and the risks are flat, few points do not overrule the prior. No
-        alpha outside the range of proposals is returned.
+        a belief and no guarantee. At a beta so small that the network hardly notices it, where the risks
+        are nearly flat and the best alpha may be several beta, few points tell little: the interval is
+        wide there, and ``alpha`` only near the best. No alpha outside the range of proposals is returned.
 
         Raises:
             SettingError: nothing told yet at a positive alpha near beta; a confidence outside (0, 1).

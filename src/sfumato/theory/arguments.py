@@ -17,6 +17,9 @@ Reals: TypeAlias = "float | Float[np.ndarray, '...']"
 Dims: TypeAlias = "int | Int[np.ndarray, '...']"
 Column: TypeAlias = "Float[np.ndarray, 'n']"
 
+LARGEST_DIM = 1_000_000
+"""Up to here the engines are checked against independent values."""
+
 
 def _numbers(name: str, values: Reals | Dims) -> Column:
     try:
@@ -32,12 +35,12 @@ def checked_dims(values: Dims) -> Column:
     array(3.)
 
     Raises:
-        SettingError: one is below 1 or not whole.
+        SettingError: one is below 1, above ``LARGEST_DIM`` or not whole.
     """
     dims = _numbers("dim", values)
-    bad = ~(np.isfinite(dims) & (dims >= 1.0) & (dims == np.floor(dims)))
+    bad = ~(np.isfinite(dims) & (dims >= 1.0) & (dims <= LARGEST_DIM) & (dims == np.floor(dims)))
     if bad.any():
-        raise SettingError(f"dim must be a whole number of at least 1, got {dims[bad][0]:g}")
+        raise SettingError(f"dim must be a whole number from 1 to {LARGEST_DIM}, got {dims[bad][0]:.15g}")
     return dims
 
 

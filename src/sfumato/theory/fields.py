@@ -198,7 +198,10 @@ def label_field(
             that is negative or does not integrate to 1.
     """
     require_positive("side", side)
-    h = np.asarray(labels, dtype=dtype)
+    try:
+        h = np.asarray(labels, dtype=dtype)
+    except (TypeError, ValueError):
+        raise SettingError(f"labels must be an array of numbers, got {labels!r}") from None
     dim = h.ndim if dim is None else dim
     if not 1 <= dim <= h.ndim or len(set(h.shape[h.ndim - dim :])) != 1:
         raise SettingError(f"labels must end in {dim} equal axes, one per dimension, got shape {h.shape}")
