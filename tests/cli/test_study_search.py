@@ -57,6 +57,15 @@ def test_a_search_prints_what_it_measured_and_keeps_it_in_the_study(tmp_path, mo
     ).read_text().count("alpha = [0.3]") == 1
 
 
+def test_the_data_are_looked_for_where_it_is_said(tmp_path, monkeypatch, capsys):
+    file = tmp_path / "mnist.toml"
+    file.write_text('[data]\nname = "mnist"\nimages = 20\n[model]\nepochs = 1\n')
+    arguments = ["study", "search", file, "--out", tmp_path / "study", "--beta", "0.5", "--data-dir"]
+    code, _, errors = sfumato(monkeypatch, capsys, *arguments, tmp_path / "nowhere")
+    assert code == 2
+    assert errors == f"error: --data-dir: {tmp_path / 'nowhere'} is not a directory; give an existing one\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -27,13 +27,15 @@ def command(
     seed: Annotated[
         int | None, typer.Option("--seed", help="Of the trainings (default: the study's first).")
     ] = None,
+    data_dir: options.DataDir = None,
     device: options.Device = "auto",
     as_json: options.Json = False,
 ) -> None:
     """Find the best training noise alpha* for one smoothing noise with few trainings.
 
     Each next alpha is chosen by what the ones before have shown. What the study has trained already
-    costs nothing, and what is trained here belongs to the study; its file stays as it is.
+    costs nothing, and what is trained here belongs to the study; its file stays as it is, but for a
+    --data-dir that is given.
 
     Example: sfumato study search mnist-study --beta 0.5 --budget 6
     """
@@ -44,7 +46,8 @@ def command(
     from sfumato.studies.search import AlphaSearch, SearchPoint, search_study
 
     search = AlphaSearch(beta, budget, step=step)
-    design = read_design(file / STUDY_FILE if file.is_dir() else file)
+    data = {} if data_dir is None else {"data_dir": str(data_dir)}
+    design = read_design(file / STUDY_FILE if file.is_dir() else file, {"data": data})
     folder = file if out is None else out
     if out is None and not file.is_dir():
         raise SettingError("--out is missing; give the folder that the study is kept in")
