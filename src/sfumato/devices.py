@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -38,6 +39,23 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
     return f"{device.type} ({platform.machine()})"
+
+
+def bf16_slowdown(device: torch.device) -> float:
+    """Return how many times as long as in float32 a matrix product takes in bfloat16, roughly.
+
+    Below 1 with the instructions for it. A processor without them computes each value by several others.
+    """
+    best = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        x = torch.ones(256, 512, dtype=dtype, device=device)
+        seconds = []
+        for _ in range(5):
+            began = time.perf_counter()
+            (x @ x.T).sum().item()  # what a GPU has not finished is waited for
+            seconds.append(time.perf_counter() - began)
+        best[dtype] = min(seconds)
+    return best[torch.bfloat16] / best[torch.float32]
 
 
 @contextmanager

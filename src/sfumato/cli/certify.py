@@ -10,6 +10,7 @@ import typer
 
 from sfumato.cli import options
 from sfumato.cli.execution import chosen_executor
+from sfumato.cli.precision import warn_if_slow
 from sfumato.cli.terminal import OUT, detail, note, print_json, print_table, progress_bar, warn
 
 if TYPE_CHECKING:
@@ -126,6 +127,8 @@ def command(
         )
         if 0 < finished < len(examples):
             note(f"{out} holds {finished:,} of the {len(examples):,} images; the others are added")
+        if opened.in_process:
+            warn_if_slow(device, precision)
         if opened.in_process and batch_size is None:
             votes = (len(examples) - finished) * chosen.least_votes
             smoothed = _tuned(smoothed, classifier.model, dataset, votes)

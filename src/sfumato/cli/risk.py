@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from sfumato.cli import options
+from sfumato.cli.precision import warn_if_slow
 from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar
 
 
@@ -55,6 +56,7 @@ def command(
     classifiers = [
         load_classifier(name, dataset.input_shape, dataset.num_classes, means, stds) for name in models
     ]
+    warn_if_slow(device, precision)
     rows, found = [], []
     with progress_bar("risk", len(classifiers) * len(betas) * count) as bar:
         for classifier in classifiers:
@@ -109,10 +111,10 @@ def command(
         about = {"data": dataset.name, "unit": dataset.unit, "images": count, "votes": votes, "seed": seed}
         print_json({**about, "precision": precision, "confidence": 0.95, "risks": found})
         return
-    bf16 = "" if precision == "float32" else f"; of the {precision} networks, not the float32 ones"
+    about_precision = "" if precision == "float32" else f"; of the {precision} networks, not the float32 ones"
     print_table("", ["model", "alpha", "beta", "risk", "95 % interval", "errors"], rows)
     OUT.print(
         f"{count} test images of {dataset.name}, majority of {votes} votes, seed {seed}; alpha "
-        f"and beta in: {dataset.unit}{bf16}",
+        f"and beta in: {dataset.unit}{about_precision}",
         markup=False,
     )

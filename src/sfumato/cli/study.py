@@ -9,6 +9,7 @@ import typer
 
 from sfumato.cli import options, study_answers, study_search
 from sfumato.cli.execution import chosen_executor
+from sfumato.cli.precision import warn_if_slow
 from sfumato.cli.terminal import OUT, print_table, progress_bar, tell, warn
 
 if TYPE_CHECKING:
@@ -165,6 +166,8 @@ def _whole_numbers(name: str, text: str | None) -> tuple[int, ...] | None:
 def _run(design: Design, folder: Path, device: str, executor: Executor, threads: int | None) -> None:
     from sfumato.studies.run import Watch, run_study
 
+    if executor.in_process:
+        warn_if_slow(device, design.model.precision, design.votes.precision)
     with progress_bar("study", 1) as bar:
         watch = Watch(
             on_start=lambda work: bar.restart("study", work),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sfumato.cli import options
+from sfumato.cli.precision import warn_if_slow
 from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar, tell, warn
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def command(
     search = AlphaSearch(beta, budget, step=step)
     data = {} if data_dir is None else {"data_dir": str(data_dir)}
     design = read_design(file / STUDY_FILE if file.is_dir() else file, {"data": data})
+    warn_if_slow(device, design.model.precision, design.votes.precision)
     folder = file if out is None else out
     if out is None and not file.is_dir():
         raise SettingError("--out is missing; give the folder that the study is kept in")

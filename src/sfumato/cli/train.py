@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sfumato.cli import options
+from sfumato.cli.precision import warn_if_slow
 from sfumato.cli.terminal import OUT, progress_bar
 
 
@@ -63,6 +64,7 @@ def command(
         warm_start=warm_start,
     )
     dataset = load_dataset(data, data_dir)
+    warn_if_slow(device, precision)
     with progress_bar("training", settings.epochs_for(len(dataset.train))) as bar:
 
         def show(report: EpochReport) -> None:
