@@ -10,7 +10,7 @@ import typer
 
 from sfumato.cli import options
 from sfumato.cli.execution import chosen_executor
-from sfumato.cli.precision import warn_if_slow
+from sfumato.cli.slow_precision import warn_if_slow
 from sfumato.cli.terminal import OUT, detail, note, print_json, print_table, progress_bar, warn
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import typer
 
 from sfumato.cli import options, study_answers, study_search
 from sfumato.cli.execution import chosen_executor
-from sfumato.cli.precision import warn_if_slow
+from sfumato.cli.slow_precision import warn_if_slow
 from sfumato.cli.terminal import OUT, print_table, progress_bar, tell, warn
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sfumato.cli import options
-from sfumato.cli.precision import warn_if_slow
+from sfumato.cli.slow_precision import warn_if_slow
 from sfumato.cli.terminal import OUT, progress_bar
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from sfumato import devices
-from sfumato.cli.precision import warn_if_slow
+from sfumato.cli.slow_precision import warn_if_slow
 
 
 @pytest.mark.parametrize(
