@@ -72,7 +72,7 @@ class AlphaSearch:
     ...     alpha = search.propose()
     ...     search.tell(alpha, errors={0.35: 74, 0.25: 184, 0.5: 84}[alpha], examples=10_000)
     >>> search.best().alpha
-    0.4
+    0.425
 
     Raises:
         SettingError: a beta or step that is not positive, a budget below 1.
