@@ -129,9 +129,9 @@ def command(
             note(f"{out} holds {finished:,} of the {len(examples):,} images; the others are added")
         if opened.in_process:
             warn_if_slow(device, precision)
-        if opened.in_process and batch_size is None:
-            votes = (len(examples) - finished) * chosen.least_votes
-            smoothed = _tuned(smoothed, classifier.model, dataset, votes)
+            if batch_size is None:
+                votes = (len(examples) - finished) * chosen.least_votes
+                smoothed = _tuned(smoothed, classifier.model, dataset, votes)
         detail(f"{dataset!r}; {smoothed!r}")
         started = time.perf_counter()
         with progress_bar("certifying", len(examples)) as bar:

@@ -5,7 +5,6 @@ A source is named by its path, or as ``NAME=PATH`` to choose what figures call i
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from typing import Any, TypeVar
 
 from sfumato.errors import DataError
 from sfumato.smoothing.certificate import Certificate, read_certificates
-from sfumato.smoothing.certification_file import settings_path
+from sfumato.smoothing.certification_file import read_settings, settings_path
 from sfumato.studies.published import PublishedResults, load_published
 from sfumato.studies.results import StudyResults
 from sfumato.studies.store import FILE, load_results
@@ -135,23 +134,12 @@ def _read_table(name: str, path: Path) -> CertifiedSet:
     rows = read_certificates(path)
     if not rows:
         raise DataError(f"{path}: holds no certificates yet; at least 1 is needed")
-    settings = _read_settings(settings_path(path))
+    record = settings_path(path)
+    settings = read_settings(record) if record.is_file() else None
     if not name and settings:
         name = f"{settings.get('model', path.stem)}, β {settings.get('beta', '?')}"
     unit = str(settings.get("unit", "")) if settings else ""
     return CertifiedSet(name or path.stem, rows, unit, path, settings)
-
-
-def _read_settings(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({error})") from error
-    if not isinstance(found, dict):
-        raise DataError(f"{path}: must hold a JSON object, the settings of the run")
-    return found
 
 
 _Named = TypeVar("_Named", StudySource, CertifiedSet, PublishedResults)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from sfumato.errors import OutputError
+from sfumato.errors import DataError, OutputError
 from sfumato.files import require_writable, write_text
 from sfumato.smoothing.certificate import HEADER, OURS, Certificate, parse_row
 
@@ -26,6 +26,21 @@ _NOT_COMPARED = ("examples", "data")
 def settings_path(output: Path) -> Path:
     """Return where the settings of the run that writes ``output`` are kept."""
     return output.with_name(f"{output.name}.json")
+
+
+def read_settings(record: Path) -> dict[str, Any]:
+    """Return the settings that a run has written beside its table.
+
+    Raises:
+        DataError: the file cannot be read or holds something else.
+    """
+    try:
+        found = json.loads(record.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{record}: cannot be read ({error})") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{record}: must hold a JSON object, the settings of the run")
+    return found
 
 
 def finished_rows(output: Path, settings: dict[str, Any], examples: Sequence[int]) -> list[Certificate]:
@@ -64,10 +79,13 @@ def continued(
                 ) from None
             rows, size = _read(output, settings, examples)
             record = settings_path(output)
-            found = json.loads(record.read_text(encoding="utf-8")) if record.exists() else settings
-            written = json.dumps({**found, "examples": settings["examples"]}, indent=2) + "\n"
-            if not record.exists() or record.read_text(encoding="utf-8") != written:
-                write_text(record, written)
+            found = read_settings(record) if record.exists() else {}
+            if found.get("examples") != settings["examples"]:
+                # of a record that is there, the names stay
+                write_text(
+                    record,
+                    json.dumps({**settings, **found, "examples": settings["examples"]}, indent=2) + "\n",
+                )
             table.truncate(size)
             if not size:
                 table.write(_HEADER)
@@ -111,11 +129,9 @@ def _read(output: Path, settings: dict[str, Any], examples: Sequence[int]) -> tu
 
 def _require_same_run(output: Path, record: Path, settings: dict[str, Any]) -> None:
     try:
-        found = json.loads(record.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{record}: cannot be read ({error}); choose another output") from error
-    if not isinstance(found, dict):
-        raise OutputError(f"{record}: is not the settings of a run; choose another output")
+        found = read_settings(record)
+    except DataError as error:
+        raise OutputError(f"{error}; choose another output") from error
     for name, value in settings.items():
         # a checkpoint may have another path by now: its weights are compared
         renamed = name == "model" and settings["alpha"] is not None

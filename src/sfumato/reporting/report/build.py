@@ -70,7 +70,7 @@ class ReportMaker:
     on_step: Callable[[], None] = lambda: None
     on_warning: Callable[[str], None] = lambda message: None
     _galleries: dict[tuple[object, ...], Gallery] = field(default_factory=dict)
-    _no_table_images: bool = False
+    _no_table_images: str = ""
 
     def html(self, sources: Sources, *, reload_seconds: int | None = None) -> str:
         """Return the whole document; with ``reload_seconds`` it loads itself anew so often.
@@ -152,9 +152,11 @@ class ReportMaker:
     def _table_gallery(self, tables: Sequence[CertifiedSet]) -> Panel | None:
         shown, wanted = tables[:2], self.settings
         name = wanted.data or named_data(shown)
-        if not (name and shown and wanted.gallery) or self._no_table_images:
+        if not (name and shown and wanted.gallery):
             return None
         key = "table-gallery"
+        if self._no_table_images:
+            return Panel(key, "Test images", self._no_table_images) if wanted.data else None
         try:
             sizes = tuple(len(table.certificates) for table in shown)
             if (key, sizes) not in self._galleries:
@@ -165,9 +167,10 @@ class ReportMaker:
                 )
             return gallery_panel(self._galleries[key, sizes], key)
         except SfumatoError as error:
-            self._no_table_images = True
             self.on_warning(f"no test images are shown for the tables: {error}")
-            return Panel(key, "Test images", f"No test images are shown: {error}") if wanted.data else None
+            # said, and tried, once: a report that is followed is made again and again
+            self._no_table_images = f"No test images are shown: {error}"
+            return self._table_gallery(tables)
 
     def _own_panel(self) -> Panel:
         pairs = [
