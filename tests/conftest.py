@@ -7,7 +7,8 @@ import torch
 from hypothesis import settings
 
 from sfumato.datasets import Dataset, load_dataset
-from sfumato.training import TrainingSettings, train
+from sfumato.training.loop import train
+from sfumato.training.settings import TrainingSettings
 from support import SHARED_DATA
 
 # the same examples in every run: a test fails because of a change, not of a draw

@@ -22,7 +22,7 @@ _PUBLIC = {
     "Predict": "sfumato.statistics.plans",
     "SfumatoError": "sfumato.errors",
     "SmoothedClassifier": "sfumato.smoothing.smoothed",
-    "TrainingSettings": "sfumato.training.loop",
+    "TrainingSettings": "sfumato.training.settings",
     "Vote": "sfumato.statistics.plans",
     "build_model": "sfumato.models.registry",
     "load_dataset": "sfumato.datasets.registry",
@@ -73,7 +73,8 @@ if TYPE_CHECKING:
         Vote,
         parse_plan,
     )
-    from sfumato.training.loop import TrainingSettings, train
+    from sfumato.training.loop import train
+    from sfumato.training.settings import TrainingSettings
 
 
 def __getattr__(name: str) -> Any:

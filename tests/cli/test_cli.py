@@ -61,7 +61,7 @@ def test_train_risk_certify_and_inspect_work_together(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "alpha = 0.3 (pixels in [0, 1])" in done.stdout
     record = json.loads(sfumato("inspect", "m.safetensors", cwd=tmp_path).stdout)
-    assert record["alpha"] == 0.3
+    assert record["training"]["alpha"] == 0.3
     done = sfumato("risk", "m.safetensors", "--beta", "0,0.4", "--first", "100", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "95 % interval" in done.stdout
@@ -127,7 +127,7 @@ def test_another_runs_file_is_refused_before_what_is_fast_is_measured(
 
 BAD = [
     (["risk", "MODEL", "--beta", "0.1", "--precision", "fp8"], "must be one of float32, bf16, got 'fp8'"),
-    (["train", "--alpha", "-0.1"], "alpha must be a finite number of at least 0, got -0.1"),
+    (["train", "--alpha", "-0.1"], "alpha must be at least 0, got -0.1"),
     (["train", "--alpha", "0.1", "--model", "cnm"], "'cnm' is not known; accepted are mlp"),
     (["train", "--alpha", "0.1", "--data", "minst"], "'minst' is not known; accepted are digits"),
     (["train", "--alpha", "0.1", "--device", "tpu9"], "device 'tpu9' is not known"),

@@ -55,7 +55,8 @@ def test_certificates_on_digits_equal_an_independent_reimplementation(digits, di
 @pytest.mark.slow
 def test_certificates_of_20_mnist_images_equal_an_independent_reimplementation(mnist, tmp_path):
     from sfumato.datasets import Dataset, Split
-    from sfumato.training import TrainingSettings, train
+    from sfumato.training.loop import train
+    from sfumato.training.settings import TrainingSettings
 
     some = Split(mnist.train.x[:5000], mnist.train.y[:5000])
     few = Dataset(

@@ -12,7 +12,8 @@ from sfumato.smoothing.certificate import Certificate
 from sfumato.smoothing.smoothed import SmoothedClassifier
 from sfumato.studies.answers import answer_study, certified_lines, risk_points
 from sfumato.studies.results import CellResult, StudyResults
-from sfumato.training import TrainingSettings, train
+from sfumato.training.loop import train
+from sfumato.training.settings import TrainingSettings
 
 ALPHAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 TRUE_RISKS = (0.30, 0.20, 0.13, 0.10, 0.11, 0.14, 0.19)  # best at 0.3, where beta = 0.5

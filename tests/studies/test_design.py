@@ -52,7 +52,10 @@ def test_the_rules_have_their_plans():
 @pytest.mark.parametrize(
     ("tables", "words"),
     [
-        ({"model": {"epoch": 3}}, "unknown key model.epoch; accepted are architecture, epochs, batch_size"),
+        (
+            {"model": {"epoch": 3}},
+            "unknown key model.epoch; accepted are method, warm_start, warm_epochs, architecture, epochs",
+        ),
         ({"modell": {}}, "unknown key modell; accepted are data, model, grid, votes, certification"),
         (
             {"grid": {"alpha": [0.4, 0.2]}},
@@ -69,10 +72,10 @@ def test_the_rules_have_their_plans():
         ({"grid": {"alpha": 0.3}}, "grid.alpha must be a list, got 0.3"),
         ({"grid": {"seeds": [0.5]}}, "grid.seeds must be a valid integer"),
         ({"grid": {"seeds": [-1]}}, "grid.seeds must hold whole numbers of at least 0"),
-        ({"model": {"epochs": 0}}, "model.epochs must be greater than or equal to 1, got 0"),
+        ({"model": {"epochs": 0}}, "model.epochs must be at least 1, got 0"),
         ({"model": {"warm_start": "far"}}, "model.warm_start must be 'none' or 'nearest', got 'far'"),
         ({"votes": {"rule": "some"}}, "votes.rule must be 'curtailed', 'sequential' or 'all', got 'some'"),
-        ({"votes": {"n": 0}}, "votes.n must be greater than or equal to 1, got 0"),
+        ({"votes": {"n": 0}}, "votes.n must be at least 1, got 0"),
         ({"votes": {"n": True}}, "votes.n must be a valid integer, got True"),
         ({"votes": {"rule": "sequential", "n": 5000}}, 'at most 250 with the rule "sequential", got 5000'),
         ({"certification": {"radii": [0.5]}}, "certification.beta is missing"),

@@ -205,8 +205,8 @@ def test_a_warm_start_goes_along_the_path_and_takes_its_own_epochs(tmp_path):
     parents = {0.0: None, 0.4: 0.0, 0.1: 0.0, 0.5: 0.4}
     for alpha, parent in parents.items():
         expected = None if parent is None else records[parent].weights_sha256
-        assert records[alpha].warm_start_sha256 == expected
-        assert records[alpha].epochs == (2 if parent is None else 1)
+        assert records[alpha].training["warm_start"] == expected
+        assert records[alpha].training["epochs"] == (2 if parent is None else 1)
 
 
 class Stopped(Exception):

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from sfumato.datasets import Dataset, Split
-from sfumato.training import TrainingSettings, train
-from sfumato.training.loop import _fastest_layout
+from sfumato.training.loop import _fastest_layout, train
+from sfumato.training.settings import TrainingSettings
 
 SETTINGS = TrainingSettings(alpha=0.2, architecture="cnn", epochs=3, batch_size=100)
 

@@ -24,6 +24,7 @@ from sfumato.cli import (
     train,
 )
 from sfumato.cli.advice import advise, geometry, interference, surrogate
+from sfumato.cli.from_settings import command_class
 from sfumato.errors import SfumatoError
 
 _LEVELS = ("--quiet", "-q", "--verbose", "-v")
@@ -42,7 +43,8 @@ _COMMANDS = (
     *(demo, data, inspect),
 )
 for module in _COMMANDS:
-    app.command(name=module.__name__.rpartition(".")[2])(module.command)
+    name = module.__name__.rpartition(".")[2]
+    app.command(name=name, cls=command_class(module.command))(module.command)
 app.add_typer(theory.app, name="theory")
 app.add_typer(study.app, name="study")
 

@@ -9,10 +9,16 @@ import typer
 
 from sfumato.cli import options, study_answers, study_search
 from sfumato.cli.execution import chosen_executor
+from sfumato.cli.from_settings import command_class, takes_fields, values_for
 from sfumato.cli.slow_precision import warn_if_slow
 from sfumato.cli.terminal import OUT, print_table, progress_bar, tell, warn
+from sfumato.cli.training_options import with_methods
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic.fields import FieldInfo
+
     from sfumato.execution.base import Executor
     from sfumato.studies.design import Design
     from sfumato.studies.results import StudyResults
@@ -34,16 +40,36 @@ def init(
     """
     from sfumato.errors import OutputError
     from sfumato.files import require_writable
-    from sfumato.studies.design import Design, write_design
+    from sfumato.studies.design import make_design, write_design
 
     if file.exists():
         raise OutputError(f"{file}: exists already; choose another file or remove it")
     require_writable(file)
-    write_design(Design(), file)
+    write_design(make_design({}), file)
     OUT.print(f"{file}: edit it, then: sfumato study run {file} --out FOLDER", markup=False)
 
 
-@app.command()
+_OF_MODEL = "model_"
+
+
+def _model_fields() -> Mapping[str, FieldInfo]:
+    """Return the fields of a study's [model] table; the votes have a precision too, and its option."""
+    from pydantic.fields import FieldInfo
+
+    from sfumato.studies.design import Design
+
+    fields = with_methods(Design.model_fields["model"].annotation.model_fields)  # type: ignore[union-attr]
+    told = fields["precision"]
+    fields["precision"] = FieldInfo(
+        annotation=told.annotation,
+        default=told.default,
+        description=told.description,
+        json_schema_extra={"flag": "--train-precision"},
+    )
+    return fields
+
+
+@takes_fields(_model_fields, prefix=_OF_MODEL, every_optional=True)
 def run(
     file: Annotated[
         Path | None,
@@ -56,16 +82,6 @@ def run(
     data_dir: options.DataDir = None,
     images: Annotated[
         int | None, typer.Option("--images", help="Only the first so many test images.")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option("--model", help="mlp, cnn, resnet20, resnet110, or package.module:factory.")
-    ] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", help="Passes over the training set.")] = None,
-    train_precision: Annotated[
-        str | None, typer.Option("--train-precision", help="float32, or bf16 for autocast.")
-    ] = None,
-    warm_start: Annotated[
-        str | None, typer.Option("--warm-start", help="none, or nearest: the nearest alpha trained before.")
     ] = None,
     alpha: Annotated[str | None, typer.Option("--alpha", help="Training noises, e.g. 0,0.2,0.4.")] = None,
     beta: Annotated[
@@ -95,6 +111,7 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be computed and how long it takes.")
     ] = False,
+    **model: Any,
 ) -> None:
     """Train one model per (alpha, seed), vote on the test images at every beta, keep it all in one folder.
 
@@ -112,12 +129,9 @@ def run(
 
     changes: dict[str, dict[str, Any]] = {
         "data": {"name": data, "data_dir": None if data_dir is None else str(data_dir), "images": images},
-        "model": {
-            "architecture": model,
-            "epochs": epochs,
-            "precision": train_precision,
-            "warm_start": warm_start,
-        },
+        "model": values_for(
+            _model_fields(), {name.removeprefix(_OF_MODEL): value for name, value in model.items()}
+        ),
         "grid": {
             "alpha": options.parse_numbers("alpha", alpha),
             "beta": options.parse_numbers("beta", beta),
@@ -167,7 +181,7 @@ def _run(design: Design, folder: Path, device: str, executor: Executor, threads:
     from sfumato.studies.run import Watch, run_study
 
     if executor.in_process:
-        warn_if_slow(device, design.model.precision, design.votes.precision)
+        warn_if_slow(device, design.model.training(alpha=0.0).precision, design.votes.precision)
     with progress_bar("study", 1) as bar:
         watch = Watch(
             on_start=lambda work: bar.restart("study", work),
@@ -247,6 +261,7 @@ def _print_models(todo: ToDo) -> None:
         )
 
 
+app.command(name="run", cls=command_class(run))(run)
 app.command(name="search")(study_search.command)
 app.command(name="show")(study_answers.show)
 app.command(name="best")(study_answers.best)

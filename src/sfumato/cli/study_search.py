@@ -49,7 +49,7 @@ def command(
     search = AlphaSearch(beta, budget, step=step)
     data = {} if data_dir is None else {"data_dir": str(data_dir)}
     design = read_design(file / STUDY_FILE if file.is_dir() else file, {"data": data})
-    warn_if_slow(device, design.model.precision, design.votes.precision)
+    warn_if_slow(device, design.model.training(alpha=0.0).precision, design.votes.precision)
     folder = file if out is None else out
     if out is None and not file.is_dir():
         raise SettingError("--out is missing; give the folder that the study is kept in")

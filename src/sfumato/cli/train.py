@@ -1,44 +1,38 @@
-"""``sfumato train``."""
+"""``sfumato train``: its options are the settings of a training, and those of the training methods."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sfumato.cli import options
+from sfumato.cli.from_settings import takes_fields, values_for
 from sfumato.cli.slow_precision import warn_if_slow
 from sfumato.cli.terminal import OUT, progress_bar
+from sfumato.cli.training_options import with_methods
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
 
+def _fields() -> Mapping[str, FieldInfo]:
+    from sfumato.training.settings import TrainingSettings
+
+    return with_methods(TrainingSettings.model_fields)
+
+
+@takes_fields(_fields)
 def command(
-    alpha: Annotated[
-        float, typer.Option("--alpha", help="Training noise (standard deviation, input units); 0 = none.")
-    ],
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
-    model: Annotated[
-        str, typer.Option("--model", help="mlp, cnn, resnet20, resnet110, or package.module:factory.")
-    ] = "mlp",
     out: Annotated[Path, typer.Option("--out", help="The .safetensors to write.")] = Path(
         "model.safetensors"
     ),
-    epochs: Annotated[
-        int | None, typer.Option("--epochs", help="Default: 10, or more where that is under 1,500 steps.")
-    ] = None,
-    draws: Annotated[int, typer.Option("--draws", help="Noisy copies of each image per step.")] = 1,
-    batch_size: Annotated[int, typer.Option("--batch-size", help="Images per step.")] = 128,
-    learning_rate: Annotated[float, typer.Option("--lr", help="Peak of the one-cycle schedule.")] = 2e-3,
-    weight_decay: Annotated[float, typer.Option("--weight-decay", help="AdamW's.")] = 1e-2,
-    warm_start: Annotated[
-        Path | None, typer.Option("--warm-start", help="A checkpoint to start from.")
-    ] = None,
-    precision: Annotated[str, typer.Option("--precision", help="float32, or bf16 for autocast.")] = "float32",
-    mean: options.Mean = None,
-    std: options.Std = None,
-    seed: options.Seed = 0,
     device: options.Device = "auto",
+    **settings: Any,
 ) -> None:
     """Train a base classifier on noisy copies of the data, N(0, alpha^2 I) drawn afresh at every step.
 
@@ -47,25 +41,13 @@ def command(
     Example: sfumato train --data mnist --model cnn --alpha 0.4 --out mnist-0.4.safetensors
     """
     from sfumato.datasets import load_dataset
-    from sfumato.training import EpochReport, TrainingSettings, train
+    from sfumato.training.loop import EpochReport, train
+    from sfumato.training.settings import TrainingSettings
 
-    settings = TrainingSettings(
-        alpha=alpha,
-        architecture=model,
-        epochs=epochs,
-        batch_size=batch_size,
-        draws=draws,
-        learning_rate=learning_rate,
-        weight_decay=weight_decay,
-        seed=seed,
-        precision=precision,
-        mean=options.parse_numbers("mean", mean),
-        std=options.parse_numbers("std", std),
-        warm_start=warm_start,
-    )
+    chosen = TrainingSettings.flat(values_for(_fields(), settings))
     dataset = load_dataset(data, data_dir)
-    warn_if_slow(device, precision)
-    with progress_bar("training", settings.epochs_for(len(dataset.train))) as bar:
+    warn_if_slow(device, chosen.precision)
+    with progress_bar("training", chosen.epochs_for(len(dataset.train))) as bar:
 
         def show(report: EpochReport) -> None:
             bar.advance(
@@ -74,7 +56,7 @@ def command(
                 f"at alpha {report.noisy_accuracy:.3f}",
             )
 
-        record = train(dataset, settings, out, device=device, on_epoch=show)
+        record = train(dataset, chosen, out, device=device, on_epoch=show)
     OUT.print(
         f"{out}: {record.architecture} trained on {record.data} with alpha = {record.alpha:g} "
         f"({record.unit}) in "

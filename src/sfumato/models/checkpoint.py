@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
@@ -23,6 +24,9 @@ from sfumato.errors import ModelError, OutputError
 from sfumato.models.registry import build_model
 
 _KEY = "sfumato"
+_SETTINGS_OF_FORMAT_1 = frozenset(
+    ("method", "alpha", "draws", "epochs", "batch_size", "learning_rate", "weight_decay", "seed", "precision")
+)
 
 
 class ModelRecord(BaseModel):
@@ -30,7 +34,8 @@ class ModelRecord(BaseModel):
 
     Attributes:
         architecture: registry name or ``package.module:factory``.
-        alpha: training noise, standard deviation in ``unit``.
+        training: every setting of the training by its name, as ``TrainingSettings.identity`` has them; the
+            warm start is the checksum of the weights it began with.
         unit: what a noise level of 1 means.
         clean_accuracy, noisy_accuracy: on the test set, without noise and with one draw of alpha each.
         weights_sha256: checksum of all tensors, verified at loading.
@@ -38,23 +43,14 @@ class ModelRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     architecture: str
     input_shape: tuple[int, ...]
     num_classes: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    method: str
-    alpha: float
+    training: dict[str, Any]
     unit: str
-    draws: int
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    seed: int
-    precision: str
-    warm_start_sha256: str | None
     data: str
     data_sha256: str
     class_names: tuple[str, ...]
@@ -65,6 +61,37 @@ class ModelRecord(BaseModel):
     sfumato_version: str
     torch_version: str
     weights_sha256: str = ""
+
+    @property
+    def alpha(self) -> float:
+        """Training noise, standard deviation in ``unit``."""
+        return float(self.training["alpha"])
+
+    @property
+    def seed(self) -> int:
+        """Seed of the training."""
+        return int(self.training["seed"])
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_version_0_1(cls, values: Any) -> Any:
+        """Read a record of format 1, which had each setting of a training as a field of its own."""
+        if not isinstance(values, dict) or values.get("format") != 1:
+            return values
+        training = {name: values[name] for name in _SETTINGS_OF_FORMAT_1 if name in values}
+        training |= {name: values.get(name) for name in ("architecture", "mean", "std")}
+        training["warm_start"] = values.get("warm_start_sha256")
+        rest = {n: v for n, v in values.items() if n not in _SETTINGS_OF_FORMAT_1 | {"warm_start_sha256"}}
+        return {**rest, "format": 2, "training": training}
+
+    @field_validator("training")
+    @classmethod
+    def _with_alpha_and_seed(cls, training: dict[str, Any]) -> dict[str, Any]:
+        for name, kinds in (("alpha", (int, float)), ("seed", (int,))):
+            value = training.get(name)
+            if not isinstance(value, kinds) or isinstance(value, bool) or not 0 <= value < math.inf:
+                raise ValueError(f"{name} must be a finite number of at least 0, got {value!r}")
+        return training
 
 
 def weights_checksum(tensors: Mapping[str, torch.Tensor]) -> str:

@@ -20,7 +20,8 @@ from sfumato.smoothing.certification_run import certify_to_file
 from sfumato.smoothing.risk import Risk, measure_risk
 from sfumato.smoothing.smoothed import SmoothedClassifier
 from sfumato.statistics.plans import Fixed
-from sfumato.training import TrainingSettings, train
+from sfumato.training.loop import train
+from sfumato.training.settings import TrainingSettings
 
 ALPHAS = tuple(round(0.1 * step, 1) for step in range(9))
 BETAS = tuple(round(0.2 * step, 1) for step in range(5))

@@ -6,27 +6,28 @@ value out of range is an error that names the key, the value and what is accepte
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, create_model
 
 from sfumato.errors import SettingError
 from sfumato.files import write_text
+from sfumato.settings import Count, Numbers, Settings, as_tuple
 from sfumato.statistics.plans.base import Plan
 from sfumato.statistics.plans.curve import Curve
 from sfumato.statistics.plans.early_vote import MOST_VOTES, EarlyVote
 from sfumato.statistics.plans.parse import parse_plan
 from sfumato.statistics.plans.vote import Vote
-
-
-def _as_tuple(value: object) -> object:
-    """Let TOML's arrays be tuples, which strict validation would refuse."""
-    return tuple(value) if isinstance(value, list) else value
+from sfumato.training.methods.base import Method
+from sfumato.training.methods.gaussian import GaussianAugmentation
+from sfumato.training.methods.registry import method_class
+from sfumato.training.settings import TrainingSettings
 
 
 def _increasing(values: tuple[float, ...]) -> tuple[float, ...]:
@@ -56,65 +57,99 @@ def _seeds(values: tuple[int, ...]) -> tuple[int, ...]:
     return values
 
 
-Noises = Annotated[tuple[float, ...], BeforeValidator(_as_tuple), AfterValidator(_noises)]
-Positives = Annotated[tuple[float, ...], BeforeValidator(_as_tuple), AfterValidator(_positives)]
-Seeds = Annotated[tuple[int, ...], BeforeValidator(_as_tuple), AfterValidator(_seeds)]
-Count = Annotated[int, Field(ge=1)]
+Noises = Annotated[Numbers, AfterValidator(_noises)]
+Positives = Annotated[Numbers, AfterValidator(_positives)]
+Seeds = Annotated[tuple[int, ...], BeforeValidator(as_tuple), AfterValidator(_seeds)]
 Precision = Literal["float32", "bf16"]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class DataTable(_Table):
+class DataTable(Settings):
     """Which data. ``images``: the first so many test images; None for all."""
 
-    name: str = Field("digits", description="digits, mnist, fashion-mnist, cifar10, a .npz, or a folder")
-    data_dir: str | None = Field(None, description="where to look for the files first")
-    images: Count | None = Field(None, description="only the first so many test images; left out: all")
-
-
-class ModelTable(_Table):
-    """How each base classifier is trained; see ``training.TrainingSettings``."""
-
-    architecture: str = Field("mlp", description="mlp, cnn, resnet20, resnet110, or package.module:factory")
-    epochs: Count | None = Field(None, description="left out: at least 10, and at least 1,500 steps")
-    batch_size: Count = Field(128, description="images per step")
-    draws: Count = Field(1, description="noisy copies of each image per step")
-    learning_rate: float = Field(2e-3, gt=0, description="peak of the one-cycle schedule")
-    weight_decay: float = Field(1e-2, ge=0, description="AdamW's")
-    precision: Precision = Field("float32", description="float32 or bf16 (autocast; faster)")
-    warm_start: Literal["none", "nearest"] = Field(
-        "none", description="nearest: each alpha starts from the nearest one trained before it"
+    name: str = Field(
+        default="digits", description="digits, mnist, fashion-mnist, cifar10, a .npz, or a folder"
     )
-    warm_epochs: Count = Field(2, description="epochs of a model with a warm start")
+    data_dir: str | None = Field(default=None, description="where to look for the files first")
+    images: Count | None = Field(
+        default=None, description="only the first so many test images; left out: all"
+    )
 
 
-class GridTable(_Table):
+class ModelTable(Settings):
+    """How each base classifier is trained: these fields, those of ``TrainingSettings`` and of the method."""
+
+    method: str = Field(default=GaussianAugmentation.name, description="training method")
+    warm_start: Literal["none", "nearest"] = Field(
+        default="none", description="nearest: each alpha starts from the nearest one trained before it"
+    )
+    warm_epochs: Count = Field(default=2, description="epochs of a model with a warm start")
+
+    def training(
+        self, *, alpha: float, seed: int = 0, warm: bool = False, warm_start: Path | None = None
+    ) -> TrainingSettings:
+        """Return the settings that one base classifier is trained with.
+
+        With ``warm`` it has the epochs of a warm start, from the checkpoint ``warm_start``.
+        """
+        values = {name: getattr(self, name) for name in type(self).model_fields if name not in _OF_A_STUDY}
+        values |= {"alpha": alpha, "seed": seed, "warm_start": warm_start}
+        return TrainingSettings.flat(values | ({"epochs": self.warm_epochs} if warm else {}))
+
+
+_OF_A_STUDY = ("warm_start", "warm_epochs")
+_OF_ONE_TRAINING = ("alpha", "seed", "method", "warm_start")
+
+
+@functools.cache
+def model_table(method: type[Method]) -> type[ModelTable]:
+    """Return the ``[model]`` table of a study of this method."""
+    fields: dict[str, Any] = {
+        name: (field.annotation, field)
+        for name, field in (TrainingSettings.model_fields | method.model_fields).items()
+        if name not in _OF_ONE_TRAINING
+    }
+    fields["method"] = (
+        str,
+        Field(default=method.name, description=ModelTable.model_fields["method"].description),
+    )
+    return create_model("ModelTable", __base__=ModelTable, **fields)
+
+
+_GaussianTable = model_table(GaussianAugmentation)
+
+
+class GridTable(Settings):
     """Which noise levels (standard deviations, in the input's unit) and training seeds."""
 
-    alpha: Noises = Field((0.0, 0.2, 0.4, 0.6), description="training noise, increasing; 0 is no noise")
-    beta: Noises = Field((0.0, 0.2, 0.4, 0.6), description="smoothing noise; 0 is the plain classifier")
-    seeds: Seeds = Field((0,), description="training seeds, increasing")
+    alpha: Noises = Field(
+        default=(0.0, 0.2, 0.4, 0.6), description="training noise, increasing; 0 is no noise"
+    )
+    beta: Noises = Field(
+        default=(0.0, 0.2, 0.4, 0.6), description="smoothing noise; 0 is the plain classifier"
+    )
+    seeds: Seeds = Field(default=(0,), description="training seeds, increasing")
 
 
-class VotesTable(_Table):
+class VotesTable(Settings):
     """How a smoothed prediction is made."""
 
-    n: Count = Field(100, description="votes whose majority is the prediction")
+    n: Count = Field(default=100, description="votes whose majority is the prediction")
     rule: Literal["curtailed", "sequential", "all"] = Field(
-        "curtailed",
+        default="curtailed",
         description="curtailed: stop once decided (same prediction as all); sequential: sooner; all: never",
     )
     error: float = Field(
-        1e-3,
+        default=1e-3,
         gt=0,
         lt=1,
         description="sequential: how often at most an image's prediction is not that of all n votes",
     )
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="keys the noise, same for all models")
-    precision: Precision = Field("float32", description="float32, or bf16: then that network is smoothed")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(
+        default=0, description="keys the noise, same for all models"
+    )
+    precision: Precision = Field(
+        default="float32", description="float32, or bf16: then that network is smoothed"
+    )
 
     def plan(self) -> Plan:
         """Return the stopping plan of the rules that stop; ``all`` counts every vote without one."""
@@ -126,14 +161,14 @@ class VotesTable(_Table):
         return {"n": self.n, "rule": self.rule, "seed": self.seed, "precision": self.precision} | error
 
 
-class CertificationTable(_Table):
+class CertificationTable(Settings):
     """Which certificates are computed beside the risks."""
 
     beta: Positives = Field(description="smoothing noises to certify at")
     radii: Positives | None = Field(None, description="L2 radii; the plan is then curve(radii)")
-    plan: str | None = Field(None, description="another stopping plan, as of sfumato certify --plan")
-    confidence: float = Field(0.999, gt=0, lt=1, description="probability with which each one holds")
-    images: Count = Field(500, description="the first so many test images")
+    plan: str | None = Field(default=None, description="another stopping plan, as of sfumato certify --plan")
+    confidence: float = Field(default=0.999, gt=0, lt=1, description="probability with which each one holds")
+    images: Count = Field(default=500, description="the first so many test images")
 
     def stopping(self) -> Plan:
         """Return the stopping plan.
@@ -146,18 +181,30 @@ class CertificationTable(_Table):
         return Curve(self.radii) if self.radii is not None else parse_plan(str(self.plan))
 
 
-class Design(_Table):
+class Design(Settings):
     """A whole study.
 
     >>> Design().grid.alpha
     (0.0, 0.2, 0.4, 0.6)
     """
 
-    data: DataTable = DataTable()  # type: ignore[call-arg]  # pydantic's defaults, unknown to mypy
-    model: ModelTable = ModelTable()  # type: ignore[call-arg]
-    grid: GridTable = GridTable()  # type: ignore[call-arg]
-    votes: VotesTable = VotesTable()  # type: ignore[call-arg]
+    data: DataTable = DataTable()
+    if TYPE_CHECKING:
+        model: ModelTable
+    else:
+        model: _GaussianTable = _GaussianTable()
+    grid: GridTable = GridTable()
+    votes: VotesTable = VotesTable()
     certification: CertificationTable | None = None
+
+
+@functools.cache
+def design_class(method: type[Method]) -> type[Design]:
+    """Return the study whose ``[model]`` table has the fields of this method."""
+    if method is GaussianAugmentation:
+        return Design
+    table = model_table(method)
+    return create_model("Design", __base__=Design, model=(table, table()))
 
 
 def read_design(path: Path, changes: Mapping[str, Mapping[str, Any]] | None = None) -> Design:
@@ -192,10 +239,14 @@ def make_design(
     for table, values in (changes or {}).items():
         old = merged.get(table, {})
         merged[table] = {**old, **values} if isinstance(old, Mapping) else old
+    model = merged.get("model", {})
     try:
-        design = Design.model_validate(merged)
-    except ValidationError as error:
-        raise SettingError(where + _explained(error)) from error
+        method = method_class(
+            model.get("method", GaussianAugmentation.name) if isinstance(model, Mapping) else ""
+        )
+    except SettingError as error:
+        raise SettingError(f"{where}model.{error}") from error
+    design = design_class(method).read(merged, where=where)
     try:
         _check_together(design)
     except SettingError as error:
@@ -211,31 +262,6 @@ def _check_together(design: Design) -> None:
         )
     if design.certification is not None:
         design.certification.stopping()
-
-
-def _explained(error: ValidationError) -> str:
-    """Return the first mistake in one line: key, what is accepted, value."""
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"] if isinstance(part, str))
-    if first["type"] == "extra_forbidden":
-        table = _table_at(first["loc"][:-1])
-        return f"unknown key {key}; accepted are {', '.join(table.model_fields)}"
-    if first["type"] == "missing":
-        return f"{key} is missing"
-    words = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    words = words.replace("valid tuple", "list").replace("valid dictionary", "table")
-    return f"{key} {words}, got {first['input']!r}"
-
-
-def _table_at(location: Iterable[int | str]) -> type[BaseModel]:
-    tables: dict[str, type[BaseModel]] = {
-        "data": DataTable,
-        "model": ModelTable,
-        "grid": GridTable,
-        "votes": VotesTable,
-        "certification": CertificationTable,
-    }
-    return next((tables[part] for part in location if isinstance(part, str)), Design)
 
 
 def render(design: Design) -> str:

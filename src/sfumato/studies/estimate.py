@@ -13,7 +13,7 @@ from sfumato.models import load_model
 from sfumato.smoothing.smoothed import SmoothedClassifier
 from sfumato.studies.design import Design
 from sfumato.studies.todo import ToDo, study_data
-from sfumato.training import TrainingSettings, train
+from sfumato.training.loop import train
 
 _STEPS = 10
 _IMAGES = 100
@@ -27,17 +27,10 @@ def estimate_seconds(design: Design, todo: ToDo, *, device: str = "auto") -> flo
 
     A rough figure: a network that has not learnt yet is timed for a moment.
     """
-    model, votes = design.model, design.votes
+    votes = design.votes
     data = study_data(design)
-    settings = TrainingSettings(
-        alpha=0.5,
-        architecture=model.architecture,
-        epochs=1,
-        batch_size=model.batch_size,
-        draws=model.draws,
-        precision=model.precision,
-    )
-    size = min(len(data.train), _STEPS * model.batch_size)
+    settings = design.model.training(alpha=0.5).replace(epochs=1)
+    size = min(len(data.train), _STEPS * settings.batch_size)
     few = replace(
         data,
         train=Split(data.train.x[:size], data.train.y[:size]),

@@ -20,9 +20,9 @@ from sfumato.datasets import Dataset
 from sfumato.smoothing.voting import CHUNK
 from sfumato.studies.design import Design, extend_path
 from sfumato.studies.store import Member
-from sfumato.training import TrainingSettings
+from sfumato.training.settings import TrainingSettings
 
-_FORMAT = 1
+_FORMAT = 2
 _SHOWN = 12  # hexadecimal digits of the key in a model's file name
 
 
@@ -73,19 +73,8 @@ class Keys:
 
     def training(self, alpha: float, seed: int, warm_start: Path | None = None) -> TrainingSettings:
         """Return the settings that the model is trained with."""
-        model = self.design.model
-        return TrainingSettings(
-            alpha=alpha,
-            architecture=model.architecture,
-            epochs=model.epochs if self.path[alpha] is None else model.warm_epochs,
-            batch_size=model.batch_size,
-            draws=model.draws,
-            learning_rate=model.learning_rate,
-            weight_decay=model.weight_decay,
-            seed=seed,
-            precision=model.precision,
-            warm_start=warm_start,
-        )
+        warm = self.path[alpha] is not None
+        return self.design.model.training(alpha=alpha, seed=seed, warm=warm, warm_start=warm_start)
 
     def epochs(self, alpha: float, seed: int) -> int:
         """Return how many epochs the model is trained for."""
@@ -120,19 +109,12 @@ class Keys:
 
     def model(self, alpha: float, seed: int) -> str:
         """Return the key of a model: a hash of all that determines its weights."""
-        model, parent = self.design.model, self.path[alpha]
+        parent = self.path[alpha]
         return content_key(
             {
+                **self.training(alpha, seed).identity(),
                 "format": _FORMAT,
-                "alpha": alpha,
-                "seed": seed,
-                "architecture": model.architecture,
                 "epochs": self.epochs(alpha, seed),
-                "batch_size": model.batch_size,
-                "draws": model.draws,
-                "learning_rate": model.learning_rate,
-                "weight_decay": model.weight_decay,
-                "precision": model.precision,
                 "data_sha256": self.data_sha256,
                 "device": self.device,
                 "warm_start": None if parent is None else self.model(parent, seed),

@@ -78,7 +78,11 @@ def run_study(
         data = study_data(design)
         # an architecture that cannot be built is refused before anything is written
         build_model(
-            design.model.architecture, data.input_shape, data.num_classes, data.channel_mean, data.channel_std
+            design.model.training(alpha=0.0).architecture,
+            data.input_shape,
+            data.num_classes,
+            data.channel_mean,
+            data.channel_std,
         )
         images, certified = image_count(design, data), certified_count(design, data)
         held.enter_context(_locked(folder))

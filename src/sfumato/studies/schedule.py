@@ -33,7 +33,7 @@ from sfumato.studies.store import Member, Store
 from sfumato.studies.tasks import MARK, Place, Trained, Training, Voted, train_model, vote
 from sfumato.studies.todo import ToDo, certified_count, image_count, images_of, members_of
 from sfumato.studies.watch import Watch
-from sfumato.training import EpochReport
+from sfumato.training.loop import EpochReport
 from sfumato.training.state import state_path
 
 # A training step passes each noisy copy forward and backward, about three times a vote's work.
@@ -96,7 +96,8 @@ class Schedule:
             threads = torch.get_num_threads()
         self._threads = threads
         least = max(1, design.votes.plan().least_votes)
-        self._epoch_work = max(1, _STEP_WORK * len(data.train) * design.model.draws // least)
+        passes = max(design.model.training(alpha=0.0).method.passes)
+        self._epoch_work = max(1, _STEP_WORK * len(data.train) * passes // least)
         self._left = left
         self._to_train = deque((model.alpha, model.seed) for model in left.models)
         self._training: set[_Model] = set()

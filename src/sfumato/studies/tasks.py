@@ -11,7 +11,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,8 @@ from sfumato.smoothing.shipped import Voting, gather
 from sfumato.studies.design import VotesTable
 from sfumato.studies.evaluate import SHARD, classify_shard, count_shard
 from sfumato.studies.store import Rows
-from sfumato.training import TrainingSettings, train
+from sfumato.training.loop import train
+from sfumato.training.settings import TrainingSettings
 
 MARK = ".driver-"
 
@@ -108,7 +109,7 @@ def train_model(report: Report, training: Training) -> Trained:
         if training.parent is not None:
             parent = Path(folder) / "parent.safetensors"
             parent.write_bytes(training.parent.value())
-            settings = replace(settings, warm_start=parent)
+            settings = settings.replace(warm_start=parent)
         with warnings.catch_warnings():
             # the shared arrays are read-only, and training writes to none of them
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")

@@ -1,5 +1,1 @@
-"""Training base classifiers: one file per method over one loop."""
-
-from sfumato.training.loop import EpochReport, TrainingSettings, train
-
-__all__ = ["EpochReport", "TrainingSettings", "train"]
+"""Training base classifiers: one loop, and one file per method."""

@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -20,73 +20,16 @@ from torch import nn
 import sfumato
 from sfumato.datasets import Dataset, Split
 from sfumato.devices import choose_device, device_name
-from sfumato.errors import (
-    ModelError,
-    OutputError,
-    SettingError,
-    require_count,
-    require_nonnegative,
-    require_positive,
-)
+from sfumato.errors import ModelError, OutputError
 from sfumato.files import require_writable
 from sfumato.models import ModelRecord, build_model, load_model, save_model
 from sfumato.noise import Gaussian, keyed_generator
-from sfumato.training.gaussian import gaussian_loss
+from sfumato.training.settings import TrainingSettings
 from sfumato.training.state import restore_state, save_state, state_path
 
-PRECISIONS = ("float32", "bf16")
 _TRAINING_STREAM = 1  # the "example" of a noise key; test-time noise has streams of its own seed
 _EVALUATION_BATCH = 500
 _MONITORED = 1000
-_FEWEST_STEPS = 1500
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """All that determines the weights, besides the data.
-
-    Attributes:
-        alpha: training noise, standard deviation in the input's unit; 0 trains without noise.
-        architecture: registry name or ``package.module:factory``.
-        epochs: passes over the training set; None for at least 10, and at least 1,500 steps.
-        draws: noisy copies of each image per step.
-        learning_rate: peak of the one-cycle schedule (Smith 2018).
-        precision: ``float32``, or ``bf16`` for autocast.
-        mean, std: what the network's input is normalised with; None for the training set's own.
-        warm_start: a checkpoint to start from instead of a random initialisation.
-    """
-
-    alpha: float
-    architecture: str = "mlp"
-    epochs: int | None = None
-    batch_size: int = 128
-    draws: int = 1
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
-    seed: int = 0
-    precision: str = "float32"
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    warm_start: Path | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        require_nonnegative("alpha", self.alpha)
-        require_nonnegative("weight_decay", self.weight_decay)
-        require_positive("learning_rate", self.learning_rate)
-        for name in ("batch_size", "draws"):
-            require_count(name, getattr(self, name))
-        if self.epochs is not None:
-            require_count("epochs", self.epochs)
-        require_count("seed", self.seed, minimum=0)
-        if self.precision not in PRECISIONS:
-            raise SettingError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
-
-    def epochs_for(self, examples: int) -> int:
-        """Return the number of epochs over ``examples`` training examples."""
-        if self.epochs is not None:
-            return self.epochs
-        return max(10, math.ceil(_FEWEST_STEPS / math.ceil(examples / self.batch_size)))
 
 
 @dataclass(frozen=True)
@@ -131,13 +74,8 @@ def train(
     )
     epochs = settings.epochs_for(len(data.train))
     data_sha = data.checksum()
-    identity = {
-        **asdict(settings),
-        "warm_start": warm_sha,
-        "epochs": epochs,
-        "data_sha256": data_sha,
-        "device": chosen.type,
-    }
+    training = {**settings.identity(), "epochs": epochs, "mean": mean, "std": std, "warm_start": warm_sha}
+    identity = {**training, "data_sha256": data_sha, "device": chosen.type}
     unfinished = state_path(output)
     done, seconds = restore_state(unfinished, model, optimizer, identity)
     _lay_out_moments(optimizer)
@@ -156,17 +94,8 @@ def train(
         num_classes=data.num_classes,
         mean=mean,
         std=std,
-        method="gaussian",
-        alpha=settings.alpha,
+        training=training,
         unit=data.unit,
-        draws=settings.draws,
-        epochs=epochs,
-        batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        seed=settings.seed,
-        precision=settings.precision,
-        warm_start_sha256=warm_sha,
         data=data.name,
         data_sha256=data_sha,
         class_names=data.class_names,
@@ -257,7 +186,7 @@ def _train_epoch(
         rows = batch.to(x.device)
         optimizer.zero_grad(set_to_none=True)
         with autocast():
-            loss = gaussian_loss(model, x[rows], y[rows], settings.alpha, settings.draws, noise)
+            loss = settings.method.loss(model, x[rows], y[rows], Gaussian(settings.alpha), noise)
         torch.autograd.backward(loss)
         optimizer.step()
         total += loss.detach()

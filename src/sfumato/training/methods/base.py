@@ -1,0 +1,46 @@
+"""What a training method is: a loss, its settings, and what it costs.
+
+A method is one file beside this one and one line in the registry. Its fields are its hyperparameters,
+under the names of its paper; the command line, the study file, the record of a checkpoint and the keys of
+a study are made from them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+from sfumato.settings import CheckedSettings
+
+if TYPE_CHECKING:
+    import torch
+    from jaxtyping import Float, Int
+    from torch import nn
+
+    from sfumato.noise import Gaussian
+
+
+class Method(CheckedSettings, ABC):
+    """How a base classifier is trained under a noise.
+
+    Attributes:
+        name: as it is written on the command line and in files.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def loss(
+        self,
+        model: nn.Module,
+        x: Float[torch.Tensor, "batch *shape"],
+        y: Int[torch.Tensor, " batch"],
+        noise: Gaussian,
+        generator: torch.Generator,
+    ) -> Float[torch.Tensor, ""]:
+        """Return the loss of one batch; all its noise is drawn from ``generator``."""
+
+    @property
+    @abstractmethod
+    def passes(self) -> tuple[int, int]:
+        """Forward and backward passes for each training image and step."""

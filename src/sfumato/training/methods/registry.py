@@ -1,0 +1,47 @@
+"""The training methods by name. A new one is a line here, or a call of ``register_method`` from outside."""
+
+from __future__ import annotations
+
+from sfumato.errors import SettingError
+from sfumato.training.methods.base import Method
+from sfumato.training.methods.gaussian import GaussianAugmentation
+
+_METHODS: dict[str, type[Method]] = {}
+
+
+def register_method(method: type[Method]) -> type[Method]:
+    """Make a method known by its name, to the command line and to study files too; usable as a decorator.
+
+    Raises:
+        SettingError: another method has this name, or a field of it is a setting of every training.
+    """
+    from sfumato.training.settings import TrainingSettings
+
+    if _METHODS.setdefault(method.name, method) is not method:
+        raise SettingError(f"a training method called {method.name!r} exists; choose another name")
+    if taken := sorted(set(method.model_fields) & set(TrainingSettings.model_fields)):
+        del _METHODS[method.name]
+        raise SettingError(f"{method.name}: the field {taken[0]!r} is a setting of every training; rename it")
+    return method
+
+
+def method_names() -> tuple[str, ...]:
+    """Return the names of the methods that are known."""
+    return tuple(_METHODS)
+
+
+def method_class(name: str) -> type[Method]:
+    """Return the method of this name.
+
+    >>> method_class("gaussian").__name__
+    'GaussianAugmentation'
+
+    Raises:
+        SettingError: an unknown name.
+    """
+    if name not in _METHODS:
+        raise SettingError(f"method must be one of {', '.join(_METHODS)}, got {name!r}")
+    return _METHODS[name]
+
+
+_METHODS[GaussianAugmentation.name] = GaussianAugmentation

@@ -1,0 +1,87 @@
+"""All that determines a training besides its data: the one identity of it.
+
+The options of ``sfumato train``, the ``[model]`` table of a study, the keys of its models and the record
+of a checkpoint are made from these fields and those of the method.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, SerializeAsAny
+
+from sfumato.settings import CheckedSettings, Count, Numbers, Seed
+from sfumato.training.methods.base import Method
+from sfumato.training.methods.gaussian import GaussianAugmentation
+from sfumato.training.methods.registry import method_class
+
+PRECISIONS = ("float32", "bf16")
+_FEWEST_STEPS = 1500
+
+
+class TrainingSettings(CheckedSettings):
+    """All that determines the weights, besides the data.
+
+    >>> TrainingSettings(alpha=0.3, method=GaussianAugmentation(draws=2)).identity()["draws"]
+    2
+
+    Raises:
+        SettingError: a value outside its range.
+    """
+
+    alpha: float = Field(ge=0, description="training noise (standard deviation, input units); 0 is no noise")
+    method: SerializeAsAny[Method] = Field(default=GaussianAugmentation(), description="training method")
+    architecture: str = Field(
+        default="mlp",
+        description="mlp, cnn, resnet20, resnet110, or package.module:factory",
+        json_schema_extra={"flag": "--model"},
+    )
+    epochs: Count | None = Field(
+        default=None,
+        description="passes over the training set; left out: at least 10, and at least 1,500 steps",
+    )
+    batch_size: Count = Field(default=128, description="images per step")
+    learning_rate: float = Field(
+        default=2e-3, gt=0, description="peak of the one-cycle schedule", json_schema_extra={"flag": "--lr"}
+    )
+    weight_decay: float = Field(default=1e-2, ge=0, description="weight decay of AdamW")
+    seed: Seed = Field(default=0, description="determines all randomness")
+    precision: Literal["float32", "bf16"] = Field(
+        default="float32", description="float32, or bf16 for autocast"
+    )
+    mean: Numbers | None = Field(
+        default=None, description="subtracted from the input, per channel; left out: the training set's mean"
+    )
+    std: Numbers | None = Field(
+        default=None, description="divides the input, per channel; left out: the training set's deviation"
+    )
+    warm_start: Path | None = Field(default=None, description="a checkpoint to start from")
+
+    @classmethod
+    def flat(cls, values: Mapping[str, Any], *, where: str = "") -> Self:
+        """Return the settings with these values, the method by its name and its fields beside the others.
+
+        >>> TrainingSettings.flat({"alpha": 0.3, "method": "gaussian", "draws": 2}).method
+        GaussianAugmentation(draws=2)
+
+        Raises:
+            SettingError: a name or a value that is not accepted.
+        """
+        method = method_class(values.get("method", GaussianAugmentation.name))
+        own = {name: value for name, value in values.items() if name in method.model_fields}
+        rest = {name: value for name, value in values.items() if name not in own and name != "method"}
+        return cls.read({**rest, "method": method.read(own, where=where)}, where=where)
+
+    def identity(self) -> dict[str, Any]:
+        """Return every setting as JSON has it, flat; a warm start is known by its weights, not its path."""
+        shared = self.model_dump(mode="json", exclude={"method", "warm_start"})
+        return {**shared, "method": self.method.name, **self.method.model_dump(mode="json")}
+
+    def epochs_for(self, examples: int) -> int:
+        """Return the number of epochs over ``examples`` training examples."""
+        if self.epochs is not None:
+            return self.epochs
+        return max(10, math.ceil(_FEWEST_STEPS / math.ceil(examples / self.batch_size)))
