@@ -9,7 +9,12 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float32, Int64
 
+from sfumato.datasets.units import require_finite
 from sfumato.errors import DataError
+
+
+class DataNote(UserWarning):
+    """What a user should know about how a data set was read; ``load_dataset`` warns of each once."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class Dataset:
         class_names: one name per class index.
         unit: what a noise level of 1 means, for every output.
         source: where the data came from, for the record.
+        notes: what was left out, turned or assumed while reading; one line each.
     """
 
     name: str
@@ -47,6 +53,7 @@ class Dataset:
     class_names: tuple[str, ...]
     unit: str
     source: str
+    notes: tuple[str, ...] = ()
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -110,17 +117,12 @@ def checked_split(x: np.ndarray, y: np.ndarray, num_classes: int, where: str) ->
             f"{where}: x must have shape (examples, channels, height, width) or (examples, features), "
             f"got {x.shape}"
         )
-    if not np.isfinite(x).all():
-        first = int(np.flatnonzero(~np.isfinite(x).reshape(len(x), -1).all(axis=1))[0])
-        raise DataError(f"{where}: example {first} holds NaN or infinite values; pixels must be finite")
+    if x.size == 0:
+        raise DataError(f"{where}: examples of shape {x.shape[1:]} hold no values")
+    require_finite(x, where)
     low, high = int(y.min()), int(y.max())
     if low < 0 or high >= num_classes:
         raise DataError(
             f"{where}: label {low if low < 0 else high} is outside 0..{num_classes - 1} (the classes)"
         )
     return Split(np.ascontiguousarray(x, dtype=np.float32), y.astype(np.int64))
-
-
-def pixels_from_bytes(images: np.ndarray) -> Float32[np.ndarray, "..."]:
-    """Return uint8 pixels as float32 in [0, 1]."""
-    return images.astype(np.float32) / np.float32(255)
