@@ -4,7 +4,8 @@ Pixels are float32 in [0, 1], NCHW; labels are int64 from 0. Nothing here normal
 layer of the model, so that alpha, beta and radii keep one unit everywhere.
 """
 
-from sfumato.datasets.base import DataNote, Dataset, Split
+from sfumato.datasets.base import Dataset, Split
 from sfumato.datasets.registry import dataset_names, load_dataset
+from sfumato.errors import DataNote
 
 __all__ = ["DataNote", "Dataset", "Split", "dataset_names", "load_dataset"]

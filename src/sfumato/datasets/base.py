@@ -13,10 +13,6 @@ from sfumato.datasets.units import require_finite
 from sfumato.errors import DataError
 
 
-class DataNote(UserWarning):
-    """What a user should know about how a data set was read; ``load_dataset`` warns of each once."""
-
-
 @dataclass(frozen=True)
 class Split:
     """Images (or feature vectors) with their labels.

@@ -6,6 +6,7 @@ signed values) or without a known conversion (LAB) is refused.
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +16,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float32
 
-from sfumato.datasets.reading import damage_is_a_data_error, require_regular_file
+from sfumato.datasets.reading import damage_is_a_data_error, read_file
 from sfumato.datasets.units import pixels_from_bytes
 from sfumato.errors import DataError
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from PIL import Image, ImageFile
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 
@@ -60,20 +61,21 @@ def read_image(file: Path) -> tuple[Float32[np.ndarray, "channels height width"]
     Raises:
         DataError: no image, damaged, several frames, pixels without a known white.
     """
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
-    require_regular_file(file)
-    with damage_is_a_data_error(file, "image"), Image.open(file, formats=_FORMATS) as opened:
+    # not by its name: Pillow would map the file into memory, and garbles a TIFF that is to be turned
+    content = io.BytesIO(read_file(file))
+    with damage_is_a_data_error(file, "image"), _opened(content, file) as opened:
         image: Image.Image = opened
+        raw_mode = _raw_mode(image)  # forgotten as soon as the pixels are read, which Exif may cause
+        _require_unsigned(image, file)
         _require_one_frame(image, file)
         remarks = {FIRST_FRAME} if image.format == "MPO" else set()
-        turned = _orientation(image) in range(2, 9)
-        raw_mode = _raw_mode(image)
-        _require_unsigned(image, file)
-        image.load()
-        if turned:
+        if _orientation(image) in range(2, 9):
             remarks.add(TURNED)
-            image = ImageOps.exif_transpose(image)  # a TIFF is turned already, and says so no more
+        image.load()
+        if TURNED in remarks and image.format != "TIFF":  # a TIFF is turned by Pillow
+            image = ImageOps.exif_transpose(image)
         if image.mode in _ALPHA or "transparency" in image.info:
             remarks.add(ALPHA)
         if image.mode == "CMYK":
@@ -82,6 +84,15 @@ def read_image(file: Path) -> tuple[Float32[np.ndarray, "channels height width"]
             remarks.add(EIGHT_OF_SIXTEEN)
         pixels = _pixels(image, raw_mode, file)
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1), remarks
+
+
+def _opened(content: io.BytesIO, file: Path) -> ImageFile.ImageFile:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        return Image.open(content, formats=_FORMATS)
+    except UnidentifiedImageError as error:
+        raise DataError(f"{file}: not a readable image (accepted are {', '.join(_FORMATS)})") from error
 
 
 def _require_one_frame(image: Image.Image, file: Path) -> None:

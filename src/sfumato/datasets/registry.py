@@ -8,13 +8,13 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from sfumato.datasets.base import DataNote, Dataset
+from sfumato.datasets.base import Dataset
 from sfumato.datasets.cifar import load_cifar10, load_cifar10_folder
 from sfumato.datasets.digits import load_digits_dataset
 from sfumato.datasets.idx import load_idx_dataset, load_idx_folder
 from sfumato.datasets.reading import is_folder, require_regular_file, require_text
 from sfumato.datasets.user import load_folder, load_npz
-from sfumato.errors import DataError
+from sfumato.errors import DataError, DataNote
 
 _LOADERS: dict[str, Callable[[Path | None, bool], Dataset]] = {
     "digits": lambda *_: load_digits_dataset(),
