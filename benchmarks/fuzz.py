@@ -4,8 +4,8 @@ Each target has a few valid files (seeds) and a function that parses a file. An 
 damaged one to four times: flipped bits, cut, doubled, spliced with another seed, runs of one byte, or
 numbers of the header replaced by extreme ones. Input number i of a target depends on the seed, the target and
 i alone, so that any finding is repeated by ``--target NAME --only i``. A parser may take 10 seconds of
-the processor and 2 GB; more, a crash of the interpreter or any exception that is no ``SfumatoError`` is a finding, and the exit
-code is 1.
+the processor and 2 GB. More than that, a crash of the interpreter, or any exception that is no
+``SfumatoError`` is a finding, and the exit code is 1.
 
     python benchmarks/fuzz.py --count 200000 --seed 0 [--target npz] [--output FILE]
 """
@@ -192,7 +192,7 @@ def input_number(index: int, name: str, seed: int, seeds: list[bytes]) -> bytes:
 
 @contextlib.contextmanager
 def time_limit() -> Iterator[None]:
-    """Interrupt what takes ``SECONDS`` of the processor, or ten times as long while it waits for something."""
+    """Interrupt what takes ``SECONDS`` of the processor, or ten times as long by waiting."""
     timers = (
         (signal.ITIMER_PROF, signal.SIGPROF, SECONDS),
         (signal.ITIMER_REAL, signal.SIGALRM, 10 * SECONDS),
@@ -309,9 +309,9 @@ def report(outcomes: dict[str, Outcome], settings: argparse.Namespace, seconds: 
         "",
         f"`python benchmarks/fuzz.py {' '.join(sys.argv[1:])}`: {total:,} inputs in {seconds:.0f} s, "
         f"{len(findings):,} findings. A finding is anything but a result or one of the library's own errors: "
-        f"another exception, more than {SECONDS} s of the processor or {BYTES >> 30} GB for one input, a crash.",
+        f"another exception, more than {SECONDS} s of the processor or {BYTES >> 30} GB, a crash.",
         "",
-        "| target | inputs | accepted | refused | findings | slowest, CPU s | peak memory, MB | inputs per s |",
+        "| target | inputs | accepted | refused | findings | slowest, s | peak, MB | inputs per s |",
         "|---|---:|---:|---|---:|---:|---:|---:|",
     ]
     for name, outcome in outcomes.items():

@@ -60,7 +60,9 @@ def class_labels(
     else:
         count = _count_without_gaps(arrays[0], f"{where}: {next(iter(labels))}")
     if count < 2:
-        raise DataError(f"{where}: {next(iter(labels))} holds examples of one class (0); at least 2 are needed")
+        raise DataError(
+            f"{where}: {next(iter(labels))} holds examples of one class (0); at least 2 are needed"
+        )
     for name, array in zip(labels, arrays, strict=True):
         low, high = int(array.min()), int(array.max())
         if low < 0 or high >= count:
