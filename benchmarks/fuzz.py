@@ -91,6 +91,7 @@ class Outcome:
 
 TARGETS = {
     "npz": Target(fuzz_seeds.npz, fuzz_seeds.parse_npz, ".npz"),
+    "npy": Target(fuzz_seeds.npy, fuzz_seeds.parse_npy, ".npz"),
     "idx": Target(fuzz_seeds.idx, fuzz_seeds.parse_idx),
     "cifar-binary": Target(fuzz_seeds.cifar_binary, fuzz_seeds.parse_cifar_binary),
     "cifar-python": Target(fuzz_seeds.cifar_python, fuzz_seeds.parse_cifar_python),

@@ -7,6 +7,7 @@ import io
 import pickle
 import struct
 import tempfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,6 +37,30 @@ def parse_npz(path: Path) -> object:
     from sfumato.datasets.user import load_npz
 
     return load_npz(path)
+
+
+def npy() -> list[bytes]:
+    """Return single arrays: damaged, they go into an archive that is whole."""
+    arrays = (
+        np.zeros((6, 4), np.uint8),
+        np.zeros((6, 2, 2), ">f8"),
+        np.asfortranarray(np.zeros((6, 3), "f4")),
+    )
+    found = []
+    for array in arrays:
+        buffer = io.BytesIO()
+        np.save(buffer, array)
+        found.append(buffer.getvalue())
+    return found
+
+
+def parse_npy(path: Path) -> object:
+    content, labels = path.read_bytes(), io.BytesIO()
+    np.save(labels, np.arange(6) % 2)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", content)
+        archive.writestr("y.npy", labels.getvalue())
+    return parse_npz(path)
 
 
 def idx() -> list[bytes]:

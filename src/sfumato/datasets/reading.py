@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,9 +51,9 @@ def is_regular_file(path: Path) -> bool:
     return _exists_as(path, stat.S_ISREG)
 
 
-def _exists_as(path: Path, kind: object) -> bool:
+def _exists_as(path: Path, kind: Callable[[int], bool], *, follow: bool = True) -> bool:
     try:
-        return bool(kind(path.stat().st_mode))  # type: ignore[operator]
+        return kind(path.stat(follow_symlinks=follow).st_mode)
     except (OSError, ValueError):
         return False
 
@@ -67,7 +67,7 @@ def require_regular_file(path: Path) -> int:
     try:
         status = path.stat()
     except (OSError, ValueError) as error:
-        link = " (a link that leads nowhere)" if path.is_symlink() else ""
+        link = " (a link that leads nowhere)" if _exists_as(path, stat.S_ISLNK, follow=False) else ""
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(f"{path}: cannot be read{link}: {reason}") from error
     if not stat.S_ISREG(status.st_mode):
