@@ -210,7 +210,7 @@ def make_socket(path):
         (lambda path: path.symlink_to("nowhere"), "a link that leads nowhere"),
         (lambda path: path.symlink_to(path.name), "a link that leads nowhere"),
         (lambda path: path.mkdir(), "is a folder"),
-        (lambda path: None, "No such file"),
+        (lambda path: None, "no such file"),
     ],
 )
 def test_what_is_no_regular_file_is_not_opened(tmp_path, make, words):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfumato.datasets import load_dataset
+from sfumato.datasets import Split, load_dataset
 from sfumato.errors import DataError
 from support import write_npz
 
@@ -113,3 +113,15 @@ def test_an_unknown_name_says_what_is_accepted():
 def test_a_data_dir_that_is_none_is_refused(tmp_path):
     with pytest.raises(DataError, match="is not a directory"):
         load_dataset("mnist", tmp_path / "nowhere")
+
+
+def test_a_split_takes_every_order_of_bytes_and_strides_and_no_bytes():
+    x, y = RNG.random((6, 4)), np.arange(6) % 2
+    split = Split(x.astype(">f4")[::-1], y.astype(">i2")[::-1])
+    assert np.array_equal(split.x, x[::-1].astype(np.float32))
+    assert (split.x.dtype, split.x.flags["C_CONTIGUOUS"], split.y.dtype) == (np.float32, True, np.int64)
+    assert split.y.tolist() == y[::-1].tolist()
+    with pytest.raises(DataError, match="floating point numbers in the unit of the noise, got uint8"):
+        Split((255 * x).astype(np.uint8), y)
+    with pytest.raises(DataError, match="y must be whole numbers, got float64"):
+        Split(x, y.astype(float))

@@ -15,15 +15,27 @@ from sfumato.errors import DataError
 
 @dataclass(frozen=True)
 class Split:
-    """Images (or feature vectors) with their labels.
+    """Images (or feature vectors) with their labels, copied where order of bytes, strides or width demand it.
 
     Attributes:
         x: float32, (examples, channels, height, width) or (examples, features).
         y: int64 class indices from 0.
+
+    Raises:
+        DataError: no floating point numbers, whose unit would be open; labels that are no whole numbers.
     """
 
     x: Float32[np.ndarray, "examples *shape"]
     y: Int64[np.ndarray, " examples"]
+
+    def __post_init__(self) -> None:
+        x, y = np.asarray(self.x), np.asarray(self.y)
+        if x.dtype.kind != "f":
+            raise DataError(f"x must be floating point numbers in the unit of the noise, got {x.dtype}")
+        if y.dtype.kind not in "iu":
+            raise DataError(f"y must be whole numbers, got {y.dtype}")
+        object.__setattr__(self, "x", np.ascontiguousarray(x, dtype=np.float32))
+        object.__setattr__(self, "y", np.ascontiguousarray(y, dtype=np.int64))
 
     def __len__(self) -> int:
         """Return the number of examples."""
@@ -121,4 +133,4 @@ def checked_split(x: np.ndarray, y: np.ndarray, num_classes: int, where: str) ->
         raise DataError(
             f"{where}: label {low if low < 0 else high} is outside 0..{num_classes - 1} (the classes)"
         )
-    return Split(np.ascontiguousarray(x, dtype=np.float32), y.astype(np.int64))
+    return Split(x, y)

@@ -67,9 +67,11 @@ def require_regular_file(path: Path) -> int:
     try:
         status = path.stat()
     except (OSError, ValueError) as error:
-        link = " (a link that leads nowhere)" if _exists_as(path, stat.S_ISLNK, follow=False) else ""
-        reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(f"{path}: cannot be read{link}: {reason}") from error
+        if _exists_as(path, stat.S_ISLNK, follow=False):
+            raise DataError(f"{path}: is a link that leads nowhere; give an existing file") from error
+        if isinstance(error, FileNotFoundError):
+            raise DataError(f"{path}: no such file; give an existing one") from error
+        raise DataError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if not stat.S_ISREG(status.st_mode):
         kind = next((name for holds, name in _KINDS if holds(status.st_mode)), "special file")
         raise DataError(f"{path}: is a {kind}, must be a regular file")
