@@ -220,14 +220,11 @@ def fuzz(name: str, indices: range, seed: int, scratch: Path, answer: object, at
     """Run all inputs of a target in this process; ``at`` is the number of the one that is being read."""
     target, outcome, began = TARGETS[name], Outcome(), time.perf_counter()
     warnings.simplefilter("ignore")
-    # libtiff writes to standard error by itself
-    os.dup2(os.open(scratch / "stderr", os.O_WRONLY | os.O_CREAT), 2)
     seeds, path = target.seeds(), scratch / f"input{target.suffix}"
     for content in seeds:  # everything that is loaded on first use is loaded, and the seeds are valid
         path.write_bytes(content)
         target.parse(path)
-    in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (in_use + BYTES, resource.RLIM_INFINITY))
+    limit_this_process(scratch)
     for index in indices:
         path.write_bytes(input_number(index, name, seed, seeds))
         at.value = index
@@ -240,6 +237,8 @@ def fuzz(name: str, indices: range, seed: int, scratch: Path, answer: object, at
             outcome.refused[type(error).__name__] += 1
             if "\n" in str(error):
                 outcome.findings.append((index, f"a message of several lines: {error!r}"))
+        except KeyboardInterrupt:
+            raise
         except BaseException as error:
             outcome.findings.append((index, f"{type(error).__name__}: {str(error)[:120]}"))
         outcome.inputs += 1
@@ -247,6 +246,13 @@ def fuzz(name: str, indices: range, seed: int, scratch: Path, answer: object, at
     outcome.seconds = time.perf_counter() - began
     outcome.megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     answer.put(outcome)
+
+
+def limit_this_process(scratch: Path) -> None:
+    """Allow ``BYTES`` more memory than is in use, and put what C libraries say by themselves into a file."""
+    os.dup2(os.open(scratch / "stderr", os.O_WRONLY | os.O_CREAT), 2)
+    in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (in_use + BYTES, resource.RLIM_INFINITY))
 
 
 def run_target(name: str, indices: range, seed: int) -> Outcome:
@@ -264,7 +270,8 @@ def run_target(name: str, indices: range, seed: int) -> Outcome:
                 return outcome
         if not answer.empty():
             return answer.get()
-        said = (scratch / "stderr").read_text(errors="replace").strip().splitlines()
+        errors = scratch / "stderr"
+        said = errors.read_text(errors="replace").strip().splitlines() if errors.exists() else []
         ended = f"the process ended with code {process.exitcode}: {said[-1][:120] if said else ''}"
         return Outcome(findings=[(at.value, ended)])
 

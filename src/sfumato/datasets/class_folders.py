@@ -53,7 +53,7 @@ def find_parts(path: Path) -> Parts:
     if train is None or (test is None and validation is None and len(folders) > 1):
         return Parts(path, None, ())
     rest = [folder.name for folder in folders if folder not in (train, test or validation)]
-    notes = [f"{path}: {', '.join(map(_shown, rest))} is not used"] if rest else []
+    notes = [f"{path}: {', '.join(map(shown, rest))} is not used"] if rest else []
     if test is None and validation is not None:
         notes.append(f"{path}: there is no folder test, so {validation.name} is the test set")
     return Parts(train, test or validation, tuple(notes))
@@ -129,7 +129,7 @@ def _images_of_class(folder: Path, aside: _Aside) -> list[Path]:
         else:
             other.append(name)
     if not images and (nested or other):
-        held = f"the folder {_shown(nested[0])}" if nested else _shown(other[0])
+        held = f"the folder {shown(nested[0])}" if nested else shown(other[0])
         raise DataError(
             f"{folder}: holds no image but {held}; images must lie directly in it, accepted are {accepted()}"
         )
@@ -148,9 +148,9 @@ def _is_hidden(name: str) -> bool:
 
 
 def _first_of(names: list[str]) -> str:
-    return ", ".join([*map(_shown, names[:3]), *(["..."] if names[3:] else [])])
+    return ", ".join([*map(shown, names[:3]), *(["..."] if names[3:] else [])])
 
 
-def _shown(name: str) -> str:
+def shown(name: str) -> str:
     """Return a name as it is if a terminal can show it on one line."""
     return name if name.isprintable() else ascii(name)

@@ -15,7 +15,7 @@ import numpy as np
 
 from sfumato.datasets.archive import read_npz
 from sfumato.datasets.base import Dataset, Split, checked_split
-from sfumato.datasets.class_folders import ClassFolders, accepted, find_parts, list_classes
+from sfumato.datasets.class_folders import ClassFolders, accepted, find_parts, list_classes, shown
 from sfumato.datasets.images import quiet_pillow, read_image
 from sfumato.datasets.labels import class_labels
 from sfumato.datasets.layout import channels_first
@@ -207,6 +207,6 @@ def _read_classes(root: Path, listed: ClassFolders, classes: tuple[str, ...], no
             for remark in remarks:
                 remarkable.setdefault(remark, []).append(file)
     for remark, where in sorted(remarkable.items()):
-        notes.append(f"{root}: {len(where)} of {len(files)} images {remark} (first: {where[0].name})")
+        notes.append(f"{root}: {len(where)} of {len(files)} images {remark} (first: {shown(where[0].name)})")
     labels = np.array([label for _, label in files], dtype=np.int64)
     return checked_split(x, labels, len(classes), str(root))
