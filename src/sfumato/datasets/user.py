@@ -81,6 +81,7 @@ def _as_features(x: np.ndarray, path: Path) -> np.ndarray:
 
 def _set_aside(data: Split) -> tuple[Split, Split]:
     """Return (train, test) with a fixed random fifth as test; all of it is both if there is but one."""
+    # not keyed noise: which images are the test set, always the same
     order = np.random.default_rng(0).permutation(len(data))
     held = max(1, len(data) // _TEST_SHARE)
     if len(data) < 2:
