@@ -40,7 +40,7 @@ class Gaussian:
         """Fill the contiguous ``out`` (rows, *shape) with the stream's next rows.
 
         With probability at least 1 - 7e-20 for all 150,528 values of an image of 3 x 224 x 224, every value
-        is the rounding to ``out``'s type of a number that is within 2^-25 ``scale`` of an exactly Gaussian one:
-        see ``box_muller``.
+        is the rounding to ``out``'s type of a number that is within 2^-25 ``scale`` of an exactly Gaussian
+        one: see ``box_muller``.
         """
         stream.normal(out, self.scale)

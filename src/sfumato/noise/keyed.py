@@ -143,6 +143,8 @@ class Stream:
             )
         self._width = width
         while rows:
+            if not self._runs:
+                raise SettingError(f"a stream was asked for {rows} rows more than it has")
             item, first, there = self._runs.pop(0)
             taken = min(rows, there)
             if there > taken:
