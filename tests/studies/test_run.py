@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from oracles import noise_of_votes
 from sfumato.errors import DataError, OutputError, SettingError
 from sfumato.models import load_model
 from sfumato.studies import keys, schedule
@@ -18,7 +19,6 @@ from sfumato.studies.design import make_design
 from sfumato.studies.run import STUDY_FILE, Watch, run_study
 from sfumato.studies.store import FILE, load_results
 from sfumato.studies.todo import plan_study
-from oracles import noise_of_votes
 from study_rows import rows_of
 
 SMALL = {

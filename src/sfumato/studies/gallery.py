@@ -254,8 +254,8 @@ def _count_again(
                 break
         else:
             return None, (
-                f"the model of alpha {alpha:g} is not in {folder / 'models'}, or voted on a device "
-                "that is not here"
+                f"the model of alpha {alpha:g} is not in {folder / 'models'}, or voted under the noise of "
+                "an earlier version or on a device that is not here"
             )
     classifier = load_classifier(str(path), data.input_shape, data.num_classes)
     smoothed = SmoothedClassifier(
