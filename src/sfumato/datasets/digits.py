@@ -19,6 +19,7 @@ def load_digits_dataset() -> Dataset:
     from sklearn.datasets import load_digits
 
     bundle = load_digits()
+    # not keyed noise: which images are the test set, always the same
     order = np.random.default_rng(0).permutation(len(bundle.target))
     x = (bundle.images[order] / _BRIGHTEST).astype(np.float32)[:, None]
     y = bundle.target[order]

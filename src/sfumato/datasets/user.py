@@ -147,6 +147,7 @@ def _class_names(array: np.ndarray | None, path: Path) -> tuple[str, ...] | None
 
 def _set_aside(data: Split, where: str) -> tuple[Split, Split]:
     """Return (train, test) with a fixed random fifth of the examples as test."""
+    # not keyed noise: which images are the test set, always the same
     order = np.random.default_rng(0).permutation(len(data))
     held = max(1, len(data) // _TEST_SHARE)
     if len(data) < 2:
