@@ -10,7 +10,6 @@ import torch
 from sfumato.errors import ModelError, OutputError, SettingError
 from sfumato.models import load_model
 from sfumato.models.checkpoint import read_safetensors
-from sfumato.noise import keyed_generator
 from sfumato.training.loop import train
 from sfumato.training.settings import TrainingSettings
 from sfumato.training.state import state_path
@@ -58,6 +57,19 @@ def test_an_unfinished_training_of_other_settings_is_not_continued(digits, tmp_p
     assert state_path(path).read_bytes() == before
 
 
+def test_an_unfinished_training_under_the_former_noise_is_not_continued(digits, tmp_path, monkeypatch):
+    def kill(_):
+        raise Killed
+
+    path = tmp_path / "m.safetensors"
+    monkeypatch.setattr("sfumato.noise.NOISE_VERSION", 1)
+    with pytest.raises(Killed):
+        train(digits, SMALL, path, device="cpu", on_epoch=kill)
+    monkeypatch.undo()
+    with pytest.raises(OutputError, match=r"unfinished: was begun by a version of Sfumato that draws other"):
+        train(digits, SMALL, path, device="cpu")
+
+
 def test_a_warm_start_begins_with_the_weights_of_the_other(digits, digits_model, tmp_path):
     settings = SMALL.replace(warm_start=digits_model, epochs=1, learning_rate=1e-12, weight_decay=0.0)
     record = train(digits, settings, tmp_path / "warm.safetensors", device="cpu")
@@ -81,7 +93,7 @@ def test_noise_training_pays_under_noise(digits, tmp_path):
     noisy = train(digits, settings, tmp_path / "noisy.safetensors", device="cpu")
     plain = train(digits, settings.replace(alpha=0.0), tmp_path / "plain.safetensors", device="cpu")
     x = torch.from_numpy(digits.test.x)
-    x = x + 0.6 * torch.randn(x.shape, generator=keyed_generator(9, 0, 0))
+    x = x + 0.6 * torch.randn(x.shape, generator=torch.Generator().manual_seed(9))
     accuracy = [
         (load_model(tmp_path / name)[0](x).argmax(1).numpy() == digits.test.y).mean()
         for name in ("noisy.safetensors", "plain.safetensors")

@@ -16,7 +16,7 @@ PACKAGE = Path(sfumato.__file__).parent
 
 def test_flat_settings_are_read_back_as_the_same_training():
     settings = TrainingSettings(alpha=0.3, epochs=4, mean=(0.5,), method=GaussianAugmentation(draws=3))
-    assert TrainingSettings.flat(settings.identity()) == settings
+    assert TrainingSettings.flat(settings.values()) == settings
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,7 @@ def build_body(architecture: str, input_shape: tuple[int, ...], num_classes: int
         ModelError: unknown name, or a factory that cannot be imported or fails.
     """
     builder = _BUILDERS[architecture] if architecture in _BUILDERS else _import_factory(architecture)
+    # not keyed noise: initial weights, from PyTorch's own generator on the CPU, which no noise comes from
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:

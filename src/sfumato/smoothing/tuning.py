@@ -26,7 +26,7 @@ from torch import nn
 
 from sfumato.devices import device_name
 from sfumato.errors import ModelError
-from sfumato.noise import Gaussian
+from sfumato.noise import Gaussian, Run, Stream, Use
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.configuration import Classifier, Configuration, usual_configuration
 from sfumato.smoothing.voting import VoteCounter
@@ -133,7 +133,9 @@ def require_same_classes(
         ModelError: any class differs.
     """
     count = configuration.batch_size if configuration.compiled else _CHECKED
-    inputs = torch.rand((count, *shape), generator=torch.Generator().manual_seed(0)).to(device)
+    drawn = torch.empty((count, *shape), dtype=torch.float64)
+    Stream(Use.PROBES, 0, Run(0)).uniform(drawn)
+    inputs = drawn.float().to(device)
     plain = BaseClassifier(model, device, precision=configuration.precision)
     fast = _classifier(model, device, configuration)
     fast.probe(inputs)
@@ -220,7 +222,7 @@ def _votes_per_second(
     """Count votes of a grey image for a fraction of a second, after a warm-up; 0 if it cannot be compiled."""
     image = torch.full((1, *shape), 0.5, device=device)
     base = _classifier(model, device, configuration)
-    counter = VoteCounter(base, Gaussian(0.5), base.probe(image), configuration, seed=0)
+    counter = VoteCounter(base, Gaussian(0.5), base.probe(image), configuration, seed=0, use=Use.TUNING)
     batch = configuration.batch_size * configuration.workers
     zero = np.zeros(1, dtype=np.int64)
     counter.count(image, zero, zero, zero + batch)

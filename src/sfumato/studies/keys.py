@@ -17,12 +17,13 @@ import numpy as np
 import torch
 
 from sfumato.datasets import Dataset
-from sfumato.smoothing.voting import CHUNK
+from sfumato.noise.keyed import CHUNK, NOISE_VERSION
 from sfumato.studies.design import Design, extend_path
 from sfumato.studies.store import Member
 from sfumato.training.settings import TrainingSettings
 
 _FORMAT = 2
+_NOISE = {"noise_version": NOISE_VERSION}
 _SHOWN = 12  # hexadecimal digits of the key in a model's file name
 
 
@@ -83,14 +84,20 @@ class Keys:
     @property
     def chain(self) -> str:
         """Name of the settings that all models of the study share."""
-        return content_key(
-            {
-                "format": _FORMAT,
-                "model": self.design.model.model_dump(mode="json"),
-                "data_sha256": self.data_sha256,
-                "device": self.device,
-            }
-        )
+        return content_key(self._shared() | _NOISE)
+
+    @property
+    def earlier_chain(self) -> str:
+        """Name that versions gave to the same settings whose noise was another."""
+        return content_key(self._shared())
+
+    def _shared(self) -> dict[str, Any]:
+        return {
+            "format": _FORMAT,
+            "model": self.design.model.model_dump(mode="json"),
+            "data_sha256": self.data_sha256,
+            "device": self.device,
+        }
 
     @property
     def settings(self) -> str:
@@ -110,16 +117,13 @@ class Keys:
     def model(self, alpha: float, seed: int) -> str:
         """Return the key of a model: a hash of all that determines its weights."""
         parent = self.path[alpha]
-        return content_key(
-            {
-                **self.training(alpha, seed).identity(),
-                "format": _FORMAT,
-                "epochs": self.epochs(alpha, seed),
-                "data_sha256": self.data_sha256,
-                "device": self.device,
-                "warm_start": None if parent is None else self.model(parent, seed),
-            }
+        identity = self.training(alpha, seed).identity(
+            examples=self.examples,
+            data_sha256=self.data_sha256,
+            device=self.device,
+            warm_start=None if parent is None else self.model(parent, seed),
         )
+        return content_key(identity | {"format": _FORMAT})
 
     def model_path(self, folder: Path, alpha: float, seed: int) -> Path:
         """Return the file of a model in the study's folder."""
@@ -130,6 +134,7 @@ class Keys:
         """Return the key of a cell: a hash of all that determines its rows."""
         votes, table = self.design.votes, self.design.certification
         parts: dict[str, Any] = {
+            **_NOISE,
             "format": _FORMAT,
             "kind": member.kind,
             "weights_sha256": weights_sha256,

@@ -1,6 +1,6 @@
 """The one training loop: AdamW with a one-cycle learning rate, seeded, saved after every epoch.
 
-Every epoch draws its order and its noise from a stream keyed by (seed, epoch), so that a training
+Every epoch draws its order and its noise from streams keyed by (seed, epoch), so that a training
 that was killed and started again ends with the same weights as one that was not.
 """
 
@@ -23,11 +23,10 @@ from sfumato.devices import choose_device, device_name
 from sfumato.errors import ModelError, OutputError
 from sfumato.files import require_writable
 from sfumato.models import ModelRecord, build_model, load_model, save_model
-from sfumato.noise import Gaussian, keyed_generator
+from sfumato.noise import Gaussian, Run, Stream, Use
 from sfumato.training.settings import TrainingSettings
 from sfumato.training.state import restore_state, save_state, state_path
 
-_TRAINING_STREAM = 1  # the "example" of a noise key; test-time noise has streams of its own seed
 _EVALUATION_BATCH = 500
 _MONITORED = 1000
 
@@ -74,8 +73,9 @@ def train(
     )
     epochs = settings.epochs_for(len(data.train))
     data_sha = data.checksum()
-    training = {**settings.identity(), "epochs": epochs, "mean": mean, "std": std, "warm_start": warm_sha}
-    identity = {**training, "data_sha256": data_sha, "device": chosen.type}
+    identity = settings.identity(
+        examples=len(data.train), data_sha256=data_sha, device=chosen.type, warm_start=warm_sha
+    )
     unfinished = state_path(output)
     done, seconds = restore_state(unfinished, model, optimizer, identity)
     _lay_out_moments(optimizer)
@@ -94,7 +94,7 @@ def train(
         num_classes=data.num_classes,
         mean=mean,
         std=std,
-        training=training,
+        training={**settings.values(), "epochs": epochs, "mean": mean, "std": std, "warm_start": warm_sha},
         unit=data.unit,
         data=data.name,
         data_sha256=data_sha,
@@ -177,8 +177,8 @@ def _train_epoch(
 ) -> float:
     """Run one epoch and return its mean loss."""
     model.train()
-    order = torch.randperm(len(x), generator=keyed_generator(settings.seed, 0, epoch))
-    noise = keyed_generator(settings.seed, _TRAINING_STREAM, epoch, x.device)
+    order = Stream(Use.SHUFFLING, settings.seed, Run(epoch)).permutation(len(x))
+    noise = Stream(Use.TRAINING_NOISE, settings.seed, Run(epoch))
     steps = math.ceil(len(x) / settings.batch_size)
     total = torch.zeros((), device=x.device)
     for step, batch in enumerate(_batches(order, settings.batch_size)):
@@ -220,13 +220,13 @@ def _accuracies(
     """Return the accuracy without noise, and with one draw of alpha per image."""
     model.eval()
     noise = Gaussian(settings.alpha)
-    generator = keyed_generator(settings.seed, _TRAINING_STREAM + 1, 0, device)
+    stream = Stream(Use.EVALUATION, settings.seed, Run(0))
     hits = [0, 0]
     count = min(limit, len(split))
     for start in range(0, count, _EVALUATION_BATCH):
         stop = min(start + _EVALUATION_BATCH, count)
         x = torch.from_numpy(split.x[start:stop]).to(device)
         y = torch.from_numpy(split.y[start:stop]).to(device)
-        for kind, inputs in enumerate((x, noise.add(x, generator))):
+        for kind, inputs in enumerate((x, noise.add(x, stream))):
             hits[kind] += int((model(inputs).argmax(dim=1) == y).sum())
     return hits[0] / count, hits[1] / count

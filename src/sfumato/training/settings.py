@@ -25,7 +25,7 @@ _FEWEST_STEPS = 1500
 class TrainingSettings(CheckedSettings):
     """All that determines the weights, besides the data.
 
-    >>> TrainingSettings(alpha=0.3, method=GaussianAugmentation(draws=2)).identity()["draws"]
+    >>> TrainingSettings(alpha=0.3, method=GaussianAugmentation(draws=2)).values()["draws"]
     2
 
     Raises:
@@ -75,10 +75,32 @@ class TrainingSettings(CheckedSettings):
         rest = {name: value for name, value in values.items() if name not in own and name != "method"}
         return cls.read({**rest, "method": method.read(own, where=where)}, where=where)
 
-    def identity(self) -> dict[str, Any]:
-        """Return every setting as JSON has it, flat; a warm start is known by its weights, not its path."""
+    def values(self) -> dict[str, Any]:
+        """Return every setting as JSON has it, flat; ``flat`` reads it back."""
         shared = self.model_dump(mode="json", exclude={"method", "warm_start"})
         return {**shared, "method": self.method.name, **self.method.model_dump(mode="json")}
+
+    def identity(
+        self, *, examples: int, data_sha256: str, device: str, warm_start: str | None
+    ) -> dict[str, Any]:
+        """Return all that determines the weights.
+
+        Args:
+            examples: number of training examples.
+            data_sha256: checksum of the data.
+            device: its type; CPUs and CUDA devices draw other noise from the same key.
+            warm_start: what names the weights that it starts from; the path does not matter.
+        """
+        from sfumato.noise import NOISE_VERSION
+
+        return {
+            **self.values(),
+            "epochs": self.epochs_for(examples),
+            "data_sha256": data_sha256,
+            "device": device,
+            "warm_start": warm_start,
+            "noise_version": NOISE_VERSION,
+        }
 
     def epochs_for(self, examples: int) -> int:
         """Return the number of epochs over ``examples`` training examples."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from torch import nn
 
-    from sfumato.noise import Gaussian
+    from sfumato.noise import Gaussian, Stream
 
 
 class Method(CheckedSettings, ABC):
@@ -36,9 +36,9 @@ class Method(CheckedSettings, ABC):
         x: Float[torch.Tensor, "batch *shape"],
         y: Int[torch.Tensor, " batch"],
         noise: Gaussian,
-        generator: torch.Generator,
+        stream: Stream,
     ) -> Float[torch.Tensor, ""]:
-        """Return the loss of one batch; all its noise is drawn from ``generator``."""
+        """Return the loss of one batch; all its noise is drawn from ``stream``."""
 
     @property
     @abstractmethod
