@@ -16,8 +16,8 @@ from oracles import noise_of_votes, uniforms_of_key
 from sfumato.errors import SettingError
 from sfumato.noise import Run, Stream, Use
 from sfumato.noise.keyed import CHUNK, _words
-from sfumato.training import loop
 from sfumato.training.loop import train
+from sfumato.training.methods.gaussian import GaussianAugmentation
 from sfumato.training.settings import TrainingSettings
 
 SOURCE = Path(sfumato.__file__).parent
@@ -74,22 +74,21 @@ def test_no_two_uses_seeds_items_or_parts_share_a_number():
     assert len(np.unique(np.concatenate(words))) == 4 * 3 * len(keys)
 
 
-def test_training_noise_is_not_test_noise(digits, tmp_path, monkeypatch):
+def test_training_noise_is_not_test_noise(digits, tmp_path):
     """The training of seed 0 and the votes of seed 0, over all epochs and the first votes of some images."""
-    seen, plain = [], loop.gaussian_loss
+    seen = []
 
-    def watched(model, x, y, alpha, draws, stream):
-        twin = Stream(Use.TRAINING_NOISE, 0, *stream._runs)
-        noise = torch.empty(x.shape)
-        twin.normal(noise)
-        seen.append(noise.flatten(1))
-        return plain(model, x, y, alpha, draws, stream)
+    class Watched(GaussianAugmentation):
+        def loss(self, model, x, y, noise, stream):
+            twin = Stream(Use.TRAINING_NOISE, 0, *stream._runs)
+            drawn = torch.empty(x.shape)
+            twin.normal(drawn)
+            seen.append(drawn.flatten(1))
+            return super().loss(model, x, y, noise, stream)
 
-    monkeypatch.setattr(loop, "gaussian_loss", watched)
     few = replace(digits, train=replace(digits.train, x=digits.train.x[:300], y=digits.train.y[:300]))
-    train(
-        few, TrainingSettings(alpha=0.3, epochs=4, batch_size=100), tmp_path / "m.safetensors", device="cpu"
-    )
+    settings = TrainingSettings(alpha=0.3, epochs=4, batch_size=100, method=Watched())
+    train(few, settings, tmp_path / "m.safetensors", device="cpu")
     assert len(seen) == 12
     trained = torch.cat(seen).numpy()
     votes = np.concatenate([drawn(4 * CHUNK, 64, Run(example)).numpy() for example in range(8)])
