@@ -16,8 +16,8 @@ import numpy as np
 from scipy import special
 
 import published_votes as published
+from sfumato.plans import Curve, Decide, Fixed, FixedTwoClass, Precision, Predict, Vote
 from sfumato.statistics.cache import cached_boundaries
-from sfumato.statistics.plans import Curve, Decide, Fixed, FixedTwoClass, Precision, Predict, Vote
 from sfumato.statistics.sequential import look_schedule
 
 FIXED_VOTES = 100_100

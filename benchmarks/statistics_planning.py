@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from scipy import special
 
+from sfumato.plans import Curve, Decide, Predict, Vote
+from sfumato.plans.grid import plan_grid
 from sfumato.statistics import cache
-from sfumato.statistics.plans import Curve, Decide, Predict, Vote
-from sfumato.statistics.plans.grid import plan_grid
 from sfumato.statistics.walk import binomial_step
 
 GRIDS = {

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from scipy import special
 
+from sfumato.plans import Curve, Decide, Fixed, FixedTwoClass, Precision, Predict
+from sfumato.plans.grid import COST, plan_grid
 from sfumato.statistics.binomial import upper_failure_probabilities
-from sfumato.statistics.plans import Curve, Decide, Fixed, FixedTwoClass, Precision, Predict
-from sfumato.statistics.plans.grid import COST, plan_grid
 from sfumato.statistics.sequential import look_schedule
 from sfumato.statistics.walk import crossing_probability
 

@@ -12,22 +12,22 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "Certificate": "sfumato.smoothing.certificate",
-    "Curve": "sfumato.statistics.plans",
+    "Curve": "sfumato.plans",
     "Dataset": "sfumato.datasets.base",
-    "Decide": "sfumato.statistics.plans",
-    "Fixed": "sfumato.statistics.plans",
-    "FixedTwoClass": "sfumato.statistics.plans",
+    "Decide": "sfumato.plans",
+    "Fixed": "sfumato.plans",
+    "FixedTwoClass": "sfumato.plans",
     "ModelRecord": "sfumato.models.checkpoint",
-    "Precision": "sfumato.statistics.plans",
-    "Predict": "sfumato.statistics.plans",
+    "Precision": "sfumato.plans",
+    "Predict": "sfumato.plans",
     "SfumatoError": "sfumato.errors",
     "SmoothedClassifier": "sfumato.smoothing.smoothed",
     "TrainingSettings": "sfumato.training.loop",
-    "Vote": "sfumato.statistics.plans",
+    "Vote": "sfumato.plans",
     "build_model": "sfumato.models.registry",
     "load_dataset": "sfumato.datasets.registry",
     "load_model": "sfumato.models.checkpoint",
-    "parse_plan": "sfumato.statistics.plans",
+    "parse_plan": "sfumato.plans",
     "save_model": "sfumato.models.checkpoint",
     "train": "sfumato.training.loop",
 }
@@ -61,9 +61,7 @@ if TYPE_CHECKING:
     from sfumato.errors import SfumatoError
     from sfumato.models.checkpoint import ModelRecord, load_model, save_model
     from sfumato.models.registry import build_model
-    from sfumato.smoothing.certificate import Certificate
-    from sfumato.smoothing.smoothed import SmoothedClassifier
-    from sfumato.statistics.plans import (
+    from sfumato.plans import (
         Curve,
         Decide,
         Fixed,
@@ -73,6 +71,8 @@ if TYPE_CHECKING:
         Vote,
         parse_plan,
     )
+    from sfumato.smoothing.certificate import Certificate
+    from sfumato.smoothing.smoothed import SmoothedClassifier
     from sfumato.training.loop import TrainingSettings, train
 
 

@@ -6,6 +6,7 @@ from scipy import stats
 
 from sfumato.errors import DataError
 from sfumato.models import load_model
+from sfumato.plans import Curve, Fixed, Vote
 from sfumato.smoothing.certificate import (
     HEADER,
     Certificate,
@@ -16,7 +17,6 @@ from sfumato.smoothing.certificate import (
     written_radius,
 )
 from sfumato.smoothing.summary import lack_of_noise_training, summarise
-from sfumato.statistics.plans import Curve, Fixed, Vote
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "reference" / "cohen"
 ROWS = [Certificate(0, 3, 3, 0.4, 1.0), Certificate(1, 5, -1, 0.0, 1.0), Certificate(2, 5, 4, 0.9, 1.0)]

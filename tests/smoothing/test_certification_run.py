@@ -17,12 +17,12 @@ from sfumato import Fixed, SmoothedClassifier
 from sfumato.errors import OutputError, SfumatoError
 from sfumato.execution.local import Processes
 from sfumato.models.classifier import load_classifier
+from sfumato.plans import Curve, Predict, Vote, parse_plan
 from sfumato.smoothing import certification_run
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.certificate import OURS, read_certificates
 from sfumato.smoothing.certification_file import settings_path
 from sfumato.smoothing.certification_run import certify_to_file
-from sfumato.statistics.plans import Curve, Predict, Vote, parse_plan
 
 PLAN = Fixed(100, 500)
 

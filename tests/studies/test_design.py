@@ -3,8 +3,8 @@ import tomllib
 import pytest
 
 from sfumato.errors import SettingError
-from sfumato.statistics.plans import Curve, Vote
-from sfumato.statistics.plans.early_vote import EarlyVote
+from sfumato.plans import Curve, Vote
+from sfumato.plans.early_vote import EarlyVote
 from sfumato.studies.design import Design, extend_path, make_design, read_design, render, write_design
 
 FULL = {

@@ -137,7 +137,7 @@ def test_a_finished_study_computes_nothing_again(finished):
 
 def test_certificates_are_those_of_certify(digits, finished):
     from sfumato import SmoothedClassifier
-    from sfumato.statistics.plans import Curve
+    from sfumato.plans import Curve
 
     _, folder = finished
     model, _ = load_model(next((folder / "models").glob("alpha-0.4-*.safetensors")))

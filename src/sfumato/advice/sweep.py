@@ -14,10 +14,10 @@ from sfumato.advice.kappa import KappaRule, kappa_rule, require_swept_betas
 from sfumato.datasets import Split
 from sfumato.devices import choose_device
 from sfumato.errors import SettingError, require_count, require_nonnegative
+from sfumato.plans.early_vote import EarlyVote
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.configuration import Classifier, Configuration
 from sfumato.smoothing.smoothed import DEFAULT_VOTES, SmoothedClassifier
-from sfumato.statistics.plans.early_vote import EarlyVote
 
 DEFAULT_IMAGES = 1000
 _ERROR = 1e-3  # how often at most a prediction is not that of all votes

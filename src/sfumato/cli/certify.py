@@ -15,10 +15,10 @@ from sfumato.cli.terminal import OUT, detail, note, print_json, print_table, pro
 
 if TYPE_CHECKING:
     from sfumato.datasets import Dataset
+    from sfumato.plans import Plan
     from sfumato.smoothing.certificate import Certificate
     from sfumato.smoothing.configuration import Classifier
     from sfumato.smoothing.smoothed import SmoothedClassifier
-    from sfumato.statistics.plans import Plan
 
 
 def command(
@@ -194,7 +194,7 @@ def _tuned(
 def _plan(text: str, n0: int | None, n: int | None) -> Plan:
     """Return the plan; n0 and n are the short way to write another fixed one."""
     from sfumato.errors import SettingError
-    from sfumato.statistics.plans import Fixed, parse_plan
+    from sfumato.plans import Fixed, parse_plan
 
     plan = parse_plan(text)
     if n0 is None and n is None:
@@ -207,8 +207,8 @@ def _plan(text: str, n0: int | None, n: int | None) -> Plan:
 def _report(
     rows: list[Certificate], plan: Plan, beta: float, confidence: float, data: Dataset, out: Path
 ) -> None:
+    from sfumato.plans import Predict, Vote
     from sfumato.smoothing.summary import summarise
-    from sfumato.statistics.plans import Predict, Vote
 
     summary = summarise(rows, plan, beta=beta, confidence=confidence)
     no_radius = isinstance(plan, Predict | Vote)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from sfumato.plans import ABSTAIN
 from sfumato.reporting.sources import CertifiedSet
 from sfumato.smoothing.certificate import CurvePoint, certified_accuracy
-from sfumato.statistics.plans import ABSTAIN
 
 MOST_RADII = 300
 """At so many radii at most a line is drawn; of more, every so-manieth in order of size."""

@@ -16,8 +16,8 @@ from decimal import ROUND_FLOOR, Decimal
 from pathlib import Path
 
 from sfumato.errors import DataError
+from sfumato.plans import ABSTAIN, Decision
 from sfumato.statistics import estimates
-from sfumato.statistics.plans import ABSTAIN, Decision
 
 HEADER = ("idx", "label", "predict", "radius", "correct", "time")
 OURS = ("votes", "stopped_by", "p_lower", "p_upper", "confidence", "plan")

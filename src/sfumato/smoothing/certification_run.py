@@ -16,6 +16,7 @@ from sfumato.datasets import Dataset
 from sfumato.errors import SettingError, require_open_unit
 from sfumato.execution.base import Done, Executor, Task
 from sfumato.models.classifier import TrainedClassifier
+from sfumato.plans import Plan
 from sfumato.smoothing.certificate import Certificate
 from sfumato.smoothing.certification_file import continued, finished_rows
 from sfumato.smoothing.certify_images import certify_images
@@ -31,7 +32,6 @@ from sfumato.smoothing.shipped import (
 )
 from sfumato.smoothing.smoothed import DEFAULT_CONFIDENCE, SmoothedClassifier
 from sfumato.smoothing.voting import CHUNK
-from sfumato.statistics.plans import Plan
 
 
 def certify_to_file(

@@ -17,13 +17,13 @@ from jaxtyping import Float32, Int
 
 from sfumato.devices import arithmetic_threads
 from sfumato.execution.base import Executor, Report, Shared, built
+from sfumato.plans import Plan
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.certificate import Certificate
 from sfumato.smoothing.certify_images import certify_images, images_together
 from sfumato.smoothing.configuration import Classifier, Configuration
 from sfumato.smoothing.smoothed import SmoothedClassifier
 from sfumato.smoothing.tuning import tuned_configuration
-from sfumato.statistics.plans import Plan
 
 _BLOCK_BYTES = 64 * 2**20
 # that of a worker is not known to the driver

@@ -16,6 +16,7 @@ from jaxtyping import Int
 from sfumato.devices import choose_device
 from sfumato.errors import DataError, require_count, require_open_unit, require_positive
 from sfumato.noise import Gaussian
+from sfumato.plans import ABSTAIN, Decision, Fixed, Plan
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.configuration import (
     Classifier,
@@ -25,7 +26,6 @@ from sfumato.smoothing.configuration import (
 )
 from sfumato.smoothing.voting import Profile, VoteCounter
 from sfumato.statistics.binomial import sign_test_p_value
-from sfumato.statistics.plans import ABSTAIN, Decision, Fixed, Plan
 
 DEFAULT_CONFIDENCE = 0.999
 DEFAULT_VOTES = 100

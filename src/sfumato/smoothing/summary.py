@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sfumato.models.checkpoint import ModelRecord
-from sfumato.smoothing.certificate import Certificate, CurvePoint, certified_accuracy, radius_grid
-from sfumato.statistics.binomial import gaussian_radius, upper_failure_probability
-from sfumato.statistics.plans import (
+from sfumato.plans import (
     ABSTAIN,
     Curve,
     Decide,
@@ -18,6 +16,8 @@ from sfumato.statistics.plans import (
     Precision,
     votes_saved,
 )
+from sfumato.smoothing.certificate import Certificate, CurvePoint, certified_accuracy, radius_grid
+from sfumato.statistics.binomial import gaussian_radius, upper_failure_probability
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from sfumato.errors import SettingError
 from sfumato.files import write_text
-from sfumato.statistics.plans.base import Plan
-from sfumato.statistics.plans.curve import Curve
-from sfumato.statistics.plans.early_vote import MOST_VOTES, EarlyVote
-from sfumato.statistics.plans.parse import parse_plan
-from sfumato.statistics.plans.vote import Vote
+from sfumato.plans.base import Plan
+from sfumato.plans.curve import Curve
+from sfumato.plans.early_vote import MOST_VOTES, EarlyVote
+from sfumato.plans.parse import parse_plan
+from sfumato.plans.vote import Vote
 
 
 def _as_tuple(value: object) -> object:

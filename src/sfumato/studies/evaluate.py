@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
+from sfumato.plans import ABSTAIN
+from sfumato.plans.base import Plan, PlanRun
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.smoothed import SmoothedClassifier
-from sfumato.statistics.plans import ABSTAIN
-from sfumato.statistics.plans.base import Plan, PlanRun
 from sfumato.studies.design import VotesTable
 from sfumato.studies.store import Rows
 

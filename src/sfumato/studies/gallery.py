@@ -20,10 +20,10 @@ from sfumato.errors import DataError, SettingError
 from sfumato.models.classifier import load_classifier
 from sfumato.noise import Gaussian
 from sfumato.noise.keyed import keyed_generator
+from sfumato.plans import ABSTAIN
 from sfumato.smoothing.certificate import Certificate
 from sfumato.smoothing.smoothed import SmoothedClassifier
 from sfumato.statistics.binomial import gaussian_radius, upper_failure_probability
-from sfumato.statistics.plans import ABSTAIN
 from sfumato.studies.answers import BetaAnswer
 from sfumato.studies.design import Design
 from sfumato.studies.keys import Keys

@@ -7,10 +7,10 @@ import shlex
 from typing import Any
 
 from sfumato.errors import DataError
+from sfumato.plans import ABSTAIN
 from sfumato.reporting.report.page import Panel, code, listing
 from sfumato.reporting.sources import CertifiedSet
 from sfumato.reporting.tables import Table
-from sfumato.statistics.plans import ABSTAIN
 from sfumato.studies.provenance import StudyProvenance
 
 _SHOWN = 12  # hexadecimal digits of a checksum in a table; the record in the file has all of them

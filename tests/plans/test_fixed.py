@@ -7,7 +7,7 @@ from scipy import special
 from vote_sequences import all_sequences, run_on, simulate, weights
 
 from sfumato.errors import SettingError
-from sfumato.statistics.plans import ABSTAIN, Fixed, FixedTwoClass
+from sfumato.plans import ABSTAIN, Fixed, FixedTwoClass
 
 
 def test_the_certificate_is_that_of_the_published_procedure():

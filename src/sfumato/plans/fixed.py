@@ -12,18 +12,18 @@ import numpy as np
 from jaxtyping import Int
 
 from sfumato.errors import SettingError, require_count, require_open_unit, require_positive
-from sfumato.statistics.binomial import (
-    gaussian_radius,
-    one_minus_rounded_down,
-    unanimous_trials,
-    upper_failure_probability,
-)
-from sfumato.statistics.plans.base import (
+from sfumato.plans.base import (
     ABSTAIN,
     Decision,
     checked_counts,
     checked_problem,
     require_finished,
+)
+from sfumato.statistics.binomial import (
+    gaussian_radius,
+    one_minus_rounded_down,
+    unanimous_trials,
+    upper_failure_probability,
 )
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Int
 
 from sfumato.errors import require_nonnegative, require_positive
-from sfumato.statistics.plans.grid import CHUNK, COST, N_MAX, GridRun, plan_grid
-from sfumato.statistics.plans.names import plan_name
+from sfumato.plans.grid import CHUNK, COST, N_MAX, GridRun, plan_grid
+from sfumato.plans.names import plan_name
 from sfumato.statistics.sequential import look_schedule
 
 

@@ -6,8 +6,8 @@ from scipy import special
 from vote_sequences import simulate
 
 from sfumato.errors import SettingError
+from sfumato.plans import ABSTAIN, Precision
 from sfumato.statistics.binomial import gaussian_radius, upper_failure_probability
-from sfumato.statistics.plans import ABSTAIN, Precision
 
 
 def test_pilot_votes_never_enter_the_bound():

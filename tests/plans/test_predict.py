@@ -5,7 +5,7 @@ import pytest
 from vote_sequences import all_sequences, run_on, simulate, weights
 
 from sfumato.errors import SettingError
-from sfumato.statistics.plans import ABSTAIN, Predict
+from sfumato.plans import ABSTAIN, Predict
 
 
 @pytest.mark.parametrize("chunk", [1, 3])

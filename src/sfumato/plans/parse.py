@@ -11,14 +11,14 @@ from collections.abc import Callable
 from dataclasses import fields
 
 from sfumato.errors import SettingError
-from sfumato.statistics.plans.base import Plan
-from sfumato.statistics.plans.curve import Curve
-from sfumato.statistics.plans.decide import Decide
-from sfumato.statistics.plans.fixed import Fixed
-from sfumato.statistics.plans.precision import Precision
-from sfumato.statistics.plans.predict import Predict
-from sfumato.statistics.plans.two_class import FixedTwoClass
-from sfumato.statistics.plans.vote import Vote
+from sfumato.plans.base import Plan
+from sfumato.plans.curve import Curve
+from sfumato.plans.decide import Decide
+from sfumato.plans.fixed import Fixed
+from sfumato.plans.precision import Precision
+from sfumato.plans.predict import Predict
+from sfumato.plans.two_class import FixedTwoClass
+from sfumato.plans.vote import Vote
 
 # Method, its record, what is positional, and how it is shown.
 _PLANS: dict[str, tuple[Callable[..., Plan], tuple[str, ...], str]] = {

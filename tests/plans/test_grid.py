@@ -8,8 +8,8 @@ from scipy import special
 from vote_sequences import all_sequences, run_on, simulate, weights
 
 from sfumato.errors import SettingError
-from sfumato.statistics.plans import ABSTAIN, Curve, Decide
-from sfumato.statistics.plans.grid import plan_grid
+from sfumato.plans import ABSTAIN, Curve, Decide
+from sfumato.plans.grid import plan_grid
 
 TIES = [
     (0.5, 0.5, 0.0),

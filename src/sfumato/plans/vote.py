@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Int
 
 from sfumato.errors import require_count
-from sfumato.statistics.plans.base import (
+from sfumato.plans.base import (
     ABSTAIN,
     Decision,
     checked_counts,
@@ -21,7 +21,7 @@ from sfumato.statistics.plans.base import (
     leader_and_rival,
     require_finished,
 )
-from sfumato.statistics.plans.names import plan_name
+from sfumato.plans.names import plan_name
 
 
 @dataclass(frozen=True)

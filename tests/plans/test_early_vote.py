@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from sfumato.errors import SettingError
-from sfumato.statistics.plans import ABSTAIN
-from sfumato.statistics.plans.early_vote import EarlyVote, _crossing, boundaries, error_bound
+from sfumato.plans import ABSTAIN
+from sfumato.plans.early_vote import EarlyVote, _crossing, boundaries, error_bound
 
 
 def run_on(sequence: np.ndarray, plan: EarlyVote, classes: int):

@@ -5,7 +5,7 @@ import pytest
 from vote_sequences import all_sequences, run_on
 
 from sfumato.errors import SettingError
-from sfumato.statistics.plans import ABSTAIN, Vote
+from sfumato.plans import ABSTAIN, Vote
 
 
 @pytest.mark.parametrize(("votes", "classes"), [(1, 3), (2, 3), (7, 3), (8, 3), (12, 2), (5, 4)])

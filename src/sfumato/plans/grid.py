@@ -5,26 +5,16 @@ For each radius r of an increasing grid the class probability is tested against 
 class is certified at the largest radius below which it has passed without a gap, and the class
 certified furthest is returned. No votes are set apart to select the class.
 
-**Lemma (free class selection).** Let g(p) = P_p(S_{n_j} >= b_j for some j) with
-b_j >= n_j p0 + (1 - p0) for all j. Then g(p) / p is nondecreasing on (0, p0].
-
-*Proof.* Stop at the first look T at which the boundary is reached. g is a finite sum over the vote
-sequences that reach it, each of probability p^S (1-p)^(T-S), so
-
-    p g'(p) = E_p[ (S_T - T p) / (1 - p) ; reached ].
-
-Where it is reached, S_T - T p >= T (p0 - p) + 1 - p0 >= 1 - p for p <= p0, as T >= 1. So
-p g'(p) >= g(p), that is (g / p)' >= 0.
-
 **Theorem.** With each radius tested at level (1 - confidence) * p0(r), and p0 >= 1/2 (every r >= 0), the
 probability that any class is certified at any radius of the grid where it is not entitled to it
 (p_c < p0(r)) is at most 1 - confidence, for any number of classes and radii, whatever rule stops the
 voting.
 
 *Proof.* For class c let r* be the smallest radius of the grid with p0(r*) > p_c. To be certified at any
-radius it is not entitled to, c must have passed r*, since there is no gap. By the lemma that has
-probability at most g(p_c) <= p_c g(p0) / p0 <= p_c (1 - confidence). Sum over the classes:
-sum_c p_c <= 1. Stopping earlier only removes chances to pass.
+radius it is not entitled to, c must have passed r*, since there is no gap. By the free-selection lemma
+(``statistics.sequential``), whose condition the boundaries meet, that has probability at most
+g(p_c) <= p_c g(p0) / p0 <= p_c (1 - confidence). Sum over the classes: sum_c p_c <= 1. Stopping earlier
+only removes chances to pass.
 
 With the label known, only that class is tested, it is fixed before the votes, and each radius has the
 full level 1 - confidence: the first false radius bounds all others, again as there is no gap.
@@ -39,15 +29,15 @@ from jaxtyping import Bool, Int
 from scipy import special
 
 from sfumato.errors import SettingError, require_open_unit, require_positive
-from sfumato.statistics.binomial import one_minus_rounded_down, unanimous_trials
-from sfumato.statistics.cache import cached_boundaries
-from sfumato.statistics.plans.base import (
+from sfumato.plans.base import (
     ABSTAIN,
     Decision,
     checked_counts,
     checked_problem,
     require_finished,
 )
+from sfumato.statistics.binomial import one_minus_rounded_down, unanimous_trials
+from sfumato.statistics.cache import cached_boundaries
 from sfumato.statistics.sequential import look_schedule
 
 N_MAX = 100_000

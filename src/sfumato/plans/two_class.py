@@ -16,14 +16,7 @@ import numpy as np
 from jaxtyping import Int
 
 from sfumato.errors import require_count, require_open_unit, require_positive
-from sfumato.statistics.binomial import (
-    gaussian_radius,
-    gaussian_two_class_radius,
-    one_minus_rounded_down,
-    two_class_bounds,
-    upper_failure_probability,
-)
-from sfumato.statistics.plans.base import (
+from sfumato.plans.base import (
     ABSTAIN,
     Decision,
     checked_counts,
@@ -31,7 +24,14 @@ from sfumato.statistics.plans.base import (
     leader_and_rival,
     require_finished,
 )
-from sfumato.statistics.plans.fixed import require_reachable
+from sfumato.plans.fixed import require_reachable
+from sfumato.statistics.binomial import (
+    gaussian_radius,
+    gaussian_two_class_radius,
+    one_minus_rounded_down,
+    two_class_bounds,
+    upper_failure_probability,
+)
 
 
 @dataclass(frozen=True)

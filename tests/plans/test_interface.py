@@ -7,7 +7,7 @@ import pytest
 from vote_sequences import simulate
 
 from sfumato.errors import SettingError
-from sfumato.statistics.plans import (
+from sfumato.plans import (
     Curve,
     Decide,
     Fixed,

@@ -17,9 +17,9 @@ from jaxtyping import Float, Int
 from scipy import stats
 
 from sfumato.errors import SettingError, require_count, require_open_unit
-from sfumato.statistics.plans.base import Decision, checked_problem, leader_and_rival
-from sfumato.statistics.plans.names import plan_name
-from sfumato.statistics.plans.vote import Vote, VoteRun
+from sfumato.plans.base import Decision, checked_problem, leader_and_rival
+from sfumato.plans.names import plan_name
+from sfumato.plans.vote import Vote, VoteRun
 
 MOST_VOTES = 250
 """The largest n: the exact boundaries of more votes take long to compute."""

@@ -22,9 +22,7 @@ import numpy as np
 from jaxtyping import Int
 
 from sfumato.errors import SettingError, require_open_unit, require_positive
-from sfumato.statistics.binomial import unanimous_trials
-from sfumato.statistics.cache import cached_boundaries
-from sfumato.statistics.plans.base import (
+from sfumato.plans.base import (
     ABSTAIN,
     Decision,
     checked_counts,
@@ -32,8 +30,10 @@ from sfumato.statistics.plans.base import (
     leader_and_rival,
     require_finished,
 )
-from sfumato.statistics.plans.grid import RESERVE
-from sfumato.statistics.plans.names import plan_name
+from sfumato.plans.grid import RESERVE
+from sfumato.plans.names import plan_name
+from sfumato.statistics.binomial import unanimous_trials
+from sfumato.statistics.cache import cached_boundaries
 from sfumato.statistics.sequential import GROWTH, Boundaries, look_schedule
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfumato.errors import SettingError
-from sfumato.statistics.plans import Curve, Decide, Fixed, Precision, Predict, Vote, parse_plan
+from sfumato.plans import Curve, Decide, Fixed, Precision, Predict, Vote, parse_plan
 
 RADII = st.lists(st.floats(0.0, 10.0), min_size=1, max_size=6, unique=True).map(sorted).map(tuple)
 CAPS = st.integers(1000, 10**7)

@@ -16,20 +16,20 @@ from jaxtyping import Float, Int
 from scipy import special
 
 from sfumato.errors import SettingError, require_count, require_open_unit, require_positive
-from sfumato.statistics.binomial import (
-    gaussian_radius,
-    one_minus_rounded_down,
-    upper_failure_probability,
-)
-from sfumato.statistics.plans.base import (
+from sfumato.plans.base import (
     ABSTAIN,
     Decision,
     checked_counts,
     checked_problem,
     require_finished,
 )
-from sfumato.statistics.plans.fixed import require_reachable
-from sfumato.statistics.plans.names import plan_name
+from sfumato.plans.fixed import require_reachable
+from sfumato.plans.names import plan_name
+from sfumato.statistics.binomial import (
+    gaussian_radius,
+    one_minus_rounded_down,
+    upper_failure_probability,
+)
 
 # A pilot below this share of the votes it plans is enlarged, by this factor.
 PILOT_SHARE = 0.03
