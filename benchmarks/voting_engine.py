@@ -27,6 +27,7 @@ import torch
 from torch import nn
 
 from sfumato import Curve, Fixed, SmoothedClassifier, load_dataset, load_model
+from sfumato.noise import Gaussian
 from sfumato.smoothing.base_classifier import _with_folded_batch_norms
 from sfumato.smoothing.certificate import Certificate, certified_accuracy
 from sfumato.smoothing.configuration import Configuration
@@ -280,7 +281,7 @@ def curve(settings: argparse.Namespace) -> None:
     plan = Curve(GRID)
     configuration = tuned(model, x, settings.precision)
     smoothed = SmoothedClassifier(model, BETA, device="cpu", configuration=configuration)
-    plan.start(1, 10, beta=BETA, confidence=0.999)
+    plan.start(1, 10, noise=Gaussian(BETA), confidence=0.999)
     smoothed.votes(x[:1], 2 * configuration.batch_size * configuration.workers)
     timed = range(min(settings.art_images, len(x)))
     started = time.perf_counter()

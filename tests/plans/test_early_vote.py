@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from sfumato.errors import SettingError
+from sfumato.noise import Gaussian
 from sfumato.plans import ABSTAIN
 from sfumato.plans.early_vote import EarlyVote, _crossing, boundaries, error_bound
 
 
 def run_on(sequence: np.ndarray, plan: EarlyVote, classes: int):
     """Feed one image's votes (classes, -1 for NaN) in their order."""
-    run, spent = plan.start(1, classes, beta=0.5, confidence=0.999), 0
+    run, spent = plan.start(1, classes, noise=Gaussian(0.5), confidence=0.999), 0
     while (wanted := int(run.demand()[0])) > 0:
         part = sequence[spent : spent + wanted]
         run.update(np.bincount(part[part >= 0], minlength=classes)[None, :])

@@ -7,11 +7,12 @@ from scipy import special
 from vote_sequences import all_sequences, run_on, simulate, weights
 
 from sfumato.errors import SettingError
+from sfumato.noise import Gaussian
 from sfumato.plans import ABSTAIN, Fixed, FixedTwoClass
 
 
 def test_the_certificate_is_that_of_the_published_procedure():
-    run = Fixed(100, 100_000).start(1, 10, beta=0.25, confidence=0.999)
+    run = Fixed(100, 100_000).start(1, 10, noise=Gaussian(0.25), confidence=0.999)
     run.update(np.array([[1, 99] + [0] * 8]))
     run.update(np.array([[0, 100_000] + [0] * 8]))
     (decision,) = run.decisions()
@@ -25,7 +26,7 @@ def test_the_certificate_is_that_of_the_published_procedure():
 
 def test_selection_votes_never_enter_the_bound():
     def certificate(selection):
-        run = Fixed(100, 1000).start(1, 2, beta=0.5, confidence=0.999)
+        run = Fixed(100, 1000).start(1, 2, noise=Gaussian(0.5), confidence=0.999)
         run.update(np.array([selection]))
         run.update(np.array([[900, 100]]))
         return run.decisions()[0]
@@ -34,7 +35,7 @@ def test_selection_votes_never_enter_the_bound():
 
 
 def test_a_wrong_selection_abstains():
-    run = Fixed(1, 1000).start(1, 2, beta=0.5, confidence=0.999)
+    run = Fixed(1, 1000).start(1, 2, noise=Gaussian(0.5), confidence=0.999)
     run.update(np.array([[1, 0]]))
     run.update(np.array([[400, 600]]))
     assert run.decisions()[0].prediction == ABSTAIN
@@ -58,7 +59,7 @@ def test_no_radius_is_too_large_more_often_than_allowed_over_all_sequences(recor
 
 def test_two_classes_certify_more_where_the_rest_is_shared():
     probabilities = np.tile([0.55, 0.15, 0.15, 0.15], (50, 1))
-    settings = {"beta": 0.5, "confidence": 0.999}
+    settings = {"noise": Gaussian(0.5), "confidence": 0.999}
     one = simulate(Fixed(100, 5000).start(50, 4, **settings), probabilities, np.random.default_rng(0))
     two = simulate(FixedTwoClass(100, 5000).start(50, 4, **settings), probabilities, np.random.default_rng(0))
     assert all(b.radius > 2 * a.radius for a, b in zip(one, two, strict=True))
@@ -66,7 +67,7 @@ def test_two_classes_certify_more_where_the_rest_is_shared():
 
 def test_two_classes_fall_back_to_one_by_the_selection_votes_alone():
     def radius(record, selection):
-        run = record(100, 5000).start(1, 3, beta=0.5, confidence=0.999)
+        run = record(100, 5000).start(1, 3, noise=Gaussian(0.5), confidence=0.999)
         run.update(np.array([selection]))
         run.update(np.array([[3000, 1000, 1000]]))
         return run.decisions()[0].radius
@@ -80,14 +81,14 @@ def test_two_classes_fall_back_to_one_by_the_selection_votes_alone():
 @pytest.mark.parametrize("record", [Fixed, FixedTwoClass])
 def test_too_few_votes_for_the_confidence_say_how_many_would_do(record):
     with pytest.raises(SettingError, match=r"n must be at least \d+ votes") as error:
-        record(10, 5).start(1, 2, beta=0.5, confidence=0.999)
+        record(10, 5).start(1, 2, noise=Gaussian(0.5), confidence=0.999)
     needed = int(str(error.value).split("at least ")[1].split()[0])
-    run = record(10, needed).start(1, 2, beta=0.5, confidence=0.999)
+    run = record(10, needed).start(1, 2, noise=Gaussian(0.5), confidence=0.999)
     run.update(np.array([[10, 0]]))
     run.update(np.array([[needed, 0]]))
     assert run.decisions()[0].radius > 0.0
     with pytest.raises(SettingError):
-        record(10, needed - 1).start(1, 2, beta=0.5, confidence=0.999)
+        record(10, needed - 1).start(1, 2, noise=Gaussian(0.5), confidence=0.999)
 
 
 @pytest.mark.parametrize("settings", [(0, 10), (10, 0), (1.5, 10)])

@@ -7,6 +7,7 @@ import pytest
 from vote_sequences import simulate
 
 from sfumato.errors import SettingError
+from sfumato.noise import Gaussian
 from sfumato.plans import (
     Curve,
     Decide,
@@ -32,7 +33,7 @@ every_plan = pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.name)
 
 
 def start(plan, images=2, classes=3):
-    return plan.start(images, classes, beta=0.5, confidence=0.999)
+    return plan.start(images, classes, noise=Gaussian(0.5), confidence=0.999)
 
 
 @every_plan
@@ -100,20 +101,20 @@ def test_a_refused_update_leaves_the_run_as_it_was(plan):
 @pytest.mark.parametrize("labels", [np.array([0]), np.array([0, 3]), np.array([-1, 0]), np.array([0.0, 1.0])])
 def test_labels_that_are_no_classes_are_refused(plan, labels):
     with pytest.raises(SettingError, match="labels"):
-        plan.start(2, 3, beta=0.5, confidence=0.999, labels=labels)
+        plan.start(2, 3, noise=Gaussian(0.5), confidence=0.999, labels=labels)
 
 
 @every_plan
 def test_a_single_class_is_refused(plan):
     with pytest.raises(SettingError, match="classes"):
-        plan.start(1, 1, beta=0.5, confidence=0.999)
+        plan.start(1, 1, noise=Gaussian(0.5), confidence=0.999)
 
 
 @pytest.mark.parametrize("plan", [p for p in PLANS if not isinstance(p, Vote)], ids=lambda plan: plan.name)
 @pytest.mark.parametrize("confidence", [0.0, 1.0, -1.0, float("nan")])
 def test_a_confidence_that_is_none_is_refused(plan, confidence):
     with pytest.raises(SettingError, match="confidence"):
-        plan.start(1, 2, beta=0.5, confidence=confidence)
+        plan.start(1, 2, noise=Gaussian(0.5), confidence=confidence)
 
 
 @every_plan

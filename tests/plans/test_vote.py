@@ -5,6 +5,7 @@ import pytest
 from vote_sequences import all_sequences, run_on
 
 from sfumato.errors import SettingError
+from sfumato.noise import Gaussian
 from sfumato.plans import ABSTAIN, Vote
 
 
@@ -30,7 +31,7 @@ def test_no_sequence_is_stopped_later_than_its_outcome_is_certain():
 
 
 def test_votes_that_name_no_class_leave_the_majority_to_the_rest():
-    run = Vote(10).start(2, 3, beta=0.5, confidence=0.9)
+    run = Vote(10).start(2, 3, noise=Gaussian(0.5), confidence=0.9)
     while (wanted := run.demand()).any():
         run.update(np.array([[0, 0, min(1, wanted[0])], [0, 0, 0]]))
     assert [d.prediction for d in run.decisions()] == [2, ABSTAIN]

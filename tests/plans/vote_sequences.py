@@ -4,6 +4,8 @@ from itertools import product
 
 import numpy as np
 
+from sfumato.noise import Gaussian
+
 
 def all_sequences(votes, classes):
     """Return all classes ** votes sequences, one per row."""
@@ -12,7 +14,7 @@ def all_sequences(votes, classes):
 
 def run_on(plan, sequences, classes, **settings):
     """Run a plan with each row of votes as one image, in order; check what it demands."""
-    run = plan.start(sequences.shape[0], classes, beta=1.0, **settings)
+    run = plan.start(sequences.shape[0], classes, noise=Gaussian(1.0), **settings)
     tally = np.zeros((sequences.shape[0], sequences.shape[1] + 1, classes), dtype=np.int64)
     np.cumsum(np.eye(classes, dtype=np.int64)[sequences], axis=1, out=tally[:, 1:])
     rows, spent = np.arange(sequences.shape[0]), np.zeros(sequences.shape[0], dtype=np.int64)

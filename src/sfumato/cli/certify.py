@@ -15,6 +15,7 @@ from sfumato.cli.terminal import OUT, detail, note, print_json, print_table, pro
 
 if TYPE_CHECKING:
     from sfumato.datasets import Dataset
+    from sfumato.noise import Noise
     from sfumato.plans import Plan
     from sfumato.smoothing.certificate import Certificate
     from sfumato.smoothing.configuration import Classifier
@@ -23,7 +24,14 @@ if TYPE_CHECKING:
 
 def command(
     model: options.Classifier,
-    beta: Annotated[float, typer.Option("--beta", help="Smoothing noise (standard deviation, input units).")],
+    beta: Annotated[
+        float,
+        typer.Option(
+            "--beta",
+            help="Smoothing noise: standard deviation of each coordinate (of every --noise), in input units.",
+        ),
+    ],
+    noise: options.Noise = "gaussian",
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
     out: Annotated[
@@ -68,7 +76,9 @@ def command(
     profile: Annotated[bool, typer.Option("--profile", help="Say where the time went.")] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Certify test images: class and L2 radius within which the smoothed classifier cannot change it.
+    """Certify test images: class and radius within which the smoothed classifier cannot change it.
+
+    The radius is in the L2 norm under Gaussian noise, in the L1 norm under uniform and Laplace noise.
 
     Writes one row per image as it goes, in the field's table (idx label predict radius correct time, and
     behind them votes, bounds and plan); the same command goes on where a killed one stopped, and with a
@@ -80,12 +90,13 @@ def command(
     from sfumato.datasets import load_dataset
     from sfumato.errors import require_count, require_open_unit, require_positive
     from sfumato.models.classifier import load_classifier
+    from sfumato.noise import make_noise
     from sfumato.smoothing.certification_run import certify_to_file, count_finished
     from sfumato.smoothing.configuration import require_precision
     from sfumato.smoothing.smoothed import SmoothedClassifier
     from sfumato.smoothing.summary import lack_of_noise_training
 
-    require_positive("beta", beta)
+    smoothing_noise = make_noise(noise, require_positive("beta", beta))
     require_open_unit("confidence", confidence)
     require_precision(precision)
     if batch_size is not None:
@@ -107,7 +118,7 @@ def command(
             _refuse_with_workers(batch_size, profile)
         smoothed = SmoothedClassifier(
             classifier.model,
-            beta,
+            noise=smoothing_noise,
             seed=seed,
             batch_size=batch_size,
             device=device if opened.in_process else "cpu",
@@ -151,9 +162,9 @@ def command(
             )
     seconds = time.perf_counter() - started
     if as_json:
-        _report_json(rows, chosen, beta, confidence, dataset, out)
+        _report_json(rows, chosen, smoothing_noise, confidence, dataset, out)
     else:
-        _report(rows, chosen, beta, confidence, dataset, out)
+        _report(rows, chosen, smoothing_noise, confidence, dataset, out)
     if not as_json and precision != "float32":
         OUT.print(f"what is certified is the {precision} network, not the float32 one", markup=False)
     if profile and not as_json:
@@ -187,7 +198,11 @@ def _tuned(
         model, dataset.input_shape, smoothed.device, votes=votes, precision=precision
     )
     return SmoothedClassifier(
-        model, smoothed.beta, seed=smoothed.seed, device=str(smoothed.device), configuration=configuration
+        model,
+        noise=smoothed.noise,
+        seed=smoothed.seed,
+        device=str(smoothed.device),
+        configuration=configuration,
     )
 
 
@@ -199,28 +214,28 @@ def _plan(text: str, n0: int | None, n: int | None) -> Plan:
     plan = parse_plan(text)
     if n0 is None and n is None:
         return plan
-    if not isinstance(plan, Fixed):
+    if not isinstance(plan, Fixed) or plan.method != Fixed.method:
         raise SettingError(f"n0 and n belong to the plan fixed(n0,n), got {text}; leave them out")
     return Fixed(plan.n0 if n0 is None else n0, plan.n if n is None else n)
 
 
 def _report(
-    rows: list[Certificate], plan: Plan, beta: float, confidence: float, data: Dataset, out: Path
+    rows: list[Certificate], plan: Plan, noise: Noise, confidence: float, data: Dataset, out: Path
 ) -> None:
-    from sfumato.plans import Predict, Vote
     from sfumato.smoothing.summary import summarise
 
-    summary = summarise(rows, plan, beta=beta, confidence=confidence)
-    no_radius = isinstance(plan, Predict | Vote)
+    summary = summarise(rows, plan, noise=noise, confidence=confidence)
+    no_radius = plan.states != "radius"
+    other_noise = "" if noise.name == "gaussian" else f", {noise}"
     print_table(
         f"{'A' if no_radius else 'Certified a'}ccuracy of {len(rows)} test images of {data.name}, "
-        f"beta = {beta:g} ({data.unit})",
-        ["radius (L2)", "certified", "95 % bounds"],
+        f"beta = {noise.standard_deviation:g} ({data.unit}){other_noise}",
+        [f"radius ({noise.norm})", "certified", "95 % bounds"],
         [[f"{p.radius:g}", f"{p.share:.4f}", f"{p.low:.4f} to {p.high:.4f}"] for p in summary.curve],
     )
     guarantee = (
         "the majority of the votes: nothing is guaranteed"
-        if isinstance(plan, Vote)
+        if plan.states == "nothing"
         else f"each {'prediction' if no_radius else 'certificate'} holds with probability at least "
         f"{confidence:g}"
     )
@@ -234,12 +249,19 @@ def _report(
 
 
 def _report_json(
-    rows: list[Certificate], plan: Plan, beta: float, confidence: float, data: Dataset, out: Path
+    rows: list[Certificate], plan: Plan, noise: Noise, confidence: float, data: Dataset, out: Path
 ) -> None:
     from sfumato.smoothing.summary import summarise
 
-    about = {"data": data.name, "unit": data.unit, "beta": beta, "confidence": confidence, "plan": plan.name}
-    summary = summarise(rows, plan, beta=beta, confidence=confidence)
+    about = {
+        "data": data.name,
+        "unit": data.unit,
+        **noise.identity(),
+        "norm": noise.norm,
+        "confidence": confidence,
+        "plan": plan.name,
+    }
+    summary = summarise(rows, plan, noise=noise, confidence=confidence)
     print_json({"table": str(out), "images": len(rows), **about, "summary": summary})
 
 

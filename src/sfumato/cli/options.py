@@ -22,6 +22,13 @@ DataDir = Annotated[
         "--data-dir", help="Where to look for the data first (then SFUMATO_DATA, then the user cache)."
     ),
 ]
+Noise = Annotated[
+    str,
+    typer.Option(
+        "--noise",
+        help="gaussian (certifies L2 radii), uniform or laplace (L1 radii).",
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", help="Determines all randomness.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 BatchSize = Annotated[

@@ -1,39 +1,52 @@
-"""Isotropic Gaussian noise N(0, scale^2 I), the noise of Cohen et al. 2019 and of Pal & Sulam 2023."""
+"""Isotropic Gaussian noise N(0, beta^2 I), the noise of Cohen et al. 2019 and of Pal & Sulam 2023."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from scipy import special
 
-from sfumato.errors import require_nonnegative
+from sfumato.noise.base import Noise
 
 
-@dataclass(frozen=True)
-class Gaussian:
-    """N(0, scale^2 I); ``scale`` is a standard deviation in the unit of the input.
+class Gaussian(Noise):
+    """N(0, standard_deviation^2 I), which certifies L2 radii.
 
     >>> generator = torch.Generator().manual_seed(0)
     >>> Gaussian(0.5).add(torch.zeros(2, 3), generator).shape
     torch.Size([2, 3])
+    >>> round(Gaussian(0.5).radius(0.1586552539), 6), round(Gaussian(0.5).radius(0.35, 0.24), 4)
+    (0.5, 0.2729)
     """
 
-    scale: float
     name: ClassVar[str] = "gaussian"
     norm: ClassVar[str] = "L2"
 
-    def __post_init__(self) -> None:
-        """Refuse a negative or infinite scale."""
-        require_nonnegative("scale", self.scale)
-
     def add(self, inputs: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Return ``inputs`` plus one fresh draw, same shape; scale 0 returns ``inputs`` itself."""
-        if self.scale == 0:
+        """Return ``inputs`` plus one fresh draw; scaled while it is added, with one rounding less."""
+        if self.standard_deviation == 0:
             return inputs
         draw = torch.empty_like(inputs).normal_(generator=generator)
-        return torch.add(inputs, draw, alpha=self.scale)
+        return torch.add(inputs, draw, alpha=self.standard_deviation)
 
     def draw(self, out: torch.Tensor, generator: torch.Generator) -> None:
         """Fill ``out`` with one draw."""
-        out.normal_(0.0, self.scale, generator=generator)
+        out.normal_(0.0, self.standard_deviation, generator=generator)
+
+    def radius(self, q_upper: float, rival_upper: float | None = None) -> float:
+        """Return beta/2 * (Phi^-1(1 - q_upper) - Phi^-1(rival_upper)), at least 0.
+
+        Cohen et al. 2019, Theorem 1. With the rival bounded by q_upper this is beta * Phi^-1(1 - q_upper).
+        """
+        rival = q_upper if rival_upper is None else rival_upper
+        z = special.ndtri(q_upper) + special.ndtri(rival)
+        return float(max(0.0, -self.standard_deviation / 2.0 * z))
+
+    def failure_at(self, radius: float) -> float:
+        """Return Phi(-radius / beta)."""
+        return float(special.ndtr(-radius / self.standard_deviation))
+
+    def __str__(self) -> str:
+        """Return the distribution in a few words."""
+        return f"Gaussian noise, standard deviation {self.standard_deviation:g}"

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy import stats
 
 from sfumato.errors import SettingError, require_count, require_open_unit
-from sfumato.plans.base import Decision, checked_problem, leader_and_rival
-from sfumato.plans.names import plan_name
-from sfumato.plans.vote import Vote, VoteRun
+from sfumato.plans.base import Decision, Plan, Run, leader_and_rival
+from sfumato.plans.vote import Vote
 
 MOST_VOTES = 250
 """The largest n: the exact boundaries of more votes take long to compute."""
@@ -28,14 +28,15 @@ _FIRST_LOOK = 16
 
 
 @dataclass(frozen=True)
-class EarlyVote:
+class EarlyVote(Plan):
     """The majority class of n votes, ties to the smallest class index, with a small stated error.
 
     With probability at least 1 - ``error`` over the noise, for each image, the prediction is that of
     all n votes, whatever these are: the statement holds given the counts of all n votes. Looks are
     taken after 16, 32, 64, ... votes; an image also stops where the rest cannot change its majority.
 
-    >>> run = EarlyVote(100, 0.001).start(1, 2, beta=0.5, confidence=0.999)
+    >>> from sfumato.noise import Gaussian
+    >>> run = EarlyVote(100, 0.001).start(1, 2, noise=Gaussian(0.5), confidence=0.999)
     >>> run.demand()
     array([16])
     >>> run.update(np.array([[16, 0]])); run.decisions()[0].prediction, run.decisions()[0].votes
@@ -47,6 +48,10 @@ class EarlyVote:
 
     n: int
     error: float = 1e-3
+    method: ClassVar[str] = "early_vote"
+    question: ClassVar[tuple[str, ...]] = ("n",)
+    usage: ClassVar[str] = "early_vote(n)"
+    states: ClassVar[Literal["nothing"]] = "nothing"
 
     def __post_init__(self) -> None:
         """Refuse settings no boundaries can be made of."""
@@ -56,59 +61,31 @@ class EarlyVote:
             raise SettingError(f"n must be at most {MOST_VOTES}, got {self.n}")
 
     @property
-    def name(self) -> str:
-        """The plan and its settings."""
-        return plan_name("early_vote", self, [self.n])
-
-    @property
     def least_votes(self) -> int:
         """The votes that every image gets."""
         return min(_FIRST_LOOK, max(1, self.n // 2))
 
-    def start(
-        self,
-        images: int,
-        classes: int,
-        *,
-        beta: float,
-        confidence: float,
-        labels: Int[np.ndarray, " images"] | None = None,
-    ) -> EarlyVoteRun:
-        """Return the state before the first vote; noise, confidence and labels change nothing here."""
-        checked_problem(images, classes, labels)
-        return EarlyVoteRun(self, images, classes)
+    def prepare(self, run: Run) -> Any:
+        """Return the looks and the votes needed at each; noise, confidence and labels change nothing."""
+        return boundaries(self.n, self.error)
 
-
-class EarlyVoteRun(VoteRun):
-    """The counts of ``EarlyVote`` for a number of images."""
-
-    def __init__(self, plan: EarlyVote, images: int, classes: int) -> None:
-        super().__init__(Vote(plan.n), images, classes)
-        self._name = plan.name
-        self._looks, self._needed = boundaries(plan.n, plan.error)
-
-    def demand(self) -> Int[np.ndarray, " images"]:
+    def next(self, run: Run) -> Int[np.ndarray, " images"]:
         """Return the votes up to the next look, or fewer where they may decide; 0 once decided."""
-        wanted = super().demand()
-        leader, _ = leader_and_rival(self._counts)
-        ahead = self._counts[np.arange(leader.size), leader]
-        at = np.searchsorted(self._looks, self._votes)
-        looked = np.append(self._looks, 0)[at] == self._votes
-        stopped = looked & (ahead >= np.append(self._needed, 0)[at]) & (self._votes > 0)
-        after = np.searchsorted(self._looks, self._votes, side="right")
-        to_look = np.append(self._looks, self._plan.n)[after] - self._votes
+        looks, needed = run.state
+        wanted = Vote(self.n).next(run)
+        leader, _ = leader_and_rival(run.counts)
+        ahead = run.counts[np.arange(run.images), leader]
+        at = np.searchsorted(looks, run.votes)
+        looked = np.append(looks, 0)[at] == run.votes
+        stopped = looked & (ahead >= np.append(needed, 0)[at]) & (run.votes > 0)
+        after = np.searchsorted(looks, run.votes, side="right")
+        to_look = np.append(looks, self.n)[after] - run.votes
         return np.asarray(np.where(stopped, 0, np.minimum(wanted, to_look)))
 
-    def decisions(self) -> list[Decision]:
-        """Return the leader for each image."""
-        return [
-            replace(
-                found,
-                plan=self._name,
-                stopped_by="far ahead" if found.votes in self._looks else found.stopped_by,
-            )
-            for found in super().decisions()
-        ]
+    def conclude(self, run: Run, image: int) -> Decision:
+        """Return the leader."""
+        found = Vote(self.n).conclude(run, image)
+        return replace(found, stopped_by="far ahead") if found.votes in run.state[0] else found
 
 
 @functools.lru_cache(maxsize=32)

@@ -8,28 +8,21 @@ radii themselves are wanted (average certified radius) rather than a table.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy import special
 
-from sfumato.errors import SettingError, require_count, require_open_unit, require_positive
-from sfumato.plans.base import (
-    ABSTAIN,
-    Decision,
-    checked_counts,
-    checked_problem,
-    require_finished,
-)
+from sfumato.errors import SettingError, require_count, require_open_unit
+from sfumato.plans.base import ABSTAIN, Decision, Plan, Run
 from sfumato.plans.fixed import require_reachable
-from sfumato.plans.names import plan_name
-from sfumato.statistics.binomial import (
-    gaussian_radius,
-    one_minus_rounded_down,
-    upper_failure_probability,
-)
+from sfumato.statistics.binomial import upper_failure_probability
+
+if TYPE_CHECKING:
+    from sfumato.noise import Noise
 
 # A pilot below this share of the votes it plans is enlarged, by this factor.
 PILOT_SHARE = 0.03
@@ -39,7 +32,7 @@ LARGEST_FLOOR = 0.05
 
 
 @dataclass(frozen=True)
-class Precision:
+class Precision(Plan):
     """A certified radius within about a share ``eps`` of what ``n_max`` votes would certify.
 
     With probability at least ``confidence`` over the noise, for each image: if a class is returned, the
@@ -48,7 +41,8 @@ class Precision:
     what ``n_max`` votes would give, or min(eps, 0.05) beta where that is more. Images whose radius
     would be below that are abstained on after the pilot.
 
-    >>> run = Precision(0.05).start(1, 2, beta=0.5, confidence=0.999)
+    >>> from sfumato.noise import Gaussian
+    >>> run = Precision(0.05).start(1, 2, noise=Gaussian(0.5), confidence=0.999)
     >>> run.update(np.array([[120, 8]])); run.demand()
     array([4174])
 
@@ -59,6 +53,10 @@ class Precision:
     eps: float
     n_max: int = 100_000
     pilot: int = 128
+    method: ClassVar[str] = "precision"
+    question: ClassVar[tuple[str, ...]] = ("eps",)
+    usage: ClassVar[str] = "precision(eps)"
+    states: ClassVar[Literal["radius"]] = "radius"
 
     def __post_init__(self) -> None:
         """Refuse settings no votes can be planned with."""
@@ -69,34 +67,71 @@ class Precision:
             raise SettingError(f"n_max must be at least the pilot of {self.pilot} votes, got {self.n_max}")
 
     @property
-    def name(self) -> str:
-        """The plan as written on the command line."""
-        return plan_name("precision", self, [self.eps])
-
-    @property
     def least_votes(self) -> int:
         """The votes that every image gets."""
         return self.pilot
 
-    def start(
-        self,
-        images: int,
-        classes: int,
-        *,
-        beta: float,
-        confidence: float,
-        labels: Int[np.ndarray, " images"] | None = None,
-    ) -> PrecisionRun:
-        """Return the state before the first vote; see ``Plan.start``. Labels are not used."""
-        require_positive("beta", beta)
-        require_open_unit("confidence", confidence)
-        checked_problem(images, classes, labels)
-        require_reachable(self.n_max, confidence)
-        return PrecisionRun(self, images, classes, beta, confidence)
+    @property
+    def bounding_votes(self) -> int:
+        """The most votes that bound the class."""
+        return self.n_max
+
+    def prepare(self, run: Run) -> _Stage:
+        """Return the pilot's beginning. Labels are not used."""
+        require_reachable(self.n_max, run.confidence)
+        return _Stage(
+            forecast(self.n_max, run.confidence, replace(run.noise, standard_deviation=1.0)),
+            np.ones(run.images, dtype=bool),
+            np.full(run.images, ABSTAIN, dtype=np.int64),
+            np.zeros(run.images, dtype=np.int64),
+            np.zeros(run.images, dtype=np.int64),
+        )
+
+    def next(self, run: Run) -> Int[np.ndarray, " images"]:
+        """Return the votes of the pilot, of its enlargement, or the planned fresh votes; then 0."""
+        if run.rounds == 0:
+            return np.full(run.images, self.pilot, dtype=np.int64)
+        wanted = np.zeros(run.images, dtype=np.int64)
+        piloting = np.flatnonzero(run.state.piloting)
+        wanted[piloting] = self._planned(run, piloting)
+        return wanted
+
+    def _planned(self, run: Run, rows: Int[np.ndarray, " rows"]) -> Int[np.ndarray, " rows"]:
+        """Decide, from the pilot alone, on more pilot votes, on fresh votes, or to abstain."""
+        state: _Stage = run.state
+        forecast, eps = state.forecast, self.eps
+        leader = np.argmax(run.counts[rows], axis=1)
+        successes = run.counts[rows, leader]
+        failures = run.votes[rows] - successes
+        log_weight = np.outer(successes, np.log(forecast.p)) + np.outer(failures, np.log(forecast.q))
+        weight = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
+        expected = (weight @ forecast.radius) / weight.sum(axis=1, keepdims=True)
+        best = expected[:, -1]
+        floor = min(eps, LARGEST_FLOOR)
+        enough = expected >= np.minimum((1.0 - eps) * best, best - floor)[:, None]
+        planned = forecast.votes[np.argmax(enough, axis=1)]
+        hopeless = best <= floor
+        larger = ~hopeless & (run.votes[rows] < PILOT_SHARE * planned)
+        ready = ~hopeless & ~larger
+        state.selected[rows[ready]] = leader[ready]
+        state.pilot[rows[ready]] = successes[ready]
+        state.planned[rows[ready]] = planned[ready]
+        state.piloting[rows[~larger]] = False
+        return np.asarray(np.where(larger, (PILOT_GROWTH - 1) * run.votes[rows], state.planned[rows]))
+
+    def conclude(self, run: Run, image: int) -> Decision:
+        """Return the certificate from the fresh votes."""
+        state: _Stage = run.state
+        selected, fresh = int(state.selected[image]), int(state.planned[image])
+        if fresh == 0:
+            return run.certify(image, ABSTAIN, "gave up", 1.0)
+        successes = int(run.counts[image, selected] - state.pilot[image])
+        q_upper = upper_failure_probability(successes, fresh, run.confidence)
+        return run.certify(image, selected, "all votes" if fresh == self.n_max else "precise", q_upper)
 
 
 @dataclass(frozen=True)
-class _Forecast:
+class Forecast:
     """What n votes are expected to certify, in units of beta.
 
     Attributes:
@@ -111,90 +146,32 @@ class _Forecast:
     radius: Float[np.ndarray, "atoms sizes"]
 
 
+@dataclass
+class _Stage:
+    """Where each image stands.
+
+    Attributes:
+        forecast: what votes are expected to certify under the noise.
+        piloting: whether the pilot goes on.
+        selected: the class that the pilot selected; ``ABSTAIN`` before.
+        pilot: its votes in the pilot, which never enter the bound.
+        planned: fresh votes; 0 before, and where the pilot gave up.
+    """
+
+    forecast: Forecast
+    piloting: Bool[np.ndarray, " images"]
+    selected: Int[np.ndarray, " images"]
+    pilot: Int[np.ndarray, " images"]
+    planned: Int[np.ndarray, " images"]
+
+
 @lru_cache(maxsize=32)
-def _forecast(n_max: int, confidence: float) -> _Forecast:
+def forecast(n_max: int, confidence: float, noise: Noise) -> Forecast:
+    """Return what up to ``n_max`` votes are expected to certify under ``noise``, of beta 1."""
     # A flat prior of z = Phi^-1(p); the certificate does not depend on it.
     z = np.linspace(-1.2, 5.0, 249)
     p, q = special.ndtr(z), special.ndtr(-z)
     votes = np.unique(np.append(np.geomspace(8, n_max, 200).astype(np.int64), n_max))
     successes = np.outer(p, votes)
     q_upper = special.betainccinv(votes - successes + 1.0, successes, 1.0 - confidence)
-    return _Forecast(p, q, votes, np.maximum(0.0, -special.ndtri(q_upper)))
-
-
-class PrecisionRun:
-    """Pilot, planning and fresh votes of ``Precision`` for a number of images."""
-
-    def __init__(self, plan: Precision, images: int, classes: int, beta: float, confidence: float) -> None:
-        self._plan = plan
-        self._beta = beta
-        self._confidence = confidence
-        self._forecast = _forecast(plan.n_max, confidence)
-        self._pilot = np.zeros((images, classes), dtype=np.int64)
-        self._wanted = np.full(images, plan.pilot, dtype=np.int64)
-        self._votes = np.zeros(images, dtype=np.int64)
-        self._piloting = np.ones(images, dtype=bool)
-        self._fresh = np.zeros(images, dtype=np.int64)
-        self._class = np.full(images, ABSTAIN, dtype=np.int64)
-        self._successes = np.zeros(images, dtype=np.int64)
-
-    def demand(self) -> Int[np.ndarray, " images"]:
-        """Return the votes of the pilot, of its enlargement, or the planned fresh votes; then 0."""
-        return self._wanted.copy()
-
-    def update(self, counts: Int[np.ndarray, "images classes"]) -> None:
-        """Plan from pilot votes; count the selected class among fresh votes."""
-        counts = checked_counts(counts, self._wanted, self._pilot.shape[1])
-        self._votes += self._wanted
-        estimating = np.flatnonzero(~self._piloting & (self._wanted > 0))
-        self._successes[estimating] = counts[estimating, self._class[estimating]]
-        self._wanted[estimating] = 0
-        piloting = np.flatnonzero(self._piloting)
-        self._pilot[piloting] += counts[piloting]
-        if piloting.size:
-            self._plan_votes(piloting)
-
-    def _plan_votes(self, rows: Int[np.ndarray, " rows"]) -> None:
-        """Decide, from the pilot alone, on more pilot votes, on fresh votes, or to abstain."""
-        forecast, eps = self._forecast, self._plan.eps
-        leader = np.argmax(self._pilot[rows], axis=1)
-        successes = self._pilot[rows, leader]
-        failures = self._votes[rows] - successes
-        log_weight = np.outer(successes, np.log(forecast.p)) + np.outer(failures, np.log(forecast.q))
-        weight = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
-        expected = (weight @ forecast.radius) / weight.sum(axis=1, keepdims=True)
-        best = expected[:, -1]
-        floor = min(eps, LARGEST_FLOOR)
-        enough = expected >= np.minimum((1.0 - eps) * best, best - floor)[:, None]
-        planned = forecast.votes[np.argmax(enough, axis=1)]
-        hopeless = best <= floor
-        larger = ~hopeless & (self._votes[rows] < PILOT_SHARE * planned)
-        ready = ~hopeless & ~larger
-        self._wanted[rows] = np.where(larger, (PILOT_GROWTH - 1) * self._votes[rows], 0)
-        self._wanted[rows[ready]] = self._fresh[rows[ready]] = planned[ready]
-        self._class[rows[ready]] = leader[ready]
-        self._piloting[rows[~larger]] = False
-
-    def decisions(self) -> list[Decision]:
-        """Return the certificate from the fresh votes for each image."""
-        require_finished(self._wanted)
-        return [self._decision(i) for i in range(self._votes.size)]
-
-    def _decision(self, image: int) -> Decision:
-        fresh = int(self._fresh[image])
-        if fresh == 0:
-            q_upper, stopped_by = 1.0, "gave up"
-        else:
-            q_upper = upper_failure_probability(int(self._successes[image]), fresh, self._confidence)
-            stopped_by = "all votes" if fresh == self._plan.n_max else "precise"
-        certified = q_upper < 0.5
-        return Decision(
-            prediction=int(self._class[image]) if certified else ABSTAIN,
-            radius=gaussian_radius(q_upper, self._beta) if certified else 0.0,
-            votes=int(self._votes[image]),
-            p_lower=one_minus_rounded_down(q_upper),
-            p_upper=q_upper,
-            stopped_by=stopped_by,
-            confidence=self._confidence,
-            plan=self._plan.name,
-        )
+    return Forecast(p, q, votes, np.vectorize(noise.radius)(q_upper))

@@ -17,28 +17,20 @@ reach it there: comparing with the boundary of the next scheduled number keeps t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
-from sfumato.errors import SettingError, require_open_unit, require_positive
-from sfumato.plans.base import (
-    ABSTAIN,
-    Decision,
-    checked_counts,
-    checked_problem,
-    leader_and_rival,
-    require_finished,
-)
-from sfumato.plans.grid import RESERVE
-from sfumato.plans.names import plan_name
+from sfumato.errors import SettingError, require_positive
+from sfumato.plans.base import ABSTAIN, Decision, Plan, Run, leader_and_rival
 from sfumato.statistics.binomial import unanimous_trials
 from sfumato.statistics.cache import cached_boundaries
-from sfumato.statistics.sequential import GROWTH, Boundaries, look_schedule
+from sfumato.statistics.sequential import GROWTH, RESERVE, look_schedule
 
 
 @dataclass(frozen=True)
-class Predict:
+class Predict(Plan):
     """The most probable class, or ``ABSTAIN``.
 
     With probability at least ``confidence`` over the noise, for each image: the class returned, if any,
@@ -46,7 +38,8 @@ class Predict:
     classifier returns. ``n_max`` caps the votes, ``chunk`` is the number of the first votes, ``cost`` the
     number of votes one more answer is worth (efficiency only). No radius is certified.
 
-    >>> run = Predict().start(1, 2, beta=0.5, confidence=0.999)
+    >>> from sfumato.noise import Gaussian
+    >>> run = Predict().start(1, 2, noise=Gaussian(0.5), confidence=0.999)
     >>> while run.demand().any():
     ...     run.update(run.demand()[:, None] * np.array([[1, 0]]))
     >>> run.decisions()[0].prediction, run.decisions()[0].votes
@@ -59,6 +52,9 @@ class Predict:
     n_max: int = 10_000
     chunk: int = 32
     cost: float = 1e5
+    method: ClassVar[str] = "predict"
+    usage: ClassVar[str] = "predict()"
+    states: ClassVar[Literal["class"]] = "class"
 
     def __post_init__(self) -> None:
         """Refuse settings no test can be made of."""
@@ -66,106 +62,87 @@ class Predict:
         require_positive("cost", self.cost)
 
     @property
-    def name(self) -> str:
-        """The plan as written on the command line."""
-        return plan_name("predict", self, [])
-
-    @property
     def least_votes(self) -> int:
         """The votes that every image gets."""
         return self.chunk
 
-    def start(
-        self,
-        images: int,
-        classes: int,
-        *,
-        beta: float,
-        confidence: float,
-        labels: Int[np.ndarray, " images"] | None = None,
-    ) -> PredictRun:
-        """Return the state before the first vote; see ``Plan.start``. Noise and labels change nothing."""
-        require_open_unit("confidence", confidence)
-        checked_problem(images, classes, labels)
-        level = 1.0 - confidence
+    def prepare(self, run: Run) -> _Walks:
+        """Return the walks before the first vote. Noise and labels change nothing."""
+        level = 1.0 - run.confidence
         needed = unanimous_trials(0.5, level * RESERVE)
         if needed > self.n_max:
             raise SettingError(
                 f"{self.name} needs at least {needed} votes "
-                f"at confidence {confidence}, but n_max is {self.n_max}"
+                f"at confidence {run.confidence}, but n_max is {self.n_max}"
             )
         boundaries = cached_boundaries(0.5, level, look_schedule(self.n_max, 1), self.cost)
-        return PredictRun(self, boundaries, images, classes, confidence)
-
-
-class PredictRun:
-    """The walks of ``Predict`` for a number of images: one per class."""
-
-    def __init__(
-        self, plan: Predict, boundaries: Boundaries, images: int, classes: int, confidence: float
-    ) -> None:
-        self._plan = plan
-        self._confidence = confidence
-        looks = np.array(boundaries.looks)
-        # For every number m of counted votes: the boundary at the next scheduled number drops a class,
-        # the one at the last scheduled number shows that it will hardly ever be dropped.
-        numbers = np.arange(plan.n_max + 1)
-        self._drop_at = np.array(boundaries.certify)[np.searchsorted(looks, numbers)]
+        looks, numbers = np.array(boundaries.looks), np.arange(self.n_max + 1)
         earlier = np.searchsorted(looks, numbers, side="right") - 1
-        self._hopeless_at = np.where(earlier < 0, -1, np.array(boundaries.give_up)[earlier])
-        self._counts = np.zeros((images, classes), dtype=np.int64)
-        self._against = np.zeros((images, classes), dtype=np.int64)
-        self._counted = np.zeros((images, classes), dtype=np.int64)
-        self._left = np.ones((images, classes), dtype=bool)
-        self._votes = np.zeros(images, dtype=np.int64)
-        self._wanted = np.full(images, plan.chunk, dtype=np.int64)
-        self._gave_up = np.zeros(images, dtype=bool)
-
-    def demand(self) -> Int[np.ndarray, " images"]:
-        """Return one chunk at first, later a tenth of the votes so far; 0 for finished images."""
-        return self._wanted.copy()
-
-    def update(self, counts: Int[np.ndarray, "images classes"]) -> None:
-        """Move every walk by the votes of the chunk, with the rivals from before it."""
-        counts = checked_counts(counts, self._wanted, self._counts.shape[1])
-        rows = np.arange(counts.shape[0])
-        leader, runner_up = leader_and_rival(self._counts)
-        rival_votes = np.repeat(counts[rows, leader][:, None], counts.shape[1], axis=1)
-        rival_votes[rows, leader] = counts[rows, runner_up]
-        self._against += rival_votes
-        self._counted += rival_votes + counts
-        self._counts += counts
-        self._votes += self._wanted
-        active = self._wanted > 0
-        self._left &= self._against < self._drop_at[self._counted]
-        self._gave_up |= active & self._hopeless() & (self._left.sum(axis=1) > 1)
-        finished = (self._left.sum(axis=1) <= 1) | self._gave_up
-        larger = np.round(self._votes * (GROWTH - 1.0)).astype(np.int64)
-        wanted = np.minimum(np.maximum(self._plan.chunk, larger), self._plan.n_max - self._votes)
-        self._wanted = np.where(active & ~finished, wanted, 0)
-
-    def _hopeless(self) -> np.ndarray:
-        """Return which images have a runner-up that stands too well to be dropped within the votes."""
-        leader, runner_up = leader_and_rival(self._counts)
-        rows = np.arange(leader.size)
-        stands = self._against <= self._hopeless_at[self._counted]
-        return np.asarray(self._left[rows, runner_up] & stands[rows, runner_up])
-
-    def decisions(self) -> list[Decision]:
-        """Return the one class left, or abstention, for each image."""
-        require_finished(self._wanted)
-        return [self._decision(i) for i in range(self._votes.size)]
-
-    def _decision(self, image: int) -> Decision:
-        left = np.flatnonzero(self._left[image])
-        unanswered = "gave up" if self._gave_up[image] else "all votes"
-        return Decision(
-            prediction=int(left[0]) if left.size == 1 else ABSTAIN,
-            radius=0.0,
-            votes=int(self._votes[image]),
-            p_lower=float("nan"),
-            p_upper=float("nan"),
-            stopped_by="decided" if left.size == 1 else unanswered,
-            confidence=self._confidence,
-            plan=self._plan.name,
+        return _Walks(
+            drop_at=np.array(boundaries.certify)[np.searchsorted(looks, numbers)],
+            hopeless_at=np.where(earlier < 0, -1, np.array(boundaries.give_up)[earlier]),
+            against=np.zeros((run.images, run.classes), dtype=np.int64),
+            counted=np.zeros((run.images, run.classes), dtype=np.int64),
+            left=np.ones((run.images, run.classes), dtype=bool),
+            active=np.ones(run.images, dtype=bool),
+            gave_up=np.zeros(run.images, dtype=bool),
         )
+
+    def next(self, run: Run) -> Int[np.ndarray, " images"]:
+        """Return one chunk at first, later a tenth of the votes so far; 0 for finished images."""
+        if run.rounds:
+            run.state.move(run)
+        larger = np.round(run.votes * (GROWTH - 1.0)).astype(np.int64)
+        wanted = np.minimum(np.maximum(self.chunk, larger), self.n_max - run.votes)
+        run.state.active &= wanted > 0
+        return np.where(run.state.active, wanted, 0)
+
+    def conclude(self, run: Run, image: int) -> Decision:
+        """Return the one class left, or abstention."""
+        left = np.flatnonzero(run.state.left[image])
+        if left.size == 1:
+            return run.decide(image, int(left[0]), "decided")
+        return run.decide(image, ABSTAIN, "gave up" if run.state.gave_up[image] else "all votes")
+
+
+@dataclass
+class _Walks:
+    """The walks of every image, one per class.
+
+    Attributes:
+        drop_at: for every number m of counted votes, the boundary at the next scheduled number, at which a
+            class is dropped.
+        hopeless_at: the one at the last scheduled number, which shows that it will hardly ever be dropped.
+        against: votes for the class's rival among those counted.
+        counted: votes counted.
+        left: classes not dropped.
+        active: images whose voting goes on.
+        gave_up: images given up.
+    """
+
+    drop_at: Int[np.ndarray, " numbers"]
+    hopeless_at: Int[np.ndarray, " numbers"]
+    against: Int[np.ndarray, "images classes"]
+    counted: Int[np.ndarray, "images classes"]
+    left: Bool[np.ndarray, "images classes"]
+    active: Bool[np.ndarray, " images"]
+    gave_up: Bool[np.ndarray, " images"]
+
+    def move(self, run: Run) -> None:
+        """Move every walk by the votes of the chunk, with the rivals from before it."""
+        rows = np.arange(run.images)
+        leader, runner_up = leader_and_rival(run.counts - run.fresh)
+        rival_votes = np.repeat(run.fresh[rows, leader][:, None], run.classes, axis=1)
+        rival_votes[rows, leader] = run.fresh[rows, runner_up]
+        self.against += rival_votes
+        self.counted += rival_votes + run.fresh
+        self.left &= self.against < self.drop_at[self.counted]
+        self.gave_up |= self.active & self._hopeless(run) & (self.left.sum(axis=1) > 1)
+        self.active &= (self.left.sum(axis=1) > 1) & ~self.gave_up
+
+    def _hopeless(self, run: Run) -> Bool[np.ndarray, " images"]:
+        """Return which images have a runner-up that stands too well to be dropped within the votes."""
+        rows = np.arange(run.images)
+        _, runner_up = leader_and_rival(run.counts)
+        stands = self.against <= self.hopeless_at[self.counted]
+        return np.asarray(self.left[rows, runner_up] & stands[rows, runner_up])

@@ -8,31 +8,25 @@ exactly the votes after which a decision is first possible, so none is spent pas
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Int
 
 from sfumato.errors import require_count
-from sfumato.plans.base import (
-    ABSTAIN,
-    Decision,
-    checked_counts,
-    checked_problem,
-    leader_and_rival,
-    require_finished,
-)
-from sfumato.plans.names import plan_name
+from sfumato.plans.base import ABSTAIN, Decision, Plan, Run, leader_and_rival
 
 
 @dataclass(frozen=True)
-class Vote:
+class Vote(Plan):
     """The majority class of n votes, ties to the smallest class index.
 
     The prediction is the same as that of all n votes, always. ``chunk`` is the least number of votes
     asked for at a time: 1 spends the fewest, more votes at a time need fewer rounds. If no vote names
     a class the prediction is ``ABSTAIN``.
 
-    >>> run = Vote(100).start(1, 2, beta=0.5, confidence=0.999)
+    >>> from sfumato.noise import Gaussian
+    >>> run = Vote(100).start(1, 2, noise=Gaussian(0.5), confidence=0.999)
     >>> run.demand()
     array([50])
     >>> run.update(np.array([[50, 0]])); run.decisions()[0].prediction, run.decisions()[0].votes
@@ -44,6 +38,10 @@ class Vote:
 
     n: int
     chunk: int = 1
+    method: ClassVar[str] = "vote"
+    question: ClassVar[tuple[str, ...]] = ("n",)
+    usage: ClassVar[str] = "vote(n)"
+    states: ClassVar[Literal["nothing"]] = "nothing"
 
     def __post_init__(self) -> None:
         """Refuse counts below 1."""
@@ -51,71 +49,31 @@ class Vote:
         require_count("chunk", self.chunk)
 
     @property
-    def name(self) -> str:
-        """The plan as written on the command line."""
-        return plan_name("vote", self, [self.n])
-
-    @property
     def least_votes(self) -> int:
         """The votes that every image gets."""
         return self.n // 2
 
-    def start(
-        self,
-        images: int,
-        classes: int,
-        *,
-        beta: float,
-        confidence: float,
-        labels: Int[np.ndarray, " images"] | None = None,
-    ) -> VoteRun:
-        """Return the state before the first vote; noise, confidence and labels change nothing here."""
-        checked_problem(images, classes, labels)
-        return VoteRun(self, images, classes)
+    def prepare(self, run: Run) -> Any:
+        """Keep nothing: noise, confidence and labels change nothing here."""
 
-
-class VoteRun:
-    """The counts of ``Vote`` for a number of images."""
-
-    def __init__(self, plan: Vote, images: int, classes: int) -> None:
-        self._plan = plan
-        self._counts = np.zeros((images, classes), dtype=np.int64)
-        self._votes = np.zeros(images, dtype=np.int64)
-
-    def demand(self) -> Int[np.ndarray, " images"]:
+    def next(self, run: Run) -> Int[np.ndarray, " images"]:
         """Return the fewest votes after which each image can be decided, 0 once it is."""
-        leader, rival = leader_and_rival(self._counts)
-        rows = np.arange(leader.size)
-        remaining = self._plan.n - self._votes
-        lead = self._counts[rows, leader] - self._counts[rows, rival]
+        leader, rival = leader_and_rival(run.counts)
+        rows = np.arange(run.images)
+        remaining = self.n - run.votes
+        lead = run.counts[rows, leader] - run.counts[rows, rival]
         # The leader is beyond reach when lead > remaining, or lead = remaining and the tie is its own.
         # Only the highest rival, of equals the one with the smallest index, has to be looked at.
         missing = remaining - lead + (leader > rival)
         # Each vote for the leader shrinks what is missing by two.
-        wanted = np.where(missing > 0, np.maximum(-(-missing // 2), self._plan.chunk), 0)
+        wanted = np.where(missing > 0, np.maximum(-(-missing // 2), self.chunk), 0)
         return np.asarray(np.minimum(wanted, remaining))
 
-    def update(self, counts: Int[np.ndarray, "images classes"]) -> None:
-        """Add the votes."""
-        demanded = self.demand()
-        self._counts += checked_counts(counts, demanded, self._counts.shape[1])
-        self._votes += demanded
-
-    def decisions(self) -> list[Decision]:
-        """Return the majority of the n votes for each image."""
-        require_finished(self.demand())
-        leaders = np.argmax(self._counts, axis=1)
-        return [self._decision(i, int(leader)) for i, leader in enumerate(leaders)]
-
-    def _decision(self, image: int, leader: int) -> Decision:
-        votes = int(self._votes[image])
-        return Decision(
-            prediction=leader if self._counts[image, leader] else ABSTAIN,
-            radius=0.0,
-            votes=votes,
-            p_lower=float("nan"),
-            p_upper=float("nan"),
-            stopped_by="all votes" if votes == self._plan.n else "decided",
-            confidence=float("nan"),
-            plan=self._plan.name,
+    def conclude(self, run: Run, image: int) -> Decision:
+        """Return the majority of the n votes."""
+        leader = int(np.argmax(run.counts[image]))
+        return run.decide(
+            image,
+            leader if run.counts[image, leader] else ABSTAIN,
+            "all votes" if run.votes[image] == self.n else "decided",
         )

@@ -35,7 +35,8 @@ class Certificate:
         idx: index of the example in its data set.
         label: true class, or -1 if unknown.
         predict: predicted class, or -1 for an abstention.
-        radius: certified L2 radius in the input's unit, 0 for an abstention.
+        radius: certified radius in the noise's norm (L2 for Gaussian noise), in the input's unit; 0 for an
+            abstention.
         seconds: time spent on it; of examples voted on together, by their share of the votes.
         votes: noisy copies spent on it; None in tables that do not say, as for all that follows.
         stopped_by: what ended the voting.

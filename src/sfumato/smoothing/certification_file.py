@@ -21,6 +21,8 @@ from sfumato.smoothing.certificate import HEADER, OURS, Certificate, parse_row
 _HEADER = "\t".join(HEADER + OURS) + "\n"
 # The rows themselves tell of which images they are; names are compared where there is nothing better.
 _NOT_COMPARED = ("examples", "data")
+_BEFORE_OTHER_NOISES = {"noise": "gaussian", "norm": "L2"}
+"""What settings meant that do not name their noise."""
 
 
 def settings_path(output: Path) -> Path:
@@ -29,7 +31,7 @@ def settings_path(output: Path) -> Path:
 
 
 def read_settings(record: Path) -> dict[str, Any]:
-    """Return the settings that a run has written beside its table.
+    """Return the settings that a run has written beside its table; old ones without a noise are Gaussian.
 
     Raises:
         DataError: the file cannot be read or holds something else.
@@ -40,7 +42,7 @@ def read_settings(record: Path) -> dict[str, Any]:
         raise DataError(f"{record}: cannot be read ({error})") from error
     if not isinstance(found, dict):
         raise DataError(f"{record}: must hold a JSON object, the settings of the run")
-    return found
+    return {**_BEFORE_OTHER_NOISES, **found}
 
 
 def finished_rows(output: Path, settings: dict[str, Any], examples: Sequence[int]) -> list[Certificate]:

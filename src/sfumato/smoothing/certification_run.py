@@ -71,7 +71,7 @@ def certify_to_file(
     smoothed.check(data.test.x[examples[0] : examples[0] + 1])
     # what the plan refuses, it refuses before anything is written
     labels = np.array([data.test.y[examples[0]]]) if label_known else None
-    plan.start(1, data.num_classes, beta=smoothed.beta, confidence=confidence, labels=labels)
+    plan.start(1, data.num_classes, noise=smoothed.noise, confidence=confidence, labels=labels)
     with continued(output, settings, examples) as (rows, table):
         for row in rows:
             on_certificate(row)
@@ -133,7 +133,7 @@ def _share_out(
     slots = max(1, executor.slots)
     recipe = Recipe(
         executor.share("the model", classifier.model),
-        smoothed.beta,
+        smoothed.noise,
         smoothed.seed,
         computing_device(smoothed.device.type, executor),
         smoothed.configuration.precision,
@@ -200,7 +200,8 @@ def _settings(
         "data": data.name,
         "data_sha256": data.checksum(),
         "examples": {"count": len(examples), "first": examples[0], "last": examples[-1]},
-        "beta": smoothed.beta,
+        **smoothed.noise.identity(),
+        "norm": smoothed.noise.norm,
         "unit": data.unit,
         "plan": plan.name,
         "confidence": confidence,

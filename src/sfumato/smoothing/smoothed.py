@@ -1,8 +1,8 @@
-"""The smoothed classifier: predict and certify by votes of a base classifier under Gaussian noise.
+"""The smoothed classifier: predict and certify by votes of a base classifier under noise.
 
 Source: Cohen, Rosenfeld & Kolter 2019. g(x) is the class that the base classifier returns most often
-for x + N(0, beta^2 I). Noise is added to what the caller calls the input; anything after it,
-normalisation included, is part of the base classifier.
+for x + noise, N(0, beta^2 I) if nothing else is said. Noise is added to what the caller calls the input;
+anything after it, normalisation included, is part of the base classifier.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Int
 
 from sfumato.devices import choose_device
-from sfumato.errors import DataError, require_count, require_open_unit, require_positive
-from sfumato.noise import Gaussian
-from sfumato.plans import ABSTAIN, Decision, Fixed, Plan
+from sfumato.errors import DataError, SettingError, require_count, require_open_unit, require_positive
+from sfumato.noise import Gaussian, Noise
+from sfumato.plans import ABSTAIN, Decision, Fixed, Plan, Run
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.configuration import (
     Classifier,
@@ -32,11 +32,12 @@ DEFAULT_VOTES = 100
 
 
 class SmoothedClassifier:
-    """A base classifier smoothed by N(0, beta^2 I).
+    """A base classifier smoothed by N(0, beta^2 I), or by another noise.
 
     Args:
         model: from a batch (batch, *shape) to logits (batch, classes); a module is put in eval mode.
-        beta: smoothing noise, standard deviation in the input's unit.
+        beta: smoothing noise, standard deviation in the input's unit, of Gaussian noise.
+        noise: in place of beta, any noise; its ``norm`` is that of the radii.
         seed: with the example's index it determines all noise.
         batch_size: noisy copies per forward pass, chosen by the model's kind if not given; has no
             influence on any result.
@@ -56,15 +57,19 @@ class SmoothedClassifier:
     def __init__(
         self,
         model: Classifier,
-        beta: float,
+        beta: float | None = None,
         *,
+        noise: Noise | None = None,
         seed: int = 0,
         batch_size: int | None = None,
         device: str = "auto",
         precision: str = "float32",
         configuration: Configuration | None = None,
     ) -> None:
-        self.beta = require_positive("beta", beta)
+        if (beta is None) == (noise is None):
+            raise SettingError(f"give either beta or noise, got beta {beta} and noise {noise}")
+        self.noise = Gaussian(require_positive("beta", beta or 0.0)) if noise is None else noise
+        require_positive("beta", self.noise.standard_deviation)
         self.seed = require_count("seed", seed, minimum=0)
         self.device = choose_device(device)
         if configuration is None:
@@ -87,7 +92,7 @@ class SmoothedClassifier:
 
     def __repr__(self) -> str:
         return (
-            f"SmoothedClassifier(beta={self.beta}, seed={self.seed}, device={str(self.device)!r}, "
+            f"SmoothedClassifier(noise={self.noise!r}, seed={self.seed}, device={str(self.device)!r}, "
             f"configuration={self.configuration})"
         )
 
@@ -164,16 +169,32 @@ class SmoothedClassifier:
         on, the smoothed classifier returns the predicted class everywhere within the radius. The
         statement holds per image, not for all images together.
         """
+        plan = Fixed() if plan is None else plan
+        return self.run(x, plan, confidence=confidence, examples=examples, labels=labels).decisions()
+
+    def run(
+        self,
+        x: torch.Tensor | np.ndarray,
+        plan: Plan,
+        *,
+        confidence: float = DEFAULT_CONFIDENCE,
+        examples: Sequence[int] | None = None,
+        labels: Int[np.ndarray, " images"] | None = None,
+    ) -> Run:
+        """Return the finished run of ``plan``: its decisions, and the counts they rest on."""
         require_open_unit("confidence", confidence)
         images, keys = self._prepare(x, examples)
-        run = (plan or Fixed()).start(
-            len(images), self._num_classes, beta=self.beta, confidence=confidence, labels=labels
+        run = plan.start(
+            len(images), self._num_classes, noise=self.noise, confidence=confidence, labels=labels
         )
-        spent = np.zeros(len(images), dtype=np.int64)
         while (wanted := run.demand()).any():
-            run.update(self._count(images, keys, spent, wanted))
-            spent += wanted
-        return run.decisions()
+            run.update(self._count(images, keys, run.votes, wanted))
+        return run
+
+    @property
+    def beta(self) -> float:
+        """Standard deviation of the noise, in the input's unit."""
+        return self.noise.standard_deviation
 
     @property
     def profile(self) -> Profile:
@@ -189,7 +210,7 @@ class SmoothedClassifier:
     ) -> Int[np.ndarray, "images classes"]:
         if self._counter is None:
             self._counter = VoteCounter(
-                self._base, Gaussian(self.beta), self._num_classes, self.configuration, seed=self.seed
+                self._base, self.noise, self._num_classes, self.configuration, seed=self.seed
             )
         return self._counter.count(images, keys, first, wanted)
 

@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Int
 
 from sfumato.errors import SettingError, require_count
-from sfumato.noise import Gaussian, keyed_generators
+from sfumato.noise import Noise, keyed_generators
 from sfumato.smoothing.base_classifier import INVALID, BaseClassifier
 from sfumato.smoothing.configuration import Configuration
 
@@ -72,7 +72,7 @@ class VoteCounter:
     def __init__(
         self,
         classifier: BaseClassifier,
-        noise: Gaussian,
+        noise: Noise,
         num_classes: int,
         configuration: Configuration,
         *,

@@ -22,6 +22,8 @@ GROWTH = 1.1
 MOST_VOTES = 10_000_000
 # Leaves room for rounding: the exact crossing probability is kept below level * (1 - MARGIN).
 MARGIN = 1e-9
+# The share of a level to ask for where it is asked beforehand how many votes reach it.
+RESERVE = 1.0 - 2.0 * MARGIN
 
 
 def look_schedule(n_max: int, chunk: int, growth: float = GROWTH) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ from sfumato.files import write_text
 from sfumato.plans.base import Plan
 from sfumato.plans.curve import Curve
 from sfumato.plans.early_vote import MOST_VOTES, EarlyVote
-from sfumato.plans.parse import parse_plan
+from sfumato.plans.registry import parse_plan
 from sfumato.plans.vote import Vote
 
 

@@ -23,7 +23,7 @@ from sfumato.noise.keyed import keyed_generator
 from sfumato.plans import ABSTAIN
 from sfumato.smoothing.certificate import Certificate
 from sfumato.smoothing.smoothed import SmoothedClassifier
-from sfumato.statistics.binomial import gaussian_radius, upper_failure_probability
+from sfumato.statistics.binomial import upper_failure_probability
 from sfumato.studies.answers import BetaAnswer
 from sfumato.studies.design import Design
 from sfumato.studies.keys import Keys
@@ -284,7 +284,7 @@ def _view(
     certificate = next((found for found in certificates if found.idx == example), None)
     radius = 0.0
     if votes:
-        radius = gaussian_radius(upper_failure_probability(hits, votes, CONFIDENCE), cell.beta)
+        radius = Gaussian(cell.beta).radius(upper_failure_probability(hits, votes, CONFIDENCE))
     return View(int(cell.predicted[place]), votes, hits, counts, certificate, max(0.0, radius))
 
 

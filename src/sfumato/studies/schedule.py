@@ -21,6 +21,7 @@ from sfumato.datasets import Dataset
 from sfumato.execution.base import Done, Executor, Shared, Task
 from sfumato.files import write_bytes
 from sfumato.models.classifier import load_classifier
+from sfumato.noise import Gaussian
 from sfumato.smoothing.certificate import Certificate
 from sfumato.smoothing.configuration import Classifier
 from sfumato.smoothing.pace import Pace
@@ -263,7 +264,7 @@ class Schedule:
         cells = len(grid.alpha) * len(grid.beta) * len(grid.seeds)
         return Recipe(
             network.shared,
-            beta,
+            Gaussian(beta),
             votes.seed,
             self.device,
             votes.precision,

@@ -131,7 +131,7 @@ def vote(report: Report, voting: Voting, votes: VotesTable) -> Voted:
     """Return the rows of the images, counted in shards."""
     with arithmetic_threads(voting.threads):
         x, recipe, found = gather(voting.pieces), voting.recipe, []
-        smoothed = recipe.smoothed() if recipe.beta > 0 else None
+        smoothed = recipe.smoothed() if recipe.noise.standard_deviation > 0 else None
         before = smoothed.profile.invalid if smoothed else 0
         for begin in range(0, len(x), SHARD):
             part = slice(begin, begin + SHARD)

@@ -1,14 +1,14 @@
-"""From ``curve(0.25,0.5,0.75)`` to a plan: the plans as they are written on the command line.
+"""The stopping plans by their names, and from ``curve(0.25,0.5,0.75)`` to a plan.
 
 ``parse_plan(plan.name) == plan`` for every plan. Nothing is guessed: an unknown method, setting or
-number is an error that lists what is accepted.
+number is an error that lists what is accepted. Others may be added with ``register_plan``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import fields
+from typing import Any, TypeVar, get_type_hints
 
 from sfumato.errors import SettingError
 from sfumato.plans.base import Plan
@@ -20,19 +20,27 @@ from sfumato.plans.predict import Predict
 from sfumato.plans.two_class import FixedTwoClass
 from sfumato.plans.vote import Vote
 
-# Method, its record, what is positional, and how it is shown.
-_PLANS: dict[str, tuple[Callable[..., Plan], tuple[str, ...], str]] = {
-    "fixed": (Fixed, ("n0", "n"), "fixed(n0,n)"),
-    "two_class": (FixedTwoClass, ("n0", "n"), "two_class(n0,n)"),
-    "decide": (Decide, ("radius",), "decide(radius)"),
-    "curve": (Curve, ("radii",), "curve(r1,r2,...)"),
-    "precision": (Precision, ("eps",), "precision(eps)"),
-    "predict": (Predict, (), "predict()"),
-    "vote": (Vote, ("n",), "vote(n)"),
+PLANS: dict[str, type[Plan]] = {
+    plan.method: plan for plan in (Fixed, FixedTwoClass, Decide, Curve, Precision, Predict, Vote)
 }
+
+Registered = TypeVar("Registered", bound=type[Plan])
 
 _WHOLE = re.compile(r"[0-9]+\Z")
 _NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?\Z")
+
+
+def register_plan(plan: Registered) -> Registered:
+    """Make a plan known by its method, and return it: also a decorator of its class.
+
+    Raises:
+        SettingError: another plan has the method, or it cannot be written as ``method(settings)``.
+    """
+    if not re.fullmatch("[a-z_]+", plan.method):
+        raise SettingError(f"a plan's method must be of the letters a-z and _, got {plan.method!r}")
+    if PLANS.setdefault(plan.method, plan) is not plan:
+        raise SettingError(f"a plan {plan.method!r} is registered already; choose another method")
+    return plan
 
 
 def accepted_plans() -> str:
@@ -41,7 +49,7 @@ def accepted_plans() -> str:
     >>> accepted_plans()
     'fixed(n0,n), two_class(n0,n), decide(radius), curve(r1,r2,...), precision(eps), predict(), vote(n)'
     """
-    return ", ".join(shown for _, _, shown in _PLANS.values())
+    return ", ".join(plan.usage for plan in PLANS.values())
 
 
 def parse_plan(text: str) -> Plan:
@@ -56,11 +64,13 @@ def parse_plan(text: str) -> Plan:
         SettingError: text that names no plan, or settings the plan does not accept.
     """
     matched = re.fullmatch(r"\s*([a-z_]+)\s*(?:\(([^()]*)\))?\s*", text)
-    if matched is None or matched[1] not in _PLANS:
+    if matched is None or matched[1] not in PLANS:
         raise SettingError(f"plan must be one of {accepted_plans()}; got {text!r}")
-    record, positional, shown = _PLANS[matched[1]]
-    kinds = {field.name: str(field.type) for field in fields(record)}  # type: ignore[arg-type]
-    settings: dict[str, float | tuple[float, ...]] = {}
+    record = PLANS[matched[1]]
+    shown, question, hints = record.usage, record.question, get_type_hints(record)
+    kinds = {field.name: hints[field.name] for field in fields(record)}  # type: ignore[arg-type]
+    lists = [name for name in question if kinds[name] not in (int, float)]
+    settings: dict[str, Any] = {}
     free: list[str] = []
     for part in (matched[2] or "").split(",") if (matched[2] or "").strip() else []:
         name, equals, value = (piece.strip() for piece in part.partition("="))
@@ -68,17 +78,18 @@ def parse_plan(text: str) -> Plan:
             if settings:
                 raise SettingError(f"{shown} takes named settings last, got {text!r}")
             free.append(name)
-        elif name in settings or name not in kinds or "tuple" in kinds[name]:
-            named = ", ".join(name for name, kind in kinds.items() if "tuple" not in kind)
+        elif name in settings or name not in kinds or name in lists:
+            named = ", ".join(name for name in kinds if name not in lists)
             raise SettingError(f"{shown} takes each of {named} once by name, got {name!r}")
         else:
             settings[name] = _value(shown, name, kinds[name], value)
-    if positional == ("radii",):
-        settings["radii"] = tuple(float(_value(shown, "each radius", "float", piece)) for piece in free)
-    elif len(free) > len(positional):
-        raise SettingError(f"{shown} takes {len(positional)} unnamed settings, got {len(free)}: {text!r}")
+    if lists:
+        (name,) = question
+        settings[name] = tuple(_value(shown, "each radius", float, piece) for piece in free)
+    elif len(free) > len(question):
+        raise SettingError(f"{shown} takes {len(question)} unnamed settings, got {len(free)}: {text!r}")
     else:
-        for name, piece in zip(positional, free, strict=False):
+        for name, piece in zip(question, free, strict=False):
             if name in settings:
                 raise SettingError(f"{shown} takes {name} once, got {text!r}")
             settings[name] = _value(shown, name, kinds[name], piece)
@@ -88,9 +99,9 @@ def parse_plan(text: str) -> Plan:
         raise SettingError(f"{text!r} lacks a setting; write it as {shown}") from error
 
 
-def _value(shown: str, name: str, kind: str, text: str) -> float:
+def _value(shown: str, name: str, kind: type, text: str) -> float:
     """Return ``text`` as the whole or real number the setting wants."""
-    if kind == "int":
+    if kind is int:
         if not _WHOLE.match(text):
             raise SettingError(f"{shown}: {name} must be a whole number, got {text!r}")
         return int(text)

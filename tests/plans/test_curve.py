@@ -8,8 +8,8 @@ from scipy import special
 from vote_sequences import all_sequences, run_on, simulate, weights
 
 from sfumato.errors import SettingError
+from sfumato.noise import Gaussian
 from sfumato.plans import ABSTAIN, Curve, Decide
-from sfumato.plans.grid import plan_grid
 
 TIES = [
     (0.5, 0.5, 0.0),
@@ -59,8 +59,8 @@ def test_a_known_label_is_tested_at_the_full_level_over_all_sequences():
 def test_giving_up_only_ever_lowers_the_false_rate():
     """The same tests with the lower boundaries switched off: a superset of certificates."""
     sequences = all_sequences(9, 3)
-    arguments = {"n_max": 9, "chunk": 1, "cost": 5e5, "beta": 1.0, "confidence": 0.8, "label_known": False}
-    test = plan_grid("curve", (0.0, 0.25), **arguments)
+    plan = Curve((0.0, 0.25), n_max=9, chunk=1)
+    test = plan.tests(Gaussian(1.0), 0.8, label_known=False)
     counts = np.cumsum(np.eye(3, dtype=int)[sequences], axis=1)[:, test.looks - 1]
     passed = (counts[:, :, None, :] >= test.certify[None, :, :, None]).any(axis=1)
     for p in TIES:
@@ -75,9 +75,7 @@ def test_giving_up_only_ever_lowers_the_false_rate():
 
 def test_boundaries_exceed_half_of_the_votes():
     for beta in (0.1, 0.5, 2.0):
-        test = plan_grid(
-            "curve", (0.0, 0.1), n_max=5000, chunk=32, cost=5e5, beta=beta, confidence=0.5, label_known=True
-        )
+        test = Curve((0.0, 0.1), n_max=5000).tests(Gaussian(beta), 0.5, label_known=True)
         assert np.all(2 * test.certify > test.looks[:, None])
 
 
@@ -87,14 +85,14 @@ def test_the_simulated_false_rate_just_below_the_threshold_is_within_error(z0, c
     p = special.ndtr(z0 - 1e-4)
     probabilities = np.full((images, classes), (1 - p) / (classes - 1))
     probabilities[:, 0] = p
-    run = Decide(z0, n_max=3000, chunk=64).start(images, classes, beta=1.0, confidence=1 - level)
+    run = Decide(z0, n_max=3000, chunk=64).start(images, classes, noise=Gaussian(1.0), confidence=1 - level)
     decisions = simulate(run, probabilities, np.random.default_rng(5))
     rate = np.mean([d.prediction != ABSTAIN for d in decisions])
     assert 0.1 * level < rate <= level + 4 * np.sqrt(level / images)
 
 
 def test_a_certificate_returns_the_radius_asked_for_and_its_bound():
-    run = Decide(0.5).start(2, 3, beta=0.5, confidence=0.999)
+    run = Decide(0.5).start(2, 3, noise=Gaussian(0.5), confidence=0.999)
     decisions = simulate(run, np.tile([0.99, 0.01, 0.0], (2, 1)), np.random.default_rng(1))
     assert [d.prediction for d in decisions] == [0, 0]
     assert decisions[0].radius == 0.5
@@ -105,11 +103,11 @@ def test_a_certificate_returns_the_radius_asked_for_and_its_bound():
 
 
 def test_votes_that_name_no_class_count_against_every_class():
-    run = Decide(0.25, chunk=32).start(1, 2, beta=0.5, confidence=0.999)
+    run = Decide(0.25, chunk=32).start(1, 2, noise=Gaussian(0.5), confidence=0.999)
     while run.demand().any():
         run.update(np.zeros((1, 2), dtype=int))
     assert run.decisions()[0].prediction == ABSTAIN
-    some = Decide(0.25, n_max=64, chunk=32).start(1, 2, beta=0.5, confidence=0.999)
+    some = Decide(0.25, n_max=64, chunk=32).start(1, 2, noise=Gaussian(0.5), confidence=0.999)
     while some.demand().any():
         some.update(np.array([[15, 0]]))  # all named the same class, but 17 of 32 named none
     assert some.decisions()[0].prediction == ABSTAIN
@@ -118,10 +116,10 @@ def test_votes_that_name_no_class_count_against_every_class():
 def test_a_hopeless_image_is_given_up_early_and_sooner_with_its_label_known():
     probabilities = np.tile([0.6, 0.1, 0.3], (200, 1))
     plan = Decide(0.5, chunk=8)
-    unknown = plan.start(200, 3, beta=0.5, confidence=0.999)
+    unknown = plan.start(200, 3, noise=Gaussian(0.5), confidence=0.999)
     without = simulate(unknown, probabilities, np.random.default_rng(2))
     labels = np.ones(200, dtype=int)
-    known = plan.start(200, 3, beta=0.5, confidence=0.999, labels=labels)
+    known = plan.start(200, 3, noise=Gaussian(0.5), confidence=0.999, labels=labels)
     with_label = simulate(known, probabilities, np.random.default_rng(2))
     assert {d.stopped_by for d in without + with_label} == {"gave up"}
     assert np.mean([d.votes for d in with_label]) < 0.5 * np.mean([d.votes for d in without]) < 200
@@ -130,13 +128,13 @@ def test_a_hopeless_image_is_given_up_early_and_sooner_with_its_label_known():
 def test_curve_returns_the_largest_radius_without_a_gap():
     radii = (0.25, 0.5, 0.75, 1.0)
     p = special.ndtr(0.6 / 0.5)
-    run = Curve(radii).start(100, 2, beta=0.5, confidence=0.999)
+    run = Curve(radii).start(100, 2, noise=Gaussian(0.5), confidence=0.999)
     decisions = simulate(run, np.tile([p, 1 - p], (100, 1)), np.random.default_rng(3))
     assert {d.radius for d in decisions} == {0.5}
 
 
 def test_radii_out_of_reach_are_never_certified():
-    run = Curve((0.5, 4.0), n_max=1000).start(1, 2, beta=0.5, confidence=0.999)
+    run = Curve((0.5, 4.0), n_max=1000).start(1, 2, noise=Gaussian(0.5), confidence=0.999)
     while (wanted := run.demand()).any():
         run.update(np.array([[wanted[0], 0]]))
     assert run.decisions()[0].radius == 0.5
@@ -148,23 +146,14 @@ def test_radii_out_of_reach_are_never_certified():
 def test_a_curve_answers_no_more_than_its_votes_allow(seed, p):
     """Each certified radius passed its own boundary at some scheduled look, and all below it did."""
     plan = Curve((0.0, 0.5, 1.0), n_max=2000, chunk=50)
-    run = plan.start(1, 3, beta=1.0, confidence=0.99)
+    run = plan.start(1, 3, noise=Gaussian(1.0), confidence=0.99)
     generator, history = np.random.default_rng(seed), []
     while (wanted := run.demand()).any():
         counts = generator.multinomial(wanted[0], [p, (1 - p) * 0.7, (1 - p) * 0.3])[None]
         history.append(counts[0])
         run.update(counts)
     (decision,) = run.decisions()
-    test = plan_grid(
-        "curve",
-        plan.radii,
-        n_max=2000,
-        chunk=50,
-        cost=plan.cost,
-        beta=1.0,
-        confidence=0.99,
-        label_known=False,
-    )
+    test = plan.tests(Gaussian(1.0), 0.99, label_known=False)
     totals = np.cumsum(history, axis=0)
     furthest = 0
     for c in range(3):
@@ -184,7 +173,7 @@ def test_images_of_one_run_do_not_influence_each_other():
 
 
 def test_no_images_need_no_votes():
-    run = Decide(0.5).start(0, 10, beta=0.5, confidence=0.999)
+    run = Decide(0.5).start(0, 10, noise=Gaussian(0.5), confidence=0.999)
     assert run.demand().size == 0
     assert run.decisions() == []
 
@@ -211,15 +200,15 @@ def test_settings_no_test_can_be_made_of_are_refused(make, message):
 
 def test_a_confidence_out_of_reach_says_how_many_votes_would_do():
     with pytest.raises(SettingError, match=r"needs at least (\d+) votes") as error:
-        Decide(1.0, n_max=50).start(1, 2, beta=0.5, confidence=0.999)
+        Decide(1.0, n_max=50).start(1, 2, noise=Gaussian(0.5), confidence=0.999)
     needed = int(str(error.value).split("at least ")[1].split()[0])
-    Decide(1.0, n_max=needed).start(1, 2, beta=0.5, confidence=0.999)
+    Decide(1.0, n_max=needed).start(1, 2, noise=Gaussian(0.5), confidence=0.999)
     with pytest.raises(SettingError, match=f"at least {needed} votes"):
-        Decide(1.0, n_max=needed - 1).start(1, 2, beta=0.5, confidence=0.999)
+        Decide(1.0, n_max=needed - 1).start(1, 2, noise=Gaussian(0.5), confidence=0.999)
 
 
 def test_a_radius_far_beyond_the_noise_is_refused_in_words():
     with pytest.raises(SettingError, match=r"infinitely many votes"):
-        Decide(50.0).start(1, 2, beta=0.5, confidence=0.999)
+        Decide(50.0).start(1, 2, noise=Gaussian(0.5), confidence=0.999)
     with pytest.raises(SettingError, match=r"at least 24098\d* votes"):
-        Decide(5.0, n_max=10**6).start(1, 2, beta=1.0, confidence=0.999)
+        Decide(5.0, n_max=10**6).start(1, 2, noise=Gaussian(1.0), confidence=0.999)
