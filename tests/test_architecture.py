@@ -26,7 +26,7 @@ ALLOWED = {
         *("execution", "noise", "statistics", "plans", "datasets", "models", "smoothing", "training"),
         "advice",
     },
-    "reporting": {"statistics", "plans", "theory", "datasets", "smoothing", "advice", "studies"},
+    "reporting": {"noise", "statistics", "plans", "theory", "datasets", "smoothing", "advice", "studies"},
     "cli": {
         "execution",
         "noise",

@@ -6,6 +6,7 @@ from scipy import stats
 
 from sfumato.errors import DataError
 from sfumato.models import load_model
+from sfumato.noise import Gaussian
 from sfumato.plans import Curve, Fixed, Vote
 from sfumato.smoothing.certificate import (
     HEADER,
@@ -89,10 +90,12 @@ def test_a_table_with_another_header_is_refused(tmp_path):
 
 def test_the_summary_adds_up():
     rows = [replace(row, votes=1001) for row in ROWS]
-    summary = summarise(rows, Fixed(100, 1000), beta=0.5, confidence=0.999)
+    summary = summarise(rows, Fixed(100, 1000), noise=Gaussian(0.5), confidence=0.999)
     assert (summary.mean_votes, summary.saved) == (1001, 100)
-    assert [p.radius for p in summarise(rows, Curve((0.1, 0.7)), beta=1, confidence=0.9).curve] == [0.1, 0.7]
-    assert [p.radius for p in summarise(rows, Vote(9), beta=1, confidence=0.9).curve] == [0.0]
+    assert [
+        p.radius for p in summarise(rows, Curve((0.1, 0.7)), noise=Gaussian(1), confidence=0.9).curve
+    ] == [0.1, 0.7]
+    assert [p.radius for p in summarise(rows, Vote(9), noise=Gaussian(1), confidence=0.9).curve] == [0.0]
     assert summary.abstained == 1
     assert summary.average_radius == pytest.approx(0.4 / 3)
     largest = 0.5 * stats.norm.ppf(0.001 ** (1 / 1000))

@@ -11,7 +11,7 @@ import torch
 from sfumato.errors import ModelError, OutputError, SettingError
 from sfumato.models import load_model
 from sfumato.models.checkpoint import read_safetensors
-from sfumato.noise import keyed_generator
+from sfumato.noise import Gaussian, keyed_generator
 from sfumato.training import TrainingSettings, train
 from sfumato.training.gaussian import gaussian_loss
 from sfumato.training.state import state_path
@@ -35,7 +35,7 @@ def test_noise_is_fresh_at_every_step_and_for_every_copy():
     model, generator = Recorder(), keyed_generator(0, 0, 0)
     x, y = torch.zeros(500, 20), torch.zeros(500, dtype=torch.int64)
     for _ in range(2):
-        gaussian_loss(model, x, y, alpha=0.3, draws=2, generator=generator)
+        gaussian_loss(model, x, y, Gaussian(0.3), draws=2, generator=generator)
     first, second = model.seen
     assert first.shape == (1000, 20)
     assert first.std().item() == pytest.approx(0.3, rel=0.02)
@@ -46,7 +46,7 @@ def test_noise_is_fresh_at_every_step_and_for_every_copy():
 def test_alpha_zero_trains_on_the_images_themselves():
     model = Recorder()
     x = torch.rand(4, 5)
-    gaussian_loss(model, x, torch.zeros(4, dtype=torch.int64), 0.0, 3, keyed_generator(0, 0, 0))
+    gaussian_loss(model, x, torch.zeros(4, dtype=torch.int64), Gaussian(0.0), 3, keyed_generator(0, 0, 0))
     assert torch.equal(model.seen[0], x)
 
 

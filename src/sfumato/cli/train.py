@@ -16,6 +16,7 @@ def command(
     alpha: Annotated[
         float, typer.Option("--alpha", help="Training noise (standard deviation, input units); 0 = none.")
     ],
+    noise: options.Noise = "gaussian",
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
     model: Annotated[
@@ -40,7 +41,7 @@ def command(
     seed: options.Seed = 0,
     device: options.Device = "auto",
 ) -> None:
-    """Train a base classifier on noisy copies of the data, N(0, alpha^2 I) drawn afresh at every step.
+    """Train a base classifier on noisy copies of the data, the noise drawn afresh at every step.
 
     Saved after every epoch: the same command goes on where a killed one stopped.
 
@@ -51,6 +52,7 @@ def command(
 
     settings = TrainingSettings(
         alpha=alpha,
+        noise=noise,
         architecture=model,
         epochs=epochs,
         batch_size=batch_size,
@@ -77,7 +79,7 @@ def command(
         record = train(dataset, settings, out, device=device, on_epoch=show)
     OUT.print(
         f"{out}: {record.architecture} trained on {record.data} with alpha = {record.alpha:g} "
-        f"({record.unit}) in "
+        f"({record.unit}){'' if record.noise == 'gaussian' else f', {settings.distribution()},'} in "
         f"{record.train_seconds:.0f} s; test accuracy {record.clean_accuracy:.4f} without noise, "
         f"{record.noisy_accuracy:.4f} with one draw of alpha",
         markup=False,

@@ -31,6 +31,7 @@ class ModelRecord(BaseModel):
     Attributes:
         architecture: registry name or ``package.module:factory``.
         alpha: training noise, standard deviation in ``unit``.
+        noise: its distribution.
         unit: what a noise level of 1 means.
         clean_accuracy, noisy_accuracy: on the test set, without noise and with one draw of alpha each.
         weights_sha256: checksum of all tensors, verified at loading.
@@ -46,6 +47,7 @@ class ModelRecord(BaseModel):
     std: tuple[float, ...]
     method: str
     alpha: float
+    noise: str = "gaussian"
     unit: str
     draws: int
     epochs: int

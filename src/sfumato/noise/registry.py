@@ -7,8 +7,10 @@ from typing import TypeVar
 from sfumato.errors import SettingError
 from sfumato.noise.base import Noise
 from sfumato.noise.gaussian import Gaussian
+from sfumato.noise.laplace import Laplace
+from sfumato.noise.uniform import Uniform
 
-NOISES: dict[str, type[Noise]] = {noise.name: noise for noise in (Gaussian,)}
+NOISES: dict[str, type[Noise]] = {noise.name: noise for noise in (Gaussian, Uniform, Laplace)}
 
 Registered = TypeVar("Registered", bound=type[Noise])
 

@@ -119,8 +119,9 @@ class Curve(Plan):
                 f"at least {unanimous_trials(q0[0], levels[0] * RESERVE)}" if q0[0] else "infinitely many"
             )
             raise SettingError(
-                f"{name or self.name} needs {enough} votes to certify {noise.norm} radius {self.radii[0]:g} "
-                f"at confidence {confidence} under {noise}, but n_max is {self.n_max}"
+                f"{name or self.name} needs {enough} votes to certify radius {self.radii[0]:g} at beta "
+                f"{noise.standard_deviation:g} ({noise.name}, {noise.norm}) and confidence {confidence}, "
+                f"but n_max is {self.n_max}"
             )
         tests = [
             cached_boundaries(q, level, looks, self.cost)

@@ -14,10 +14,10 @@ from sfumato.errors import DataError
 from sfumato.reporting.certified_sets import (
     FULL,
     bin_count,
-    common_unit,
     curve_of,
     largest_radius,
     outcomes,
+    radius_axis,
     radius_shares,
     votes_spent,
 )
@@ -55,7 +55,7 @@ def draw_certified_sets(
             shares = [p.share for p in points]
             axes.step(radii, shares, where="pre", color=colour, ls=_dash(index), lw=1.3, label=found.name)
         axes.set(xlim=(0, largest), ylim=(0, 1))
-        axes.set_xlabel(f"L2 radius ({common_unit(sets)})")
+        axes.set_xlabel(radius_axis(sets))
         axes.set_ylabel("certified accuracy")
         place_legend(figure, axes)
         save_figure(figure, path)
@@ -83,7 +83,7 @@ def draw_radii(
                 label=f"{found.name} ({abstained:.0%} abstained)",
             )
         axes.set(xlim=(0, bins[-1]), ylim=(0, None))
-        axes.set_xlabel(f"L2 radius ({common_unit(sets)})")
+        axes.set_xlabel(radius_axis(sets))
         axes.set_ylabel("share of all examples")
         place_legend(figure, axes)
         save_figure(figure, path)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from sfumato.errors import DataError
 from sfumato.plans import ABSTAIN
 from sfumato.reporting.sources import CertifiedSet
 from sfumato.smoothing.certificate import CurvePoint, certified_accuracy
@@ -89,6 +90,31 @@ def bin_count(sets: Sequence[CertifiedSet]) -> int:
 def largest_radius(sets: Sequence[CertifiedSet]) -> float:
     """Return the largest radius of all sets, 1 where all abstain."""
     return max((row.radius for found in sets for row in found.certificates), default=0.0) or 1.0
+
+
+def common_norm(sets: Sequence[CertifiedSet]) -> str:
+    """Return the norm of the radii of all sets.
+
+    Raises:
+        DataError: radii in different norms, which cannot be compared.
+    """
+    first = sets[0]
+    for found in sets:
+        if found.norm != first.norm:
+            raise DataError(
+                f"{first.name} has {first.norm} radii and {found.name} {found.norm} radii, which cannot be "
+                "compared; give tables of one norm"
+            )
+    return first.norm
+
+
+def radius_axis(sets: Sequence[CertifiedSet]) -> str:
+    """Return the label of an axis of radii: their norm and unit.
+
+    Raises:
+        DataError: radii in different norms.
+    """
+    return f"{common_norm(sets)} radius ({common_unit(sets)})"
 
 
 def common_unit(sets: Sequence[CertifiedSet]) -> str:

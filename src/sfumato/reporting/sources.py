@@ -37,6 +37,11 @@ class CertifiedSet:
     origin: Path
     settings: dict[str, Any] | None = None
 
+    @property
+    def norm(self) -> str:
+        """In which norm the radii are; L2 where the table does not say, as of other tools and studies."""
+        return str((self.settings or {}).get("norm", "L2"))
+
 
 @dataclass(frozen=True)
 class StudySource:
@@ -137,7 +142,9 @@ def _read_table(name: str, path: Path) -> CertifiedSet:
     record = settings_path(path)
     settings = read_settings(record) if record.is_file() else None
     if not name and settings:
+        noise = str(settings.get("noise", "gaussian"))
         name = f"{settings.get('model', path.stem)}, β {settings.get('beta', '?')}"
+        name += "" if noise == "gaussian" else f" {noise}"
     unit = str(settings.get("unit", "")) if settings else ""
     return CertifiedSet(name or path.stem, rows, unit, path, settings)
 

@@ -21,8 +21,8 @@ from sfumato.smoothing.certificate import HEADER, OURS, Certificate, parse_row
 _HEADER = "\t".join(HEADER + OURS) + "\n"
 # The rows themselves tell of which images they are; names are compared where there is nothing better.
 _NOT_COMPARED = ("examples", "data")
+# What settings that do not name their noise mean.
 _BEFORE_OTHER_NOISES = {"noise": "gaussian", "norm": "L2"}
-"""What settings meant that do not name their noise."""
 
 
 def settings_path(output: Path) -> Path:
@@ -31,7 +31,7 @@ def settings_path(output: Path) -> Path:
 
 
 def read_settings(record: Path) -> dict[str, Any]:
-    """Return the settings that a run has written beside its table; old ones without a noise are Gaussian.
+    """Return the settings that a run has written beside its table.
 
     Raises:
         DataError: the file cannot be read or holds something else.
@@ -42,7 +42,7 @@ def read_settings(record: Path) -> dict[str, Any]:
         raise DataError(f"{record}: cannot be read ({error})") from error
     if not isinstance(found, dict):
         raise DataError(f"{record}: must hold a JSON object, the settings of the run")
-    return {**_BEFORE_OTHER_NOISES, **found}
+    return found
 
 
 def finished_rows(output: Path, settings: dict[str, Any], examples: Sequence[int]) -> list[Certificate]:
@@ -131,7 +131,7 @@ def _read(output: Path, settings: dict[str, Any], examples: Sequence[int]) -> tu
 
 def _require_same_run(output: Path, record: Path, settings: dict[str, Any]) -> None:
     try:
-        found = read_settings(record)
+        found = {**_BEFORE_OTHER_NOISES, **read_settings(record)}
     except DataError as error:
         raise OutputError(f"{error}; choose another output") from error
     for name, value in settings.items():

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from sfumato.datasets import Dataset
 from sfumato.errors import DataError, SettingError
 from sfumato.models.classifier import load_classifier
-from sfumato.noise import Gaussian
+from sfumato.noise import Gaussian, Noise
 from sfumato.noise.keyed import keyed_generator
 from sfumato.plans import ABSTAIN
 from sfumato.smoothing.certificate import Certificate
@@ -175,7 +175,7 @@ def sample_gallery(
             for cell, counts in zip(cells, counted, strict=True)
         )
         clean = data.test.x[example]
-        noisy = under_noise(clean, beta, design.votes.seed, example)
+        noisy = under_noise(clean, Gaussian(beta), design.votes.seed, example)
         images.append(
             GalleryImage(
                 example,
@@ -206,10 +206,10 @@ def require_images(data: Dataset) -> None:
 
 
 def under_noise(
-    clean: Float[np.ndarray, "channels height width"], beta: float, seed: int, example: int
+    clean: Float[np.ndarray, "channels height width"], noise: Noise, seed: int, example: int
 ) -> Float[np.ndarray, "channels height width"]:
     """Return the first noisy copy that a vote with this seed casts for the example."""
-    return Gaussian(beta).add(torch.from_numpy(clean.copy()), keyed_generator(seed, example, 0)).numpy()
+    return noise.add(torch.from_numpy(clean.copy()), keyed_generator(seed, example, 0)).numpy()
 
 
 def _require_same_data(data: Dataset, cell: CellResult) -> None:

@@ -1,4 +1,4 @@
-"""Gaussian noise augmentation: cross-entropy on noisy copies, drawn afresh at every step.
+"""Noise augmentation: cross-entropy on noisy copies, drawn afresh at every step.
 
 Lecuyer et al. 2019 and Cohen et al. 2019 train so with alpha = beta; Pal & Sulam 2023 study which
 alpha is best. alpha = 0 is plain training.
@@ -9,18 +9,18 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from sfumato.noise import Gaussian
+from sfumato.noise import Noise
 
 
 def gaussian_loss(
     model: nn.Module,
     x: torch.Tensor,
     y: torch.Tensor,
-    alpha: float,
+    noise: Noise,
     draws: int,
     generator: torch.Generator,
 ) -> torch.Tensor:
     """Return the mean cross-entropy over ``draws`` noisy copies of each example of the batch."""
-    copies = 1 if alpha == 0 else draws
-    noisy = Gaussian(alpha).add(x.repeat_interleave(copies, dim=0), generator)
+    copies = 1 if noise.standard_deviation == 0 else draws
+    noisy = noise.add(x.repeat_interleave(copies, dim=0), generator)
     return nn.functional.cross_entropy(model(noisy).float(), y.repeat_interleave(copies))

@@ -30,7 +30,7 @@ from sfumato.errors import (
 )
 from sfumato.files import require_writable
 from sfumato.models import ModelRecord, build_model, load_model, save_model
-from sfumato.noise import Gaussian, keyed_generator
+from sfumato.noise import Noise, keyed_generator, make_noise
 from sfumato.training.gaussian import gaussian_loss
 from sfumato.training.state import restore_state, save_state, state_path
 
@@ -47,6 +47,7 @@ class TrainingSettings:
 
     Attributes:
         alpha: training noise, standard deviation in the input's unit; 0 trains without noise.
+        noise: its distribution, a name in the registry of noises.
         architecture: registry name or ``package.module:factory``.
         epochs: passes over the training set; None for at least 10, and at least 1,500 steps.
         draws: noisy copies of each image per step.
@@ -57,6 +58,7 @@ class TrainingSettings:
     """
 
     alpha: float
+    noise: str = "gaussian"
     architecture: str = "mlp"
     epochs: int | None = None
     batch_size: int = 128
@@ -72,6 +74,7 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         require_nonnegative("alpha", self.alpha)
+        self.distribution()
         require_nonnegative("weight_decay", self.weight_decay)
         require_positive("learning_rate", self.learning_rate)
         for name in ("batch_size", "draws"):
@@ -81,6 +84,10 @@ class TrainingSettings:
         require_count("seed", self.seed, minimum=0)
         if self.precision not in PRECISIONS:
             raise SettingError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
+
+    def distribution(self) -> Noise:
+        """Return the training noise."""
+        return make_noise(self.noise, self.alpha)
 
     def epochs_for(self, examples: int) -> int:
         """Return the number of epochs over ``examples`` training examples."""
@@ -158,6 +165,7 @@ def train(
         std=std,
         method="gaussian",
         alpha=settings.alpha,
+        noise=settings.noise,
         unit=data.unit,
         draws=settings.draws,
         epochs=epochs,
@@ -249,7 +257,8 @@ def _train_epoch(
     """Run one epoch and return its mean loss."""
     model.train()
     order = torch.randperm(len(x), generator=keyed_generator(settings.seed, 0, epoch))
-    noise = keyed_generator(settings.seed, _TRAINING_STREAM, epoch, x.device)
+    noise = settings.distribution()
+    generator = keyed_generator(settings.seed, _TRAINING_STREAM, epoch, x.device)
     steps = math.ceil(len(x) / settings.batch_size)
     total = torch.zeros((), device=x.device)
     for step, batch in enumerate(_batches(order, settings.batch_size)):
@@ -257,7 +266,7 @@ def _train_epoch(
         rows = batch.to(x.device)
         optimizer.zero_grad(set_to_none=True)
         with autocast():
-            loss = gaussian_loss(model, x[rows], y[rows], settings.alpha, settings.draws, noise)
+            loss = gaussian_loss(model, x[rows], y[rows], noise, settings.draws, generator)
         torch.autograd.backward(loss)
         optimizer.step()
         total += loss.detach()
@@ -290,7 +299,7 @@ def _accuracies(
 ) -> tuple[float, float]:
     """Return the accuracy without noise, and with one draw of alpha per image."""
     model.eval()
-    noise = Gaussian(settings.alpha)
+    noise = settings.distribution()
     generator = keyed_generator(settings.seed, _TRAINING_STREAM + 1, 0, device)
     hits = [0, 0]
     count = min(limit, len(split))

@@ -107,6 +107,8 @@ def certify_command(settings: dict[str, Any], out: str) -> str:
         f"--confidence {settings.get('confidence', '?')}",
         f"--seed {settings.get('seed', '?')}",
     ]
+    if settings.get("noise", "gaussian") != "gaussian":
+        parts.append(f"--noise {shlex.quote(str(settings['noise']))}")
     if isinstance(examples, dict) and (count := int(examples.get("count", 0))) > 0:
         span = int(examples.get("last", 0)) - int(examples.get("first", 0))
         skip = span // (count - 1) if count > 1 else 1
