@@ -17,17 +17,23 @@ _PUBLIC = {
     "Decide": "sfumato.plans",
     "Fixed": "sfumato.plans",
     "FixedTwoClass": "sfumato.plans",
+    "Gaussian": "sfumato.noise",
+    "Laplace": "sfumato.noise",
     "ModelRecord": "sfumato.models.checkpoint",
+    "Noise": "sfumato.noise",
     "Precision": "sfumato.plans",
     "Predict": "sfumato.plans",
     "SfumatoError": "sfumato.errors",
     "SmoothedClassifier": "sfumato.smoothing.smoothed",
     "TrainingSettings": "sfumato.training.loop",
+    "Uniform": "sfumato.noise",
     "Vote": "sfumato.plans",
     "build_model": "sfumato.models.registry",
     "load_dataset": "sfumato.datasets.registry",
     "load_model": "sfumato.models.checkpoint",
     "parse_plan": "sfumato.plans",
+    "register_noise": "sfumato.noise",
+    "register_plan": "sfumato.plans",
     "save_model": "sfumato.models.checkpoint",
     "train": "sfumato.training.loop",
 }
@@ -39,18 +45,24 @@ __all__ = [
     "Decide",
     "Fixed",
     "FixedTwoClass",
+    "Gaussian",
+    "Laplace",
     "ModelRecord",
+    "Noise",
     "Precision",
     "Predict",
     "SfumatoError",
     "SmoothedClassifier",
     "TrainingSettings",
+    "Uniform",
     "Vote",
     "__version__",
     "build_model",
     "load_dataset",
     "load_model",
     "parse_plan",
+    "register_noise",
+    "register_plan",
     "save_model",
     "train",
 ]
@@ -61,6 +73,7 @@ if TYPE_CHECKING:
     from sfumato.errors import SfumatoError
     from sfumato.models.checkpoint import ModelRecord, load_model, save_model
     from sfumato.models.registry import build_model
+    from sfumato.noise import Gaussian, Laplace, Noise, Uniform, register_noise
     from sfumato.plans import (
         Curve,
         Decide,
@@ -70,6 +83,7 @@ if TYPE_CHECKING:
         Predict,
         Vote,
         parse_plan,
+        register_plan,
     )
     from sfumato.smoothing.certificate import Certificate
     from sfumato.smoothing.smoothed import SmoothedClassifier

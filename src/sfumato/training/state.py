@@ -55,7 +55,8 @@ def restore_state(
         return 0, 0.0
     tensors, metadata = read_safetensors(path)
     record = json.loads(metadata.get(_KEY, "{}"))
-    found = record.get("settings", {})
+    # a training begun before there were other noises does not name its own
+    found = {"noise": "gaussian", **record.get("settings", {})}
     wanted = json.loads(json.dumps(settings))
     for name in sorted(set(wanted) | set(found)):
         if wanted.get(name) != found.get(name):
