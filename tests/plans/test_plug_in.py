@@ -37,9 +37,6 @@ class Logistic(Noise):
     def failure_at(self, radius):
         return 0.5 * math.exp(-radius / self.scale)
 
-    def __str__(self):
-        return f"logistic noise, standard deviation {self.standard_deviation:g}"
-
 
 @dataclass(frozen=True)
 class Halves(Plan):
@@ -59,9 +56,6 @@ class Halves(Plan):
     @property
     def bounding_votes(self):
         return self.n // 2
-
-    def prepare(self, run):
-        return None
 
     def next(self, run):
         return np.full(run.images, (self.n // 2, self.n // 2, 0)[run.rounds])

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from sfumato.datasets import Dataset
     from sfumato.noise import Noise
     from sfumato.plans import Plan
-    from sfumato.smoothing.certificate import Certificate
     from sfumato.smoothing.configuration import Classifier
     from sfumato.smoothing.smoothed import SmoothedClassifier
+    from sfumato.smoothing.summary import Summary
 
 
 def command(
@@ -94,7 +94,7 @@ def command(
     from sfumato.smoothing.certification_run import certify_to_file, count_finished
     from sfumato.smoothing.configuration import require_precision
     from sfumato.smoothing.smoothed import SmoothedClassifier
-    from sfumato.smoothing.summary import lack_of_noise_training
+    from sfumato.smoothing.summary import lack_of_noise_training, summarise
 
     smoothing_noise = make_noise(noise, require_positive("beta", beta))
     require_open_unit("confidence", confidence)
@@ -161,10 +161,13 @@ def command(
                 on_invalid=invalid.append,
             )
     seconds = time.perf_counter() - started
+    summary = summarise(rows, chosen, noise=smoothing_noise, confidence=confidence)
     if as_json:
-        _report_json(rows, chosen, smoothing_noise, confidence, dataset, out)
+        about = {"data": dataset.name, "unit": dataset.unit, "confidence": confidence, "plan": chosen.name}
+        about |= {**smoothing_noise.identity(), "norm": smoothing_noise.norm}
+        print_json({"table": str(out), "images": len(rows), **about, "summary": summary})
     else:
-        _report(rows, chosen, smoothing_noise, confidence, dataset, out)
+        _report(summary, len(rows), chosen, smoothing_noise, confidence, dataset, out)
     if not as_json and precision != "float32":
         OUT.print(f"what is certified is the {precision} network, not the float32 one", markup=False)
     if profile and not as_json:
@@ -220,15 +223,12 @@ def _plan(text: str, n0: int | None, n: int | None) -> Plan:
 
 
 def _report(
-    rows: list[Certificate], plan: Plan, noise: Noise, confidence: float, data: Dataset, out: Path
+    summary: Summary, images: int, plan: Plan, noise: Noise, confidence: float, data: Dataset, out: Path
 ) -> None:
-    from sfumato.smoothing.summary import summarise
-
-    summary = summarise(rows, plan, noise=noise, confidence=confidence)
     no_radius = plan.states != "radius"
     other_noise = "" if noise.name == "gaussian" else f", {noise}"
     print_table(
-        f"{'A' if no_radius else 'Certified a'}ccuracy of {len(rows)} test images of {data.name}, "
+        f"{'A' if no_radius else 'Certified a'}ccuracy of {images} test images of {data.name}, "
         f"beta = {noise.standard_deviation:g} ({data.unit}){other_noise}",
         [f"radius ({noise.norm})", "certified", "95 % bounds"],
         [[f"{p.radius:g}", f"{p.share:.4f}", f"{p.low:.4f} to {p.high:.4f}"] for p in summary.curve],
@@ -241,28 +241,11 @@ def _report(
     )
     radius = "" if no_radius else f"average certified radius {summary.average_radius:.4f}, "
     OUT.print(
-        f"{radius}abstained on {summary.abstained} of {len(rows)}; {guarantee}\n"
+        f"{radius}abstained on {summary.abstained} of {images}; {guarantee}\n"
         f"{plan.name}: {summary.mean_votes:,.0f} votes per image, {summary.saved:.1f} times fewer than "
         f"100,100; {summary.seconds:.1f} s\n{out}",
         markup=False,
     )
-
-
-def _report_json(
-    rows: list[Certificate], plan: Plan, noise: Noise, confidence: float, data: Dataset, out: Path
-) -> None:
-    from sfumato.smoothing.summary import summarise
-
-    about = {
-        "data": data.name,
-        "unit": data.unit,
-        **noise.identity(),
-        "norm": noise.norm,
-        "confidence": confidence,
-        "plan": plan.name,
-    }
-    summary = summarise(rows, plan, noise=noise, confidence=confidence)
-    print_json({"table": str(out), "images": len(rows), **about, "summary": summary})
 
 
 def _print_profile(smoothed: SmoothedClassifier, seconds: float) -> None:

@@ -23,11 +23,7 @@ DataDir = Annotated[
     ),
 ]
 Noise = Annotated[
-    str,
-    typer.Option(
-        "--noise",
-        help="gaussian (certifies L2 radii), uniform or laplace (L1 radii).",
-    ),
+    str, typer.Option("--noise", help="gaussian (certifies L2 radii), uniform or laplace (L1 radii).")
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Determines all randomness.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]

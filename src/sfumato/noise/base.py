@@ -59,9 +59,9 @@ class Noise(ABC):
         radius 0 and falls from there; it is 0 where no probability certifies the radius.
         """
 
-    @abstractmethod
     def __str__(self) -> str:
         """Return the distribution in a few words, the standard deviation among them."""
+        return f"{self.name} noise, standard deviation {self.standard_deviation:g}"
 
     def add(self, inputs: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Return ``inputs`` plus one fresh draw, same shape; without noise ``inputs`` itself."""

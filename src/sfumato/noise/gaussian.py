@@ -46,7 +46,3 @@ class Gaussian(Noise):
     def failure_at(self, radius: float) -> float:
         """Return Phi(-radius / beta)."""
         return float(special.ndtr(-radius / self.standard_deviation))
-
-    def __str__(self) -> str:
-        """Return the distribution in a few words."""
-        return f"Gaussian noise, standard deviation {self.standard_deviation:g}"

@@ -81,15 +81,26 @@ class Run:
     ) -> None:
         require_positive("beta", noise.standard_deviation)
         require_open_unit("confidence", confidence)
-        checked_problem(images, classes, labels)
-        self.plan, self.images, self.classes = plan, images, classes
-        self.noise, self.confidence = noise, confidence
-        self.labels = None if labels is None else np.asarray(labels, dtype=np.int64)
+        self.plan, self.noise, self.confidence = plan, noise, confidence
+        self.images = require_count("images", images, minimum=0)
+        self.classes = require_count("classes", classes, minimum=2)
+        self.labels = None if labels is None else self._checked_labels(np.asarray(labels))
         self.rounds = 0
         self.votes = self.first_votes = np.zeros(images, dtype=np.int64)
         self.counts = self.fresh = self.first_counts = np.zeros((images, classes), dtype=np.int64)
         self.state: Any = plan.prepare(self)
         self._wanted = plan.next(self)
+
+    def _checked_labels(self, labels: np.ndarray) -> Int[np.ndarray, " images"]:
+        if labels.shape != (self.images,) or not np.issubdtype(labels.dtype, np.integer):
+            raise SettingError(
+                f"labels must be {self.images} whole numbers, got {labels.shape} of {labels.dtype}"
+            )
+        if labels.size and not 0 <= labels.min() <= labels.max() < self.classes:
+            raise SettingError(
+                f"labels must lie in 0..{self.classes - 1}, got {labels.min()}..{labels.max()}"
+            )
+        return labels.astype(np.int64)
 
     def demand(self) -> Int[np.ndarray, " images"]:
         """Return how many further votes each image wants now; 0 for a finished image."""
@@ -193,13 +204,13 @@ class Plan(ABC):
         """The most votes that bound one class, of a plan that finds its radii itself."""
         return 0
 
-    @abstractmethod
     def prepare(self, run: Run) -> Any:
-        """Return what the plan keeps in ``run.state``, before the first vote.
+        """Return what the plan keeps in ``run.state``, before the first vote; nothing, if not overridden.
 
         Raises:
             SettingError: a confidence that the plan's votes cannot reach.
         """
+        return None
 
     @abstractmethod
     def next(self, run: Run) -> Int[np.ndarray, " images"]:
@@ -286,23 +297,6 @@ def checked_counts(
         given = int(counts[image].sum())
         raise SettingError(f"image {image} has {given} votes, more than the {demanded[image]} demanded")
     return counts
-
-
-def checked_problem(images: int, classes: int, labels: Int[np.ndarray, " images"] | None) -> None:
-    """Check what every plan is started with.
-
-    Raises:
-        SettingError: no classes, a negative number of images, or labels that are no classes.
-    """
-    require_count("images", images, minimum=0)
-    require_count("classes", classes, minimum=2)
-    if labels is None:
-        return
-    labels = np.asarray(labels)
-    if labels.shape != (images,) or not np.issubdtype(labels.dtype, np.integer):
-        raise SettingError(f"labels must be {images} whole numbers, got {labels.shape} of {labels.dtype}")
-    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
-        raise SettingError(f"labels must lie in 0..{classes - 1}, got {labels.min()}..{labels.max()}")
 
 
 def leader_and_rival(

@@ -137,12 +137,8 @@ class _Walks:
         self.against += rival_votes
         self.counted += rival_votes + run.fresh
         self.left &= self.against < self.drop_at[self.counted]
-        self.gave_up |= self.active & self._hopeless(run) & (self.left.sum(axis=1) > 1)
+        # given up where the runner-up stands too well to be dropped within the votes
+        _, second = leader_and_rival(run.counts)
+        hopeless = self.left[rows, second] & (self.against <= self.hopeless_at[self.counted])[rows, second]
+        self.gave_up |= self.active & hopeless & (self.left.sum(axis=1) > 1)
         self.active &= (self.left.sum(axis=1) > 1) & ~self.gave_up
-
-    def _hopeless(self, run: Run) -> Bool[np.ndarray, " images"]:
-        """Return which images have a runner-up that stands too well to be dropped within the votes."""
-        rows = np.arange(run.images)
-        _, runner_up = leader_and_rival(run.counts)
-        stands = self.against <= self.hopeless_at[self.counted]
-        return np.asarray(self.left[rows, runner_up] & stands[rows, runner_up])

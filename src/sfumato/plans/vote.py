@@ -8,7 +8,7 @@ exactly the votes after which a decision is first possible, so none is spent pas
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Int
@@ -52,9 +52,6 @@ class Vote(Plan):
     def least_votes(self) -> int:
         """The votes that every image gets."""
         return self.n // 2
-
-    def prepare(self, run: Run) -> Any:
-        """Keep nothing: noise, confidence and labels change nothing here."""
 
     def next(self, run: Run) -> Int[np.ndarray, " images"]:
         """Return the fewest votes after which each image can be decided, 0 once it is."""

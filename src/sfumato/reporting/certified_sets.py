@@ -109,15 +109,10 @@ def common_norm(sets: Sequence[CertifiedSet]) -> str:
 
 
 def radius_axis(sets: Sequence[CertifiedSet]) -> str:
-    """Return the label of an axis of radii: their norm and unit.
+    """Return the label of an axis of radii: their norm, and their unit where all sets that state one agree.
 
     Raises:
         DataError: radii in different norms.
     """
-    return f"{common_norm(sets)} radius ({common_unit(sets)})"
-
-
-def common_unit(sets: Sequence[CertifiedSet]) -> str:
-    """Return the unit of the radii, where all sets that state one agree."""
     units = {found.unit for found in sets if found.unit}
-    return units.pop() if len(units) == 1 else "unit of the input"
+    return f"{common_norm(sets)} radius ({units.pop() if len(units) == 1 else 'unit of the input'})"
