@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 from sfumato.datasets import Dataset
 from sfumato.errors import DataError, SettingError
 from sfumato.models.classifier import load_classifier
+from sfumato.models.registry import is_built_in
 from sfumato.noise import Gaussian
 from sfumato.noise.keyed import keyed_generator
 from sfumato.smoothing.certificate import Certificate
@@ -144,9 +145,13 @@ def sample_gallery(
     count: int,
     seed: int = 0,
     device: str = "auto",
+    factory: str | None = None,
     on_image: Callable[[], None] = lambda: None,
 ) -> Gallery:
     """Return ``count`` test images as the two models see them; ``seed`` is that of the sample.
+
+    Networks of a factory's are made again only if ``factory`` names it: a study's folder does not choose
+    what code runs where it is looked at.
 
     Raises:
         SettingError: a cell that was not measured.
@@ -165,7 +170,9 @@ def sample_gallery(
     examples = [int(cells[0].examples[place]) for place in places]
     counted, why_not = [], ""
     for alpha in alphas:
-        found, reason = _count_again(folder, design, data, alpha, beta, run, examples, device, on_image)
+        found, reason = _count_again(
+            folder, design, data, alpha, beta, run, examples, device, factory, on_image
+        )
         counted.append(found)
         why_not = why_not or reason
     images = []
@@ -241,9 +248,13 @@ def _count_again(
     seed: int,
     examples: Sequence[int],
     device: str,
+    factory: str | None,
     on_image: Callable[[], None],
 ) -> tuple[Int[np.ndarray, "images classes"] | None, str]:
     """Return the votes by class, or None and the reason why they cannot be had."""
+    made_by = design.model.architecture
+    if factory is None and not is_built_in(made_by):
+        return None, f"{made_by!r} makes the models, and no --model-factory names what may run"
     kinds = ("cuda", "cpu") if torch.cuda.is_available() else ("cpu",)
     with Store(folder / FILE, read_only=True) as store:
         for kind in kinds:
@@ -256,7 +267,7 @@ def _count_again(
                 f"the model of alpha {alpha:g} is not in {folder / 'models'}, or voted on a device "
                 "that is not here"
             )
-    classifier = load_classifier(str(path), data.input_shape, data.num_classes)
+    classifier = load_classifier(str(path), data.input_shape, data.num_classes, factory=factory)
     smoothed = SmoothedClassifier(
         classifier.model,
         beta,

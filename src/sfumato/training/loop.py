@@ -30,6 +30,8 @@ from sfumato.errors import (
 )
 from sfumato.files import require_writable
 from sfumato.models import ModelRecord, build_model, load_model, save_model
+from sfumato.models.checkpoint import read_record
+from sfumato.models.registry import is_built_in
 from sfumato.noise import Gaussian, keyed_generator
 from sfumato.training.gaussian import gaussian_loss
 from sfumato.training.state import restore_state, save_state, state_path
@@ -191,7 +193,7 @@ def _starting_model(
         shape, classes = data.input_shape, data.num_classes
         model = build_model(settings.architecture, shape, classes, mean, std, seed=settings.seed)
         return model, mean, std, None
-    model, record = load_model(settings.warm_start)
+    record = read_record(settings.warm_start)
     found = (record.architecture, record.input_shape, record.num_classes)
     wanted = (settings.architecture, data.input_shape, data.num_classes)
     if found != wanted:
@@ -199,6 +201,8 @@ def _starting_model(
             f"{settings.warm_start}: is {found[0]} for input {found[1]} and {found[2]} classes, but "
             f"{wanted[0]} for {wanted[1]} and {wanted[2]} is to be trained"
         )
+    named = None if is_built_in(settings.architecture) else settings.architecture
+    model, record = load_model(settings.warm_start, factory=named)
     return model, record.mean, record.std, record.weights_sha256
 
 
