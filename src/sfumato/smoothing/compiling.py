@@ -1,0 +1,45 @@
+"""Networks compiled by ``torch.compile``, so that many of them can be compiled in one process.
+
+PyTorch keeps what it has compiled by the function that is called, eight variants at most; then it gives up
+and runs the plain network, which only a log says. Wrapped the usual way all networks call one function. Here
+each structure and kind of batch has a function of its own: networks that differ in their weights alone share
+what was compiled, others do not count against each other, and where PyTorch gives up it is an error. Weights
+are arguments of what was compiled, never frozen into it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import torch
+from torch import nn
+
+_MOST_KEPT = 64
+
+
+def compiled_network(network: nn.Module, x: torch.Tensor) -> Callable[[torch.Tensor], Any]:
+    """Return the network compiled for batches like ``x`` and the calling thread's number of threads.
+
+    Raises:
+        Exception: whatever the compiler does, as where there is no C++ compiler; the network was compiled in
+            too many variants.
+    """
+    batch = (tuple(x.shape), x.stride(), x.dtype, x.device)
+    call = functools.partial(_compiled_call(repr(network), batch, torch.get_num_threads()), network)
+    with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True):
+        call(x)
+    return call
+
+
+@functools.lru_cache(maxsize=_MOST_KEPT)
+def _compiled_call(structure: str, batch: Hashable, threads: int) -> Callable[[nn.Module, torch.Tensor], Any]:
+    """Return a compiled function that calls the network given to it, another one for other arguments."""
+
+    def call(network: nn.Module, x: torch.Tensor) -> Any:
+        return network(x)
+
+    # PyTorch counts by the code object, which is otherwise the same one each time
+    call.__code__ = call.__code__.replace()
+    return torch.compile(call, dynamic=False, options={"cpp.threads": threads})
