@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Hashable
+from types import CodeType
 from typing import Any
 
 import torch
@@ -26,20 +27,20 @@ def compiled_network(network: nn.Module, x: torch.Tensor) -> Callable[[torch.Ten
         Exception: whatever the compiler does, as where there is no C++ compiler; the network was compiled in
             too many variants.
     """
+
+    def call(x: torch.Tensor) -> Any:
+        return network(x)
+
     batch = (tuple(x.shape), x.stride(), x.dtype, x.device)
-    call = functools.partial(_compiled_call(repr(network), batch, torch.get_num_threads()), network)
+    threads = torch.get_num_threads()
+    call.__code__ = _own_code(call.__code__, repr(network), batch, threads)
+    compiled = torch.compile(call, dynamic=False, options={"cpp.threads": threads})
     with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True):
-        call(x)
-    return call
+        compiled(x)
+    return compiled
 
 
 @functools.lru_cache(maxsize=_MOST_KEPT)
-def _compiled_call(structure: str, batch: Hashable, threads: int) -> Callable[[nn.Module, torch.Tensor], Any]:
-    """Return a compiled function that calls the network given to it, another one for other arguments."""
-
-    def call(network: nn.Module, x: torch.Tensor) -> Any:
-        return network(x)
-
-    # PyTorch counts by the code object, which is otherwise the same one each time
-    call.__code__ = call.__code__.replace()
-    return torch.compile(call, dynamic=False, options={"cpp.threads": threads})
+def _own_code(code: CodeType, structure: str, batch: Hashable, threads: int) -> CodeType:
+    """Return a copy of the code, another one for other arguments: PyTorch counts by the code object."""
+    return code.replace()
