@@ -17,7 +17,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -55,7 +55,7 @@ class ModelRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    format: Literal[1] = 1
+    format: Annotated[int, Field(ge=1, le=1)] = 1
     architecture: Annotated[str, Field(min_length=1, max_length=1000)]
     input_shape: Annotated[tuple[_Count, ...], Field(min_length=1)]
     num_classes: Annotated[int, Field(ge=2, le=_MOST_CLASSES)]
