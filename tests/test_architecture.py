@@ -20,7 +20,7 @@ ALLOWED = {
     "models": set(),
     "smoothing": {"execution", "noise", "statistics", "datasets", "models"},
     "training": {"noise", "models", "datasets", "smoothing"},
-    "advice": {"statistics", "theory", "datasets", "smoothing"},
+    "advice": {"noise", "statistics", "theory", "datasets", "smoothing"},
     "studies": {
         *("execution", "noise", "statistics", "datasets", "models", "smoothing", "training", "advice"),
     },

@@ -85,6 +85,7 @@ def _options(
 
 def main() -> None:
     """Run the command line: exit code 0, 2 for bad input, 1 for failure, 130 when interrupted."""
+    terminal.show_warnings_on_one_line()
     try:
         code = app(_levels_first(sys.argv[1:]), standalone_mode=False)
     except SfumatoError as error:

@@ -82,6 +82,7 @@ def build_body(
     """
     name = factory_name(architecture)
     given = f"for input shape {input_shape} and {num_classes} classes"
+    # not keyed noise: initial weights, from PyTorch's own generator on the CPU, which no noise comes from
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         builder = _builder(architecture)

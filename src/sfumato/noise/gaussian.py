@@ -8,14 +8,15 @@ from typing import ClassVar
 import torch
 
 from sfumato.errors import require_nonnegative
+from sfumato.noise.keyed import Stream
 
 
 @dataclass(frozen=True)
 class Gaussian:
     """N(0, scale^2 I); ``scale`` is a standard deviation in the unit of the input.
 
-    >>> generator = torch.Generator().manual_seed(0)
-    >>> Gaussian(0.5).add(torch.zeros(2, 3), generator).shape
+    >>> from sfumato.noise import Run, Use
+    >>> Gaussian(0.5).add(torch.zeros(2, 3), Stream(Use.VOTES, 0, Run(7))).shape
     torch.Size([2, 3])
     """
 
@@ -27,13 +28,19 @@ class Gaussian:
         """Refuse a negative or infinite scale."""
         require_nonnegative("scale", self.scale)
 
-    def add(self, inputs: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Return ``inputs`` plus one fresh draw, same shape; scale 0 returns ``inputs`` itself."""
+    def add(self, inputs: torch.Tensor, stream: Stream) -> torch.Tensor:
+        """Return ``inputs`` (rows, *shape) plus one fresh draw; scale 0 returns ``inputs`` itself."""
         if self.scale == 0:
             return inputs
-        draw = torch.empty_like(inputs).normal_(generator=generator)
-        return torch.add(inputs, draw, alpha=self.scale)
+        noisy = torch.empty(inputs.shape, dtype=inputs.dtype, device=inputs.device)
+        self.draw(noisy, stream)
+        return noisy.add_(inputs)
 
-    def draw(self, out: torch.Tensor, generator: torch.Generator) -> None:
-        """Fill ``out`` with one draw."""
-        out.normal_(0.0, self.scale, generator=generator)
+    def draw(self, out: torch.Tensor, stream: Stream) -> None:
+        """Fill the contiguous ``out`` (rows, *shape) with the stream's next rows.
+
+        With probability at least 1 - 7e-20 for all 150,528 values of an image of 3 x 224 x 224, every value
+        is the rounding to ``out``'s type of a number that is within 2^-25 ``scale`` of an exactly Gaussian
+        one: see ``box_muller``.
+        """
+        stream.normal(out, self.scale)

@@ -51,6 +51,7 @@ def sample_tables(
         places, drawn = sample_places(difference, count, seed)
     else:
         difference = np.zeros(len(examples))
+        # not keyed noise: which images are shown
         places = sorted(np.random.default_rng(seed).permutation(len(examples))[:count].tolist())
         drawn = set(places)
     noise = _common_beta(tables) if beta is None else beta

@@ -28,7 +28,7 @@ from torch import nn
 
 from sfumato.devices import device_name
 from sfumato.errors import ModelError, require_positive
-from sfumato.noise import Gaussian
+from sfumato.noise import Gaussian, Run, Stream, Use
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.configuration import Classifier, Configuration, usual_configuration
 from sfumato.smoothing.race import Race, Sample, race
@@ -149,7 +149,9 @@ class Bench:
     def sample_of(self, configuration: Configuration) -> Sample:
         """Return what counts votes of a grey image for a moment, warmed up and compiled if it can be."""
         base = _classifier(self._model, self._device, configuration)
-        counter = VoteCounter(base, Gaussian(0.5), base.probe(self._image), configuration, seed=0)
+        counter = VoteCounter(
+            base, Gaussian(0.5), base.probe(self._image), configuration, seed=0, use=Use.TUNING
+        )
         batch = configuration.batch_size * configuration.workers
         zero = np.zeros(1, dtype=np.int64)
 
@@ -185,7 +187,9 @@ def require_same_classes(
         ModelError: any class differs.
     """
     count = configuration.batch_size if configuration.compiled else _CHECKED
-    inputs = torch.rand((count, *shape), generator=torch.Generator().manual_seed(0)).to(device)
+    drawn = torch.empty((count, *shape), dtype=torch.float64)
+    Stream(Use.PROBES, 0, Run(0)).uniform(drawn)
+    inputs = drawn.float().to(device)
     plain = BaseClassifier(model, device, precision=configuration.precision)
     fast = _classifier(model, device, configuration)
     fast.probe(inputs)

@@ -19,8 +19,7 @@ from sfumato.datasets import Dataset
 from sfumato.errors import DataError, SettingError
 from sfumato.models.classifier import load_classifier
 from sfumato.models.registry import is_built_in
-from sfumato.noise import Gaussian
-from sfumato.noise.keyed import keyed_generator
+from sfumato.noise import Gaussian, Run, Stream, Use
 from sfumato.smoothing.certificate import Certificate
 from sfumato.smoothing.smoothed import SmoothedClassifier
 from sfumato.statistics.binomial import gaussian_radius, upper_failure_probability
@@ -216,7 +215,8 @@ def under_noise(
     clean: Float[np.ndarray, "channels height width"], beta: float, seed: int, example: int
 ) -> Float[np.ndarray, "channels height width"]:
     """Return the first noisy copy that a vote with this seed casts for the example."""
-    return Gaussian(beta).add(torch.from_numpy(clean.copy()), keyed_generator(seed, example, 0)).numpy()
+    stream = Stream(Use.VOTES, seed, Run(example))
+    return Gaussian(beta).add(torch.from_numpy(clean[np.newaxis].copy()), stream)[0].numpy()
 
 
 def _require_same_data(data: Dataset, cell: CellResult) -> None:
@@ -233,6 +233,7 @@ def sample_places(
     One half is drawn, the other has the largest differences of what was not.
     """
     count = min(count, len(difference))
+    # not keyed noise: which images are shown
     drawn = np.random.default_rng(seed).choice(len(difference), size=count - count // 2, replace=False)
     order = np.argsort(-difference, kind="stable")
     picked = [int(place) for place in order if place not in set(drawn.tolist())][: count // 2]
@@ -264,8 +265,8 @@ def _count_again(
                 break
         else:
             return None, (
-                f"the model of alpha {alpha:g} is not in {folder / 'models'}, or voted on a device "
-                "that is not here"
+                f"the model of alpha {alpha:g} is not in {folder / 'models'}, or voted under the noise of "
+                "an earlier version or on a device that is not here"
             )
     classifier = load_classifier(str(path), data.input_shape, data.num_classes, factory=factory)
     smoothed = SmoothedClassifier(

@@ -1,6 +1,6 @@
 """The one training loop: AdamW with a one-cycle learning rate, seeded, saved after every epoch.
 
-Every epoch draws its order and its noise from a stream keyed by (seed, epoch), so that a training
+Every epoch draws its order and its noise from streams keyed by (seed, epoch), so that a training
 that was killed and started again ends with the same weights as one that was not.
 """
 
@@ -32,12 +32,11 @@ from sfumato.files import require_writable
 from sfumato.models import ModelRecord, build_model, load_model, save_model
 from sfumato.models.checkpoint import read_record
 from sfumato.models.registry import is_built_in
-from sfumato.noise import Gaussian, keyed_generator
+from sfumato.noise import NOISE_VERSION, Gaussian, Run, Stream, Use
 from sfumato.training.gaussian import gaussian_loss
 from sfumato.training.state import restore_state, save_state, state_path
 
 PRECISIONS = ("float32", "bf16")
-_TRAINING_STREAM = 1  # the "example" of a noise key; test-time noise has streams of its own seed
 _EVALUATION_BATCH = 500
 _MONITORED = 1000
 _FEWEST_STEPS = 1500
@@ -139,6 +138,7 @@ def train(
         "epochs": epochs,
         "data_sha256": data_sha,
         "device": chosen.type,
+        "noise_version": NOISE_VERSION,
     }
     unfinished = state_path(output)
     done, seconds = restore_state(unfinished, model, optimizer, identity)
@@ -252,8 +252,8 @@ def _train_epoch(
 ) -> float:
     """Run one epoch and return its mean loss."""
     model.train()
-    order = torch.randperm(len(x), generator=keyed_generator(settings.seed, 0, epoch))
-    noise = keyed_generator(settings.seed, _TRAINING_STREAM, epoch, x.device)
+    order = Stream(Use.SHUFFLING, settings.seed, Run(epoch)).permutation(len(x))
+    noise = Stream(Use.TRAINING_NOISE, settings.seed, Run(epoch))
     steps = math.ceil(len(x) / settings.batch_size)
     total = torch.zeros((), device=x.device)
     for step, batch in enumerate(_batches(order, settings.batch_size)):
@@ -295,13 +295,13 @@ def _accuracies(
     """Return the accuracy without noise, and with one draw of alpha per image."""
     model.eval()
     noise = Gaussian(settings.alpha)
-    generator = keyed_generator(settings.seed, _TRAINING_STREAM + 1, 0, device)
+    stream = Stream(Use.EVALUATION, settings.seed, Run(0))
     hits = [0, 0]
     count = min(limit, len(split))
     for start in range(0, count, _EVALUATION_BATCH):
         stop = min(start + _EVALUATION_BATCH, count)
         x = torch.from_numpy(split.x[start:stop]).to(device)
         y = torch.from_numpy(split.y[start:stop]).to(device)
-        for kind, inputs in enumerate((x, noise.add(x, generator))):
+        for kind, inputs in enumerate((x, noise.add(x, stream))):
             hits[kind] += int((model(inputs).argmax(dim=1) == y).sum())
     return hits[0] / count, hits[1] / count

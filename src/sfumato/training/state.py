@@ -15,6 +15,7 @@ from torch import nn
 
 from sfumato.errors import OutputError
 from sfumato.models.checkpoint import read_safetensors, write_safetensors
+from sfumato.noise.keyed import require_same_noise
 
 _KEY = "sfumato_training"
 
@@ -56,6 +57,7 @@ def restore_state(
     tensors, metadata = read_safetensors(path)
     record = json.loads(metadata.get(_KEY, "{}"))
     found = record.get("settings", {})
+    require_same_noise(found, path)
     wanted = json.loads(json.dumps(settings))
     for name in sorted(set(wanted) | set(found)):
         if wanted.get(name) != found.get(name):
