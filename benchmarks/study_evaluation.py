@@ -26,10 +26,9 @@ from torch import nn
 from sfumato import SmoothedClassifier, load_dataset, load_model
 from sfumato.datasets import Split
 from sfumato.devices import choose_device, device_name
-from sfumato.noise import keyed_generator
+from sfumato.noise import Run, Stream, Use
 from sfumato.smoothing.configuration import Configuration
 from sfumato.smoothing.tuning import tuned_configuration
-from sfumato.smoothing.voting import CHUNK
 from sfumato.studies.design import VotesTable, make_design
 from sfumato.studies.evaluate import SHARD, count_shard
 
@@ -120,13 +119,9 @@ def authors_loop_on_our_noise(
     predicted = []
     for example in examples:
         image = torch.from_numpy(test.x[example]).to(device)
-        chunks = [
-            torch.empty((CHUNK, *image.shape), device=device).normal_(
-                0.0, settings.beta, generator=keyed_generator(0, int(example), chunk, device)
-            )
-            for chunk in range(-(-settings.n // CHUNK))
-        ]
-        votes = model(image + torch.cat(chunks)[: settings.n]).argmax(dim=1)
+        noise = torch.empty((settings.n, *image.shape), device=device)
+        Stream(Use.VOTES, 0, Run(int(example))).normal(noise, settings.beta)
+        votes = model(image + noise).argmax(dim=1)
         predicted.append(int(torch.bincount(votes).argmax()))
     return np.array(predicted)
 

@@ -131,7 +131,7 @@ def engine_network(model: nn.Module, configuration: Configuration) -> Callable[[
     if not configuration.compiled:
         return network
     threads = 1 if configuration.workers > 1 else torch.get_num_threads()
-    return torch.compile(network, dynamic=False, options={"freezing": True, "cpp.threads": threads})
+    return torch.compile(network, dynamic=False, options={"cpp.threads": threads})
 
 
 def load_copy(model: nn.Module) -> nn.Module:

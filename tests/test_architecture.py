@@ -21,7 +21,7 @@ ALLOWED = {
     "models": set(),
     "smoothing": {"execution", "noise", "statistics", "plans", "datasets", "models"},
     "training": {"noise", "models", "datasets", "smoothing"},
-    "advice": {"statistics", "plans", "theory", "datasets", "smoothing"},
+    "advice": {"noise", "statistics", "plans", "theory", "datasets", "smoothing"},
     "studies": {
         *("execution", "noise", "statistics", "plans", "datasets", "models", "smoothing", "training"),
         "advice",

@@ -18,7 +18,7 @@ import pytest
 
 import sfumato
 from sfumato.cli.main import main
-from sfumato.smoothing.voting import CHUNK
+from sfumato.noise.keyed import CHUNK
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

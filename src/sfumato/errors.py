@@ -27,6 +27,10 @@ class DataError(SfumatoError, ValueError):
     exit_code = 2
 
 
+class DataNote(UserWarning):
+    """What a user should know about how a data set was read: left out, turned or assumed."""
+
+
 class ModelError(SfumatoError, ValueError):
     """A model or checkpoint does not fit its record, its data or the interface (bad input)."""
 

@@ -230,6 +230,30 @@ def test_bad_input_is_one_line_and_exit_code_2_and_changes_nothing(
     assert after == before
 
 
+@pytest.mark.parametrize(
+    ("command", "times"),
+    [
+        (["data"], 1),
+        (["data", "--json"], 1),
+        (["--quiet", "data"], 0),
+        (["train", "--alpha", "9", "--epochs", "1", "--data"], 1),
+    ],
+)
+def test_what_is_to_be_known_about_data_is_said_once_on_standard_error(
+    command, times, tmp_path, monkeypatch, capsys
+):
+    path = tmp_path / "d.npz"
+    np.savez(path, x=255 * np.linspace(0, 1, 640).reshape(10, 8, 8), y=np.arange(10) % 2)
+    monkeypatch.setattr(sys, "argv", ["sfumato", *command, str(path)])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        main()
+    printed = capsys.readouterr()
+    assert stop.value.code == 0
+    assert printed.err.count(f"note: {path}: pixels from 0 to 255 are taken as they are") == times
+    assert printed.err.count("\n") == times
+
+
 def test_an_unreachable_download_is_a_failure_not_bad_input(tmp_path):
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "http_proxy": "http://127.0.0.1:9"}
     environment |= {"https_proxy": "http://127.0.0.1:9", "SFUMATO_DATA": str(tmp_path)}

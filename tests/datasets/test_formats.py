@@ -110,7 +110,7 @@ class Hostile:
 def test_a_pickle_that_is_no_cifar_batch_runs_nothing(tmp_path, content):
     from pathlib import Path
 
-    with pytest.raises(DataError, match="not a CIFAR-10 python batch"):
+    with pytest.raises(DataError, match="not a readable CIFAR-10 python batch"):
         parse_python_batch(content, tmp_path)
     assert not Path("/tmp/sfumato-was-here").exists()
 

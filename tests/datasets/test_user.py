@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfumato.datasets import load_dataset
+from sfumato.datasets import Split, load_dataset
 from sfumato.errors import DataError
 from support import write_npz
 
@@ -41,15 +41,15 @@ def test_without_a_test_set_a_fixed_fifth_is_set_aside(tmp_path):
     [
         ({"x": np.zeros((4, 2)), "y": np.zeros(3, int)}, "x has 4 examples but y has 3"),
         ({"x": np.array([[0.0], [np.nan]]), "y": np.array([0, 1])}, "example 1 holds NaN"),
-        ({"x": np.zeros((2, 2)), "y": np.array([0, -1])}, r"label -1 is outside 0\.\.0"),
-        ({"x": np.zeros((2, 2)), "y": np.array([0.0, 1.0])}, "whole numbers"),
+        ({"x": np.zeros((2, 2)), "y": np.array([0, -1])}, "label -1 is negative"),
+        ({"x": np.zeros((2, 2)), "y": np.array([0.0, 1.5])}, "whole numbers, got 1.5"),
         ({"x": np.zeros((2, 2))}, "lacks the array 'y'"),
         (
             {"x": np.zeros((2, 2)), "y": np.zeros(2, int), "x_test": np.zeros((2, 2))},
             "lacks the array 'y_test'",
         ),
         ({"x": np.zeros((0, 2)), "y": np.zeros(0, int)}, "no examples"),
-        ({"x": np.array([["a"], ["b"]]), "y": np.array([0, 1])}, "must hold numbers"),
+        ({"x": np.array([["a"], ["b"]]), "y": np.array([0, 1])}, "must hold real numbers"),
     ],
 )
 def test_unusable_arrays_are_refused_in_one_line(tmp_path, arrays, words):
@@ -113,3 +113,15 @@ def test_an_unknown_name_says_what_is_accepted():
 def test_a_data_dir_that_is_none_is_refused(tmp_path):
     with pytest.raises(DataError, match="is not a directory"):
         load_dataset("mnist", tmp_path / "nowhere")
+
+
+def test_a_split_takes_every_order_of_bytes_and_strides_and_no_bytes():
+    x, y = RNG.random((6, 4)), np.arange(6) % 2
+    split = Split(x.astype(">f4")[::-1], y.astype(">i2")[::-1])
+    assert np.array_equal(split.x, x[::-1].astype(np.float32))
+    assert (split.x.dtype, split.x.flags["C_CONTIGUOUS"], split.y.dtype) == (np.float32, True, np.int64)
+    assert split.y.tolist() == y[::-1].tolist()
+    with pytest.raises(DataError, match="floating point numbers in the unit of the noise, got uint8"):
+        Split((255 * x).astype(np.uint8), y)
+    with pytest.raises(DataError, match="y must be whole numbers, got float64"):
+        Split(x, y.astype(float))

@@ -4,18 +4,37 @@ import torch
 from scipy import stats
 
 from sfumato.errors import SettingError
-from sfumato.noise import Gaussian, keyed_generator, keyed_generators
+from sfumato.noise import Gaussian, Run, Stream, Use
+
+
+def stream():
+    return Stream(Use.VOTES, 0, Run(0))
 
 
 def test_draws_are_normal_with_the_given_scale():
-    drawn = Gaussian(0.25).add(torch.zeros(100_000), keyed_generator(0, 0, 0)).numpy()
+    drawn = Gaussian(0.25).add(torch.zeros(100, 1000), stream()).numpy().ravel()
     assert stats.kstest(drawn / 0.25, "norm").pvalue > 1e-3
     assert abs(drawn.std() / 0.25 - 1) < 0.01
 
 
+def test_noise_is_added_to_the_input_and_leaves_it_alone():
+    x = torch.rand(3, 4, 5)
+    before = x.clone()
+    drawn = torch.empty(3, 4, 5)
+    Gaussian(0.5).draw(drawn, stream())
+    assert torch.equal(Gaussian(0.5).add(x, stream()), before + drawn)
+    assert torch.equal(x, before)
+
+
+def test_memory_layout_does_not_change_the_noise():
+    x = torch.rand(3, 2, 5, 5)
+    last = x.to(memory_format=torch.channels_last)
+    assert torch.equal(Gaussian(0.5).add(x, stream()), Gaussian(0.5).add(last, stream()))
+
+
 def test_scale_zero_leaves_the_input_alone():
     x = torch.rand(3, 4)
-    assert Gaussian(0.0).add(x, keyed_generator(0, 0, 0)) is x
+    assert Gaussian(0.0).add(x, stream()) is x
 
 
 @pytest.mark.parametrize("scale", [-0.1, float("nan"), float("inf")])
@@ -25,33 +44,12 @@ def test_a_scale_that_is_no_standard_deviation_is_refused(scale):
 
 
 def test_noise_of_different_keys_is_uncorrelated():
-    keys = [(0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0), (0, 2**32, 0), (2**32, 0, 0), (0, 0, 2**32)]
-    draws = np.stack([torch.randn(20_000, generator=keyed_generator(*key)).numpy() for key in keys])
-    correlations = np.corrcoef(draws) - np.eye(len(keys))
+    keys = [(0, 0), (0, 1), (1, 0), (0, 2**32), (2**32, 0), (0, 2**62)]
+    draws = []
+    for use in (Use.VOTES, Use.TRAINING_NOISE):
+        for seed, item in keys:
+            drawn = torch.empty(2, 10_000)
+            Gaussian(1.0).draw(drawn, Stream(use, seed, Run(item)))
+            draws.append(drawn.flatten().numpy())
+    correlations = np.corrcoef(draws) - np.eye(len(draws))
     assert np.abs(correlations).max() < 5 / np.sqrt(20_000)
-
-
-def test_keys_above_32_bits_do_not_fold_onto_small_ones():
-    first = torch.randn(8, generator=keyed_generator(0, 5, 0))
-    folded = torch.randn(8, generator=keyed_generator(0, 5 + 2**32, 0))
-    assert not torch.equal(first, folded)
-
-
-def test_the_stream_is_the_mersenne_twister_started_from_philox_words():
-    words = np.random.Philox(key=np.array([3, 4], np.uint64), counter=np.array([5 * 78, 0, 0, 0], np.uint64))
-    twister = np.random.MT19937(0)
-    key = words.random_raw(312).view(np.uint32)
-    twister.state = {"bit_generator": "MT19937", "state": {"key": key, "pos": 624}}
-    drawn = torch.empty(1000, dtype=torch.int32).random_(generator=keyed_generator(3, 4, 5))
-    assert np.array_equal(drawn.numpy(), twister.random_raw(1000) & 0x7FFFFFFF)
-
-
-def test_a_run_of_chunks_is_each_chunk_by_itself():
-    together = [torch.randn(40, generator=g) for g in keyed_generators(3, 4, range(5, 9))]
-    for chunk, drawn in zip(range(5, 9), together, strict=True):
-        assert torch.equal(drawn, torch.randn(40, generator=keyed_generator(3, 4, chunk)))
-
-
-def test_a_negative_key_is_refused():
-    with pytest.raises(SettingError, match="-1"):
-        keyed_generator(0, -1, 0)

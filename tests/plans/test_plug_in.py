@@ -28,8 +28,10 @@ class Logistic(Noise):
     def scale(self):
         return math.sqrt(3.0) / math.pi * self.standard_deviation
 
-    def draw(self, out, generator):
-        out.uniform_(1e-7, 1.0 - 1e-7, generator=generator).logit_().mul_(self.scale)
+    def draw(self, out, stream):
+        uniform = torch.empty(out.shape, dtype=torch.float64)
+        stream.uniform(uniform)
+        out.copy_(uniform.logit_().mul_(self.scale))
 
     def radius(self, q_upper, rival_upper=None):
         return max(0.0, -self.scale * math.log(q_upper + (q_upper if rival_upper is None else rival_upper)))

@@ -1,5 +1,6 @@
 """The file of a run: the same whatever the batch size or interruption, and never mixed with another's."""
 
+import json
 import os
 import resource
 import signal
@@ -126,6 +127,24 @@ def test_a_killed_process_continues_to_the_same_table(digits_model, tmp_path):
     assert broken.read_text().count("\n") < 31
     subprocess.run([*command, "--out", str(broken)], check=True, capture_output=True)
     assert without_time(broken) == without_time(whole)
+
+
+def test_a_table_of_the_former_noise_is_read_but_not_continued(digits, digits_model, tmp_path):
+    out = tmp_path / "t.tsv"
+    rows = run(digits, digits_model, out, examples=range(2))
+    record = settings_path(out)
+    settings = json.loads(record.read_text())
+    del settings["noise_version"]
+    record.write_text(json.dumps(settings))
+    content = out.read_bytes()
+    with pytest.raises(
+        OutputError, match=r"t\.tsv: was begun by a version of Sfumato that draws other noise"
+    ):
+        run(digits, digits_model, out, examples=range(4))
+    assert out.read_bytes() == content
+    assert [(row.predict, row.radius) for row in read_certificates(out)] == [
+        (row.predict, row.radius) for row in rows
+    ]
 
 
 def test_what_was_certified_before_a_device_is_lost_is_kept(digits, digits_model, tmp_path, monkeypatch):

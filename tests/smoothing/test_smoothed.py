@@ -1,31 +1,16 @@
+import threading
+
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
-from oracles import certify_as_published, gaussian_tail
+from oracles import certify_as_published, gaussian_tail, noise_of_votes
 from sfumato import Fixed, SmoothedClassifier
 from sfumato.errors import DataError, ModelError, SettingError
 from sfumato.models import load_model
-from sfumato.noise import keyed_generator
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.smoothed import verified_majority
-from sfumato.smoothing.voting import CHUNK
-
-
-def noise_of(seed, example, shape):
-    """The documented keying, written again: chunk k of an example comes from stream (seed, example, k)."""
-
-    def noise(first, last):
-        rows = []
-        for vote in range(first, last):
-            chunk, row = divmod(vote, CHUNK)
-            if not rows or row == 0:
-                drawn = torch.randn((CHUNK, *shape), generator=keyed_generator(seed, example, chunk))
-            rows.append(drawn[row])
-        return torch.stack(rows)
-
-    return noise
 
 
 def same_certificates_as_published(model, x, beta, n0, n, seed):
@@ -38,7 +23,11 @@ def same_certificates_as_published(model, x, beta, n0, n, seed):
 
     twin = copy.deepcopy(model)
     for index, decision in enumerate(decisions):
-        noise = noise_of(seed, index, tuple(x.shape[1:]))
+        shape = tuple(x.shape[1:])
+
+        def noise(first, last, index=index, shape=shape):
+            return torch.from_numpy(noise_of_votes(seed, index, first, last - first, shape))
+
         # the noisy copy itself is float32: that is the input the classifier is given
         label, radius, counts0, counts = certify_as_published(twin, x[index], beta, n0, n, 0.999, noise)
         assert votes0[index].tolist() == counts0.tolist()
@@ -219,3 +208,46 @@ def test_bad_settings_are_refused(linear):
         smoothed.votes(torch.zeros(1, 3), 10)
     with pytest.raises(DataError, match="2 example indices for 1 images"):
         smoothed.votes(x, 10, examples=[1, 2])
+
+
+def sign_of_sum(x):
+    return torch.stack([x.flatten(1).sum(1), torch.zeros(len(x))], dim=1)
+
+
+def test_two_calls_share_no_noise_unless_they_are_asked_to():
+    def smoother():
+        return SmoothedClassifier(sign_of_sum, 0.5, device="cpu")
+
+    def radii(smoothed, images, **options):
+        return [found.radius for found in smoothed.certify(torch.full((images, 4), 0.3), plan, **options)]
+
+    plan, even = Fixed(20, 200), torch.zeros(40, 4)
+    counts = smoother().votes(torch.zeros(160, 4), 60)[:, 0]
+    majority = np.where(2 * counts >= 60, 0, 1)
+    smoothed = smoother()
+    first, second = radii(smoothed, 40), radii(smoothed, 40)
+    assert first + second == radii(smoother(), 80)
+    assert first != second
+    # predict goes on behind them, and votes stays a function of its arguments
+    assert smoothed.predict(even, 60).tolist() == majority[80:120].tolist()
+    assert smoothed.votes(even, 60)[:, 0].tolist() == counts[:40].tolist()
+    assert smoothed.votes(even, 60)[:, 0].tolist() == counts[:40].tolist()
+    assert smoothed.predict(even, 60).tolist() == majority[120:].tolist()
+    assert smoothed.predict(even, 60, examples=range(40)).tolist() == majority[:40].tolist()
+    assert radii(smoothed, 40, examples=range(40)) == first
+
+
+def test_calls_from_several_threads_share_no_noise():
+    smoothed = SmoothedClassifier(sign_of_sum, 0.5, device="cpu")
+    numbers = []
+
+    def work():
+        for _ in range(50):
+            numbers.extend(smoothed._next_numbers(7).tolist())
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(numbers) == list(range(8 * 50 * 7))

@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 import torch
 
+from oracles import noise_of_votes
 from sfumato.errors import DataError, OutputError, SettingError
 from sfumato.models import load_model
-from sfumato.noise import keyed_generator
-from sfumato.smoothing.voting import CHUNK
-from sfumato.studies import schedule
+from sfumato.studies import keys, schedule
 from sfumato.studies.design import make_design
 from sfumato.studies.run import STUDY_FILE, Watch, run_study
 from sfumato.studies.store import FILE, load_results
@@ -64,12 +63,20 @@ def finished(tmp_path_factory):
 
 def votes_by_hand(model, image, example, beta, n):
     """Return the classes of the n noisy copies of one image, from the keys of the noise alone."""
-    chunks = [
-        torch.empty(CHUNK, *image.shape).normal_(0, beta, generator=keyed_generator(0, example, chunk))
-        for chunk in range(-(-n // CHUNK))
-    ]
+    noise = torch.from_numpy(beta * noise_of_votes(0, example, 0, n, tuple(image.shape))).float()
     with torch.inference_mode():
-        return model(image + torch.cat(chunks)[:n]).argmax(dim=1).numpy()
+        return model(image + noise).argmax(dim=1).numpy()
+
+
+def test_a_study_under_the_former_noise_is_read_but_not_continued(tmp_path, monkeypatch):
+    design = study(grid={"alpha": [0.4]}, model={"epochs": 1})
+    monkeypatch.setattr(keys, "_NOISE", {})
+    run(design, tmp_path)
+    monkeypatch.undo()
+    before = load_results(tmp_path)
+    with pytest.raises(OutputError, match=r": was begun by a version of Sfumato that draws other noise"):
+        run(design, tmp_path)
+    assert load_results(tmp_path).cells.keys() == before.cells.keys()
 
 
 def test_predictions_are_the_majority_of_all_votes_image_by_image(digits, finished):

@@ -11,7 +11,7 @@ import torch
 from sfumato.errors import ModelError, OutputError, SettingError
 from sfumato.models import load_model
 from sfumato.models.checkpoint import read_safetensors
-from sfumato.noise import Gaussian, keyed_generator
+from sfumato.noise import Gaussian, Run, Stream, Use
 from sfumato.training import TrainingSettings, train
 from sfumato.training.gaussian import gaussian_loss
 from sfumato.training.state import state_path
@@ -32,10 +32,10 @@ class Recorder(torch.nn.Module):
 
 
 def test_noise_is_fresh_at_every_step_and_for_every_copy():
-    model, generator = Recorder(), keyed_generator(0, 0, 0)
+    model, stream = Recorder(), Stream(Use.TRAINING_NOISE, 0, Run(0))
     x, y = torch.zeros(500, 20), torch.zeros(500, dtype=torch.int64)
     for _ in range(2):
-        gaussian_loss(model, x, y, Gaussian(0.3), draws=2, generator=generator)
+        gaussian_loss(model, x, y, Gaussian(0.3), draws=2, stream=stream)
     first, second = model.seen
     assert first.shape == (1000, 20)
     assert first.std().item() == pytest.approx(0.3, rel=0.02)
@@ -46,7 +46,8 @@ def test_noise_is_fresh_at_every_step_and_for_every_copy():
 def test_alpha_zero_trains_on_the_images_themselves():
     model = Recorder()
     x = torch.rand(4, 5)
-    gaussian_loss(model, x, torch.zeros(4, dtype=torch.int64), Gaussian(0.0), 3, keyed_generator(0, 0, 0))
+    stream = Stream(Use.TRAINING_NOISE, 0, Run(0))
+    gaussian_loss(model, x, torch.zeros(4, dtype=torch.int64), Gaussian(0.0), 3, stream)
     assert torch.equal(model.seen[0], x)
 
 
@@ -90,6 +91,19 @@ def test_an_unfinished_training_of_other_settings_is_not_continued(digits, tmp_p
     assert state_path(path).read_bytes() == before
 
 
+def test_an_unfinished_training_under_the_former_noise_is_not_continued(digits, tmp_path, monkeypatch):
+    def kill(_):
+        raise Killed
+
+    path = tmp_path / "m.safetensors"
+    monkeypatch.setattr("sfumato.training.loop.NOISE_VERSION", 1)
+    with pytest.raises(Killed):
+        train(digits, SMALL, path, device="cpu", on_epoch=kill)
+    monkeypatch.undo()
+    with pytest.raises(OutputError, match=r"unfinished: was begun by a version of Sfumato that draws other"):
+        train(digits, SMALL, path, device="cpu")
+
+
 def test_a_warm_start_begins_with_the_weights_of_the_other(digits, digits_model, tmp_path):
     settings = replace(SMALL, warm_start=digits_model, epochs=1, learning_rate=1e-12, weight_decay=0.0)
     record = train(digits, settings, tmp_path / "warm.safetensors", device="cpu")
@@ -113,7 +127,7 @@ def test_noise_training_pays_under_noise(digits, tmp_path):
     noisy = train(digits, settings, tmp_path / "noisy.safetensors", device="cpu")
     plain = train(digits, replace(settings, alpha=0.0), tmp_path / "plain.safetensors", device="cpu")
     x = torch.from_numpy(digits.test.x)
-    x = x + 0.6 * torch.randn(x.shape, generator=keyed_generator(9, 0, 0))
+    x = x + 0.6 * torch.randn(x.shape, generator=torch.Generator().manual_seed(9))
     accuracy = [
         (load_model(tmp_path / name)[0](x).argmax(1).numpy() == digits.test.y).mean()
         for name in ("noisy.safetensors", "plain.safetensors")

@@ -70,6 +70,7 @@ def nearest_by_index(
             _improve(same, points.x, rows[own], members, nearest[own])
             _improve(other, points.x, rows[~own], members, nearest[~own])
         on_progress(len(members))
+    # not keyed noise: which points are looked at
     queries = np.random.default_rng(seed).permutation(count)[:_RECALL_QUERIES]
     recall = _recall(points, queries, other.distance, same.distance)
     return ApproximateNeighbours(Neighbours(other, same), *recall, len(queries))

@@ -117,6 +117,7 @@ def estimate_interference(
         on_progress(1)
     drawn: dict[int, list[float]] = {label: [] for label in labels}
     size = min(len(points) // 4, _MOST_IN_SUBSAMPLE)
+    # not keyed noise: which points are looked at
     generator = np.random.default_rng(seed)
     for _ in range(subsamples):
         subset = points.subset(generator.choice(len(points), size, replace=False))
@@ -215,6 +216,7 @@ def intrinsic_dimension(inside: Float32[np.ndarray, "points features"]) -> float
     True
     """
     features = inside.shape[1]
+    # not keyed noise: which points are looked at
     chosen = np.random.default_rng(0).permutation(len(inside))[:_DIMENSION_POINTS]
     sample = np.unique(inside[chosen], axis=0)
     if len(sample) < 3:

@@ -156,6 +156,7 @@ def _resampled_tolerated(
     betas: Float[np.ndarray, " betas"], wrong: Bool[np.ndarray, "images betas"], draws: int, seed: int
 ) -> Float[np.ndarray, " draws"]:
     images = len(wrong)
+    # not keyed noise: the bootstrap's choice of images
     generator = np.random.default_rng(seed)
     found = []
     for start in range(0, draws, _DRAWS_AT_ONCE):

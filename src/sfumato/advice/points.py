@@ -71,6 +71,7 @@ def labelled_points(
         raise DataError("the examples hold NaN or infinite values; they must be finite")
     whole = f"{len(labels):,} examples"
     if most is not None and require_count("points", most) < len(labels):
+        # not keyed noise: which points are looked at
         chosen = np.sort(np.random.default_rng(0).permutation(len(labels))[:most])
         flat, labels = flat[chosen], labels[chosen]
     present = np.unique(labels)

@@ -24,11 +24,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Float32, Int
 
 from sfumato.advice.neighbours import squared_distances, squared_norms
 from sfumato.advice.points import LabelledPoints
 from sfumato.errors import SettingError, require_count, require_nonnegative, require_positive
+from sfumato.noise import Gaussian, Run, Stream, Use
 
 DEFAULT_POINTS = 5000
 DEFAULT_VOTES = 32
@@ -85,6 +87,7 @@ class Surrogate:
     ) -> tuple[float, float]:
         """Return the percentile bootstrap interval of ``harmless_alpha`` over points (Efron 1979)."""
         require_count("draws", draws)
+        # not keyed noise: the bootstrap's choice of points
         generator = np.random.default_rng(seed)
         weights = generator.multinomial(self.points, np.full(self.points, 1.0 / self.points), size=draws)
         risks = weights @ self.wrong.T / self.points
@@ -177,12 +180,13 @@ def parzen_vote_risk(
     reference = _reference(points, most, seed)
     squares = squared_norms(reference.x)
     starts = _class_starts(reference.y)
-    generator = np.random.default_rng(seed)
-    chosen = generator.permutation(len(reference))[:images]
+    # not keyed noise: which points are looked at
+    chosen = np.random.default_rng(seed).permutation(len(reference))[:images]
     wrong = np.zeros((len(checked), len(chosen)), dtype=bool)
     for number, point in enumerate(chosen.tolist()):
-        noise = generator.standard_normal((votes, reference.x.shape[1]), dtype=np.float32)
-        copies = reference.x[point] + np.float32(beta) * noise
+        noise = torch.empty(votes, reference.x.shape[1])
+        Gaussian(beta).draw(noise, Stream(Use.ADVICE, seed, Run(point)))
+        copies = reference.x[point] + noise.numpy()
         distances = squared_distances(copies, squared_norms(copies), reference.x, squares)
         distances[:, point] = np.inf
         distances -= distances.min(axis=1, keepdims=True)
@@ -205,6 +209,7 @@ class _Classes:
 def _reference(points: LabelledPoints, most: int, seed: int) -> LabelledPoints:
     """Return at most ``most`` random points, sorted by class."""
     require_count("points", most, minimum=2)
+    # not keyed noise: which points are looked at
     chosen = np.random.default_rng(seed).permutation(len(points))[:most]
     subset = points.subset(chosen)
     return subset.subset(np.argsort(subset.y, kind="stable"))

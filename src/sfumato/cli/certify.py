@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sfumato.cli import options
+from sfumato.cli.classifiers import load_classifiers
 from sfumato.cli.execution import chosen_executor
 from sfumato.cli.slow_precision import warn_if_slow
 from sfumato.cli.terminal import OUT, detail, note, print_json, print_table, progress_bar, warn
@@ -63,6 +64,7 @@ def command(
     skip: Annotated[
         int, typer.Option("--skip", help="Every SKIP-th test image: 20 takes 500 of 10,000.")
     ] = 1,
+    model_factory: options.ModelFactory = None,
     mean: options.Mean = None,
     std: options.Std = None,
     seed: options.Seed = 0,
@@ -89,7 +91,6 @@ def command(
     """
     from sfumato.datasets import load_dataset
     from sfumato.errors import require_count, require_open_unit, require_positive
-    from sfumato.models.classifier import load_classifier
     from sfumato.noise import make_noise
     from sfumato.smoothing.certification_run import certify_to_file, count_finished
     from sfumato.smoothing.configuration import require_precision
@@ -105,13 +106,7 @@ def command(
     dataset = load_dataset(data, data_dir)
     limit = len(dataset.test) if first is None else require_count("first", first)
     examples = range(0, len(dataset.test), require_count("skip", skip))[:limit]
-    classifier = load_classifier(
-        model,
-        dataset.input_shape,
-        dataset.num_classes,
-        options.parse_numbers("mean", mean),
-        options.parse_numbers("std", std),
-    )
+    (classifier,) = load_classifiers([model], dataset, mean, std, model_factory)
     invalid: list[int] = []
     with chosen_executor(executor, workers, gpus_per_worker, ray_address, device) as opened:
         if not opened.in_process:

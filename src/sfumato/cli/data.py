@@ -12,9 +12,7 @@ from sfumato.cli.terminal import OUT, print_json
 
 
 def command(
-    name: Annotated[
-        str, typer.Argument(help="digits, mnist, fashion-mnist, cifar10, a .npz, or a folder of images.")
-    ],
+    name: Annotated[str, typer.Argument(help="digits, mnist, fashion-mnist, cifar10, a .npz, or a folder.")],
     data_dir: options.DataDir = None,
     as_json: options.Json = False,
 ) -> None:
@@ -38,6 +36,7 @@ def command(
                 "unit": dataset.unit,
                 "source": dataset.source,
                 "sha256": checksum,
+                "notes": dataset.notes,
             }
         )
         return

@@ -25,6 +25,7 @@ from sfumato.cli import (
 )
 from sfumato.cli.advice import advise, geometry, interference, surrogate
 from sfumato.errors import SfumatoError
+from sfumato.user_code import current_folder_searched
 
 _LEVELS = ("--quiet", "-q", "--verbose", "-v")
 
@@ -68,6 +69,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: bool = typer.Option(
         False, "--version", callback=_print_version, is_eager=True, help="Print the version."
     ),
@@ -78,10 +80,12 @@ def _options(
 ) -> None:
     """Certified robustness by randomized smoothing, and how much noise to train with for it."""
     terminal.LEVEL.quiet, terminal.LEVEL.verbose = quiet, verbose
+    context.with_resource(current_folder_searched())
 
 
 def main() -> None:
     """Run the command line: exit code 0, 2 for bad input, 1 for failure, 130 when interrupted."""
+    terminal.show_warnings_on_one_line()
     try:
         code = app(_levels_first(sys.argv[1:]), standalone_mode=False)
     except SfumatoError as error:

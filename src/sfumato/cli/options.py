@@ -37,6 +37,14 @@ Classifier = Annotated[
     str,
     typer.Option("--model", help="A .safetensors written by train, or package.module:factory of your own."),
 ]
+ModelFactory = Annotated[
+    str | None,
+    typer.Option(
+        "--model-factory",
+        help="package.module:factory that makes the network of a checkpoint trained with a factory of your "
+        "own: a file does not choose what code runs.",
+    ),
+]
 Mean = Annotated[
     str | None,
     typer.Option(

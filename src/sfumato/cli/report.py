@@ -48,6 +48,7 @@ def command(
     draws: Annotated[int, typer.Option("--draws", help="Draws of the bootstrap.")] = 2000,
     seed: Annotated[int, typer.Option("--seed", help="Of the bootstrap and of the sample of images.")] = 0,
     device: options.Device = "auto",
+    model_factory: options.ModelFactory = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -99,6 +100,7 @@ def command(
         compare=None if pair is None else (pair[0], pair[1]),
         seed=seed,
         device=device,
+        model_factory=model_factory,
         data=data,
         data_dir=data_dir,
         command=shlex.join(["sfumato", *sys.argv[1:]]),

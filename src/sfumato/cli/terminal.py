@@ -11,6 +11,7 @@ import dataclasses
 import json
 import math
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+
+from sfumato.errors import DataNote
 
 _PIPED_WIDTH = 200  # a file or pipe has no width to fit into
 
@@ -105,6 +108,15 @@ def note(message: str) -> None:
     """Print on standard error what is worth knowing and nothing to worry about."""
     if not LEVEL.quiet:
         ERR.print(f"note: {message}", markup=False)
+
+
+def show_warnings_on_one_line() -> None:
+    """Print what Python code warns of as the command line prints its own notes and warnings."""
+
+    def show(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+        (note if issubclass(category, DataNote) else warn)(" ".join(str(message).split()))
+
+    warnings.showwarning = show
 
 
 def tell(line: str) -> None:

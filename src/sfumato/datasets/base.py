@@ -9,20 +9,33 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float32, Int64
 
+from sfumato.datasets.units import require_finite
 from sfumato.errors import DataError
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images (or feature vectors) with their labels.
+    """Images (or feature vectors) with their labels, copied where order of bytes, strides or width demand it.
 
     Attributes:
         x: float32, (examples, channels, height, width) or (examples, features).
         y: int64 class indices from 0.
+
+    Raises:
+        DataError: no floating point numbers, whose unit would be open; labels that are no whole numbers.
     """
 
     x: Float32[np.ndarray, "examples *shape"]
     y: Int64[np.ndarray, " examples"]
+
+    def __post_init__(self) -> None:
+        x, y = np.asarray(self.x), np.asarray(self.y)
+        if x.dtype.kind != "f":
+            raise DataError(f"x must be floating point numbers in the unit of the noise, got {x.dtype}")
+        if y.dtype.kind not in "iu":
+            raise DataError(f"y must be whole numbers, got {y.dtype}")
+        object.__setattr__(self, "x", np.ascontiguousarray(x, dtype=np.float32))
+        object.__setattr__(self, "y", np.ascontiguousarray(y, dtype=np.int64))
 
     def __len__(self) -> int:
         """Return the number of examples."""
@@ -39,6 +52,7 @@ class Dataset:
         class_names: one name per class index.
         unit: what a noise level of 1 means, for every output.
         source: where the data came from, for the record.
+        notes: what was left out, turned or assumed while reading; one line each.
     """
 
     name: str
@@ -47,6 +61,7 @@ class Dataset:
     class_names: tuple[str, ...]
     unit: str
     source: str
+    notes: tuple[str, ...] = ()
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -110,17 +125,12 @@ def checked_split(x: np.ndarray, y: np.ndarray, num_classes: int, where: str) ->
             f"{where}: x must have shape (examples, channels, height, width) or (examples, features), "
             f"got {x.shape}"
         )
-    if not np.isfinite(x).all():
-        first = int(np.flatnonzero(~np.isfinite(x).reshape(len(x), -1).all(axis=1))[0])
-        raise DataError(f"{where}: example {first} holds NaN or infinite values; pixels must be finite")
+    if x.size == 0:
+        raise DataError(f"{where}: examples of shape {x.shape[1:]} hold no values")
+    require_finite(x, where)
     low, high = int(y.min()), int(y.max())
     if low < 0 or high >= num_classes:
         raise DataError(
             f"{where}: label {low if low < 0 else high} is outside 0..{num_classes - 1} (the classes)"
         )
-    return Split(np.ascontiguousarray(x, dtype=np.float32), y.astype(np.int64))
-
-
-def pixels_from_bytes(images: np.ndarray) -> Float32[np.ndarray, "..."]:
-    """Return uint8 pixels as float32 in [0, 1]."""
-    return images.astype(np.float32) / np.float32(255)
+    return Split(x, y)

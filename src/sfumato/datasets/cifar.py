@@ -11,19 +11,23 @@ import io
 import pickle
 import tarfile
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sfumato.datasets.base import Dataset, checked_split, pixels_from_bytes
-from sfumato.datasets.locate import check_digest, download, find_files, not_here
+from sfumato.datasets.base import Dataset, checked_split
+from sfumato.datasets.locate import check_digest, download, files_in, find_files, incomplete, not_here
+from sfumato.datasets.reading import damage_is_a_data_error, read_file
 from sfumato.datasets.sources import (
     CIFAR10_ARCHIVE,
     CIFAR10_BINARY_MD5,
     CIFAR10_CLASSES,
     CIFAR10_PYTHON_MD5,
 )
+from sfumato.datasets.units import PIXELS, pixels_from_bytes
 from sfumato.errors import DataError
 
 _PIXELS = 3 * 32 * 32
@@ -103,46 +107,73 @@ def parse_python_batch(content: bytes, path: Path) -> tuple[np.ndarray, np.ndarr
     Raises:
         DataError: a pickle that holds anything but the expected dictionary of bytes and numbers.
     """
-    try:
+    with damage_is_a_data_error(path, "CIFAR-10 python batch"):
         batch = _CifarUnpickler(io.BytesIO(content), encoding="bytes").load()
         fields = {k.decode() if isinstance(k, bytes) else k: v for k, v in batch.items()}
         images = fields["data"].array.reshape(-1, 3, 32, 32)
-        labels = np.asarray(fields["labels"], dtype=np.int64)
-    except Exception as error:  # a damaged pickle can raise almost anything
-        raise DataError(f"{path}: not a CIFAR-10 python batch ({error or type(error).__name__})") from error
-    if len(labels) and not (labels.min() >= 0 and labels.max() <= 9):
-        raise DataError(f"{path}: label {labels.max()} is outside 0..9 (the classes)")
+        labels = np.asarray(fields["labels"], dtype=np.int64).reshape(len(images))
+    if outside := [label for label in labels.tolist() if not 0 <= label <= 9]:
+        raise DataError(f"{path}: label {outside[0]} is outside 0..9 (the classes)")
     return images, labels
 
 
 def load_cifar10(data_dir: Path | None, fetch: bool = True) -> Dataset:
     """Return CIFAR-10 from binary batches, else python batches, else a download of the binary archive."""
-    paths = find_files(_BINARY_FOLDERS, list(CIFAR10_BINARY_MD5), data_dir)
-    parse, digests = parse_binary_batch, CIFAR10_BINARY_MD5
-    if paths is None:
-        paths = find_files(_PYTHON_FOLDERS, list(CIFAR10_PYTHON_MD5), data_dir)
-        parse, digests = parse_python_batch, CIFAR10_PYTHON_MD5
-    if paths is None and not fetch:
+    for version in _VERSIONS:
+        if paths := find_files(version.folders, list(version.digests()), data_dir):
+            return _from_batches("cifar10", version, paths)
+    if not fetch:
         raise not_here("cifar10")
-    if paths is None:
-        paths = _download_binary()
-        parse, digests = parse_binary_batch, CIFAR10_BINARY_MD5
+    return _from_batches("cifar10", _VERSIONS[0], _download_binary())
+
+
+def load_cifar10_folder(folder: Path) -> Dataset | None:
+    """Return CIFAR-10 from the batches in exactly this folder, None where it holds none of them.
+
+    Raises:
+        DataError: some of the batches but not all, or other content than the official.
+    """
+    for version in _VERSIONS:
+        names = list(version.digests())
+        if paths := files_in(folder, names):
+            if len(paths) < len(names):
+                raise incomplete(folder, names, paths)
+            return _from_batches(str(folder), version, paths)
+    return None
+
+
+@dataclass(frozen=True)
+class _Version:
+    """One of the two official versions; ``digests`` gives the MD5 of each batch by its name."""
+
+    folders: tuple[str, ...]
+    digests: Callable[[], dict[str, str]]
+    parse: Callable[[bytes, Path], tuple[np.ndarray, np.ndarray]]
+
+
+_VERSIONS = (
+    _Version(_BINARY_FOLDERS, lambda: CIFAR10_BINARY_MD5, parse_binary_batch),
+    _Version(_PYTHON_FOLDERS, lambda: CIFAR10_PYTHON_MD5, parse_python_batch),
+)
+
+
+def _from_batches(name: str, version: _Version, paths: dict[str, Path]) -> Dataset:
     batches = {}
-    for name, path in paths.items():
-        content = path.read_bytes()
-        check_digest(content, digests[name], path, "md5")
-        batches[name.removesuffix(".bin")] = parse(content, path)
+    for batch, path in paths.items():
+        content = read_file(path)
+        check_digest(content, version.digests()[batch], path, "md5")
+        batches[batch.removesuffix(".bin")] = version.parse(content, path)
     source = str(next(iter(paths.values())).parent)
-    names = [f"data_batch_{number}" for number in range(1, 6)]
-    train_x = np.concatenate([batches[name][0] for name in names])
-    train_y = np.concatenate([batches[name][1] for name in names])
+    training = [batches[f"data_batch_{number}"] for number in range(1, 6)]
+    train_x = np.concatenate([x for x, _ in training])
+    train_y = np.concatenate([y for _, y in training])
     test_x, test_y = batches["test_batch"]
     return Dataset(
-        "cifar10",
+        name,
         checked_split(pixels_from_bytes(train_x), train_y, 10, f"{source} (train)"),
         checked_split(pixels_from_bytes(test_x), test_y, 10, f"{source} (test)"),
         CIFAR10_CLASSES,
-        "pixels in [0, 1]",
+        PIXELS,
         source,
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from sfumato.datasets.base import Dataset, checked_split
+from sfumato.datasets.units import PIXELS
 
 _TRAIN = 1000
 _BRIGHTEST = 16.0
@@ -18,6 +19,7 @@ def load_digits_dataset() -> Dataset:
     from sklearn.datasets import load_digits
 
     bundle = load_digits()
+    # not keyed noise: which images are the test set, always the same
     order = np.random.default_rng(0).permutation(len(bundle.target))
     x = (bundle.images[order] / _BRIGHTEST).astype(np.float32)[:, None]
     y = bundle.target[order]
@@ -26,6 +28,6 @@ def load_digits_dataset() -> Dataset:
         checked_split(x[:_TRAIN], y[:_TRAIN], 10, "digits (train)"),
         checked_split(x[_TRAIN:], y[_TRAIN:], 10, "digits (test)"),
         tuple(str(digit) for digit in range(10)),
-        "pixels in [0, 1]",
+        PIXELS,
         "bundled with scikit-learn",
     )

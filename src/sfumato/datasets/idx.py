@@ -1,80 +1,153 @@
-"""The IDX format of MNIST and Fashion-MNIST (LeCun & Cortes): magic, dimensions, bytes, gzipped."""
+"""The IDX format of MNIST and Fashion-MNIST (LeCun & Cortes): magic, dimensions, bytes; often gzipped."""
 
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
 
-from sfumato.datasets.base import Dataset, checked_split, pixels_from_bytes
-from sfumato.datasets.locate import check_digest, download, find_files, not_here
+from sfumato.datasets.base import Dataset, checked_split
+from sfumato.datasets.labels import class_labels
+from sfumato.datasets.locate import check_digest, download, files_in, find_files, incomplete, not_here
+from sfumato.datasets.reading import DEFLATE_LIMIT, damage_is_a_data_error, escaped, read_file
 from sfumato.datasets.sources import FASHION_CLASSES, IDX_FILES, OfficialFile
+from sfumato.datasets.units import in_one_unit
 from sfumato.errors import DataError
 
 _UNSIGNED_BYTE = 0x08
+_GZIP = b"\x1f\x8b"
+
+# in the folder of the set's name, or as torchvision lays them out below and inside its folders
+_FOLDERS = {
+    "mnist": ("mnist", "MNIST/raw", "mnist/raw", "raw", "MNIST"),
+    "fashion-mnist": ("fashion-mnist", "FashionMNIST/raw", "fashion-mnist/raw", "raw", "FashionMNIST"),
+}
 
 
 def parse_idx(content: bytes, path: Path, dimensions: int) -> np.ndarray:
     """Return the uint8 array of an IDX file's decompressed ``content``.
 
     Raises:
-        DataError: wrong magic, or more or fewer bytes than the header announces.
+        DataError: wrong magic, no values, or more or fewer bytes than the header announces.
     """
-    header = 4 + 4 * dimensions
-    magic = (_UNSIGNED_BYTE << 8) | dimensions
-    if len(content) < header:
-        raise DataError(f"{path}: truncated, {len(content)} bytes are fewer than the header's {header}")
-    found = struct.unpack(">I", content[:4])[0]
-    if found != magic:
-        raise DataError(f"{path}: wrong magic number 0x{found:08x}, must be 0x{magic:08x}")
-    shape = struct.unpack(f">{dimensions}I", content[4:header])
-    expected = header + math.prod(shape)
+    shape = _announced_shape(content, path, dimensions)
+    expected = _header_length(dimensions) + math.prod(shape)
     if len(content) != expected:
         raise DataError(
             f"{path}: {'truncated' if len(content) < expected else 'too long'}, {len(content)} bytes "
             f"where the header announces {expected}"
         )
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+    return np.frombuffer(content, np.uint8, offset=_header_length(dimensions)).reshape(shape)
+
+
+def _header_length(dimensions: int) -> int:
+    return 4 + 4 * dimensions
+
+
+def _announced_shape(content: bytes, path: Path, dimensions: int) -> tuple[int, ...]:
+    header = _header_length(dimensions)
+    magic = (_UNSIGNED_BYTE << 8) | dimensions
+    if len(content) < header:
+        raise DataError(f"{path}: truncated, {len(content)} bytes are fewer than the header's {header}")
+    found, *shape = struct.unpack(f">{1 + dimensions}I", content[:header])
+    if found != magic:
+        raise DataError(f"{path}: wrong magic number 0x{found:08x}, must be 0x{magic:08x}")
+    if 0 in shape:
+        raise DataError(f"{path}: holds no values, its shape is {tuple(shape)}")
+    return tuple(shape)
 
 
 def read_idx(path: Path, dimensions: int, official: OfficialFile | None = None) -> np.ndarray:
-    """Return the array in the gzipped IDX file at ``path``, checked against ``official`` if given.
+    """Return the array in the IDX file at ``path``, gzipped or not, checked against ``official`` if given.
 
     Raises:
-        DataError: not gzip, truncated, wrong magic, wrong checksum.
+        DataError: damaged gzip, truncated, wrong magic, wrong checksum.
     """
-    try:
-        content = gzip.decompress(path.read_bytes())
-    except EOFError as error:
-        raise DataError(f"{path}: truncated gzip file") from error
-    except (OSError, zlib.error) as error:
-        raise DataError(f"{path}: not a readable gzip file ({error})") from error
+    content = _unpacked(read_file(path), path, dimensions)
     array = parse_idx(content, path, dimensions)
     if official is not None and official.content_sha256 is not None:
         check_digest(content, official.content_sha256, path, "sha256")
     return array
 
 
+def _unpacked(content: bytes, path: Path, dimensions: int) -> bytes:
+    """Return what a gzipped file holds; no more is unpacked than its header announces."""
+    if not content.startswith(_GZIP):
+        return content
+    with damage_is_a_data_error(path, "gzip file"), gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
+        head = stream.read(_header_length(dimensions))
+        announced = math.prod(_announced_shape(head, path, dimensions))
+        if announced > DEFLATE_LIMIT * len(content):
+            raise DataError(
+                f"{path}: announces {announced:,} bytes, which {len(content):,} gzipped ones cannot hold"
+            )
+        return head + stream.read(announced) + stream.read(1)
+
+
+def spellings(name: str) -> tuple[str, ...]:
+    """Return the names under which people have an official file: gzipped or not, and as Kaggle unpacks it.
+
+    >>> spellings("t10k-labels-idx1-ubyte.gz")[1:3]
+    ('t10k-labels-idx1-ubyte', 't10k-labels.idx1-ubyte.gz')
+    """
+    plain = name.removesuffix(".gz")
+    dotted = plain.replace("-idx", ".idx")
+    return (f"{plain}.gz", plain, f"{dotted}.gz", dotted)
+
+
 def load_idx_dataset(name: str, data_dir: Path | None, fetch: bool = True) -> Dataset:
-    """Return MNIST or Fashion-MNIST from its four official files."""
+    """Return MNIST or Fashion-MNIST from its four official files, gzipped or not.
+
+    They are looked for in the folder of the set's name, in torchvision's layout, and in the root itself.
+    """
     table = IDX_FILES[name]
-    found = find_files((name,), [file.name for file in table.values()], data_dir)
+    found = find_files(_FOLDERS[name], [file.name for file in table.values()], data_dir, spellings)
     if found is None and not fetch:
         raise not_here(name)
-    arrays = {}
-    for part, file in table.items():
-        path = found[file.name] if found else download(file, name)
-        arrays[part] = read_idx(path, 3 if part.endswith("x") else 1, file)
-        source = str(path.parent)
-    splits = {
-        split: checked_split(
-            pixels_from_bytes(arrays[f"{split}_x"])[:, None], arrays[f"{split}_y"], 10, f"{source} ({split})"
-        )
-        for split in ("train", "test")
-    }
+    paths = {part: found[file.name] if found else download(file, name) for part, file in table.items()}
+    arrays = {part: read_idx(path, _dimensions(part), table[part]) for part, path in paths.items()}
     classes = FASHION_CLASSES if name == "fashion-mnist" else tuple(str(digit) for digit in range(10))
-    return Dataset(name, splits["train"], splits["test"], classes, "pixels in [0, 1]", source)
+    return _dataset(name, arrays, classes, paths["train_x"].parent)
+
+
+def load_idx_folder(path: Path) -> Dataset | None:
+    """Return the data of the four IDX files in a folder or its folder ``raw``; None where there are none.
+
+    The contents are the user's own (there are many sets in this format), so no checksum is known.
+
+    Raises:
+        DataError: some of the files but not all, or damaged ones.
+    """
+    table = IDX_FILES["mnist"]
+    names = [file.name for file in table.values()]
+    for folder in (path, path / "raw"):
+        found = files_in(folder, names, spellings)
+        if not found:
+            continue
+        if len(found) < len(names):
+            raise incomplete(folder, names, found)
+        arrays = {part: read_idx(found[file.name], _dimensions(part)) for part, file in table.items()}
+        labels = class_labels({part: arrays[part] for part in ("train_y", "test_y")}, str(folder))
+        return _dataset(str(path), arrays, labels.class_names, folder)
+    return None
+
+
+def _dimensions(part: str) -> int:
+    return 3 if part.endswith("x") else 1
+
+
+def _dataset(name: str, arrays: dict[str, np.ndarray], classes: tuple[str, ...], folder: Path) -> Dataset:
+    source = escaped(folder)
+    units = in_one_unit({part: arrays[part] for part in ("train_x", "test_x")}, source)
+    splits = {
+        split: checked_split(x[:, None], arrays[f"{split}_y"], len(classes), f"{source} ({split})")
+        for split, x in zip(("train", "test"), units.arrays, strict=True)
+    }
+    if splits["train"].x.shape[1:] != splits["test"].x.shape[1:]:
+        shapes = f"{splits['train'].x.shape[1:]} but test images {splits['test'].x.shape[1:]}"
+        raise DataError(f"{source}: training images have shape {shapes}")
+    return Dataset(name, splits["train"], splits["test"], classes, units.unit, source, units.notes)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from sfumato.datasets.reading import is_folder, is_regular_file
 from sfumato.datasets.sources import OfficialFile
 from sfumato.errors import DataError, DownloadError
 
@@ -35,12 +36,22 @@ def data_roots(data_dir: Path | None) -> list[Path]:
     if value := os.environ.get("SFUMATO_DATA"):
         named.append(("SFUMATO_DATA", Path(value)))
     for origin, root in named:
-        if not root.is_dir():
+        if not is_folder(root):
             raise DataError(f"{origin}: {root} is not a directory; give an existing one")
     return [root for _, root in named] + [*_SYSTEM_ROOTS, user_cache()]
 
 
-def find_files(folders: Iterable[str], names: Sequence[str], data_dir: Path | None) -> dict[str, Path] | None:
+def as_named(name: str) -> tuple[str, ...]:
+    """Return the only spelling of a file's name where there are no others."""
+    return (name,)
+
+
+def find_files(
+    folders: Iterable[str],
+    names: Sequence[str],
+    data_dir: Path | None,
+    spellings: Callable[[str], Sequence[str]] = as_named,
+) -> dict[str, Path] | None:
     """Return the paths of ``names`` in the first root that has them all, or None.
 
     Raises:
@@ -48,15 +59,31 @@ def find_files(folders: Iterable[str], names: Sequence[str], data_dir: Path | No
     """
     for root in data_roots(data_dir):
         for folder in (*(root / name for name in folders), root):
-            paths = {name: folder / name for name in names}
-            missing = [name for name, path in paths.items() if not path.is_file()]
-            if not missing:
+            paths = files_in(folder, names, spellings)
+            if len(paths) == len(names):
                 return paths
-            if len(missing) < len(names) and folder != root:
-                raise DataError(
-                    f"{folder}: lacks {', '.join(missing)}; it must hold all of {', '.join(names)}"
-                )
+            if paths and folder != root:
+                raise incomplete(folder, names, paths)
     return None
+
+
+def files_in(
+    folder: Path, names: Sequence[str], spellings: Callable[[str], Sequence[str]] = as_named
+) -> dict[str, Path]:
+    """Return the paths of those of ``names`` that ``folder`` holds, under the first spelling found."""
+    found = {}
+    for name in names:
+        for spelling in spellings(name):
+            if is_regular_file(folder / spelling):
+                found[name] = folder / spelling
+                break
+    return found
+
+
+def incomplete(folder: Path, names: Sequence[str], found: Iterable[str]) -> DataError:
+    """Return the error that a folder holds some of the files but not all."""
+    missing = [name for name in names if name not in set(found)]
+    return DataError(f"{folder}: lacks {', '.join(missing)}; it must hold all of {', '.join(names)}")
 
 
 def not_here(name: str) -> DataError:

@@ -1,90 +1,157 @@
 """The user's own data: an ``.npz`` of arrays, or a folder of images with one sub-folder per class.
 
-An ``.npz`` holds ``x`` and ``y``, and ``x_test`` and ``y_test`` if there is a test set. A folder
-holds ``train/CLASS/*`` and ``test/CLASS/*``, or just ``CLASS/*``. Where no test set is given, a fixed
-random fifth of the examples is set aside as one, the same at every load.
+An ``.npz`` holds ``x`` and ``y``, and ``x_test`` and ``y_test`` if there is a test set; the names that Keras
+and MedMNIST use are understood too. A folder holds ``train/CLASS/*`` and ``test/CLASS/*``, or just
+``CLASS/*``. Where no test set is given, a fixed random fifth of the examples is set aside as one, the same at
+every load.
 """
 
 from __future__ import annotations
 
-import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from sfumato.datasets.base import Dataset, Split, checked_split, pixels_from_bytes
+from sfumato.datasets.archive import read_npz
+from sfumato.datasets.base import Dataset, Split, checked_split
+from sfumato.datasets.class_folders import ClassFolders, accepted, find_parts, list_classes, shown
+from sfumato.datasets.images import quiet_pillow, read_image
+from sfumato.datasets.labels import class_labels
+from sfumato.datasets.layout import channels_first
+from sfumato.datasets.reading import escaped, require_memory, require_text
+from sfumato.datasets.units import PIXELS, in_one_unit
 from sfumato.errors import DataError
 
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 _TEST_SHARE = 5
+
+
+@dataclass(frozen=True)
+class _Names:
+    """What one convention calls its arrays, each (images, labels)."""
+
+    train: tuple[str, str]
+    test: tuple[str, str]
+    validation: tuple[str, str]
+
+
+_CONVENTIONS = (
+    _Names(("x", "y"), ("x_test", "y_test"), ("x_val", "y_val")),
+    _Names(("x_train", "y_train"), ("x_test", "y_test"), ("x_val", "y_val")),  # Keras
+    _Names(  # MedMNIST
+        ("train_images", "train_labels"), ("test_images", "test_labels"), ("val_images", "val_labels")
+    ),
+)
+_CLASS_NAMES = "class_names"
 
 
 def load_npz(path: Path) -> Dataset:
     """Return the data in an ``.npz`` file.
 
-    ``x`` is (n, features), (n, height, width), (n, channels, height, width) or channels last; bytes
-    are divided by 255, floating point numbers are taken as they are and their unit is the data's own.
+    Images are (n, features), (n, height, width), (n, channels, height, width) or channels last; bytes are
+    divided by 255, other numbers are taken as they are, and all arrays must be in one unit. Labels are whole
+    numbers from 0 without gaps, of shape (n,) or (n, 1), or one-hot; an array ``class_names`` of words names
+    classes that may lack examples.
 
     Raises:
-        DataError: not an npz, missing or object arrays, and all that ``checked_split`` refuses.
+        DataError: not an npz, missing or object arrays, and all that ``in_one_unit``, ``class_labels``,
+            ``channels_first`` and ``checked_split`` refuse.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files if name in _KEYS}
-            names = archive.files
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise DataError(f"{path}: not a readable .npz of plain arrays ({error})") from error
-    for name in ("x", "y") + (("x_test", "y_test") if {"x_test", "y_test"} & set(names) else ()):
-        if name not in arrays:
-            raise DataError(
-                f"{path}: lacks the array {name!r}; it holds {', '.join(sorted(names)) or 'none'}"
-            )
-    for name in ("y", "y_test"):
-        if name in arrays and not np.issubdtype(arrays[name].dtype, np.integer):
-            raise DataError(f"{path}: {name} must hold whole numbers, got {arrays[name].dtype}")
-    if len(arrays["y"]) == 0:
-        raise DataError(f"{path}: holds no examples, at least 1 is needed")
-    unit = "pixels in [0, 1]" if _is_image_unit(arrays["x"]) else "the data's own unit"
-    classes = int(max(arrays["y"].max(), arrays["y_test"].max() if "y_test" in arrays else 0)) + 1
-    train = checked_split(_as_features(arrays["x"], path), arrays["y"], classes, str(path))
-    if "x_test" in arrays:
-        test = checked_split(
-            _as_features(arrays["x_test"], path), arrays["y_test"], classes, f"{path} (test)"
-        )
-    else:
-        train, test = _set_aside(train)
+    spelled: dict[str, str] = {}
+    pairs: list[tuple[str, str]] = []
+    notes: list[str] = []
+
+    def choose(names: list[str]) -> list[str]:
+        for name in names:
+            if name.lower() in spelled:
+                raise DataError(f"{path}: holds both {spelled[name.lower()]!r} and {name!r}; keep one")
+            spelled[name.lower()] = name
+        pairs.extend(_choose_pairs(spelled, path, notes))
+        wanted = [name for pair in pairs for name in pair]
+        return [spelled[name] for name in (*wanted, _CLASS_NAMES) if name in spelled]
+
+    arrays = {name.lower(): array for name, array in read_npz(path, choose).items()}
+    for images, labels in pairs:
+        _require_same_length(arrays[images], images, arrays[labels], labels, path)
+    units = in_one_unit({images: arrays[images] for images, _ in pairs}, str(path))
+    labels_of = class_labels(
+        {labels: arrays[labels] for _, labels in pairs},
+        str(path),
+        _class_names(arrays.get(_CLASS_NAMES), path),
+    )
+    notes += [*units.notes, *labels_of.notes]
+    splits = []
+    for (images, _), x, y in zip(pairs, units.arrays, labels_of.arrays, strict=True):
+        turned, said = channels_first(x, f"{path}: {images}")
+        notes += said
+        splits.append(checked_split(turned, y, len(labels_of.class_names), f"{path}: {images}"))
+    train, test = splits if len(splits) > 1 else _set_aside(splits[0], str(path))
     if train.x.shape[1:] != test.x.shape[1:]:
-        raise DataError(f"{path}: x has examples of shape {train.x.shape[1:]} but x_test {test.x.shape[1:]}")
-    names_of_classes = tuple(str(index) for index in range(classes))
-    return Dataset(str(path), train, test, names_of_classes, unit, str(path.resolve()))
+        raise DataError(
+            f"{path}: {pairs[0][0]} has examples of shape {train.x.shape[1:]} but {pairs[1][0]} "
+            f"{test.x.shape[1:]}"
+        )
+    return Dataset(
+        str(path), train, test, labels_of.class_names, units.unit, escaped(path.resolve()), tuple(notes)
+    )
 
 
-_KEYS = ("x", "y", "x_test", "y_test")
+def _choose_pairs(names: dict[str, str], path: Path, notes: list[str]) -> list[tuple[str, str]]:
+    """Return the names of the training arrays, and of the test arrays if there are any."""
+    found = [convention for convention in _CONVENTIONS if set(convention.train) & set(names)]
+    if len(found) > 1:
+        raise DataError(
+            f"{path}: holds both {found[0].train[0]!r} and {found[1].train[0]!r}; keep one of them"
+        )
+    convention = found[0] if found else _CONVENTIONS[0]
+    pairs = [convention.train]
+    if set(convention.test) & set(names):
+        pairs.append(convention.test)
+    elif set(convention.validation) & set(names):
+        pairs.append(convention.validation)
+        notes.append(
+            f"{path}: there is no {convention.test[0]}, so {convention.validation[0]} is the test set"
+        )
+    for name in (name for pair in pairs for name in pair):
+        if name not in names:
+            held = ", ".join(map(ascii, sorted(names.values())[:20]))
+            raise DataError(f"{path}: lacks the array {name!r}; it holds {held or 'none'}")
+    used = {*(name for pair in pairs for name in pair), _CLASS_NAMES}
+    if rest := sorted(original for name, original in names.items() if name not in used):
+        notes.append(f"{path}: {', '.join(map(ascii, rest[:20]))} not used")
+    return pairs
 
 
-def _is_image_unit(x: np.ndarray) -> bool:
-    if x.dtype == np.uint8:
-        return True
-    return x.ndim > 2 and bool(np.nanmin(x) >= 0) and bool(np.nanmax(x) <= 1)
+def _require_same_length(x: np.ndarray, x_name: str, y: np.ndarray, y_name: str, path: Path) -> None:
+    for array, name in ((x, x_name), (y, y_name)):
+        if array.ndim == 0:
+            raise DataError(f"{path}: {name} is one number; it must have one entry per example")
+    if len(x) != len(y):
+        raise DataError(
+            f"{path}: {x_name} has {len(x)} examples but {y_name} has {len(y)}; they must be as many"
+        )
+    if len(x) == 0:
+        raise DataError(f"{path}: {x_name} holds no examples, at least 1 is needed")
 
 
-def _as_features(x: np.ndarray, path: Path) -> np.ndarray:
-    if x.dtype == object or not (np.issubdtype(x.dtype, np.number) or x.dtype == bool):
-        raise DataError(f"{path}: x must hold numbers, got {x.dtype}")
-    values = pixels_from_bytes(x) if x.dtype == np.uint8 else x.astype(np.float32)
-    if values.ndim == 3:
-        return values[:, None]
-    if values.ndim == 4 and values.shape[3] in (1, 3) and values.shape[1] not in (1, 3):
-        return values.transpose(0, 3, 1, 2)
-    return values
+def _class_names(array: np.ndarray | None, path: Path) -> tuple[str, ...] | None:
+    if array is None:
+        return None
+    if array.ndim != 1 or array.dtype.kind != "U" or len(set(array.tolist())) != len(array):
+        raise DataError(
+            f"{path}: {_CLASS_NAMES} must hold a different word for each class, got {array.dtype} of shape "
+            f"{array.shape}"
+        )
+    return tuple(require_text(name, f"{path}: the class") for name in array.tolist())
 
 
-def _set_aside(data: Split) -> tuple[Split, Split]:
-    """Return (train, test) with a fixed random fifth as test; all of it is both if there is but one."""
+def _set_aside(data: Split, where: str) -> tuple[Split, Split]:
+    """Return (train, test) with a fixed random fifth of the examples as test."""
+    # not keyed noise: which images are the test set, always the same
     order = np.random.default_rng(0).permutation(len(data))
     held = max(1, len(data) // _TEST_SHARE)
     if len(data) < 2:
-        raise DataError("1 example is too few to set a test set aside; at least 2 are needed")
+        raise DataError(f"{where}: 1 example is too few to set a test set aside; at least 2 are needed")
     test, train = order[:held], order[held:]
     return Split(data.x[train], data.y[train]), Split(data.x[test], data.y[test])
 
@@ -95,52 +162,52 @@ def load_folder(path: Path) -> Dataset:
     Raises:
         DataError: no classes, no images, images of different shape, files that are no images.
     """
-    split = (path / "train").is_dir() and (path / "test").is_dir()
-    root = path / "train" if split else path
-    classes = tuple(sorted(folder.name for folder in root.iterdir() if folder.is_dir()))
+    parts = find_parts(path)
+    notes = list(parts.notes)
+    listed = list_classes(parts.train)
+    classes = tuple(listed.files)
     if len(classes) < 2:
-        raise DataError(f"{root}: holds {len(classes)} class folders, at least 2 are needed")
-    train = _read_class_folders(root, classes)
-    if split:
-        extra = {folder.name for folder in (path / "test").iterdir() if folder.is_dir()} - set(classes)
-        if extra:
-            raise DataError(f"{path / 'test'}: class {sorted(extra)[0]!r} is not among those in {root}")
-        test = _read_class_folders(path / "test", classes)
+        raise DataError(
+            f"{parts.train}: holds {len(classes)} class folders with images, at least 2 are needed"
+        )
+    train = _read_classes(parts.train, listed, classes, notes)
+    if parts.test is None:
+        train, test = _set_aside(train, str(path))
+    else:
+        listed = list_classes(parts.test)
+        if extra := sorted(set(listed.files) - set(classes)):
+            raise DataError(f"{parts.test}: class {extra[0]!r} is not among those in {parts.train}")
+        test = _read_classes(parts.test, listed, classes, notes)
         if train.x.shape[1:] != test.x.shape[1:]:
             raise DataError(
-                f"{path}: train images have shape {train.x.shape[1:]} but test images {test.x.shape[1:]}"
+                f"{path}: {parts.train.name} images have shape {train.x.shape[1:]} but {parts.test.name} "
+                f"images {test.x.shape[1:]}"
             )
-    else:
-        train, test = _set_aside(train)
-    return Dataset(str(path), train, test, classes, "pixels in [0, 1]", str(path.resolve()))
+    return Dataset(str(path), train, test, classes, PIXELS, escaped(path.resolve()), tuple(notes))
 
 
-def _read_class_folders(root: Path, classes: tuple[str, ...]) -> Split:
-    files = [
-        (file, label)
-        for label, name in enumerate(classes)
-        if (root / name).is_dir()
-        for file in sorted((root / name).iterdir())
-        if file.suffix.lower() in _SUFFIXES
-    ]
+def _read_classes(root: Path, listed: ClassFolders, classes: tuple[str, ...], notes: list[str]) -> Split:
+    """Return all images of one part, and add to ``notes`` what was remarkable."""
+    notes += listed.notes
+    files = [(file, classes.index(name)) for name, files in listed.files.items() for file in files]
     if not files:
-        raise DataError(f"{root}: holds no images; accepted are {', '.join(sorted(_SUFFIXES))}")
-    images = [_read_image(file) for file, _ in files]
-    shapes = {image.shape: file for image, (file, _) in zip(images, files, strict=True)}
-    if len(shapes) > 1:
-        (first, one), (second, other) = list(shapes.items())[:2]
-        raise DataError(f"{root}: {one} has shape {first} but {other} {second}; all must be alike")
+        raise DataError(f"{root}: holds no images; accepted are {accepted()}")
+    remarkable: dict[str, list[Path]] = {}
+    with quiet_pillow():
+        first, _ = read_image(files[0][0])
+        require_memory(len(files) * first.nbytes, root)
+        x = np.empty((len(files), *first.shape), np.float32)
+        for index, (file, _) in enumerate(files):
+            pixels, remarks = read_image(file)
+            if pixels.shape != first.shape:
+                raise DataError(
+                    f"{root}: {files[0][0]} has shape {first.shape} but {file} {pixels.shape}; all must "
+                    "be alike"
+                )
+            x[index] = pixels
+            for remark in remarks:
+                remarkable.setdefault(remark, []).append(file)
+    for remark, where in sorted(remarkable.items()):
+        notes.append(f"{root}: {len(where)} of {len(files)} images {remark} (first: {shown(where[0].name)})")
     labels = np.array([label for _, label in files], dtype=np.int64)
-    return checked_split(pixels_from_bytes(np.stack(images)), labels, len(classes), str(root))
-
-
-def _read_image(file: Path) -> np.ndarray:
-    """Return uint8 (channels, height, width), one channel for grey images and three for all others."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(file) as image:
-            pixels = np.asarray(image.convert("L" if image.mode in ("1", "L", "LA", "I;16") else "RGB"))
-    except (OSError, UnidentifiedImageError, ValueError) as error:
-        raise DataError(f"{file}: not a readable image ({error})") from error
-    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    return checked_split(x, labels, len(classes), str(root))

@@ -2,19 +2,21 @@
 
 from sfumato.noise.base import Noise
 from sfumato.noise.gaussian import Gaussian
-from sfumato.noise.keyed import keyed_generator, keyed_generators
+from sfumato.noise.keyed import NOISE_VERSION, Run, Stream, Use
 from sfumato.noise.laplace import Laplace
 from sfumato.noise.registry import NOISES, make_noise, register_noise
 from sfumato.noise.uniform import Uniform
 
 __all__ = [
     "NOISES",
+    "NOISE_VERSION",
     "Gaussian",
     "Laplace",
     "Noise",
+    "Run",
+    "Stream",
     "Uniform",
-    "keyed_generator",
-    "keyed_generators",
+    "Use",
     "make_noise",
     "register_noise",
 ]

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import torch
 
 from sfumato.errors import require_nonnegative
+from sfumato.noise.keyed import Stream
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class Noise(ABC):
         require_nonnegative("standard_deviation", self.standard_deviation)
 
     @abstractmethod
-    def draw(self, out: torch.Tensor, generator: torch.Generator) -> None:
-        """Fill ``out`` with one draw."""
+    def draw(self, out: torch.Tensor, stream: Stream) -> None:
+        """Fill the contiguous ``out`` (rows, *shape) with the stream's next rows."""
 
     @abstractmethod
     def radius(self, q_upper: float, rival_upper: float | None = None) -> float:
@@ -63,13 +64,13 @@ class Noise(ABC):
         """Return the distribution in a few words, the standard deviation among them."""
         return f"{self.name} noise, standard deviation {self.standard_deviation:g}"
 
-    def add(self, inputs: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Return ``inputs`` plus one fresh draw, same shape; without noise ``inputs`` itself."""
+    def add(self, inputs: torch.Tensor, stream: Stream) -> torch.Tensor:
+        """Return ``inputs`` (rows, *shape) plus one fresh draw; without noise ``inputs`` itself."""
         if self.standard_deviation == 0:
             return inputs
-        draw = torch.empty_like(inputs)
-        self.draw(draw, generator)
-        return inputs + draw
+        noisy = torch.empty(inputs.shape, dtype=inputs.dtype, device=inputs.device)
+        self.draw(noisy, stream)
+        return noisy.add_(inputs)
 
     def identity(self) -> dict[str, Any]:
         """Return what determines the noise, as settings of a run hold it: name, beta, other fields."""

@@ -8,13 +8,14 @@ import torch
 from scipy import special
 
 from sfumato.noise.base import Noise
+from sfumato.noise.keyed import Stream
 
 
 class Gaussian(Noise):
     """N(0, standard_deviation^2 I), which certifies L2 radii.
 
-    >>> generator = torch.Generator().manual_seed(0)
-    >>> Gaussian(0.5).add(torch.zeros(2, 3), generator).shape
+    >>> from sfumato.noise import Run, Use
+    >>> Gaussian(0.5).add(torch.zeros(2, 3), Stream(Use.VOTES, 0, Run(7))).shape
     torch.Size([2, 3])
     >>> round(Gaussian(0.5).radius(0.1586552539), 6), round(Gaussian(0.5).radius(0.35, 0.24), 4)
     (0.5, 0.2729)
@@ -23,16 +24,14 @@ class Gaussian(Noise):
     name: ClassVar[str] = "gaussian"
     norm: ClassVar[str] = "L2"
 
-    def add(self, inputs: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Return ``inputs`` plus one fresh draw; scaled while it is added, with one rounding less."""
-        if self.standard_deviation == 0:
-            return inputs
-        draw = torch.empty_like(inputs).normal_(generator=generator)
-        return torch.add(inputs, draw, alpha=self.standard_deviation)
+    def draw(self, out: torch.Tensor, stream: Stream) -> None:
+        """Fill the contiguous ``out`` (rows, *shape) with the stream's next rows.
 
-    def draw(self, out: torch.Tensor, generator: torch.Generator) -> None:
-        """Fill ``out`` with one draw."""
-        out.normal_(0.0, self.standard_deviation, generator=generator)
+        With probability at least 1 - 7e-20 for all 150,528 values of an image of 3 x 224 x 224, every value
+        is the rounding to ``out``'s type of a number that is within 2^-25 standard deviations of an exactly
+        Gaussian one: see ``box_muller``.
+        """
+        stream.normal(out, self.standard_deviation)
 
     def radius(self, q_upper: float, rival_upper: float | None = None) -> float:
         """Return beta/2 * (Phi^-1(1 - q_upper) - Phi^-1(rival_upper)), at least 0.

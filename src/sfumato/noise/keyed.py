@@ -1,107 +1,258 @@
-"""Random streams keyed by (seed, example, chunk).
+"""Random numbers keyed by what they are for, a seed, an item and a row: the one source of noise.
 
 Every certificate needs noise that depends on nothing but its key: not on the batch size, the order
-of images, the number of workers or an interruption. PyTorch's CPU generator is the fastest normal
-sampler at hand, but its ``manual_seed`` keeps only 32 bits, so that a test set's 10^7 chunks would
-collide. Its Mersenne state is therefore filled with words from Philox4x64 (Salmon et al. 2011), a
-counter-based generator that takes the whole key: seed and example are its 128-bit key, the chunk
-chooses the place in its stream. No two keys share words.
+of images, the number of workers or an interruption. And noise of one use must never be that of another: a
+network that was trained on the numbers it is certified with is certified with luck. ``Use`` is the table
+of uses; whatever else draws random numbers says where it does so why it is no keyed noise.
 
-On CUDA the generator is itself a Philox, with a 64-bit key that is taken from the same place. The
-two devices give different noise for the same key.
+A key becomes a stream in two steps. Philox4x64 (Salmon et al. 2011), a counter-based generator, turns
+(seed, item) as its key and (chunk, 0, use, part) as its counter into 256 bits. For one Philox key it is a
+permutation of the counters, so that no two uses, parts or chunks are given the same bits. They are the
+state and the increment of a PCG64DXSM (O'Neill 2014, NumPy's recommended generator), which is twice as
+fast and can be moved to any place at once: row r of n values begins at word r * n. So a vote's noise does
+not depend on how many votes are drawn with it, or before it.
+
+On CUDA the generator is PyTorch's, seeded by the same Philox for each chunk of rows. The two devices
+give different noise for the same key.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
+from enum import IntEnum
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int, UInt64
 
-from sfumato.errors import SettingError, SfumatoError
+from sfumato.errors import OutputError, SettingError
+from sfumato.noise.box_muller import box_muller
 
-_WORDS = 624
-_BLOCKS = _WORDS // 8  # Philox gives four words of 64 bits for each step of its counter
-_STATE_OFFSET = 24  # bytes: initial seed (8), left (4), seeded (4), next (8); then one uint64 per word
-_LEFT_OFFSET = 8
+NOISE_VERSION = 2
+"""Another number is other noise for the same key. Part of the identity of every training and of all votes."""
+
+CHUNK = 32
+"""Rows drawn from one seed on CUDA, and votes that are kept together in a batch. Part of every run's
+identity: another value is other noise there."""
+
+# Uniform numbers below are drawn more finely: float64 has room for it.
+_FINE_BELOW = 2.0**-20
+# A part's finer digits have a domain of their own: the highest bit of its counter word.
+_FINE = 2**63
+# Numbers transformed at a time: they should stay in the processor's cache; on a device there is less to gain.
+_BLOCK = 2**16
+_DEVICE_BLOCK = 2**22
 
 
-def keyed_generator(
-    seed: int, example: int, chunk: int, device: torch.device | str = "cpu"
-) -> torch.Generator:
-    """Return a generator whose stream is a function of the key alone.
+class Use(IntEnum):
+    """What noise is for. A number is never given to another use: it is part of the key.
 
-    Seed and example are whole numbers of at least 0 and below 2^63, the chunk below 2^56.
+    Attributes:
+        VOTES: noisy copies of the image with this number, a row each.
+        TRAINING_NOISE: what training adds in the epoch with this number.
+        SHUFFLING: the order of the training set in the epoch with this number.
+        AUGMENTATION: random crops, flips and the like in the epoch with this number.
+        EVALUATION: noise on test images to watch a training by.
+        PROBES: noise on which a network is examined before it votes.
+        TUNING: votes that are counted to measure their speed.
+        ADVICE: votes of the classifiers that advice is based on.
+    """
 
-    >>> first = torch.randn(3, generator=keyed_generator(0, 7, 1))
-    >>> again = torch.randn(3, generator=keyed_generator(0, 7, 1))
-    >>> bool((first == again).all())
+    VOTES = 1
+    TRAINING_NOISE = 2
+    SHUFFLING = 3
+    AUGMENTATION = 4
+    EVALUATION = 5
+    PROBES = 6
+    TUNING = 7
+    ADVICE = 8
+
+
+class Run(NamedTuple):
+    """Consecutive rows of one item, an image, say, or an epoch: from ``first`` on, without end by default."""
+
+    item: int
+    first: int = 0
+    rows: int = 2**56
+
+
+class Stream:
+    """The rows of these runs, one after another; each draw takes as many of the next as it fills.
+
+    The rows are of one size. What needs a second draw for the same rows, or one of another size, takes it
+    from another ``part``, to be asked for before anything is drawn.
+
+    Seed and item are whole numbers of at least 0 and below 2^63; rows end before 2^57.
+
+    >>> def draw(rows, *runs):
+    ...     out = torch.empty(rows, 3)
+    ...     Stream(Use.VOTES, 0, *runs).normal(out)
+    ...     return out
+    >>> bool((draw(10, Run(7))[4:6] == draw(2, Run(7, first=4))).all())
     True
 
-    Raises:
-        SettingError: a part out of range.
+    A stream belongs to one thread.
     """
-    return next(keyed_generators(seed, example, range(chunk, chunk + 1), device))
+
+    def __init__(self, use: Use, seed: int, *runs: Run, part: int = 0) -> None:
+        for item, first, rows in runs:
+            if not (0 <= seed < 2**63 and 0 <= item < 2**63 and first >= 0 and first + rows <= 2**57):
+                raise SettingError(
+                    "seed and item of noise must lie in 0..2^63 - 1 and its rows in 0..2^57 - 1, "
+                    f"got {seed}, {item}, {first}..{first + rows - 1}"
+                )
+        self._use, self._seed, self._runs, self._part = use, seed, list(runs), part
+        self._width = 0
+
+    def part(self, number: int) -> Stream:
+        """Return another stream of the rows not yet drawn; number 0 is this one, and 2^63 - 1 the last."""
+        return Stream(self._use, self._seed, *self._runs, part=number)
+
+    def normal(self, out: torch.Tensor, scale: float = 1.0) -> None:
+        """Fill ``out`` (rows, *shape), contiguous, with N(0, scale^2); how exactly, ``box_muller`` says."""
+        flat = out.view(len(out), -1)
+        half = -(-flat.shape[1] // 2)
+        at_once = max(1, (_BLOCK if out.device.type == "cpu" else _DEVICE_BLOCK) // (2 * half))
+        for begin in range(0, len(flat), at_once):
+            rows = flat[begin : begin + at_once]
+            uniforms = self._uniforms(len(rows), 2 * half, out.device)
+            box_muller(uniforms[:, :half], uniforms[:, half:], scale, rows)
+
+    def uniform(self, out: torch.Tensor) -> None:
+        """Fill the float64 ``out`` (rows, *shape), contiguous, with uniform numbers between 0 and 1.
+
+        They are multiples of 2^-53 from 2^-20 on and of 2^-106 below, neither 0 nor 1: -ln of them is an
+        exponential number with all of its tail, and with a sign from another ``part`` a Laplace one.
+        """
+        flat = out.view(len(out), -1)
+        flat.copy_(self._uniforms(len(flat), flat.shape[1], out.device))
+
+    def permutation(self, count: int) -> Int[torch.Tensor, " count"]:
+        """Return the numbers 0 to ``count`` - 1 in random order; takes one row. Same on every device."""
+        return torch.from_numpy(
+            np.argsort(self._uniforms(1, count, torch.device("cpu"))[0].numpy(), kind="stable")
+        )
+
+    def _take(self, rows: int, width: int) -> Iterator[Run]:
+        """Yield the next runs of together so many rows, and go on behind them."""
+        if self._width not in (0, width):
+            raise SettingError(
+                f"a stream whose rows have {self._width} numbers was asked for {width}; take another part"
+            )
+        self._width = width
+        while rows:
+            if not self._runs:
+                raise SettingError(f"a stream was asked for {rows} rows more than it has")
+            item, first, there = self._runs.pop(0)
+            taken = min(rows, there)
+            if there > taken:
+                self._runs.insert(0, Run(item, first + taken, there - taken))
+            yield Run(item, first, taken)
+            rows -= taken
+
+    def _uniforms(self, rows: int, width: int, device: torch.device) -> Float[torch.Tensor, "rows width"]:
+        """Return the next rows of numbers strictly between 0 and 1, as ``uniform`` describes them."""
+        runs = list(self._take(rows, width))
+        if device.type != "cpu":
+            return self._uniforms_by_chunk(runs, width, device)
+        found = np.empty((rows, width))
+        filled = 0
+        for item, first, there in runs:
+            generator = _generator_at(self._use, self._seed, item, self._part, first * width)
+            generator.random(out=found[filled : filled + there])
+            filled += there
+        if found.min(initial=1.0) < _FINE_BELOW:
+            self._refine(found, runs)
+        return torch.from_numpy(found)
+
+    def _refine(self, found: Float[np.ndarray, "rows width"], runs: list[Run]) -> None:
+        """Add the digits beyond 2^-53 to small numbers, which float64 has room for."""
+        width, end = found.shape[1], 0
+        ends = [end := end + run.rows for run in runs]
+        for row, column in np.argwhere(found < _FINE_BELOW).tolist():
+            position = int(np.searchsorted(ends, row, side="right"))
+            run = runs[position]
+            place = (run.first + row - (ends[position] - run.rows)) * width + column
+            generator = _generator_at(self._use, self._seed, run.item, self._part + _FINE, place)
+            found[row, column] += (1.0 - generator.random()) * 2.0**-53
+
+    def _uniforms_by_chunk(
+        self, runs: list[Run], width: int, device: torch.device
+    ) -> Float[torch.Tensor, "rows width"]:
+        """Return the rows of PyTorch's generator on a device: whole chunks are drawn, wanted rows kept."""
+        # seeded from the key for each chunk
+        generator = torch.Generator(device=device)
+        digits = torch.empty((2, sum(run.rows for run in runs), width), dtype=torch.int64, device=device)
+        drawn = torch.empty((2, CHUNK, width), dtype=torch.int64, device=device)
+        filled = 0
+        for item, first, rows in runs:
+            for chunk in range(first // CHUNK, -(-(first + rows) // CHUNK)):
+                words = _words(self._use, self._seed, item, self._part, chunk)
+                generator.manual_seed(int(words[0]) >> 1)
+                drawn.random_(0, 2**53, generator=generator)
+                begin, end = max(first - chunk * CHUNK, 0), min(first + rows - chunk * CHUNK, CHUNK)
+                digits[:, filled : filled + end - begin] = drawn[:, begin:end]
+                filled += end - begin
+        coarse, fine = digits[0].double(), digits[1].double()
+        # 53 digits and 53 more, of which float64 keeps what it can: never 0, and 1 is taken back
+        coarse += 1.0 - fine * 2.0**-53
+        return coarse.mul_(2.0**-53).clamp_(max=1.0 - 2.0**-53)
 
 
-def keyed_generators(
-    seed: int, example: int, chunks: range, device: torch.device | str = "cpu"
-) -> Iterator[torch.Generator]:
-    """Yield for each of the consecutive chunks what ``keyed_generator`` returns, at a fraction of the cost.
-
-    It is one generator that is set anew: finish with it before asking for the next.
+def require_same_noise(identity: Mapping[str, Any], what: object) -> None:
+    """Refuse to go on with what an earlier version began, whose noise was other noise.
 
     Raises:
-        SettingError: a part out of range.
+        OutputError: ``identity`` has another ``noise_version``, or none.
     """
-    if not (min(seed, example, chunks.start) >= 0 and max(seed, example) < 2**63 and chunks.stop <= 2**56):
-        raise SettingError(
-            "seed and example must lie in 0..2^63 - 1 and chunks in 0..2^56 - 1, "
-            f"got {seed}, {example}, {chunks.start}..{chunks.stop - 1}"
+    if identity.get("noise_version") != NOISE_VERSION:
+        raise OutputError(
+            f"{what}: was begun by a version of Sfumato that draws other noise, so it cannot be continued; "
+            "finish it with that version or choose another output"
         )
-    device = torch.device(device)
-    key = np.array([seed, example], dtype=np.uint64)
-    counter = np.array([chunks.start * _BLOCKS, 0, 0, 0], dtype=np.uint64)
-    words = np.random.Philox(key=key, counter=counter).random_raw(len(chunks) * _WORDS // 2)
-    generator = torch.Generator(device=device)
-    if device.type != "cpu":
-        for first in words[:: _WORDS // 2]:
-            generator.manual_seed(int(first) >> 1)
-            yield generator
-        return
-    _check_state_layout()
-    states = np.repeat(_blank_state()[None], len(chunks), axis=0)
-    states[:, _STATE_OFFSET : _STATE_OFFSET + 8 * _WORDS].view(np.uint64)[:] = words.view(np.uint32).reshape(
-        len(chunks), _WORDS
-    )
-    for state in states:
-        # a tensor of its own for each: set_state reads past a tensor that begins inside its storage
-        generator.set_state(torch.from_numpy(state))
-        yield generator
 
 
-@functools.cache
-def _blank_state() -> np.ndarray:
-    """Return a seeded state with no half-used normal and one word left, so the next draw twists."""
-    blank = torch.Generator().manual_seed(0).get_state().numpy()
-    blank[_LEFT_OFFSET : _LEFT_OFFSET + 4].view(np.int32)[:] = 1
-    return blank
+class _Generators(threading.local):
+    """The generators of one thread, which are set to a key in a microsecond; a new one takes ten."""
+
+    def __init__(self) -> None:
+        self.philox = np.random.Philox(key=0)
+        self.pcg = np.random.Generator(np.random.PCG64DXSM(0))
 
 
-@functools.cache
-def _check_state_layout() -> None:
-    """Compare one stream with NumPy's Mersenne twister: the layout is PyTorch's private matter."""
-    words = np.random.Philox(key=1).random_raw(_WORDS // 2).view(np.uint32)
-    twister = np.random.MT19937(0)
-    twister.state = {"bit_generator": "MT19937", "state": {"key": words, "pos": _WORDS}}
-    state = _blank_state().copy()
-    state[_STATE_OFFSET : _STATE_OFFSET + 8 * _WORDS].view(np.uint64)[:] = words
-    generator = torch.Generator()
-    generator.set_state(torch.from_numpy(state))
-    drawn = torch.empty(8, dtype=torch.int32).random_(generator=generator).numpy()
-    if not np.array_equal(drawn, twister.random_raw(8) & 0x7FFFFFFF):
-        raise SfumatoError(
-            f"the generator state of torch {torch.__version__} is not laid out as Sfumato needs it; "
-            "install the version of constraints.txt"
-        )
+_generators = _Generators()
+
+
+def _words(use: Use, seed: int, item: int, part: int, chunk: int = 0) -> UInt64[np.ndarray, " 4"]:
+    """Return the 256 bits of a key."""
+    philox = _generators.philox
+    philox.state = {
+        "bit_generator": "Philox",
+        "state": {
+            "counter": np.array([chunk, 0, use, part], dtype=np.uint64),
+            "key": np.array([seed, item], dtype=np.uint64),
+        },
+        "buffer": np.zeros(4, dtype=np.uint64),
+        "buffer_pos": 4,  # of a buffer that is used up
+        "has_uint32": 0,
+        "uinteger": 0,
+    }
+    return philox.random_raw(4)
+
+
+def _generator_at(use: Use, seed: int, item: int, part: int, place: int) -> np.random.Generator:
+    """Return this thread's generator, about to draw number ``place`` of the key's stream."""
+    first, second, third, fourth = _words(use, seed, item, part).tolist()
+    generator = _generators.pcg
+    generator.bit_generator.state = {
+        "bit_generator": "PCG64DXSM",
+        # an increment is odd
+        "state": {"state": first << 64 | second, "inc": third << 64 | fourth | 1},
+        "has_uint32": 0,
+        "uinteger": 0,
+    }
+    if place:
+        generator.bit_generator.advance(place)  # type: ignore[attr-defined]
+    return generator

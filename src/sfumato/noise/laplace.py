@@ -19,6 +19,7 @@ from typing import ClassVar
 import torch
 
 from sfumato.noise.base import Noise
+from sfumato.noise.keyed import Stream
 
 
 class Laplace(Noise):
@@ -39,10 +40,16 @@ class Laplace(Noise):
         """Return lambda, in the unit of the input."""
         return self.standard_deviation / math.sqrt(2.0)
 
-    def draw(self, out: torch.Tensor, generator: torch.Generator) -> None:
-        """Fill ``out`` with one draw: the difference of two exponential variables."""
-        one, other = (torch.empty_like(out).uniform_(generator=generator) for _ in range(2))
-        torch.sub(one.neg_().log1p_(), other.neg_().log1p_(), out=out).mul_(self.scale)
+    def draw(self, out: torch.Tensor, stream: Stream) -> None:
+        """Fill the contiguous ``out`` (rows, *shape): differences of two exponential variables.
+
+        They are taken in float64, from uniform numbers with all of their tail, and rounded once.
+        """
+        other = stream.part(1)
+        one, two = (torch.empty(out.shape, dtype=torch.float64, device=out.device) for _ in range(2))
+        stream.uniform(one)
+        other.uniform(two)
+        out.copy_(two.log_().sub_(one.log_()).mul_(self.scale))
 
     def radius(self, q_upper: float, rival_upper: float | None = None) -> float:
         """Return lambda * max(-log(q + rival), 1/2 log((1 - q) / rival)), at least 0.

@@ -14,6 +14,7 @@ from typing import ClassVar
 import torch
 
 from sfumato.noise.base import Noise
+from sfumato.noise.keyed import Stream
 
 
 class Uniform(Noise):
@@ -34,9 +35,11 @@ class Uniform(Noise):
         """Return lambda, in the unit of the input."""
         return math.sqrt(3.0) * self.standard_deviation
 
-    def draw(self, out: torch.Tensor, generator: torch.Generator) -> None:
-        """Fill ``out`` with one draw."""
-        out.uniform_(-self.half_width, self.half_width, generator=generator)
+    def draw(self, out: torch.Tensor, stream: Stream) -> None:
+        """Fill the contiguous ``out`` (rows, *shape) from numbers of 53 digits, rounded once."""
+        uniform = torch.empty(out.shape, dtype=torch.float64, device=out.device)
+        stream.uniform(uniform)
+        out.copy_(uniform.mul_(2.0).sub_(1.0).mul_(self.half_width))
 
     def radius(self, q_upper: float, rival_upper: float | None = None) -> float:
         """Return lambda * (1 - q_upper - rival_upper), at least 0.

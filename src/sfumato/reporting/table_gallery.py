@@ -55,6 +55,7 @@ def sample_tables(
         places, drawn = sample_places(difference, count, seed)
     else:
         difference = np.zeros(len(examples))
+        # not keyed noise: which images are shown
         places = sorted(np.random.default_rng(seed).permutation(len(examples))[:count].tolist())
         drawn = set(places)
     noise = _common_noise(tables) if beta is None else Gaussian(beta)

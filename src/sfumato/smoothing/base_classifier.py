@@ -28,6 +28,7 @@ from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from sfumato.errors import ModelError, SfumatoError
+from sfumato.smoothing.compiling import compiled_network
 from sfumato.smoothing.configuration import Classifier, require_precision
 
 INVALID = -1
@@ -206,8 +207,10 @@ class BaseClassifier:
         return self._through(self._forward if self._compiled is None else self._compiled, x)
 
     def _through(self, forward: Classifier, x: torch.Tensor) -> torch.Tensor:
-        x = x.to(dtype=self._dtype, memory_format=self._layout) if x.dim() == 4 else x.to(self._dtype)
-        return forward(x).float()
+        return forward(self._laid_out(x)).float()
+
+    def _laid_out(self, x: torch.Tensor) -> torch.Tensor:
+        return x.to(dtype=self._dtype, memory_format=self._layout) if x.dim() == 4 else x.to(self._dtype)
 
     @property
     def compiled(self) -> bool:
@@ -220,14 +223,9 @@ class BaseClassifier:
         Where that cannot be, or gives other logits, it is said once and done without.
         """
         with self._lock:
-            if self._compiled is None and self._compiled_batch:
-                # frozen weights are laid out for the processor beforehand, and activations fused
-                compiled = torch.compile(
-                    self._forward,
-                    dynamic=False,
-                    options={"freezing": True, "cpp.threads": torch.get_num_threads()},
-                )
+            if self._compiled is None and self._compiled_batch and isinstance(self._forward, nn.Module):
                 try:
+                    compiled = compiled_network(self._forward, self._laid_out(x))
                     found, expected = self._through(compiled, x), self._through(self._forward, x)
                     agrees = self._same_to_rounding(found, expected)
                     reason = "its logits differ from the network's own"

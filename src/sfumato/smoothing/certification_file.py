@@ -16,6 +16,7 @@ from typing import Any, TextIO
 
 from sfumato.errors import DataError, OutputError
 from sfumato.files import require_writable, write_text
+from sfumato.noise.keyed import require_same_noise
 from sfumato.smoothing.certificate import HEADER, OURS, Certificate, parse_row
 
 _HEADER = "\t".join(HEADER + OURS) + "\n"
@@ -134,6 +135,7 @@ def _require_same_run(output: Path, record: Path, settings: dict[str, Any]) -> N
         found = {**_BEFORE_OTHER_NOISES, **read_settings(record)}
     except DataError as error:
         raise OutputError(f"{error}; choose another output") from error
+    require_same_noise(found, output)
     for name, value in settings.items():
         # a checkpoint may have another path by now: its weights are compared
         renamed = name == "model" and settings["alpha"] is not None

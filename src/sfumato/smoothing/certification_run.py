@@ -16,6 +16,7 @@ from sfumato.datasets import Dataset
 from sfumato.errors import SettingError, require_open_unit
 from sfumato.execution.base import Done, Executor, Task
 from sfumato.models.classifier import TrainedClassifier
+from sfumato.noise.keyed import CHUNK, NOISE_VERSION
 from sfumato.plans import Plan
 from sfumato.smoothing.certificate import Certificate
 from sfumato.smoothing.certification_file import continued, finished_rows
@@ -31,7 +32,6 @@ from sfumato.smoothing.shipped import (
     first_size,
 )
 from sfumato.smoothing.smoothed import DEFAULT_CONFIDENCE, SmoothedClassifier
-from sfumato.smoothing.voting import CHUNK
 
 
 def certify_to_file(
@@ -208,6 +208,7 @@ def _settings(
         "label_known": label_known,
         "seed": smoothed.seed,
         "chunk": CHUNK,
+        "noise_version": NOISE_VERSION,
         "device": computing_device(smoothed.device.type, executor),
         "precision": smoothed.configuration.precision,
         "sfumato_version": sfumato.__version__,

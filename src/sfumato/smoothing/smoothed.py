@@ -7,6 +7,7 @@ anything after it, normalisation included, is part of the base classifier.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -38,7 +39,9 @@ class SmoothedClassifier:
         model: from a batch (batch, *shape) to logits (batch, classes); a module is put in eval mode.
         beta: smoothing noise, standard deviation in the input's unit, of Gaussian noise.
         noise: in place of beta, any noise; its ``norm`` is that of the radii.
-        seed: with the example's index it determines all noise.
+        seed: with an image's example number it determines all noise. Images that ``predict`` and ``certify``
+            are given no number for are numbered through: 0, 1, ... over all calls of this object, so that no
+            two of them share noise.
         batch_size: noisy copies per forward pass, chosen by the model's kind if not given; has no
             influence on any result.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
@@ -89,6 +92,8 @@ class SmoothedClassifier:
         self._counter: VoteCounter | None = None
         self._shape: tuple[int, ...] | None = None
         self._num_classes = 0
+        self._numbered = 0
+        self._numbering = threading.Lock()
 
     def __repr__(self) -> str:
         return (
@@ -103,7 +108,7 @@ class SmoothedClassifier:
             DataError: images that are not finite numbers or of another shape than before.
             ModelError: a model that does not fit the images.
         """
-        self._prepare(x, None)
+        self._prepare(x)
 
     def votes(
         self,
@@ -116,8 +121,9 @@ class SmoothedClassifier:
         """Return how often each class was voted for among ``n`` noisy copies of each image.
 
         ``x`` is (images, *shape) in the input's unit; ``examples`` are the images' indices in their
-        data set, by which their noise is keyed (0, 1, ... if not given); ``first`` is the number of
-        votes to pass over. A row sums to less than ``n`` where the model returned NaN under noise.
+        data set, by which their noise is keyed (0, 1, ... if not given, the same in every call: the
+        counts are a function of the arguments); ``first`` is the number of votes to pass over. A row sums
+        to less than ``n`` where the model returned NaN under noise.
 
         Raises:
             SettingError: n below 1.
@@ -126,7 +132,8 @@ class SmoothedClassifier:
         """
         require_count("n", n)
         require_count("first", first, minimum=0)
-        images, keys = self._prepare(x, examples)
+        images = self._prepare(x)
+        keys = np.arange(len(images)) if examples is None else _keys(examples, images)
         each = np.full(len(images), n, dtype=np.int64)
         return self._count(images, keys, np.full(len(images), first, dtype=np.int64), each)
 
@@ -145,9 +152,14 @@ class SmoothedClassifier:
         rejects a tie at level 1 - confidence, else -1 (abstain): with probability at least
         ``confidence`` over the noise the result is either -1 or the smoothed classifier's class
         (Hung & Fithian 2019; Cohen et al. 2019, PREDICT).
+
+        ``examples`` are the images' numbers, by which their noise is keyed; without them every call goes on
+        counting, so that its noise is fresh. Give them to repeat a result.
         """
         if confidence is not None:
             require_open_unit("confidence", confidence)
+        if examples is None:
+            examples = self._next_numbers(len(self._prepare(x))).tolist()
         counts = self.votes(x, n, examples=examples)
         if confidence is None:
             # an image whose every vote was NaN has no majority
@@ -168,6 +180,9 @@ class SmoothedClassifier:
         With probability at least ``confidence`` over the noise, for each image that is not abstained
         on, the smoothed classifier returns the predicted class everywhere within the radius. The
         statement holds per image, not for all images together.
+
+        ``examples`` are the images' numbers, by which their noise is keyed; without them every call goes on
+        counting, so that its noise is fresh. Give them to repeat a result.
         """
         plan = Fixed() if plan is None else plan
         return self.run(x, plan, confidence=confidence, examples=examples, labels=labels).decisions()
@@ -183,7 +198,8 @@ class SmoothedClassifier:
     ) -> Run:
         """Return the finished run of ``plan``: its decisions, and the counts they rest on."""
         require_open_unit("confidence", confidence)
-        images, keys = self._prepare(x, examples)
+        images = self._prepare(x)
+        keys = self._next_numbers(len(images)) if examples is None else _keys(examples, images)
         run = plan.start(
             len(images), self._num_classes, noise=self.noise, confidence=confidence, labels=labels
         )
@@ -214,10 +230,14 @@ class SmoothedClassifier:
             )
         return self._counter.count(images, keys, first, wanted)
 
-    def _prepare(
-        self, x: torch.Tensor | np.ndarray, examples: Sequence[int] | None
-    ) -> tuple[torch.Tensor, Int[np.ndarray, " images"]]:
-        """Return the images on the device and the keys of their noise, checked."""
+    def _next_numbers(self, images: int) -> Int[np.ndarray, " images"]:
+        """Return numbers that no image of this object was given without being asked for."""
+        with self._numbering:
+            self._numbered += images
+            return np.arange(self._numbered - images, self._numbered)
+
+    def _prepare(self, x: torch.Tensor | np.ndarray) -> torch.Tensor:
+        """Return the images on the device, checked."""
         images = torch.as_tensor(x).to(device=self.device, dtype=torch.float32)
         if images.dim() < 2 or len(images) == 0:
             raise DataError(
@@ -231,10 +251,15 @@ class SmoothedClassifier:
             self._shape = shape
         elif shape != self._shape:
             raise DataError(f"images have shape {shape}, but the first ones had {self._shape}")
-        keys = np.arange(len(images)) if examples is None else np.asarray(examples, dtype=np.int64)
-        if len(keys) != len(images):
-            raise DataError(f"{len(keys)} example indices for {len(images)} images; give one for each")
-        return images, keys
+        return images
+
+
+def _keys(examples: Sequence[int], images: torch.Tensor) -> Int[np.ndarray, " images"]:
+    """Return the given keys of the images' noise, one for each."""
+    keys = np.asarray(examples, dtype=np.int64)
+    if len(keys) != len(images):
+        raise DataError(f"{len(keys)} example indices for {len(images)} images; give one for each")
+    return keys
 
 
 def verified_majority(counts: Int[np.ndarray, " classes"], confidence: float) -> int:

@@ -1,8 +1,7 @@
 """Counting votes: class counts of the base classifier over noisy copies of images.
 
-The noise of an example is one endless sequence, cut into chunks; chunk k is drawn from the stream
-keyed by (seed, example, k). Vote v is row v mod CHUNK of chunk v div CHUNK. What is counted for an
-image is therefore a function of its key and of which votes are asked for, and of nothing else:
+The noise of an example is one endless sequence of rows, keyed by (seed, example), a row for a vote. What is
+counted for an image is therefore a function of its key and of which votes are asked for, and of nothing else:
 batches are filled across chunks and images in whatever way suits the hardware, by as many workers as
 there are. Each worker holds one batch of noisy copies, so memory does not grow with the number of
 votes; only counts leave it.
@@ -14,7 +13,7 @@ import itertools
 import operator
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
@@ -23,13 +22,10 @@ import torch
 from jaxtyping import Int
 
 from sfumato.errors import SettingError, require_count
-from sfumato.noise import Noise, keyed_generators
+from sfumato.noise import Noise, Run, Stream, Use
+from sfumato.noise.keyed import CHUNK
 from sfumato.smoothing.base_classifier import INVALID, BaseClassifier
 from sfumato.smoothing.configuration import Configuration
-
-CHUNK = 32
-"""Noisy copies drawn from one key, as many as sequential plans ask for at a time. Part of every run's
-identity: another value is other noise."""
 
 # Near ties are decided together, so many at a time: one by one they would cost a forward pass each.
 _NEAR_TIES = 64
@@ -77,11 +73,13 @@ class VoteCounter:
         configuration: Configuration,
         *,
         seed: int,
+        use: Use = Use.VOTES,
     ) -> None:
         self._classifier = classifier
         self._noise = noise
         self._num_classes = num_classes
         self._seed = require_count("seed", seed, minimum=0)
+        self._use = use
         self._batch_size = configuration.batch_size
         self._workers = configuration.workers
         self._pool: ThreadPoolExecutor | None = None
@@ -164,7 +162,6 @@ class VoteCounter:
         tally = torch.zeros(len(images), self._num_classes + 1, dtype=torch.int64, device=images.device)
         profile = Profile()
         batch = torch.empty((size, *images.shape[1:]), device=images.device)
-        chunk = torch.empty((CHUNK, *images.shape[1:]), device=images.device)
         late_copies: list[torch.Tensor] = []
         late_slots: list[torch.Tensor] = []
         while (pieces := batches.next()) is not None:
@@ -172,11 +169,15 @@ class VoteCounter:
             filled, sizes = 0, [rows for _, _, rows in pieces]
             slots = torch.tensor([slot for slot, _, _ in pieces], device=images.device)
             slots = slots.repeat_interleave(torch.tensor(sizes, device=images.device))
-            for slot, run in itertools.groupby(pieces, key=operator.itemgetter(0)):
-                rows = self._draw(batch[filled:], int(examples[slot]), list(run), chunk)
+            runs = [(slot, list(run)) for slot, run in itertools.groupby(pieces, operator.itemgetter(0))]
+            keys = [
+                Run(int(examples[slot]), run[0][1], sum(rows for _, _, rows in run)) for slot, run in runs
+            ]
+            self._noise.draw(batch[: sum(sizes)], Stream(self._use, self._seed, *keys))
+            for (slot, _), key in zip(runs, keys, strict=True):
                 # noise is drawn in full and added on its own: two roundings, the same in every batch
-                batch[filled : filled + rows].add_(images[slot])
-                filled += rows
+                batch[filled : filled + key.rows].add_(images[slot])
+                filled += key.rows
             drawn = time.perf_counter()
             winners, close = self._classes(batch[:filled])
             passed = time.perf_counter()
@@ -191,21 +192,6 @@ class VoteCounter:
                 self._decide_late(tally, late_copies, late_slots, profile)
         self._decide_late(tally, late_copies, late_slots, profile)
         return tally, profile
-
-    def _draw(self, out: torch.Tensor, example: int, pieces: Sequence[_Piece], chunk: torch.Tensor) -> int:
-        """Draw the noise of consecutive pieces of one example into ``out``; return the number of rows."""
-        chunks = range(pieces[0][1] // CHUNK, pieces[-1][1] // CHUNK + 1)
-        filled = 0
-        generators = keyed_generators(self._seed, example, chunks, out.device)
-        for (_, vote, rows), generator in zip(pieces, generators, strict=True):
-            target = out[filled : filled + rows]
-            if rows == CHUNK:
-                self._noise.draw(target, generator)
-            else:
-                self._noise.draw(chunk, generator)
-                target.copy_(chunk[vote % CHUNK : vote % CHUNK + rows])
-            filled += rows
-        return filled
 
     def _decide_late(
         self,
@@ -260,7 +246,7 @@ def _batches(
 ) -> Iterator[list[_Piece]]:
     """Yield batches of pieces, up to ``size`` votes each, no chunk divided between two where it fits in one.
 
-    Dividing a chunk would mean drawing it twice.
+    A device that draws whole chunks would draw a divided one twice.
     """
     batch: list[_Piece] = []
     filled = 0

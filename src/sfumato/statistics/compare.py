@@ -330,6 +330,7 @@ def bootstrap_means(
     runs, candidates, images = values.shape
     # images with the same outcome everywhere are one category: most are right throughout
     outcomes, counts = np.unique(values.reshape(-1, images).T, axis=0, return_counts=True)
+    # not keyed noise: the bootstrap's choice of images
     rng = np.random.default_rng(seed)
     means = np.empty((draws, candidates))
     for start in range(0, draws, _DRAWS_AT_ONCE):
@@ -419,6 +420,7 @@ def cross_fitted_gain(
         raise SettingError(f"images must be at least 2 to be split in halves, got {images}")
     if not 0 <= reference < candidates:
         raise SettingError(f"reference must be a candidate's index below {candidates}, got {reference}")
+    # not keyed noise: which images are in which fold
     order = np.random.default_rng(seed).permutation(images)
     halves = order[: images // 2], order[images // 2 :]
     selected, risks, found = [], [], []

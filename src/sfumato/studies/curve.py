@@ -82,6 +82,7 @@ def smooth_errors(
     images = missed.shape[1]
     slope = _logit_slope(missed.mean(axis=1), images)
     covariance = np.cov(missed, bias=True) / images * np.outer(slope, slope)
+    # not keyed noise: the bootstrap of a curve
     rng = np.random.default_rng(seed)
     resampled = bootstrap_means(missed[np.newaxis], draws=draws, seed=seed)
     return _smoothed(
@@ -124,6 +125,7 @@ def smooth_counts(
         sampling=np.zeros(len(risk)),
         training=variance,
         confidence=confidence,
+        # not keyed noise: the bootstrap of a curve
         rng=np.random.default_rng(seed),
     )
 

@@ -18,8 +18,8 @@ from jaxtyping import Float, Int
 from sfumato.datasets import Dataset
 from sfumato.errors import DataError, SettingError
 from sfumato.models.classifier import load_classifier
-from sfumato.noise import Gaussian, Noise
-from sfumato.noise.keyed import keyed_generator
+from sfumato.models.registry import is_built_in
+from sfumato.noise import Gaussian, Noise, Run, Stream, Use
 from sfumato.plans import ABSTAIN
 from sfumato.smoothing.certificate import Certificate
 from sfumato.smoothing.smoothed import SmoothedClassifier
@@ -144,9 +144,13 @@ def sample_gallery(
     count: int,
     seed: int = 0,
     device: str = "auto",
+    factory: str | None = None,
     on_image: Callable[[], None] = lambda: None,
 ) -> Gallery:
     """Return ``count`` test images as the two models see them; ``seed`` is that of the sample.
+
+    Networks of a factory's are made again only if ``factory`` names it: a study's folder does not choose
+    what code runs where it is looked at.
 
     Raises:
         SettingError: a cell that was not measured.
@@ -165,7 +169,9 @@ def sample_gallery(
     examples = [int(cells[0].examples[place]) for place in places]
     counted, why_not = [], ""
     for alpha in alphas:
-        found, reason = _count_again(folder, design, data, alpha, beta, run, examples, device, on_image)
+        found, reason = _count_again(
+            folder, design, data, alpha, beta, run, examples, device, factory, on_image
+        )
         counted.append(found)
         why_not = why_not or reason
     images = []
@@ -209,7 +215,8 @@ def under_noise(
     clean: Float[np.ndarray, "channels height width"], noise: Noise, seed: int, example: int
 ) -> Float[np.ndarray, "channels height width"]:
     """Return the first noisy copy that a vote with this seed casts for the example."""
-    return noise.add(torch.from_numpy(clean.copy()), keyed_generator(seed, example, 0)).numpy()
+    stream = Stream(Use.VOTES, seed, Run(example))
+    return noise.add(torch.from_numpy(clean[np.newaxis].copy()), stream)[0].numpy()
 
 
 def _require_same_data(data: Dataset, cell: CellResult) -> None:
@@ -226,6 +233,7 @@ def sample_places(
     One half is drawn, the other has the largest differences of what was not.
     """
     count = min(count, len(difference))
+    # not keyed noise: which images are shown
     drawn = np.random.default_rng(seed).choice(len(difference), size=count - count // 2, replace=False)
     order = np.argsort(-difference, kind="stable")
     picked = [int(place) for place in order if place not in set(drawn.tolist())][: count // 2]
@@ -241,9 +249,13 @@ def _count_again(
     seed: int,
     examples: Sequence[int],
     device: str,
+    factory: str | None,
     on_image: Callable[[], None],
 ) -> tuple[Int[np.ndarray, "images classes"] | None, str]:
     """Return the votes by class, or None and the reason why they cannot be had."""
+    made_by = design.model.architecture
+    if factory is None and not is_built_in(made_by):
+        return None, f"{made_by!r} makes the models, and no --model-factory names what may run"
     kinds = ("cuda", "cpu") if torch.cuda.is_available() else ("cpu",)
     with Store(folder / FILE, read_only=True) as store:
         for kind in kinds:
@@ -253,10 +265,10 @@ def _count_again(
                 break
         else:
             return None, (
-                f"the model of alpha {alpha:g} is not in {folder / 'models'}, or voted on a device "
-                "that is not here"
+                f"the model of alpha {alpha:g} is not in {folder / 'models'}, or voted under the noise of "
+                "an earlier version or on a device that is not here"
             )
-    classifier = load_classifier(str(path), data.input_shape, data.num_classes)
+    classifier = load_classifier(str(path), data.input_shape, data.num_classes, factory=factory)
     smoothed = SmoothedClassifier(
         classifier.model,
         beta,

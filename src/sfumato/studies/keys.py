@@ -17,12 +17,13 @@ import numpy as np
 import torch
 
 from sfumato.datasets import Dataset
-from sfumato.smoothing.voting import CHUNK
+from sfumato.noise.keyed import CHUNK, NOISE_VERSION
 from sfumato.studies.design import Design, extend_path
 from sfumato.studies.store import Member
 from sfumato.training import TrainingSettings
 
 _FORMAT = 1
+_NOISE = {"noise_version": NOISE_VERSION}
 _SHOWN = 12  # hexadecimal digits of the key in a model's file name
 
 
@@ -94,14 +95,20 @@ class Keys:
     @property
     def chain(self) -> str:
         """Name of the settings that all models of the study share."""
-        return content_key(
-            {
-                "format": _FORMAT,
-                "model": self.design.model.model_dump(mode="json"),
-                "data_sha256": self.data_sha256,
-                "device": self.device,
-            }
-        )
+        return content_key(self._shared() | _NOISE)
+
+    @property
+    def earlier_chain(self) -> str:
+        """Name that versions gave to the same settings whose noise was another."""
+        return content_key(self._shared())
+
+    def _shared(self) -> dict[str, Any]:
+        return {
+            "format": _FORMAT,
+            "model": self.design.model.model_dump(mode="json"),
+            "data_sha256": self.data_sha256,
+            "device": self.device,
+        }
 
     @property
     def settings(self) -> str:
@@ -123,6 +130,7 @@ class Keys:
         model, parent = self.design.model, self.path[alpha]
         return content_key(
             {
+                **_NOISE,
                 "format": _FORMAT,
                 "alpha": alpha,
                 "seed": seed,
@@ -148,6 +156,7 @@ class Keys:
         """Return the key of a cell: a hash of all that determines its rows."""
         votes, table = self.design.votes, self.design.certification
         parts: dict[str, Any] = {
+            **_NOISE,
             "format": _FORMAT,
             "kind": member.kind,
             "weights_sha256": weights_sha256,

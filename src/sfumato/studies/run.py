@@ -22,6 +22,7 @@ from sfumato.execution.base import Executor
 from sfumato.execution.local import InProcess
 from sfumato.files import require_writable
 from sfumato.models import build_model
+from sfumato.noise.keyed import require_same_noise
 from sfumato.smoothing.shipped import computing_device
 from sfumato.studies.design import Design, write_design
 from sfumato.studies.keys import Keys
@@ -84,6 +85,8 @@ def run_study(
         held.enter_context(_locked(folder))
         store = held.enter_context(Store(folder / FILE))
         keys = Keys.of(design, data, chosen)
+        if store.path_of(keys.earlier_chain):
+            require_same_noise({}, folder)
         keys = keys.after(store.path_of(keys.chain))
         left = what_is_left(design, data, folder, store, keys)
         write_design(recorded or design, folder / STUDY_FILE)

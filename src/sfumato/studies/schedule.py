@@ -246,7 +246,12 @@ class Schedule:
         alpha, seed = model
         path = self._path(model)
         state_path(path).unlink(missing_ok=True)
-        classifier = load_classifier(str(path), self.data.input_shape, self.data.num_classes)
+        classifier = load_classifier(
+            str(path),
+            self.data.input_shape,
+            self.data.num_classes,
+            factory=self.design.model.architecture,
+        )
         weights = classifier.weights_sha256
         self.store.keep_model(self.keys.model(alpha, seed), alpha, seed, weights)
         numbers = self._members(alpha, seed, weights)

@@ -20,7 +20,8 @@ import torch
 from sfumato.datasets import Dataset
 from sfumato.devices import arithmetic_threads
 from sfumato.execution.base import Report, Shared
-from sfumato.models import ModelRecord, load_model
+from sfumato.models import ModelRecord
+from sfumato.models.checkpoint import verify_checkpoint
 from sfumato.smoothing.shipped import Voting, gather
 from sfumato.studies.design import VotesTable
 from sfumato.studies.evaluate import SHARD, classify_shard, count_shard
@@ -103,7 +104,7 @@ def train_model(report: Report, training: Training) -> Trained:
     path = place.here(training.path)
     if path.exists():
         # another attempt was finished after it was given up as lost
-        return Trained(load_model(path)[1], path.read_bytes())
+        return Trained(verify_checkpoint(path), path.read_bytes())
     with tempfile.TemporaryDirectory() as folder, arithmetic_threads(training.threads):
         if training.parent is not None:
             parent = Path(folder) / "parent.safetensors"

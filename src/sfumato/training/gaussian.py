@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from sfumato.noise import Noise
+from sfumato.noise import Noise, Stream
 
 
 def gaussian_loss(
@@ -18,9 +18,9 @@ def gaussian_loss(
     y: torch.Tensor,
     noise: Noise,
     draws: int,
-    generator: torch.Generator,
+    stream: Stream,
 ) -> torch.Tensor:
     """Return the mean cross-entropy over ``draws`` noisy copies of each example of the batch."""
     copies = 1 if noise.standard_deviation == 0 else draws
-    noisy = noise.add(x.repeat_interleave(copies, dim=0), generator)
+    noisy = noise.add(x.repeat_interleave(copies, dim=0), stream)
     return nn.functional.cross_entropy(model(noisy).float(), y.repeat_interleave(copies))

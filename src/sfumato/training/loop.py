@@ -1,6 +1,6 @@
 """The one training loop: AdamW with a one-cycle learning rate, seeded, saved after every epoch.
 
-Every epoch draws its order and its noise from a stream keyed by (seed, epoch), so that a training
+Every epoch draws its order and its noise from streams keyed by (seed, epoch), so that a training
 that was killed and started again ends with the same weights as one that was not.
 """
 
@@ -30,12 +30,13 @@ from sfumato.errors import (
 )
 from sfumato.files import require_writable
 from sfumato.models import ModelRecord, build_model, load_model, save_model
-from sfumato.noise import Noise, keyed_generator, make_noise
+from sfumato.models.checkpoint import read_record
+from sfumato.models.registry import is_built_in
+from sfumato.noise import NOISE_VERSION, Noise, Run, Stream, Use, make_noise
 from sfumato.training.gaussian import gaussian_loss
 from sfumato.training.state import restore_state, save_state, state_path
 
 PRECISIONS = ("float32", "bf16")
-_TRAINING_STREAM = 1  # the "example" of a noise key; test-time noise has streams of its own seed
 _EVALUATION_BATCH = 500
 _MONITORED = 1000
 _FEWEST_STEPS = 1500
@@ -144,6 +145,7 @@ def train(
         "epochs": epochs,
         "data_sha256": data_sha,
         "device": chosen.type,
+        "noise_version": NOISE_VERSION,
     }
     unfinished = state_path(output)
     done, seconds = restore_state(unfinished, model, optimizer, identity)
@@ -199,7 +201,7 @@ def _starting_model(
         shape, classes = data.input_shape, data.num_classes
         model = build_model(settings.architecture, shape, classes, mean, std, seed=settings.seed)
         return model, mean, std, None
-    model, record = load_model(settings.warm_start)
+    record = read_record(settings.warm_start)
     found = (record.architecture, record.input_shape, record.num_classes)
     wanted = (settings.architecture, data.input_shape, data.num_classes)
     if found != wanted:
@@ -207,6 +209,8 @@ def _starting_model(
             f"{settings.warm_start}: is {found[0]} for input {found[1]} and {found[2]} classes, but "
             f"{wanted[0]} for {wanted[1]} and {wanted[2]} is to be trained"
         )
+    named = None if is_built_in(settings.architecture) else settings.architecture
+    model, record = load_model(settings.warm_start, factory=named)
     return model, record.mean, record.std, record.weights_sha256
 
 
@@ -256,9 +260,9 @@ def _train_epoch(
 ) -> float:
     """Run one epoch and return its mean loss."""
     model.train()
-    order = torch.randperm(len(x), generator=keyed_generator(settings.seed, 0, epoch))
+    order = Stream(Use.SHUFFLING, settings.seed, Run(epoch)).permutation(len(x))
     noise = settings.distribution()
-    generator = keyed_generator(settings.seed, _TRAINING_STREAM, epoch, x.device)
+    stream = Stream(Use.TRAINING_NOISE, settings.seed, Run(epoch))
     steps = math.ceil(len(x) / settings.batch_size)
     total = torch.zeros((), device=x.device)
     for step, batch in enumerate(_batches(order, settings.batch_size)):
@@ -266,7 +270,7 @@ def _train_epoch(
         rows = batch.to(x.device)
         optimizer.zero_grad(set_to_none=True)
         with autocast():
-            loss = gaussian_loss(model, x[rows], y[rows], noise, settings.draws, generator)
+            loss = gaussian_loss(model, x[rows], y[rows], noise, settings.draws, stream)
         torch.autograd.backward(loss)
         optimizer.step()
         total += loss.detach()
@@ -300,13 +304,13 @@ def _accuracies(
     """Return the accuracy without noise, and with one draw of alpha per image."""
     model.eval()
     noise = settings.distribution()
-    generator = keyed_generator(settings.seed, _TRAINING_STREAM + 1, 0, device)
+    stream = Stream(Use.EVALUATION, settings.seed, Run(0))
     hits = [0, 0]
     count = min(limit, len(split))
     for start in range(0, count, _EVALUATION_BATCH):
         stop = min(start + _EVALUATION_BATCH, count)
         x = torch.from_numpy(split.x[start:stop]).to(device)
         y = torch.from_numpy(split.y[start:stop]).to(device)
-        for kind, inputs in enumerate((x, noise.add(x, generator))):
+        for kind, inputs in enumerate((x, noise.add(x, stream))):
             hits[kind] += int((model(inputs).argmax(dim=1) == y).sum())
     return hits[0] / count, hits[1] / count

@@ -15,6 +15,7 @@ from torch import nn
 
 from sfumato.errors import OutputError
 from sfumato.models.checkpoint import read_safetensors, write_safetensors
+from sfumato.noise.keyed import require_same_noise
 
 _KEY = "sfumato_training"
 
@@ -57,6 +58,7 @@ def restore_state(
     record = json.loads(metadata.get(_KEY, "{}"))
     # a training begun before there were other noises does not name its own
     found = {"noise": "gaussian", **record.get("settings", {})}
+    require_same_noise(found, path)
     wanted = json.loads(json.dumps(settings))
     for name in sorted(set(wanted) | set(found)):
         if wanted.get(name) != found.get(name):

@@ -1,0 +1,156 @@
+"""What is which in a folder of images: training and test part, classes, and what is left aside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sfumato.datasets.images import SUFFIXES
+from sfumato.datasets.reading import is_folder, list_folder, require_text
+from sfumato.errors import DataError
+
+_TRAIN = frozenset({"train", "training"})
+_TEST = frozenset({"test", "testing"})
+_VALIDATION = frozenset({"val", "valid", "validation"})
+_OF_PROGRAMS = frozenset({"__MACOSX", "__pycache__", "@eaDir", "lost+found", "$RECYCLE.BIN"})
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The folders of a data set.
+
+    Attributes:
+        train: holds one folder per class.
+        test: the same, or None where a test set has to be set aside.
+        notes: what is left aside.
+    """
+
+    train: Path
+    test: Path | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ClassFolders:
+    """The image files of one part, by class in the order of the classes' names; and what is left aside."""
+
+    files: dict[str, list[Path]]
+    notes: tuple[str, ...]
+
+
+def find_parts(path: Path) -> Parts:
+    """Return where the training and the test images are.
+
+    ``test`` is preferred to ``val`` as test set; a folder without ``train`` holds the classes themselves.
+
+    Raises:
+        DataError: two folders for one part, or one that cannot be read.
+    """
+    folders = [entry for entry in list_folder(path) if not _is_hidden(entry.name) and is_folder(entry)]
+    train = _one_of(folders, _TRAIN, path)
+    test = _one_of(folders, _TEST, path)
+    validation = _one_of(folders, _VALIDATION, path)
+    if train is None or (test is None and validation is None and len(folders) > 1):
+        return Parts(path, None, ())
+    rest = [folder.name for folder in folders if folder not in (train, test or validation)]
+    notes = [f"{path}: {', '.join(map(shown, rest))} is not used"] if rest else []
+    if test is None and validation is not None:
+        notes.append(f"{path}: there is no folder test, so {validation.name} is the test set")
+    return Parts(train, test or validation, tuple(notes))
+
+
+def _one_of(folders: list[Path], names: frozenset[str], path: Path) -> Path | None:
+    found = [folder for folder in folders if folder.name.lower() in names]
+    if len(found) > 1:
+        raise DataError(f"{path}: holds both {found[0].name} and {found[1].name}; keep one of them")
+    return found[0] if found else None
+
+
+def list_classes(root: Path) -> ClassFolders:
+    """Return the images in the class folders directly below ``root``.
+
+    Hidden folders and folders with nothing in them are no classes. A folder that holds files but no image
+    is refused: leaving it out would silently drop a class.
+
+    Raises:
+        DataError: that, or names that cannot be written into a record.
+    """
+    files: dict[str, list[Path]] = {}
+    aside = _Aside()
+    for entry in list_folder(root):
+        if not is_folder(entry):
+            if entry.suffix.lower() in SUFFIXES:
+                aside.loose.append(entry.name)
+        elif _is_hidden(entry.name):
+            aside.hidden.append(entry.name)
+        else:
+            require_text(entry.name, f"{root}: the class folder")
+            if images := _images_of_class(entry, aside):
+                files[entry.name] = images
+            else:
+                aside.empty.append(entry.name)
+    return ClassFolders(files, tuple(aside.notes(root)))
+
+
+@dataclass
+class _Aside:
+    """What lies among the images and is not read."""
+
+    hidden: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
+    nested: list[str] = field(default_factory=list)
+    loose: list[str] = field(default_factory=list)
+    hidden_files: list[str] = field(default_factory=list)
+    other_files: list[str] = field(default_factory=list)
+
+    def notes(self, root: Path) -> list[str]:
+        """Return one line for each kind."""
+        kinds = (
+            (self.hidden, "hidden folders are no classes"),
+            (self.empty, "empty folders are no classes"),
+            (self.nested, "folders inside class folders are not read"),
+            (self.loose, "images beside the class folders are not read"),
+            (self.hidden_files, "hidden files are not read"),
+            (self.other_files, "files without an image's suffix are not read"),
+        )
+        return [f"{root}: {what} ({len(names)}: {_first_of(names)})" for names, what in kinds if names]
+
+
+def _images_of_class(folder: Path, aside: _Aside) -> list[Path]:
+    images, nested, other = [], [], []
+    for entry in list_folder(folder):
+        name = f"{folder.name}/{entry.name}"
+        if is_folder(entry):
+            nested.append(name)
+        elif _is_hidden(entry.name):
+            aside.hidden_files.append(name)
+        elif entry.suffix.lower() in SUFFIXES:
+            images.append(entry)
+        else:
+            other.append(name)
+    if not images and (nested or other):
+        held = f"the folder {shown(nested[0])}" if nested else shown(other[0])
+        raise DataError(
+            f"{folder}: holds no image but {held}; images must lie directly in it, accepted are {accepted()}"
+        )
+    aside.nested += nested
+    aside.other_files += other
+    return images
+
+
+def accepted() -> str:
+    """Return the accepted suffixes for a message."""
+    return ", ".join(sorted(SUFFIXES))
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name in _OF_PROGRAMS
+
+
+def _first_of(names: list[str]) -> str:
+    return ", ".join([*map(shown, names[:3]), *(["..."] if names[3:] else [])])
+
+
+def shown(name: str) -> str:
+    """Return a name as it is if a terminal can show it on one line."""
+    return name if name.isprintable() else ascii(name)
