@@ -7,6 +7,10 @@ print it as it is. This module imports nothing of Sfumato and every other module
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_LONGEST = 300  # characters of another's message
 
 
 class SfumatoError(Exception):
@@ -47,6 +51,41 @@ class MissingPackageError(SfumatoError, ImportError):
     """An optional package is not installed; the message has the line that installs it (bad input)."""
 
     exit_code = 2
+
+
+def in_words(error: BaseException) -> str:
+    """Return type and message of the exception in one line, whatever its class does.
+
+    >>> in_words(ValueError("no   height"))
+    'ValueError: no height'
+    """
+    try:
+        message = " ".join(str(error).split())
+    except Exception:  # a class of anyone's may fail here as well
+        message = "its message cannot be read"
+    return f"{type(error).__name__}: {message[:_LONGEST] or 'no message'}"
+
+
+@contextmanager
+def users_code(whose: str) -> Iterator[None]:
+    """While the block runs code of the user's, turn whatever that raises into one line.
+
+    ``whose`` begins the line. An interruption by the keyboard and Sfumato's own errors pass as they are.
+
+    Raises:
+        ModelError: the code raised anything else, also ``SystemExit``.
+        SfumatoError: the memory or the operating system failed it.
+    """
+    try:
+        yield
+    except (SfumatoError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        if hasattr(error, "ray_terminate_msg"):  # Ray ends its worker
+            raise
+        memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+        kind = SfumatoError if memory or isinstance(error, OSError) else ModelError
+        raise kind(f"{whose} failed with {in_words(error)}") from error
 
 
 def require_positive(name: str, value: float) -> float:

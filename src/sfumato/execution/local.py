@@ -291,7 +291,7 @@ def _serve(pipe: Connection, folder: Path, cores: Sequence[int], gpu: int | None
             answer: tuple[str, Any] = ("done", (value, time.perf_counter() - began))
         except KeyboardInterrupt:
             return
-        except Exception as error:
+        except BaseException as error:  # also what asks the process to end
             answer = ("raised", (sendable(error), traceback.format_exc()))
         pipe.send(answer)
 

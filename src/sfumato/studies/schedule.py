@@ -194,6 +194,8 @@ class Schedule:
         def trained(done: Done) -> None:
             nonlocal told
             found: Trained = done.value
+            for line in found.warnings:
+                self.watch.on_warning(line)
             if found.content is not None and not path.exists():
                 write_bytes(path, found.content)
             # a kill between writing the model and removing the state of its training leaves the state

@@ -25,7 +25,8 @@ from sfumato.smoothing.shipped import Voting, gather
 from sfumato.studies.design import VotesTable
 from sfumato.studies.evaluate import SHARD, classify_shard, count_shard
 from sfumato.studies.store import Rows
-from sfumato.training import TrainingSettings, train
+from sfumato.training import TrainingSettings
+from sfumato.training.loop import train_alone
 
 MARK = ".driver-"
 
@@ -83,10 +84,11 @@ class Training:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model: its record, and its file's content where the driver has to write it."""
+    """A trained model: its record, its file's content where the driver has to write it, and what was odd."""
 
     record: ModelRecord
     content: bytes | None
+    warnings: tuple[str, ...] = ()
 
 
 def train_model(report: Report, training: Training) -> Trained:
@@ -95,11 +97,18 @@ def train_model(report: Report, training: Training) -> Trained:
     Every ``EpochReport`` is reported.
     """
     data, settings, place = training.data.value(), training.settings, training.place
+    odd: list[str] = []
     if place is None:
         with arithmetic_threads(training.threads):
-            return Trained(
-                train(data, settings, training.path, device=training.device, on_epoch=report), None
+            record = train_alone(
+                data,
+                settings,
+                training.path,
+                device=training.device,
+                on_epoch=report,
+                on_warning=odd.append,
             )
+        return Trained(record, None, tuple(odd))
     path = place.here(training.path)
     if path.exists():
         # another attempt was finished after it was given up as lost
@@ -112,11 +121,13 @@ def train_model(report: Report, training: Training) -> Trained:
         with warnings.catch_warnings():
             # the shared arrays are read-only, and training writes to none of them
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-            record = train(data, settings, path, device=training.device, on_epoch=report)
+            record = train_alone(
+                data, settings, path, device=training.device, on_epoch=report, on_warning=odd.append
+            )
     content = path.read_bytes()
     if path != training.path:
         path.unlink(missing_ok=True)
-    return Trained(record, content)
+    return Trained(record, content, tuple(odd))
 
 
 @dataclass(frozen=True)
