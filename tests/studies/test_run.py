@@ -249,14 +249,15 @@ def test_the_work_announced_is_the_work_done(tmp_path):
 
 def test_a_second_process_is_refused(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from sfumato.studies.run import _locked\n"
-        f"with _locked(Path({str(tmp_path)!r})): print('held', flush=True); sys.stdin.read()"
+        "import sys; from pathlib import Path; from sfumato.locks import locked\n"
+        f"folder = Path({str(tmp_path)!r})\n"
+        "with locked(folder, folder / '.lock'): print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as holder:
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(OutputError, match=f"process {holder.pid} is running a study here"):
+        with pytest.raises(OutputError, match=rf"another run \(process {holder.pid}\) holds it"):
             run_study(study(), tmp_path, device="cpu")
         holder.kill()
     assert not (tmp_path / FILE).exists()

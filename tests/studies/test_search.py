@@ -211,8 +211,12 @@ def test_a_study_is_searched_with_its_trained_models_free_and_stays_as_it_was(st
     assert read_design(folder / STUDY_FILE) == design
     assert after.certificates.keys() == before.certificates.keys()
     assert before.cells.keys() <= after.cells.keys()
-    # again: everything is known, and with the same points the same answer
-    again = search_study(design, folder, AlphaSearch(0.5, 1), device="cpu")
+    # again: the budget is spent already, a larger one goes on, and the same points have the same answer
+    again = search_study(design, folder, AlphaSearch(0.5, 2), device="cpu")
+    assert {point.alpha for point in again.points if not point.new} == {p.alpha for p in result.points}
+    assert len(again.points) == 4
+    assert again.search.best() == result.search.best()
+    again = search_study(design, folder, AlphaSearch(0.5, 3), device="cpu")
     assert [point.new for point in again.points] == [False] * 4 + [True]
     same = AlphaSearch(0.5, 1)
     for point in again.points:
