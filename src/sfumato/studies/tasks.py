@@ -7,10 +7,13 @@ writes results; models are written where their path can be seen, beside the stat
 from __future__ import annotations
 
 import os
+import shutil
+import stat
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +22,9 @@ import torch
 
 from sfumato.datasets import Dataset
 from sfumato.devices import arithmetic_threads
+from sfumato.errors import OutputError
 from sfumato.execution.base import Report, Shared
+from sfumato.files import write_bytes
 from sfumato.models import ModelRecord, load_model
 from sfumato.smoothing.shipped import Voting, gather
 from sfumato.studies.design import VotesTable
@@ -29,6 +34,7 @@ from sfumato.training import TrainingSettings
 from sfumato.training.loop import train_alone
 
 MARK = ".driver-"
+_ABANDONED_SECONDS = 24 * 3600.0  # an unfinished training is written to after every epoch
 
 
 @dataclass(frozen=True)
@@ -55,9 +61,30 @@ class Place:
         """Return ``path`` where the folder can be seen and written, else one of this machine's own."""
         if (self.folder / self.mark).exists() and os.access(path.parent, os.W_OK):
             return path
-        own = Path(tempfile.gettempdir()) / f"sfumato{self.mark}"
-        own.mkdir(mode=0o700, exist_ok=True)
-        return own / path.name
+        return _own_folder(f"sfumato{self.mark}") / path.name
+
+
+def _own_folder(name: str) -> Path:
+    """Return a folder among this machine's temporary files where attempts of one run find what is unfinished.
+
+    What runs that were killed left there a day ago or earlier is removed.
+
+    Raises:
+        OutputError: the name is taken by another user, or by a link.
+    """
+    place = Path(tempfile.gettempdir())
+    for left in place.glob(f"sfumato{MARK}*"):
+        with suppress(OSError):
+            found = left.lstat()
+            ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+            if ours and left.name != name and time.time() - found.st_mtime > _ABANDONED_SECONDS:
+                shutil.rmtree(left)
+    own = place / name
+    own.mkdir(mode=0o700, exist_ok=True)
+    found = own.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise OutputError(f"{own}: is not a folder of this user; remove it")
+    return own
 
 
 @dataclass(frozen=True)
@@ -113,20 +140,22 @@ def train_model(report: Report, training: Training) -> Trained:
     if path.exists():
         # another attempt was finished after it was given up as lost
         return Trained(load_model(path)[1], path.read_bytes())
-    with tempfile.TemporaryDirectory() as folder, arithmetic_threads(training.threads):
-        if training.parent is not None:
-            parent = Path(folder) / "parent.safetensors"
-            parent.write_bytes(training.parent.value())
-            settings = replace(settings, warm_start=parent)
-        with warnings.catch_warnings():
-            # the shared arrays are read-only, and training writes to none of them
-            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-            record = train_alone(
-                data, settings, path, device=training.device, on_epoch=report, on_warning=odd.append
-            )
+    parent = path.with_name(f"{path.name}.parent")
+    if training.parent is not None and path != training.path:
+        write_bytes(parent, training.parent.value())
+        settings = replace(settings, warm_start=parent)
+    with arithmetic_threads(training.threads), warnings.catch_warnings():
+        # the shared arrays are read-only, and training writes to none of them
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        record = train_alone(
+            data, settings, path, device=training.device, on_epoch=report, on_warning=odd.append
+        )
     content = path.read_bytes()
     if path != training.path:
-        path.unlink(missing_ok=True)
+        for file in (path, parent):
+            file.unlink(missing_ok=True)
+        with suppress(OSError):  # others may have unfinished trainings there
+            path.parent.rmdir()
     return Trained(record, content, tuple(odd))
 
 
