@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from sfumato.errors import ModelError, SfumatoError
+from sfumato.errors import ModelError, SfumatoError, in_words
 from sfumato.models.cnn import build_cnn
 from sfumato.models.mlp import build_mlp
 from sfumato.models.normalize import Normalize
@@ -76,7 +76,7 @@ def build_body(architecture: str, input_shape: tuple[int, ...], num_classes: int
         except Exception as error:  # the user's factory may raise anything
             raise ModelError(
                 f"{architecture}: the factory failed for input shape {input_shape} and {num_classes} "
-                f"classes ({type(error).__name__}: {error})"
+                f"classes ({in_words(error)})"
             ) from error
 
 

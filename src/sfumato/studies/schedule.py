@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from sfumato.datasets import Dataset
+from sfumato.errors import users_code
 from sfumato.execution.base import Done, Executor, Shared, Task
 from sfumato.files import write_bytes
 from sfumato.models.classifier import load_classifier
@@ -247,7 +248,8 @@ class Schedule:
         alpha, seed = model
         path = self._path(model)
         state_path(path).unlink(missing_ok=True)
-        classifier = load_classifier(str(path), self.data.input_shape, self.data.num_classes)
+        with users_code(f"the model {path}"):
+            classifier = load_classifier(str(path), self.data.input_shape, self.data.num_classes)
         weights = classifier.weights_sha256
         self.store.keep_model(self.keys.model(alpha, seed), alpha, seed, weights)
         numbers = self._members(alpha, seed, weights)
