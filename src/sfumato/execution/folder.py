@@ -32,18 +32,16 @@ class KeptFolder:
     """
 
     def __init__(self) -> None:
-        source = str(Path(__file__).parents[2])
-        code = f"import sys; sys.path.append({source!r}); from sfumato.execution.folder import keep; keep()"
+        source, place = str(Path(__file__).parents[2]), tempfile.gettempdir()
+        code = "import sys; sys.path.append(sys.argv[1])\nfrom sfumato.execution.folder import keep; keep()"
         # a session of its own, so that what ends this process and its workers does not end it
         self._keeper = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", code],
+            [sys.executable, "-I", "-S", "-c", code, source, place],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            # isolated, Python would not look at the environment for where temporary files lie
-            env={**os.environ, "TMPDIR": tempfile.gettempdir()},
         )
         answer, complaint = self._keeper.stdout, self._keeper.stderr
         assert answer is not None
@@ -53,8 +51,7 @@ class KeptFolder:
             said = complaint.read().splitlines()
             self.remove()
             raise OutputError(
-                f"{tempfile.gettempdir()}: no temporary folder can be made there "
-                f"({said[-1] if said else 'no reason given'})"
+                f"{place}: no temporary folder can be made there ({said[-1] if said else 'no reason given'})"
             )
         self.path = Path(name)
 
@@ -71,11 +68,12 @@ class KeptFolder:
 
 
 def keep() -> None:
-    """Make a folder, print its path, and remove it when standard input ends."""
+    """Make a folder in the place given last, print its path, and remove it when standard input ends."""
+    place = Path(sys.argv[-1])
     for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, signal.SIG_IGN)
-    _remove_abandoned(Path(tempfile.gettempdir()))
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    _remove_abandoned(place)
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
     with (folder / ".owned").open("w") as owned:
         try_lock(owned)
         # under its name it is locked from the start
