@@ -373,7 +373,7 @@ def _loopback_only() -> Iterator[None]:
     A node whose address is 127.0.0.1 listens there and nowhere else. Ray replaces that address by the
     machine's own unless clusters of several machines are ruled out, as they are by default on macOS.
     """
-    before = ray_constants.ENABLE_RAY_CLUSTER
+    before = getattr(ray_constants, "ENABLE_RAY_CLUSTER", None)
     ray_constants.ENABLE_RAY_CLUSTER = False
     try:
         yield
