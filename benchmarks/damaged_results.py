@@ -1,8 +1,9 @@
 """Random damage to a study's results: whether any of it is ever taken for a result.
 
-A small study of the digits is run once. Then its ``results.sqlite`` is damaged again and again, by one flipped
-bit or one page of zeros, read, and the study run again. What must never come of it: another result, or one
-cell fewer, without a word. Reading verified rows is timed against reading the same file without seals.
+A small study of the digits is run once. Then its ``results.sqlite`` is damaged again and again, by one
+flipped bit or one page of zeros, read, and the study run again. What must never come of it: another
+result, or one cell fewer, without a word. Reading verified rows is timed against reading the same file
+without seals.
 
     python benchmarks/damaged_results.py --bits 300 --pages 30 --out benchmarks/results/damaged_results.md
 """
@@ -122,8 +123,10 @@ def main() -> None:
     lines = [
         "# Damage to a study's results",
         "",
-        f"`python benchmarks/damaged_results.py --bits {options.bits} --pages {options.pages} --out {options.out}`",
-        f"on {platform.machine()}; a file of {len(content):,} bytes, 9 cells of 797 images and 3 of 20 certificates.",
+        f"`python benchmarks/damaged_results.py --bits {options.bits} --pages {options.pages} "
+        f"--out {options.out}`",
+        f"on {platform.machine()}; a file of {len(content):,} bytes, 9 cells of 797 images and 3 of 20 "
+        "certificates.",
         "",
         "| damage | what came of it | times |",
         "| --- | --- | ---: |",
@@ -135,9 +138,11 @@ def main() -> None:
     ]
     lines += [
         "",
-        "Bits that nothing reads leave everything as it was. A file whose structure can no longer be told is refused.",
+        "Bits that nothing reads leave everything as it was. A file whose structure can no longer be told is "
+        "refused.",
         "",
-        f"Reading 1,000,000 rows takes {sealed:.2f} s with the checksums and {plain:.2f} s without (medians of 5).",
+        f"Reading 1,000,000 rows takes {sealed:.2f} s with the checksums and {plain:.2f} s without (medians "
+        "of 5).",
     ]
     options.out.write_text("\n".join(lines) + "\n")
     print("\n".join(lines))

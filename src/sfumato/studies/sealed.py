@@ -31,6 +31,8 @@ VERSION = 2
 Row = tuple[Any, ...]
 
 _BUSY_SECONDS = 30.0
+# the module's own decoding fails where SQLite quotes damaged text
+_DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 _TABLES = """
 CREATE TABLE current (
     only INTEGER PRIMARY KEY CHECK (only = 0), settings TEXT NOT NULL, data TEXT NOT NULL,
@@ -227,7 +229,7 @@ class SealedFile:
             raise sqlite3.DatabaseError("its tables are not as they were made")
         try:
             wrong = str(self._db.execute("PRAGMA integrity_check(1)").fetchone()[0])
-        except sqlite3.DatabaseError as error:
+        except _DATABASE_ERRORS as error:
             wrong = str(error)
         if wrong != "ok":
             if not tolerant:
@@ -247,6 +249,8 @@ class SealedFile:
         if self.version >= 2:
             total = None
             for name, part, rows, digest in self._readable("SELECT name, part, rows, digest FROM seals"):
+                if not (isinstance(part, str) and isinstance(rows, int) and isinstance(digest, int)):
+                    continue
                 if name == "seals":
                     total = Seal(rows, digest % 2**64)
                 else:
@@ -261,7 +265,7 @@ class SealedFile:
             order = "" if name == "proposals" else " NOT INDEXED"
             for row in self._readable(f"SELECT {table.columns} FROM {name}{order}"):
                 part = table.part(row)
-                if self.version < 2 or self._seals.get((name, _text(part))) == sealed([row]):
+                if self._is_sound(name, part, [row]):
                     self.held[name][part] = row
                 else:
                     wrong.append(f"a row of {name}")
@@ -276,7 +280,7 @@ class SealedFile:
         """Yield the rows up to the first that cannot be read, which the file's structure is blamed for."""
         try:
             yield from self._db.execute(query)
-        except sqlite3.Error:
+        except _DATABASE_ERRORS:
             if "its structure" not in self.damage:
                 raise
 
@@ -311,7 +315,7 @@ class SealedFile:
             except BaseException:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
-                with contextlib.suppress(SfumatoError, sqlite3.Error):
+                with contextlib.suppress(SfumatoError, *_DATABASE_ERRORS):
                     self._load()
                 raise
 
@@ -346,9 +350,16 @@ class SealedFile:
                 rows = self._rows(name, cell)
         except DataError as error:
             raise DamagedPart(str(error)) from error
-        if self.version >= 2 and self._seals.get((name, _text((cell,))), Seal()) != sealed(rows):
+        if not self._is_sound(name, (cell,), rows):
             raise DamagedPart(_damaged(self.path, f"{name} of cell {cell} do not match their checksum"))
         return rows
+
+    def _is_sound(self, name: str, part: Row, rows: Sequence[Row]) -> bool:
+        """Return whether these rows match the seal of the part, or there were no seals yet."""
+        try:
+            return self.version < 2 or self._seals.get((name, _text(part)), Seal()) == sealed(rows)
+        except (TypeError, ValueError, OverflowError):  # values of types that the columns do not have
+            return False
 
     def _rows(self, name: str, cell: int) -> list[Row]:
         return self._db.execute(
@@ -391,11 +402,11 @@ def explained(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
-    except sqlite3.Error as error:
+    except _DATABASE_ERRORS as error:
         raise _explanation(path, error) from error
 
 
-def _explanation(path: Path, error: sqlite3.Error) -> SfumatoError:
+def _explanation(path: Path, error: Exception) -> SfumatoError:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
     if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
         return SfumatoError(
