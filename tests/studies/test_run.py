@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from sfumato.errors import DataError, OutputError, SettingError
+from sfumato.errors import DataError, OutputError, SettingError, SfumatoError
 from sfumato.models import load_model
 from sfumato.noise import keyed_generator
 from sfumato.smoothing.voting import CHUNK
@@ -287,6 +287,25 @@ module.SHARD = 100
 design = make_design(json.loads(sys.argv[2]))
 run_study(design, Path(sys.argv[1]), device="cpu", watch=Watch(on_start=lambda _: print("go", flush=True)))
 """
+
+
+def test_a_model_that_fails_only_when_it_votes_is_one_line_and_stays_trained(tmp_path, monkeypatch):
+    (tmp_path / "fails_late.py").write_text(
+        "import torch\n"
+        "class Late(torch.nn.Module):\n"
+        "    def __init__(self, shape, classes):\n"
+        "        super().__init__()\n"
+        "        self.layer = torch.nn.Linear(64, classes)\n"
+        "    def forward(self, x):\n"
+        "        if len(x) < 3:\n"
+        "            raise KeyError('late')\n"
+        "        return self.layer(x.flatten(1))\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    design = study(model={"architecture": "fails_late:Late"}, grid={"alpha": [0.4], "beta": [0.5]})
+    with pytest.raises(SfumatoError, match="KeyError: 'late'"):
+        run(design, tmp_path / "study")
+    assert len(list((tmp_path / "study" / "models").glob("*.safetensors"))) == 1
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ import torch
 
 from sfumato.datasets import Dataset
 from sfumato.devices import arithmetic_threads
-from sfumato.errors import OutputError
+from sfumato.errors import OutputError, users_code
 from sfumato.execution.base import Report, Shared
 from sfumato.files import write_bytes
 from sfumato.models import ModelRecord, load_model
@@ -169,7 +169,7 @@ class Voted:
 
 def vote(report: Report, voting: Voting, votes: VotesTable) -> Voted:
     """Return the rows of the images, counted in shards."""
-    with arithmetic_threads(voting.threads):
+    with arithmetic_threads(voting.threads), users_code("the model, in voting,"):
         x, recipe, found = gather(voting.pieces), voting.recipe, []
         smoothed = recipe.smoothed() if recipe.beta > 0 else None
         before = smoothed.profile.invalid if smoothed else 0
