@@ -6,7 +6,8 @@ import pytest
 
 from sfumato.errors import DataError, OutputError, SfumatoError
 from sfumato.smoothing.certificate import Certificate
-from sfumato.studies.store import FILE, VERSION, Current, Member, Store, load_results
+from sfumato.studies.sealed import VERSION
+from sfumato.studies.store import FILE, Current, Member, Store, load_results
 
 CURRENT = Current("s", "digits", "pixels in [0, 1]", 100, 6)
 MEMBER = Member("risk", 0.2, 0.5, 1)
@@ -94,7 +95,7 @@ def test_a_file_of_a_newer_version_is_refused_and_left_alone(path):
     db.close()
     before = path.read_bytes()
     for read_only in (True, False):
-        with pytest.raises(DataError, match=r"newer Sfumato \(results version 2; this one reads 1\)"):
+        with pytest.raises(DataError, match=r"newer Sfumato \(results version 3; this one reads 2\)"):
             Store(path, read_only=read_only)
     assert path.read_bytes() == before
 

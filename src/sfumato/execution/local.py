@@ -6,8 +6,6 @@ import mmap
 import multiprocessing
 import os
 import pickle
-import shutil
-import tempfile
 import threading
 import time
 import traceback
@@ -33,6 +31,7 @@ from sfumato.execution.base import (
     resolving,
     sendable,
 )
+from sfumato.execution.folder import KeptFolder
 from sfumato.execution.shipping import require_shippable
 
 T = TypeVar("T")
@@ -122,7 +121,8 @@ class Processes(Executor):
                 f"{workers * gpus_per_worker:g} GPUs, but this machine has {gpus}"
             )
         self.gpus_per_worker = gpus_per_worker
-        self._folder = Path(tempfile.mkdtemp(prefix="sfumato-"))
+        self._kept = KeptFolder()
+        self._folder = self._kept.path
         self._waiting: deque[tuple[Task, int]] = deque()
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         self.cpus_per_worker = max(1, len(cores) // workers)
@@ -214,7 +214,7 @@ class Processes(Executor):
         self._waiting.clear()
         for worker in self._workers:
             worker.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._kept.remove()
 
 
 class _Worker:
@@ -266,7 +266,7 @@ class _Worker:
 
 def _serve(pipe: Connection, folder: Path, cores: Sequence[int], gpu: int | None) -> None:
     """Run the tasks that come through the pipe, until it is closed or the parent process has ended."""
-    threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     if cores:
         os.sched_setaffinity(0, cores)
     # threads that outnumber their cores shall not keep each other waiting by spinning
@@ -291,17 +291,15 @@ def _serve(pipe: Connection, folder: Path, cores: Sequence[int], gpu: int | None
             answer: tuple[str, Any] = ("done", (value, time.perf_counter() - began))
         except KeyboardInterrupt:
             return
-        except Exception as error:
+        except BaseException as error:  # also what asks the process to end
             answer = ("raised", (sendable(error), traceback.format_exc()))
         pipe.send(answer)
 
 
-def _end_with_parent(folder: Path) -> None:
+def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
-    # killed, it could not remove what it shared
-    shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sfumato.errors import ModelError
+from sfumato.errors import ModelError, SfumatoError
 from sfumato.models.checkpoint import ModelRecord, load_model, read_record, weights_checksum
 from sfumato.models.registry import Factory, build_body, factory_name, is_built_in, normalisation
 from sfumato.user_code import told_in_one_line
@@ -64,7 +64,9 @@ def load_classifier(
         body = build_body(reference, input_shape, num_classes)
         if isinstance(body, nn.Module):
             wrapped = nn.Sequential(normalise, body).eval()
-            with told_in_one_line(f"{reference}: the module does not say what its weights are"):
+            with told_in_one_line(
+                f"{reference}: the module does not say what its weights are", lost=SfumatoError
+            ):
                 checksum = weights_checksum(wrapped.state_dict())
             return TrainedClassifier(reference, wrapped, checksum, None)
         if not callable(body):

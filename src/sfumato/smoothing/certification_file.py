@@ -7,7 +7,6 @@ same to the letter, except that it may be about more images than before.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from typing import Any, TextIO
 
 from sfumato.errors import DataError, OutputError
 from sfumato.files import require_writable, write_text
+from sfumato.locks import try_lock
 from sfumato.noise.keyed import require_same_noise
 from sfumato.smoothing.certificate import HEADER, OURS, Certificate, parse_row
 
@@ -72,12 +72,10 @@ def continued(
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with output.open("a", encoding="utf-8") as table:
-            try:
-                fcntl.flock(table, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not try_lock(table):
                 raise OutputError(
                     f"{output}: another process is writing it; wait for it or choose another output"
-                ) from None
+                )
             rows, size = _read(output, settings, examples)
             record = settings_path(output)
             found = read_settings(record) if record.exists() else {}
