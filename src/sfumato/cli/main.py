@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect as inspection
+import io
+import os
 import sys
 import traceback
 
@@ -25,6 +28,7 @@ from sfumato.cli import (
 )
 from sfumato.cli.advice import advise, geometry, interference, surrogate
 from sfumato.errors import SfumatoError
+from sfumato.files import is_bad_path
 
 _LEVELS = ("--quiet", "-q", "--verbose", "-v")
 
@@ -82,12 +86,17 @@ def _options(
 
 def main() -> None:
     """Run the command line: exit code 0, 2 for bad input, 1 for failure, 130 when interrupted."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # a file's name may hold bytes that are no text
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = app(_levels_first(sys.argv[1:]), standalone_mode=False)
-    except SfumatoError as error:
+        sys.stdout.flush()
+    except (SfumatoError, OSError) as error:
         if terminal.LEVEL.verbose:
             traceback.print_exc()
-        _fail(str(error), error.exit_code)
+        _give_up_output()
+        _fail(str(error) or type(error).__name__, _exit_code(error))
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted; what was finished is kept", 130)
     except Exception as error:
@@ -117,6 +126,22 @@ def _given_value(error: Exception) -> str:
         if name in sys.argv[:-1]:
             return f", got {sys.argv[sys.argv.index(name) + 1]!r}"
     return ""
+
+
+def _exit_code(error: SfumatoError | OSError) -> int:
+    """Return 2 where the user's input is at fault, 1 for a failure, such as a full disk."""
+    if isinstance(error, SfumatoError):
+        return error.exit_code
+    return 2 if is_bad_path(error) else 1
+
+
+def _give_up_output() -> None:
+    """Let what standard output does not take, as on a full disk, go nowhere when the process ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, code: int) -> None:

@@ -6,9 +6,7 @@ record and refuses a file whose tensors, names, shapes or checksum differ from i
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -16,10 +14,11 @@ from typing import Literal
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
-from sfumato.errors import ModelError, OutputError
+from sfumato.errors import ModelError
+from sfumato.files import write_bytes
 from sfumato.models.registry import build_model
 
 _KEY = "sfumato"
@@ -168,12 +167,4 @@ def write_safetensors(tensors: dict[str, torch.Tensor], metadata: dict[str, str]
     Raises:
         OutputError: the path cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, part, metadata=metadata)
-        part.replace(path)
-    except (OSError, SafetensorError) as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise OutputError(f"{path}: cannot be written ({error})") from error
+    write_bytes(path, save(tensors, metadata=metadata))

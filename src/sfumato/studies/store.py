@@ -19,7 +19,8 @@ from typing import Self
 import numpy as np
 from jaxtyping import Int
 
-from sfumato.errors import DataError, OutputError, SfumatoError
+from sfumato.errors import DataError, OutputError, WriteError
+from sfumato.files import cannot_write
 from sfumato.smoothing.certificate import Certificate, parse_row
 from sfumato.studies.results import CellResult, StudyResults
 
@@ -99,7 +100,7 @@ class Store:
     Raises:
         DataError: the file is damaged, is no results file, or is of a newer version.
         OutputError: it cannot be opened or written, or another process is writing.
-        SfumatoError: the disk is full; what was finished is kept.
+        WriteError: the disk is full; what was finished is kept.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
@@ -164,7 +165,7 @@ class Store:
         try:
             yield
         except OSError as error:
-            raise OutputError(f"{self.path}: cannot be written ({error.strerror or error})") from error
+            raise cannot_write(self.path, error) from error
         except sqlite3.OperationalError as error:
             raise _operational(self.path, error) from error
         except sqlite3.DatabaseError as error:
@@ -303,10 +304,10 @@ class Store:
 _TABLE_OF = {"risk": "images", "certificates": "certificates"}
 
 
-def _operational(path: Path, error: sqlite3.OperationalError) -> SfumatoError:
+def _operational(path: Path, error: sqlite3.OperationalError) -> OutputError:
     text = str(error)
     if "full" in text or "disk I/O" in text:
-        return SfumatoError(
+        return WriteError(
             f"{path}: cannot be written ({text}); what was finished is kept: free some space and run again"
         )
     if "locked" in text:
