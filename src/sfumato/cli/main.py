@@ -95,8 +95,8 @@ def main() -> None:
     except (SfumatoError, OSError) as error:
         if terminal.LEVEL.verbose:
             traceback.print_exc()
-        _give_up_output()
-        _fail(str(error) or type(error).__name__, _exit_code(error))
+        lost = "" if _printed() else "standard output: "
+        _fail(lost + _words(error), _exit_code(error))
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted; what was finished is kept", 130)
     except Exception as error:
@@ -128,6 +128,13 @@ def _given_value(error: Exception) -> str:
     return ""
 
 
+def _words(error: SfumatoError | OSError) -> str:
+    """Return what happened; of the operating system's errors, its words and the file."""
+    if isinstance(error, SfumatoError) or not error.strerror:
+        return str(error) or type(error).__name__
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+
+
 def _exit_code(error: SfumatoError | OSError) -> int:
     """Return 2 where the user's input is at fault, 1 for a failure, such as a full disk."""
     if isinstance(error, SfumatoError):
@@ -135,13 +142,15 @@ def _exit_code(error: SfumatoError | OSError) -> int:
     return 2 if is_bad_path(error) else 1
 
 
-def _give_up_output() -> None:
-    """Let what standard output does not take, as on a full disk, go nowhere when the process ends."""
+def _printed() -> bool:
+    """Return whether standard output takes all there is; if not, as on a full disk, the rest goes nowhere."""
     try:
         sys.stdout.flush()
     except OSError:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True
 
 
 def _fail(message: str, code: int) -> None:

@@ -106,9 +106,12 @@ def csv_text(rows: Iterable[Sequence[object]]) -> str:
 def without_formula(cell: str) -> str:
     """Return the cell, behind an apostrophe if a spreadsheet would take it for a formula; numbers stay.
 
+    Carriage returns become ends of lines: ``csv`` leaves them bare, and the next cell would begin there.
+
     >>> [without_formula(cell) for cell in ("=1+1", "@SUM(A1)", "-0.25", "-0.2 [-0.3, 0.1]", "-x")]
     ["'=1+1", "'@SUM(A1)", '-0.25', '-0.2 [-0.3, 0.1]', "'-x"]
     """
+    cell = cell.replace("\r\n", "\n").replace("\r", "\n")
     return f"'{cell}" if cell.startswith(_FORMULA_SIGNS) and not _NUMBERS.fullmatch(cell) else cell
 
 

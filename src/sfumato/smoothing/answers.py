@@ -9,7 +9,6 @@ numbers; rounding is allowed for.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +21,8 @@ _BATCH = 8
 # a model whose logits change by 1e-4 of the largest when asked again is refused as not deterministic
 _TOLERANCE = 1e-3
 
-Answers = list[list[str]]
+Answers = list[str]
+"""Three numbers each; as text, since JSON has no infinite ones."""
 
 
 def answers(smoothed: SmoothedClassifier, x: Float32[np.ndarray, "images *shape"]) -> Answers:
@@ -43,32 +43,28 @@ def answers(smoothed: SmoothedClassifier, x: Float32[np.ndarray, "images *shape"
     weights = np.cos(np.arange(1, outputs.shape[1] + 1))
     with np.errstate(all="ignore"):
         found = [outputs.max(axis=1), np.sqrt((outputs**2).mean(axis=1)), outputs @ weights]
-    # as text, since JSON has no infinite numbers
-    return [[f"{number:.7g}" for number in row] for row in np.stack(found, axis=1)]
+    return [" ".join(f"{number:.7g}" for number in row) for row in np.stack(found, axis=1)]
 
 
 def difference(before: object, now: Answers) -> str | None:
     """Return in what the answers differ by more than rounding, None if they agree.
 
-    >>> difference([["2.5", "1.1", "0"]], [["2.5000001", "1.1", "0"]])
-    >>> difference([["2.5", "1.1", "0"]], [["2.5", "1.1", "-1"]])
+    >>> difference(["2.5 1.1 0"], ["2.5000001 1.1 0"])
+    >>> difference(["2.5 1.1 0"], ["2.5 1.1 -1"])
     'its outputs for input 1 of 1 were 2.5 1.1 0, and are 2.5 1.1 -1 now'
     """
     if not isinstance(before, list) or len(before) != len(now):
         return "its answers are not recorded"
     for number, (old, new) in enumerate(zip(before, now, strict=True), 1):
-        if not _same(old, new):
-            was = " ".join(map(str, old)) if isinstance(old, list) else str(old)
-            return (
-                f"its outputs for input {number} of {len(now)} were {was[:80]}, and are {' '.join(new)} now"
-            )
+        if not _same(str(old), new):
+            return f"its outputs for input {number} of {len(now)} were {str(old)[:80]}, and are {new} now"
     return None
 
 
-def _same(old: Any, new: list[str]) -> bool:
+def _same(old: str, new: str) -> bool:
     try:
-        numbers = [(float(a), float(b)) for a, b in zip(old, new, strict=True)]
-    except (TypeError, ValueError):
+        numbers = [(float(a), float(b)) for a, b in zip(old.split(), new.split(), strict=True)]
+    except ValueError:
         return False
     scale = max((abs(b) for _, b in numbers if math.isfinite(b)), default=0.0)
     return all(

@@ -195,9 +195,11 @@ def read_certificates(path: Path, on_note: Callable[[str], None] = warnings.warn
 def _lines(path: Path) -> list[str]:
     """Return the lines of a text in UTF-8, whatever system wrote their ends."""
     try:
-        content = path.read_bytes()
+        content = None if path.is_char_device() else path.read_bytes()
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({error})") from error
+        raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    if content is None:
+        raise DataError(f"{path}: is a device, which may have no end; give a file")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

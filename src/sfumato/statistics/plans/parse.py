@@ -80,7 +80,9 @@ def parse_plan(text: str) -> Plan:
     if positional == ("radii",):
         settings["radii"] = tuple(float(_value(shown, "each radius", "float", piece)) for piece in free)
     elif len(free) > len(positional):
-        raise SettingError(f"{shown} takes {len(positional)} unnamed settings, got {len(free)}: {_given(text)}")
+        raise SettingError(
+            f"{shown} takes {len(positional)} unnamed settings, got {len(free)}: {_given(text)}"
+        )
     else:
         for name, piece in zip(positional, free, strict=False):
             if name in settings:
@@ -96,7 +98,9 @@ def _value(shown: str, name: str, kind: str, text: str) -> float:
     """Return ``text`` as the whole or real number the setting wants."""
     if kind == "int":
         if not _WHOLE.match(text):
-            raise SettingError(f"{shown}: {name} must be a whole number of at most 15 digits, got {_given(text)}")
+            raise SettingError(
+                f"{shown}: {name} must be a whole number of at most 15 digits, got {_given(text)}"
+            )
         return int(text)
     if not _NUMBER.match(text):
         raise SettingError(f"{shown}: {name} must be a number, got {_given(text)}")
