@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from sfumato.errors import DataError, OutputError, WriteError
 from sfumato.files import cannot_write, require_writable, write_text
-from sfumato.smoothing.answers import difference
+from sfumato.smoothing.recorded_answers import difference
 from sfumato.smoothing.certificate import HEADER, OURS, Certificate, parse_row
 
 _HEADER = "\t".join(HEADER + OURS) + "\n"
@@ -74,7 +74,7 @@ def finished_rows(output: Path, settings: dict[str, Any], examples: Sequence[int
         if not output.is_file():
             raise OutputError(f"{output}: is no regular file; a table must be one, so that a run can go on")
         with _explained(output), output.open("rb") as table:
-            _lock(table, output, fcntl.LOCK_SH)
+            _lock(table, output)
     return _read(output, settings, examples)[0]
 
 
@@ -151,7 +151,7 @@ def continued(output: Path, settings: dict[str, Any], examples: Sequence[int]) -
         with _explained(output):
             output.parent.mkdir(parents=True, exist_ok=True)
             file = held.enter_context(output.open("ab", buffering=0))
-        _lock(file, output, fcntl.LOCK_EX)
+        _lock(file, output)
         rows, size = _read(output, settings, examples)
         record = settings_path(output)
         found = read_settings(record) if record.exists() else {}
@@ -176,9 +176,9 @@ def _explained(output: Path) -> Iterator[None]:
         raise cannot_write(output, error) from error
 
 
-def _lock(file: BinaryIO, output: Path, kind: int) -> None:
+def _lock(file: BinaryIO, output: Path) -> None:
     try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise OutputError(
             f"{output}: another process is writing it; wait for it or choose another output"

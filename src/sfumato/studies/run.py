@@ -20,7 +20,7 @@ from sfumato.devices import choose_device
 from sfumato.errors import OutputError
 from sfumato.execution.base import Executor
 from sfumato.execution.local import InProcess
-from sfumato.files import cannot_write, require_writable
+from sfumato.files import require_writable
 from sfumato.models import build_model
 from sfumato.smoothing.shipped import computing_device
 from sfumato.studies.design import Design, write_design
@@ -65,7 +65,7 @@ def run_study(
         OutputError: the folder cannot be written, or another process is at work in it.
         SettingError, DataError, ModelError: a study that cannot be run.
         WorkerError: workers of other versions, or a task that lost worker after worker.
-        WriteError: the disk is full; what was finished is kept.
+        SfumatoError: the disk is full; what was finished is kept.
     """
     with contextlib.ExitStack() as held:
         executor = executor or held.enter_context(InProcess())
@@ -114,7 +114,7 @@ def _locked(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / _LOCK_FILE).open("a+", encoding="utf-8")
     except OSError as error:
-        raise cannot_write(folder, error) from error
+        raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

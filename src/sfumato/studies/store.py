@@ -9,7 +9,6 @@ have measured is written down in ``members``; results are read from there alone.
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -20,8 +19,7 @@ from typing import Self
 import numpy as np
 from jaxtyping import Int
 
-from sfumato.errors import DataError, OutputError, SfumatoError, WriteError
-from sfumato.files import cannot_write
+from sfumato.errors import DataError, OutputError, SfumatoError
 from sfumato.smoothing.certificate import Certificate, parse_row
 from sfumato.studies.results import CellResult, StudyResults
 
@@ -101,12 +99,11 @@ class Store:
     Raises:
         DataError: the file is damaged, is no results file, or is of a newer version.
         OutputError: it cannot be opened or written, or another process is writing.
-        WriteError: the disk is full, or the file was removed meanwhile; what was finished is kept.
+        SfumatoError: the disk is full; what was finished is kept.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
-        self._opened: os.stat_result | None = None
         with self._explained():
             if not read_only:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -127,7 +124,6 @@ class Store:
             except BaseException:
                 self._db.close()
                 raise
-            self._opened = path.stat()
 
     def __enter__(self) -> Self:
         return self
@@ -167,10 +163,8 @@ class Store:
         """Turn SQLite's errors into one line each."""
         try:
             yield
-        except SfumatoError:
-            raise
         except OSError as error:
-            raise cannot_write(self.path, error) from error
+            raise OutputError(f"{self.path}: cannot be written ({error.strerror or error})") from error
         except sqlite3.OperationalError as error:
             raise _operational(self.path, error) from error
         except sqlite3.DatabaseError as error:
@@ -190,16 +184,6 @@ class Store:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
-        self._require_there()
-
-    def _require_there(self) -> None:
-        """Refuse to go on with a file that nobody can read afterwards."""
-        if self._opened is None:  # it is being made
-            return
-        with self._explained():
-            there = self.path.stat() if self.path.exists() else None
-        if there is None or not os.path.samestat(self._opened, there):
-            raise WriteError(f"{self.path}: was removed or replaced while it was written; run again")
 
     def begin(self, current: Current) -> None:
         """Make these the settings whose results are read."""
@@ -319,10 +303,10 @@ class Store:
 _TABLE_OF = {"risk": "images", "certificates": "certificates"}
 
 
-def _operational(path: Path, error: sqlite3.OperationalError) -> OutputError:
+def _operational(path: Path, error: sqlite3.OperationalError) -> SfumatoError:
     text = str(error)
     if "full" in text or "disk I/O" in text:
-        return WriteError(
+        return SfumatoError(
             f"{path}: cannot be written ({text}); what was finished is kept: free some space and run again"
         )
     if "locked" in text:

@@ -116,10 +116,9 @@ def train(
         SettingError, ModelError: settings or model that do not fit the data.
         OutputError: ``output`` exists, cannot be written, or has an unfinished training of other settings.
     """
-    require_writable(output)
-    require_writable(state_path(output))
     if output.exists():
         raise OutputError(f"{output}: exists already; choose another output or remove it")
+    require_writable(output)
     chosen = choose_device(device)
     model, mean, std, warm_sha = _starting_model(data, settings)
     model.to(chosen)

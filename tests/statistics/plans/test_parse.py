@@ -106,7 +106,6 @@ def test_any_text_is_a_plan_or_one_short_line(name, pieces):
         (f"decide({'9' * 5000})", "radius must be a finite number of at least 0, got inf"),
         (f"curve({','.join(['0.5'] * 10**6)})", "a plan has at most 20000 characters, got 4000006"),
         (f"fixed({',' * 10_000})", "takes 2 unnamed settings, got 10001"),
-        (f"curve({','.join(['0.5'] * 4000)})", "strictly increasing, got 0.5, 0.5"),
         ("(" * 20_000, "plan must be one of"),
         (" " * 20_000, "plan must be one of"),
         ("a" * 20_000, "plan must be one of"),

@@ -48,9 +48,9 @@ class Curve:
             raise SettingError("radii must name at least one radius, got none")
         for radius in self.radii:
             require_nonnegative("each radius", radius)
-        for low, high in zip(self.radii, self.radii[1:], strict=False):
-            if low >= high:
-                raise SettingError(f"radii must be strictly increasing, got {low:g}, {high:g}")
+        if any(low >= high for low, high in zip(self.radii, self.radii[1:], strict=False)):
+            given = ", ".join(f"{radius:g}" for radius in self.radii)
+            raise SettingError(f"radii must be strictly increasing, got {given}")
         look_schedule(self.n_max, self.chunk)
         require_positive("cost", self.cost)
 
