@@ -14,10 +14,10 @@ from sfumato import Fixed, SmoothedClassifier
 from sfumato.errors import ModelError, OutputError, SettingError, WriteError
 from sfumato.execution.local import Processes
 from sfumato.models.classifier import load_classifier
-from sfumato.smoothing.recorded_answers import answers, difference
 from sfumato.smoothing.certificate import read_certificates
 from sfumato.smoothing.certification_file import settings_path
 from sfumato.smoothing.certification_run import certify_to_file, count_finished
+from sfumato.smoothing.recorded_answers import answers, difference
 
 PLAN = Fixed(10, 50)
 

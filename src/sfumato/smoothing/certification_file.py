@@ -17,8 +17,8 @@ from typing import Any, BinaryIO
 
 from sfumato.errors import DataError, OutputError, WriteError
 from sfumato.files import cannot_write, require_writable, write_text
-from sfumato.smoothing.recorded_answers import difference
 from sfumato.smoothing.certificate import HEADER, OURS, Certificate, parse_row
+from sfumato.smoothing.recorded_answers import difference
 
 _HEADER = "\t".join(HEADER + OURS) + "\n"
 # The rows themselves tell of which images they are; names are compared where there is nothing better.

@@ -18,11 +18,11 @@ from sfumato.errors import ModelError, SettingError, require_open_unit
 from sfumato.execution.base import Done, Executor, Task
 from sfumato.models.checkpoint import weights_checksum
 from sfumato.models.classifier import TrainedClassifier
-from sfumato.smoothing.recorded_answers import answers
 from sfumato.smoothing.certificate import Certificate
 from sfumato.smoothing.certification_file import continued, finished_rows
 from sfumato.smoothing.certify_images import certify_images
 from sfumato.smoothing.pace import Pace
+from sfumato.smoothing.recorded_answers import answers
 from sfumato.smoothing.shipped import (
     Certified,
     ImageShelf,
