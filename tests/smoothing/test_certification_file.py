@@ -135,9 +135,9 @@ FIRST = "x.flatten(1)[:, :classes]"
 
 
 def _write_box(folder, monkeypatch, body):
-    (folder / "boxes.py").write_text(BOX.format(answer=body))
+    (folder / "changing.py").write_text(BOX.format(answer=body))
     shutil.rmtree(folder / "__pycache__", ignore_errors=True)
-    monkeypatch.delitem(sys.modules, "boxes", raising=False)
+    monkeypatch.delitem(sys.modules, "changing", raising=False)
 
 
 @pytest.mark.parametrize(
@@ -155,24 +155,24 @@ def test_a_black_box_that_changed_does_not_go_on_with_the_table(digits, tmp_path
     monkeypatch.syspath_prepend(str(tmp_path))
     out = tmp_path / "t.tsv"
     _write_box(tmp_path, monkeypatch, FIRST)
-    run(digits, "boxes:box", out, range(3))
+    run(digits, "changing:box", out, range(3))
     before = out.read_bytes()
     _write_box(tmp_path, monkeypatch, other)
     with pytest.raises(OutputError, match=r"of another model of this name \(its outputs for input"):
-        run(digits, "boxes:box", out, range(6))
+        run(digits, "changing:box", out, range(6))
     assert out.read_bytes() == before
     _write_box(tmp_path, monkeypatch, f"1.000001 * {FIRST}")  # rounding
-    assert len(run(digits, "boxes:box", out, range(6))) == 6
+    assert len(run(digits, "changing:box", out, range(6))) == 6
 
 
 def test_a_black_box_of_classes_is_known_by_them(digits, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     body = "np.eye(classes)[x.flatten(1)[:, :classes].argmax(1).numpy()]"
     _write_box(tmp_path, monkeypatch, body)
-    run(digits, "boxes:box", tmp_path / "t.tsv", range(3))
+    run(digits, "changing:box", tmp_path / "t.tsv", range(3))
     _write_box(tmp_path, monkeypatch, body.replace("argmax", "argmin"))
     with pytest.raises(OutputError, match="of another model of this name"):
-        run(digits, "boxes:box", tmp_path / "t.tsv", range(6))
+        run(digits, "changing:box", tmp_path / "t.tsv", range(6))
 
 
 MODULE = """
@@ -194,14 +194,14 @@ def test_a_network_of_the_same_weights_and_other_code_does_not_go_on_with_the_ta
     monkeypatch.syspath_prepend(str(tmp_path))
     out = tmp_path / "t.tsv"
     for rest, accepted in (("", True), (".flip(1)", False), (".relu()", False), ("", True)):
-        (tmp_path / "boxes.py").write_text(MODULE.format(rest=rest))
+        (tmp_path / "changing.py").write_text(MODULE.format(rest=rest))
         shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
-        monkeypatch.delitem(sys.modules, "boxes", raising=False)
+        monkeypatch.delitem(sys.modules, "changing", raising=False)
         if accepted:
-            run(digits, "boxes:box", out, range(3))
+            run(digits, "changing:box", out, range(3))
         else:
             with pytest.raises(OutputError, match="of another model of this name"):
-                run(digits, "boxes:box", out, range(3))
+                run(digits, "changing:box", out, range(3))
 
 
 def test_answers_are_the_same_on_each_call_and_allow_for_rounding(digits, digits_model):
