@@ -10,9 +10,10 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from sfumato.errors import MissingPackageError, OutputError
+from sfumato.errors import MissingPackageError, OutputError, WriteError
+from sfumato.files import is_bad_path
 
 try:
     import fcntl
@@ -20,7 +21,7 @@ except ModuleNotFoundError:  # Windows; what locks nothing can still be imported
     fcntl = None  # type: ignore[assignment]
 
 
-def try_lock(file: IO[str]) -> bool:
+def try_lock(file: IO[Any]) -> bool:
     """Lock the open file for this process alone; return False where another one holds it.
 
     Raises:
@@ -60,7 +61,8 @@ def locked(output: Path, lock: Path | None = None) -> Iterator[None]:
             file.close()
             file = _opened(place)
     except OSError as error:
-        raise OutputError(f"{output}: cannot be locked ({error.strerror or error})") from error
+        kind = OutputError if is_bad_path(error) else WriteError
+        raise kind(f"{output}: cannot be locked ({error.strerror or error})") from error
     with file:
         if not held:
             process = file.read(20).strip() or "unknown"

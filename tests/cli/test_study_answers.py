@@ -22,6 +22,7 @@ epochs = 2
 [grid]
 alpha = [0.1, 0.2, 0.3, 0.4, 0.5]
 beta = [0.0, 0.5]
+seeds = [1]
 [votes]
 n = 20
 [certification]

@@ -147,6 +147,7 @@ class Executor(ABC):
 
         Raises:
             ModelError: it cannot be shipped; the attribute that prevents it is named.
+            WriteError: the disk that workers read it from is full.
         """
 
     @abstractmethod

@@ -33,6 +33,7 @@ from sfumato.execution.base import (
 )
 from sfumato.execution.folder import KeptFolder
 from sfumato.execution.shipping import require_shippable
+from sfumato.files import cannot_write
 
 T = TypeVar("T")
 
@@ -156,7 +157,12 @@ class Processes(Executor):
     def share(self, name: str, value: T) -> Shared[T]:
         """Write the value down for the workers."""
         shared: Shared[T] = Shared(new_key())
-        require_shippable(name, value, lambda value: _write(value, self._folder / shared.key))
+        parts = require_shippable(name, value, _pickled)
+        path = self._folder / shared.key
+        try:
+            _write(parts, path)
+        except OSError as error:
+            raise cannot_write(path, error) from error
         return shared
 
     def release(self, shared: Shared[Any]) -> None:
@@ -303,21 +309,25 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _write(value: object, path: Path) -> None:
-    """Write the value, its arrays behind the rest."""
+def _pickled(value: object) -> list[memoryview]:
+    """Return the value in parts: all but its arrays, then each array."""
     buffers: list[pickle.PickleBuffer] = []
     head = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
-    raw = [buffer.raw() for buffer in buffers]
-    index = pickle.dumps([len(part) for part in (head, *raw)])
+    return [memoryview(head), *(buffer.raw() for buffer in buffers)]
+
+
+def _write(parts: Sequence[memoryview], path: Path) -> None:
+    """Write the parts of a value, its arrays behind the rest."""
+    index = pickle.dumps([len(part) for part in parts])
     with path.open("wb") as file:
         file.write(len(index).to_bytes(8, "little") + index)
-        for part in (memoryview(head), *raw):
+        for part in parts:
             file.seek(_aligned(file.tell()))
             file.write(part)
 
 
 def _read(path: Path) -> Any:
-    """Return the value of ``_write``; its arrays are read-only views of the file."""
+    """Return the value that was written; its arrays are read-only views of the file."""
     with path.open("rb") as file:
         content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     place = 8 + int.from_bytes(content[:8], "little")

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-from sfumato.errors import SettingError, require_count
+from sfumato.errors import ModelError, SettingError, require_count
 from sfumato.execution.base import (
     MOST_ATTEMPTS,
     Done,
@@ -188,7 +188,12 @@ class RayExecutor(Executor):
     def share(self, name: str, value: T) -> Shared[T]:
         """Put the value into the object store."""
         shared: Shared[T] = Shared(new_key())
-        self._refs[shared.key] = require_shippable(name, value, ray.put)
+        try:
+            self._refs[shared.key] = require_shippable(name, value, ray.put)
+        except ModelError as error:
+            if isinstance(reason := error.__cause__, RayError | OSError):
+                raise WorkerError(f"{name}: Ray's object store does not take it ({reason})") from reason
+            raise
         return shared
 
     def release(self, shared: Shared[Any]) -> None:

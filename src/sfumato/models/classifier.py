@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,15 +25,17 @@ class TrainedClassifier:
         name: as the user gave it.
         model: network behind its normalisation, in evaluation mode; or a black box.
         weights_sha256: checksum of all its tensors; for a black box, whose tensors are not seen, of
-            ``mean`` and ``std``. Where another factory than the record's made the network, of its name, too:
-            the same weights in other code are another classifier.
+            ``mean`` and ``std``.
         record: what its checkpoint says of it; None for a factory.
+        factory: name of the factory that made the network, where its record names another: the same weights
+            in other code are another classifier.
     """
 
     name: str
     model: Callable[[torch.Tensor], torch.Tensor]
     weights_sha256: str
     record: ModelRecord | None
+    factory: str | None = None
 
 
 def load_classifier(
@@ -90,10 +91,10 @@ def load_classifier(
         )
     needed = None if is_built_in(record.architecture) else factory
     model, record = load_model(path, factory=needed)
-    checksum = record.weights_sha256
-    if needed is not None and factory_name(needed) != record.architecture:
-        checksum = hashlib.sha256(f"{checksum} {factory_name(needed)}".encode()).hexdigest()
-    return TrainedClassifier(reference, model, checksum, record)
+    other = needed is not None and factory_name(needed) != record.architecture
+    return TrainedClassifier(
+        reference, model, record.weights_sha256, record, factory_name(needed) if needed and other else None
+    )
 
 
 def _black_box(

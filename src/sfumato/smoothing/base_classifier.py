@@ -151,6 +151,15 @@ class BaseClassifier:
         return logits.float()
 
     @torch.inference_mode()
+    def outputs(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what the model itself answers to the batch: (batch, classes), float32.
+
+        Raises:
+            SfumatoError: as ``clear_classes``.
+        """
+        return self._run(self._model, x.to(device=self.device, dtype=self._dtype)).float()
+
+    @torch.inference_mode()
     def classes(self, x: torch.Tensor) -> torch.Tensor:
         """Return the class of each input of the batch (int64), ``INVALID`` where a logit is NaN."""
         winners, close = self.clear_classes(x)

@@ -67,6 +67,7 @@ class SmoothedClassifier:
         precision: str = "float32",
         configuration: Configuration | None = None,
     ) -> None:
+        self.model = model
         self.beta = require_positive("beta", beta)
         self.seed = require_count("seed", seed, minimum=0)
         self.device = choose_device(device)
@@ -104,6 +105,10 @@ class SmoothedClassifier:
             ModelError: a model that does not fit the images.
         """
         self._prepare(x)
+
+    def outputs(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what the base classifier answers to (images, *shape) without noise: (images, classes)."""
+        return self._base.outputs(x)
 
     def votes(
         self,

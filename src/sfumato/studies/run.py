@@ -66,7 +66,7 @@ def run_study(
         OutputError: the folder cannot be written, or another process is at work in it.
         SettingError, DataError, ModelError: a study that cannot be run.
         WorkerError: workers of other versions, or a task that lost worker after worker.
-        SfumatoError: the disk is full; what was finished is kept.
+        WriteError: the disk is full; what was finished is kept.
     """
     executor = executor or InProcess()
     with executor if executor.in_process else contextlib.nullcontext():

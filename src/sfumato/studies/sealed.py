@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ from typing import Any, Self
 import numpy as np
 from jaxtyping import UInt64
 
-from sfumato.errors import DataError, OutputError, SfumatoError
+from sfumato.errors import DataError, OutputError, SfumatoError, WriteError
+from sfumato.files import cannot_write
 
 VERSION = 2
 """Of the tables below, kept as the file's ``user_version``; 1 had no seals and no proposals."""
@@ -31,8 +33,6 @@ VERSION = 2
 Row = tuple[Any, ...]
 
 _BUSY_SECONDS = 30.0
-# the module's own decoding fails where SQLite quotes damaged text
-_DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 _TABLES = """
 CREATE TABLE current (
     only INTEGER PRIMARY KEY CHECK (only = 0), settings TEXT NOT NULL, data TEXT NOT NULL,
@@ -160,11 +160,12 @@ class SealedFile:
     Raises:
         DataError: the file is damaged, is no results file, or is of a newer version.
         OutputError: it cannot be opened or written, or another process is writing.
-        SfumatoError: the disk is full; what was finished is kept.
+        WriteError: the disk is full, or the file was removed meanwhile; what was finished is kept.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False, tolerant: bool = False) -> None:
         self.path = path
+        self._opened: os.stat_result | None = None
         self.damage: list[str] = []
         self.held: dict[str, dict[Row, Row]] = {}
         self._seals: dict[tuple[str, str], Seal] = {}
@@ -194,6 +195,7 @@ class SealedFile:
             except BaseException:
                 self._db.close()
                 raise
+            self._opened = path.stat()
 
     def __enter__(self) -> Self:
         return self
@@ -229,7 +231,7 @@ class SealedFile:
             raise sqlite3.DatabaseError("its tables are not as they were made")
         try:
             wrong = str(self._db.execute("PRAGMA integrity_check(1)").fetchone()[0])
-        except _DATABASE_ERRORS as error:
+        except sqlite3.DatabaseError as error:
             wrong = str(error)
         if wrong != "ok":
             if not tolerant:
@@ -249,8 +251,6 @@ class SealedFile:
         if self.version >= 2:
             total = None
             for name, part, rows, digest in self._readable("SELECT name, part, rows, digest FROM seals"):
-                if not (isinstance(part, str) and isinstance(rows, int) and isinstance(digest, int)):
-                    continue
                 if name == "seals":
                     total = Seal(rows, digest % 2**64)
                 else:
@@ -265,7 +265,7 @@ class SealedFile:
             order = "" if name == "proposals" else " NOT INDEXED"
             for row in self._readable(f"SELECT {table.columns} FROM {name}{order}"):
                 part = table.part(row)
-                if self._is_sound(name, part, [row]):
+                if self.version < 2 or self._seals.get((name, _text(part))) == sealed([row]):
                     self.held[name][part] = row
                 else:
                     wrong.append(f"a row of {name}")
@@ -280,7 +280,7 @@ class SealedFile:
         """Yield the rows up to the first that cannot be read, which the file's structure is blamed for."""
         try:
             yield from self._db.execute(query)
-        except _DATABASE_ERRORS:
+        except sqlite3.Error:
             if "its structure" not in self.damage:
                 raise
 
@@ -315,9 +315,19 @@ class SealedFile:
             except BaseException:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
-                with contextlib.suppress(SfumatoError, *_DATABASE_ERRORS):
+                with contextlib.suppress(SfumatoError, sqlite3.Error):
                     self._load()
                 raise
+        self._require_there()
+
+    def _require_there(self) -> None:
+        """Refuse to go on with a file that nobody can read afterwards."""
+        if self._opened is None:  # it is being made
+            return
+        with explained(self.path):
+            there = self.path.stat() if self.path.exists() else None
+        if there is None or not os.path.samestat(self._opened, there):
+            raise WriteError(f"{self.path}: was removed or replaced while it was written; run again")
 
     def put(self, name: str, rows: Iterable[Row]) -> None:
         """Keep rows of a small table in a transaction, each in place of the one with its key."""
@@ -350,16 +360,9 @@ class SealedFile:
                 rows = self._rows(name, cell)
         except DataError as error:
             raise DamagedPart(str(error)) from error
-        if not self._is_sound(name, (cell,), rows):
+        if self.version >= 2 and self._seals.get((name, _text((cell,))), Seal()) != sealed(rows):
             raise DamagedPart(_damaged(self.path, f"{name} of cell {cell} do not match their checksum"))
         return rows
-
-    def _is_sound(self, name: str, part: Row, rows: Sequence[Row]) -> bool:
-        """Return whether these rows match the seal of the part, or there were no seals yet."""
-        try:
-            return self.version < 2 or self._seals.get((name, _text(part)), Seal()) == sealed(rows)
-        except (TypeError, ValueError, OverflowError):  # values of types that the columns do not have
-            return False
 
     def _rows(self, name: str, cell: int) -> list[Row]:
         return self._db.execute(
@@ -401,15 +404,15 @@ def explained(path: Path) -> Iterator[None]:
     except SfumatoError:
         raise
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
-    except _DATABASE_ERRORS as error:
+        raise cannot_write(path, error) from error
+    except sqlite3.Error as error:
         raise _explanation(path, error) from error
 
 
-def _explanation(path: Path, error: Exception) -> SfumatoError:
+def _explanation(path: Path, error: sqlite3.Error) -> SfumatoError:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
     if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
-        return SfumatoError(
+        return WriteError(
             f"{path}: cannot be written ({error}); what was finished is kept: free some space and run again"
         )
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):

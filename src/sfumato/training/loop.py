@@ -124,8 +124,8 @@ def train(
             unfinished training of other settings.
         SfumatoError: the training diverged.
     """
-    _require_new(output)
     require_writable(output)
+    _require_new(output)
     with locked(output):
         return train_alone(data, settings, output, device=device, on_epoch=on_epoch, on_warning=on_warning)
 

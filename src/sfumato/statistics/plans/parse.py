@@ -31,7 +31,9 @@ _PLANS: dict[str, tuple[Callable[..., Plan], tuple[str, ...], str]] = {
     "vote": (Vote, ("n",), "vote(n)"),
 }
 
-_WHOLE = re.compile(r"[0-9]+\Z")
+_LONGEST = 20_000  # a thousand radii
+_SHOWN = 100
+_WHOLE = re.compile(r"0*[0-9]{1,15}\Z")
 _NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?\Z")
 
 
@@ -55,9 +57,11 @@ def parse_plan(text: str) -> Plan:
     Raises:
         SettingError: text that names no plan, or settings the plan does not accept.
     """
+    if len(text) > _LONGEST:
+        raise SettingError(f"a plan has at most {_LONGEST} characters, got {len(text)}")
     matched = re.fullmatch(r"\s*([a-z_]+)\s*(?:\(([^()]*)\))?\s*", text)
     if matched is None or matched[1] not in _PLANS:
-        raise SettingError(f"plan must be one of {accepted_plans()}; got {text!r}")
+        raise SettingError(f"plan must be one of {accepted_plans()}; got {_given(text)}")
     record, positional, shown = _PLANS[matched[1]]
     kinds = {field.name: str(field.type) for field in fields(record)}  # type: ignore[arg-type]
     settings: dict[str, float | tuple[float, ...]] = {}
@@ -66,34 +70,43 @@ def parse_plan(text: str) -> Plan:
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals:
             if settings:
-                raise SettingError(f"{shown} takes named settings last, got {text!r}")
+                raise SettingError(f"{shown} takes named settings last, got {_given(text)}")
             free.append(name)
         elif name in settings or name not in kinds or "tuple" in kinds[name]:
             named = ", ".join(name for name, kind in kinds.items() if "tuple" not in kind)
-            raise SettingError(f"{shown} takes each of {named} once by name, got {name!r}")
+            raise SettingError(f"{shown} takes each of {named} once by name, got {_given(name)}")
         else:
             settings[name] = _value(shown, name, kinds[name], value)
     if positional == ("radii",):
         settings["radii"] = tuple(float(_value(shown, "each radius", "float", piece)) for piece in free)
     elif len(free) > len(positional):
-        raise SettingError(f"{shown} takes {len(positional)} unnamed settings, got {len(free)}: {text!r}")
+        raise SettingError(
+            f"{shown} takes {len(positional)} unnamed settings, got {len(free)}: {_given(text)}"
+        )
     else:
         for name, piece in zip(positional, free, strict=False):
             if name in settings:
-                raise SettingError(f"{shown} takes {name} once, got {text!r}")
+                raise SettingError(f"{shown} takes {name} once, got {_given(text)}")
             settings[name] = _value(shown, name, kinds[name], piece)
     try:
         return record(**settings)
     except TypeError as error:
-        raise SettingError(f"{text!r} lacks a setting; write it as {shown}") from error
+        raise SettingError(f"{_given(text)} lacks a setting; write it as {shown}") from error
 
 
 def _value(shown: str, name: str, kind: str, text: str) -> float:
     """Return ``text`` as the whole or real number the setting wants."""
     if kind == "int":
         if not _WHOLE.match(text):
-            raise SettingError(f"{shown}: {name} must be a whole number, got {text!r}")
+            raise SettingError(
+                f"{shown}: {name} must be a whole number of at most 15 digits, got {_given(text)}"
+            )
         return int(text)
     if not _NUMBER.match(text):
-        raise SettingError(f"{shown}: {name} must be a number, got {text!r}")
+        raise SettingError(f"{shown}: {name} must be a number, got {_given(text)}")
     return float(text)
+
+
+def _given(text: str) -> str:
+    """Return what was given in quotes, as much of it as fits into a message."""
+    return repr(text[:_SHOWN]) + ("..." if len(text) > _SHOWN else "")
