@@ -11,9 +11,7 @@ them, and the rest, the near ties, are decided by one computation that is always
 
 Ties of equal logits go to the smaller class index.
 
-What rounding can do is measured on noisy inputs before the first vote (``probe``): the largest error of the
-network's logits, in several batches and in the form that counts the votes, against the same network in the
-next wider format. Logits near each other by less than ``SAFETY`` times that error are a near tie.
+What rounding can do is measured on noisy inputs before the first vote (``probe``, by ``engine``).
 
 What makes the network faster must not change it: batch norms are folded into the convolutions before
 them, full batches may go through a compiled twin, and either is used only where its logits agree with the
@@ -30,79 +28,31 @@ import itertools
 import math
 import threading
 import warnings
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from dataclasses import replace
 
 import torch
 from torch import nn
 
 from sfumato.errors import ModelError, SfumatoError
+from sfumato.smoothing.answers import Asked, first_line, require_form, said
 from sfumato.smoothing.configuration import Classifier, require_precision
-from sfumato.smoothing.fixed_function import (
-    RELATIVE,
-    apart,
-    companies,
-    dependence,
-    require_fixed_function,
-    scale_of,
-)
-from sfumato.smoothing.folding import with_folded_batch_norms
+from sfumato.smoothing.engine import MARGINS, Engine, Subject, measured_engine
 from sfumato.smoothing.full_precision import full_precision
-from sfumato.smoothing.private_copy import Snapshot, in_precision, private_copy, replica
+from sfumato.smoothing.private_copy import Snapshot, private_copy, replica
 from sfumato.smoothing.threads import interference
 
 INVALID = -1
 """The class of an input for which the model's output is not a number."""
 
-# Where nothing cancels, rounding moves float32 logits by about 1e-6 of the largest, bfloat16 logits by up to
-# 0.0025 between layouts (measured); the margins leave a factor of 100 and of 6.
-MARGINS = {"float32": RELATIVE, "bf16": 2.0**-6}
-SAFETY = {"float32": 16.0, "bf16": 4.0}
-"""The margin of near ties in units of the largest error seen. Each of two logits may move by half of it."""
-
-_CANONICAL_BATCH = 32
 _CHANGED_BY_TRAINING = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
 _USUAL_BATCH = 64
 _LEAST_BATCH = 8
-_CALIBRATED = 16
+_LARGEST_BATCH = 1024
 _ALONE = 4
-# A float64 twin that is another function than the network (it rounds to float32 inside, say) is of no use.
-_SAME_FUNCTION = 1e-3
-# A faster form may err so many times as much as the network itself.
-_ALLOWED_ERRORS = 32.0
-_FLOAT64_ROUNDING = 1e-9
-# Exact ties, as between two equal rows of weights, differ in float64 by rounding as well: 2^-29 of float32's.
-_EXACT_TIE = 2.0**-26
 _CHECKED_EVERY = 256
 _CHECKED_INPUTS = 4
 # Inputs this many times larger than those that rounding was measured on are measured again.
 _FARTHER = 2.0
-
-
-@dataclass(frozen=True)
-class _Engine:
-    """How one network computes classes, as ``probe`` has found it.
-
-    Attributes:
-        classes: how many it returns.
-        dtype: of what it returns, where that is held to.
-        forward: the fast form of the network.
-        layout: the memory layout that the fast form wants.
-        exact: logits by the computation that does not depend on the batch.
-        margin: logits nearer to the best one than this are near ties.
-        tie: logits of ``exact`` nearer than this are equal.
-        in_place: whether the model writes into its input.
-    """
-
-    classes: int
-    dtype: torch.dtype | None
-    forward: Classifier
-    layout: torch.memory_format
-    exact: Classifier
-    margin: float
-    tie: float
-    in_place: bool
 
 
 class BaseClassifier:
@@ -131,7 +81,6 @@ class BaseClassifier:
         self._given: Classifier = getattr(model, "_orig_mod", model)
         self._lock = threading.RLock()
         self._channels_last = channels_last
-        self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self._asked_compiled_batch = compiled_batch
         self._local = threading.local()
         if precision != "float32" and not isinstance(self._given, nn.Module):
@@ -147,19 +96,25 @@ class BaseClassifier:
 
     def _take_copy(self) -> None:
         """Copy the model, and forget what was found out about the copy before."""
-        self._plain: Any = self._given
-        self._copied = False
-        self._snapshot: Snapshot | None = None
-        self._engine: _Engine | None = None
-        self._compiled: Classifier | None = None
-        self._compiled_batch = 0
-        self._threads: bool | None = None
-        self._reach = 0.0
-        self._batches = itertools.count(1)
+        network, copied, self._snapshot = self._given, False, None
         if isinstance(self._given, nn.Module):
-            self._plain, self._copied = private_copy(self._given, self.device)
-            self._snapshot = Snapshot(self._given, self._plain)
-            self._compiled_batch = self._asked_compiled_batch if self._copied else 0
+            network, copied = private_copy(self._given, self.device)
+            self._snapshot = Snapshot(self._given, network)
+        self._subject = Subject(
+            network,
+            is_module=self._snapshot is not None,
+            copied=copied,
+            tensors=self._snapshot.tensors if self._snapshot else 0,
+            device=self.device,
+            precision=self.precision,
+            channels_last=self._channels_last,
+        )
+        self._engine: Engine | None = None
+        self._reach = 0.0
+        self._threads: bool | None = None
+        self._compiled: Classifier | None = None
+        self._compiled_batch = self._asked_compiled_batch if copied else 0
+        self._batches = itertools.count(1)
 
     def follow(self) -> bool:
         """Copy the user's module again if it has changed; return whether it has. ``probe`` is due then."""
@@ -183,109 +138,29 @@ class BaseClassifier:
         """
         self.follow()
         x = x.to(self.device, torch.float32)
-        size = max(_LEAST_BATCH, batch_size)
+        size = min(max(_LEAST_BATCH, batch_size), _LARGEST_BATCH)
         with full_precision(self.device), torch.inference_mode(), self._lock:
-            largest = x.flatten(1).norm(dim=1).argsort(descending=True)[:2]
-            clean = torch.cat([x[:2], x[largest]])
+            clean = torch.stack([x[0], x[x.flatten(1).norm(dim=1).argmax()]])
             while True:
+                rows = _noisy(clean, beta, size)
                 try:
-                    self._measure(_noisy(clean, beta, size), len(clean))
+                    engine = measured_engine(self._subject, rows, len(clean))
                     break
                 except torch.OutOfMemoryError:
                     if size <= _LEAST_BATCH:
                         raise
                     size = max(_LEAST_BATCH, size // 2)
+            if self._engine is not None:  # of other inputs
+                engine = replace(self._engine, margin=max(self._engine.margin, engine.margin))
+            self._engine = engine
+            self._rows = rows[-2 * _ALONE :]
             self._reach = max(self._reach, _reach(x, beta))
-        return self._ready.classes
+        return engine.classes
 
     @property
-    def _ready(self) -> _Engine:
+    def _ready(self) -> Engine:
         assert self._engine is not None
         return self._engine
-
-    def _measure(self, rows: torch.Tensor, clean: int) -> None:
-        """Find out how the classes of such inputs are computed; the first ``clean`` are without noise."""
-        plain = _Asked(self._plain, torch.float32)
-        together = plain(rows)
-        if torch.isnan(together[:clean]).any():
-            raise ModelError("the model returns NaN for an input without noise; its logits must be numbers")
-        counts = {plain(rows[some]).shape[1] for some in companies(len(rows))} | {together.shape[1]}
-        if len(counts) > 1:
-            found = " or ".join(map(str, sorted(counts)))
-            raise ModelError(f"the model returns {found} classes depending on the batch size")
-        if self._snapshot is not None and self._copied and self._snapshot.lacks_tensors_of(self._plain):
-            raise ModelError("the model makes parameters in its first forward pass; run it on a batch first")
-        twin = self._float64_twin(rows[:_CALIBRATED], together[:_CALIBRATED])
-        if twin is None:
-            require_fixed_function(plain, rows, together, self._plain)
-        exact: Classifier = self._one_at_a_time if twin is None else twin
-        expected = exact(rows[: _ALONE if twin is None else _CALIBRATED])
-        error = _error(plain, rows, expected)
-        allowed = max(RELATIVE * scale_of(expected), _ALLOWED_ERRORS * error)
-        network, layout = self._plain, torch.contiguous_format
-        if self._copied:
-            folded = with_folded_batch_norms(network)
-            if self._agrees(_Asked(folded, torch.float32), rows, expected, allowed):
-                network = folded
-        if self.precision == "bf16":
-            network = in_precision(network, self.device, self._dtype)
-            exact = partial(self._canonical, network)
-            expected = self._wider_than_bf16(network, rows[:_CALIBRATED])
-            error = _error(_Asked(network, self._dtype), rows, expected)
-            allowed = max(MARGINS["bf16"] * scale_of(expected), _ALLOWED_ERRORS * error)
-        forward = network
-        if self._channels_last and self._copied:
-            # the call is there for its effect on every module; mypy's stubs lack this form
-            turned = in_precision(network, self.device, self._dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload,union-attr]
-            if self._agrees(_Asked(turned, self._dtype, torch.channels_last), rows, expected, allowed):
-                forward, layout = turned, torch.channels_last
-        if forward is not self._plain:
-            error = max(error, _error(_Asked(forward, self._dtype, layout), rows, expected))
-        margin = max(SAFETY[self.precision] * error, self._engine.margin if self._engine else 0.0)
-        tie = _EXACT_TIE * margin if twin is not None and self.precision == "float32" else 0.0
-        self._engine = _Engine(
-            classes=together.shape[1],
-            dtype=plain.dtype if self.precision == "float32" else None,
-            forward=forward,
-            layout=layout,
-            exact=exact,
-            margin=margin,
-            tie=tie if math.isfinite(tie) else 0.0,
-            in_place=plain.writes,
-        )
-        self._rows = rows[-2 * _ALONE :].clone()
-
-    def _float64_twin(self, rows: torch.Tensor, expected: torch.Tensor) -> Classifier | None:
-        """Return the network in float64; None if it has no such twin, or one that depends on the batch."""
-        if not isinstance(self._given, nn.Module):
-            return None
-        try:
-            network = in_precision(self._plain, self.device, torch.float64)
-            ask = _Asked(network, torch.float64)
-            exact = ask(rows)
-            same = apart(exact, expected.double()) <= _SAME_FUNCTION * (1.0 + scale_of(expected))
-            fixed = dependence(ask, rows, exact) <= _FLOAT64_ROUNDING * scale_of(exact)
-        except Exception:  # a model of the user's own may refuse float64 in any way
-            return None
-        return (lambda x: network(x.double())) if ask.dtype == torch.float64 and same and fixed else None
-
-    def _wider_than_bf16(self, network: Any, rows: torch.Tensor) -> torch.Tensor:
-        """Return the logits of the bfloat16 network computed in float32; where that cannot be, its own."""
-        try:
-            wider = in_precision(network, self.device, torch.float32)
-            return _Asked(wider, torch.float32)(rows.to(self._dtype))
-        except SfumatoError:
-            return self._canonical(network, rows)
-
-    def _agrees(self, ask: _Asked, rows: torch.Tensor, expected: torch.Tensor, allowed: float) -> bool:
-        """Return whether the faster form of the network gives the same logits.
-
-        A model that reshapes with ``view``, say, cannot use another memory layout.
-        """
-        try:
-            return _error(ask, rows, expected) <= allowed
-        except SfumatoError:
-            return False
 
     def runs_in_threads(self) -> bool:
         """Return whether several threads may compute classes at once; where not, it is said once.
@@ -301,10 +176,10 @@ class BaseClassifier:
         return self._threads
 
     def _why_one_thread(self) -> str | None:
-        if not self._copied:
+        if not self._subject.copied:
             return "the model cannot be copied for each thread"
         forward, layout = self._ready.forward, self._ready.layout
-        first, second = (_Asked(replica(forward), self._dtype, layout) for _ in range(2))
+        first, second = (Asked(replica(forward), self._subject.dtype, layout) for _ in range(2))
         with full_precision(self.device), torch.inference_mode():
             return interference(first, second, self._rows[:_ALONE], self._rows[_ALONE:])
 
@@ -385,7 +260,7 @@ class BaseClassifier:
             raise
         except Exception as error:  # whatever a user's forward pass may raise
             raise SfumatoError(
-                f"the model failed on {len(x)} noisy copies on {self.device} ({_said(error)})"
+                f"the model failed on {len(x)} noisy copies on {self.device} ({said(error)})"
             ) from error
 
     def _logits(self, x: torch.Tensor) -> torch.Tensor:
@@ -399,7 +274,7 @@ class BaseClassifier:
     def _own_forward(self) -> Classifier:
         """Return the calling thread's own copy of the fast form: a network may keep values in itself."""
         forward = self._ready.forward
-        if not self._copied:
+        if not self._subject.copied:
             return forward
         made_of, own = getattr(self._local, "forward", (None, None))
         if made_of is not forward or own is None:
@@ -413,10 +288,10 @@ class BaseClassifier:
         given = x.clone() if engine.in_place else x
         version = None if given.is_inference() else given._version
         layout = engine.layout if x.dim() == 4 else torch.preserve_format
-        logits = forward(given.to(dtype=self._dtype, memory_format=layout))
+        logits = forward(given.to(dtype=self._subject.dtype, memory_format=layout))
         if not engine.in_place and version is not None and given._version != version:
             raise ModelError("the model changes its input at times; let it work on a copy (x.clone())")
-        _require_form(logits, len(x), engine.classes, engine.dtype)
+        require_form(logits, len(x), engine.classes, engine.answers)
         return logits.to(dtype=torch.float32, device=x.device)
 
     @property
@@ -451,105 +326,13 @@ class BaseClassifier:
                     self._compiled_batch = 0
                     warnings.warn(f"the model is not compiled: {reason}", stacklevel=2)
 
-    def _canonical(self, network: Classifier, x: torch.Tensor) -> torch.Tensor:
-        found = []
-        for start in range(0, len(x), _CANONICAL_BATCH):
-            part = x[start : start + _CANONICAL_BATCH]
-            batch = torch.zeros((_CANONICAL_BATCH, *x.shape[1:]), dtype=self._dtype, device=x.device)
-            batch[: len(part)] = part
-            found.append(network(batch)[: len(part)].float())
-        return torch.cat(found)
-
-    def _one_at_a_time(self, x: torch.Tensor) -> torch.Tensor:
-        classes = self._engine.classes if self._engine else None
-        found = []
-        for row in x:
-            logits = self._plain(row.unsqueeze(0).clone())
-            _require_form(logits, 1, classes, None)
-            found.append(logits.to(dtype=torch.float32, device=x.device))
-        return torch.cat(found)
-
-
-class _Asked:
-    """A network asked before any vote: what it answers is checked, and what it was given is kept from it.
-
-    Attributes:
-        dtype: of its answers, None before the first.
-        writes: whether it wrote into its input.
-    """
-
-    def __init__(
-        self,
-        network: Classifier,
-        dtype: torch.dtype,
-        layout: torch.memory_format = torch.contiguous_format,
-    ) -> None:
-        self._network, self._dtype, self._layout = network, dtype, layout
-        self.dtype: torch.dtype | None = None
-        self.writes = False
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Return logits (batch, classes), float64 if they are asked for in that, else float32.
-
-        Raises:
-            ModelError: the model does not take the inputs, or answers in another form.
-            SfumatoError: the model could not be asked.
-        """
-        layout = self._layout if x.dim() == 4 else torch.preserve_format
-        given = x.to(dtype=self._dtype, memory_format=layout, copy=True)
-        before = given.clone()
-        try:
-            logits = self._network(given)
-        except (MemoryError, torch.OutOfMemoryError, SfumatoError):
-            raise
-        except OSError as error:  # a model that asks a service
-            raise SfumatoError(f"the model does not answer ({first_line(error)})") from error
-        except Exception as error:  # whatever a user's forward pass may raise
-            batch = f"a batch of {len(x)} inputs of shape {tuple(x.shape[1:])}"
-            raise ModelError(f"the model does not accept {batch} ({_said(error)})") from error
-        _require_form(logits, len(x), None, self.dtype)
-        self.dtype = logits.dtype
-        self.writes = self.writes or not torch.equal(given, before)
-        wanted = torch.float64 if self._dtype == torch.float64 else torch.float32
-        return logits.to(dtype=wanted, device=x.device)
-
-
-def _require_form(logits: Any, rows: int, classes: int | None, dtype: torch.dtype | None) -> None:
-    """Refuse what is no tensor of logits (rows, classes), or of another type than before.
-
-    Raises:
-        ModelError: it is.
-    """
-    if (
-        not isinstance(logits, torch.Tensor)
-        or logits.dim() != 2
-        or len(logits) != rows
-        or classes not in (None, logits.shape[1])
-    ):
-        shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-        raise ModelError(
-            f"the model must return (batch, classes) = ({rows}, {classes or 'classes'}), got {shape}"
-        )
-    if logits.shape[1] < 2:
-        raise ModelError(f"the model must return at least 2 classes, got {logits.shape[1]}")
-    if logits.dtype != dtype and (dtype is not None or logits.dtype == torch.bool or logits.is_complex()):
-        raise ModelError(f"the model must return {dtype or 'floating point logits'}, got {logits.dtype}")
-
-
-def _error(ask: _Asked, rows: torch.Tensor, expected: torch.Tensor) -> float:
-    """Return the largest error of the logits of the first rows, among all of them and in other company."""
-    exact = expected.double()
-    few = rows[: len(exact)]
-    among_all = apart(ask(rows)[: len(exact)].double(), exact)
-    return max(among_all, dependence(lambda x: ask(x).double(), few, exact))
-
 
 def _noisy(x: torch.Tensor, beta: float, size: int) -> torch.Tensor:
     """Return the inputs, and behind them so many noisy copies of them that there are ``size`` rows.
 
     Without noise to come, noise of the inputs' own spread: company that differs. It is no vote's noise.
     """
-    copies = x[torch.arange(max(0, size - len(x))) % len(x)]
+    copies = x[torch.arange(size - len(x)) % len(x)]
     noise = torch.randn(copies.shape, generator=torch.Generator().manual_seed(0)).to(x.device)
     spread = beta or float(x.std()) or 1.0
     return torch.cat([x, copies + spread * noise])
@@ -559,18 +342,3 @@ def _reach(x: torch.Tensor, beta: float) -> float:
     """Return the largest norm to be expected of a noisy copy of these inputs."""
     flat = x.flatten(1)
     return math.hypot(float(flat.norm(dim=1).max()), beta * math.sqrt(flat.shape[1]))
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says, its type where it says nothing."""
-    return str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
-
-
-def _said(error: BaseException) -> str:
-    """Return ``Type: first line``; the type is left out where it says no more than that something failed."""
-    name, line = type(error).__name__, first_line(error)
-    return (
-        line
-        if type(error) is RuntimeError or isinstance(error, OSError) or line == name
-        else f"{name}: {line}"
-    )

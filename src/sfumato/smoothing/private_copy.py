@@ -86,7 +86,7 @@ def private_copy(model: nn.Module, device: torch.device) -> tuple[nn.Module | Le
     return copied.to(device).eval(), not shares
 
 
-def in_precision(network: nn.Module | Lent, device: torch.device, dtype: torch.dtype) -> nn.Module | Lent:
+def in_precision(network: Any, device: torch.device, dtype: torch.dtype) -> Any:
     """Return a copy of a private copy that computes in ``dtype``."""
     if isinstance(network, Lent):
         return network.converted(device, dtype)
@@ -194,9 +194,10 @@ class Snapshot:
             for (_, tensor), value in zip(_tensors(model), self._values, strict=True)
         )
 
-    def lacks_tensors_of(self, model: nn.Module) -> bool:
-        """Return whether the module, or its copy, has parameters or buffers that were not there."""
-        return len(_tensors(model)) > len(self._values)
+    @property
+    def tensors(self) -> int:
+        """How many parameters and buffers the module has."""
+        return len(self._values)
 
     def _structure_of(self, model: nn.Module) -> list[Any]:
         tensors = [name for name, _ in _tensors(model)]

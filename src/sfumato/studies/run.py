@@ -22,6 +22,8 @@ from sfumato.execution.base import Executor
 from sfumato.execution.local import InProcess
 from sfumato.files import require_writable
 from sfumato.models import build_model
+from sfumato.smoothing.answers import require_classes
+from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.shipped import computing_device
 from sfumato.studies.design import Design, write_design
 from sfumato.studies.keys import Keys
@@ -77,9 +79,12 @@ def run_study(
         require_writable(folder / "models" / "any")
         data = study_data(design)
         # an architecture that cannot be built is refused before anything is written
-        build_model(
+        built = build_model(
             design.model.architecture, data.input_shape, data.num_classes, data.channel_mean, data.channel_std
         )
+        # and so is one that does not fit the data
+        base = BaseClassifier(built.eval(), torch.device("cpu"))
+        require_classes(base.probe(torch.from_numpy(data.test.x[:1]), batch_size=1), data.num_classes)
         images, certified = image_count(design, data), certified_count(design, data)
         held.enter_context(_locked(folder))
         store = held.enter_context(Store(folder / FILE))
