@@ -23,6 +23,7 @@ from sfumato.smoothing.fixed_function import (
     apart,
     companies,
     dependence,
+    layer_at_fault,
     require_fixed_function,
     scale_of,
 )
@@ -108,7 +109,10 @@ def measured_engine(subject: Subject, rows: torch.Tensor, clean: int) -> Engine:
     together = plain(rows)
     if torch.isnan(together[:clean]).any():
         raise ModelError("the model returns NaN for an input without noise; its logits must be numbers")
-    counts = {plain(rows[some]).shape[1] for some in companies(len(rows))} | {together.shape[1]}
+    try:
+        counts = {plain(rows[some]).shape[1] for some in companies(len(rows))} | {together.shape[1]}
+    except ModelError as refusal:
+        raise ModelError(f"{refusal}{layer_at_fault(subject.network)}") from refusal
     if len(counts) > 1:
         found = " or ".join(map(str, sorted(counts)))
         raise ModelError(f"the model returns {found} classes depending on the batch size")
@@ -117,7 +121,7 @@ def measured_engine(subject: Subject, rows: torch.Tensor, clean: int) -> Engine:
     twin = _float64_twin(subject, rows[:_CALIBRATED], together[:_CALIBRATED])
     if twin is None:
         require_fixed_function(plain, rows, together, subject.network)
-    exact: Classifier = twin or partial(_one_at_a_time, subject.network)
+    exact: Classifier = twin or partial(one_at_a_time, subject.network)
     expected = exact(rows[: _CALIBRATED if twin else _ALONE])
     error = _error(plain, rows, together, expected)
     allowed = max(RELATIVE * scale_of(expected), _ALLOWED_ERRORS * error)
@@ -166,7 +170,8 @@ def _float64_twin(subject: Subject, rows: torch.Tensor, expected: torch.Tensor) 
     return twin
 
 
-def _one_at_a_time(network: Callable[[torch.Tensor], Any], x: torch.Tensor) -> torch.Tensor:
+def one_at_a_time(network: Callable[[torch.Tensor], Any], x: torch.Tensor) -> torch.Tensor:
+    """Return the float32 network's logits for each input by itself."""
     found = []
     for row in x:
         logits = network(row.unsqueeze(0).clone())

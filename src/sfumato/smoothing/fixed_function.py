@@ -66,7 +66,8 @@ def require_fixed_function(ask: Ask, rows: torch.Tensor, together: torch.Tensor,
     if far > rounding + _ROUNDINGS * _response(ask, rows, together):
         raise ModelError(
             f"the model's logits for an input depend on the other inputs of its batch (by {far:.2g}), so it "
-            f"is no fixed function that could be certified{_culprit(model)}"
+            "is no fixed function that could be certified"
+            f"{layer_at_fault(model) or ' (batch statistics, a scale of the batch, dynamic quantisation)'}"
         )
 
 
@@ -77,8 +78,9 @@ def _response(ask: Ask, rows: torch.Tensor, together: torch.Tensor) -> float:
     return float(moved.abs().nan_to_num(0.0, 0.0, 0.0).amax(dim=1).median())
 
 
-def _culprit(model: object) -> str:
+def layer_at_fault(model: object) -> str:
+    """Return which layer uses the statistics of its batch, as the end of a sentence; empty if none does."""
     for name, module in model.named_modules() if isinstance(model, nn.Module) else ():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
             return f": batch norm {name!r} has no running statistics (track_running_stats=False)"
-    return " (batch statistics, a scale taken from the batch, or dynamic quantisation)"
+    return ""

@@ -1,4 +1,4 @@
-"""Images in the unit that their noise is in: what a caller's arrays hold is decided by their type, not guessed.
+"""Images in the unit that their noise is in: the type of an array decides what it holds.
 
 Bytes are pixels of 0..255 and become [0, 1], as they do when they are read from a file. Floating point
 numbers are taken as they are, and so are whole numbers in feature vectors and truth values.
@@ -34,7 +34,7 @@ def images_in_unit(x: torch.Tensor | np.ndarray, beta: float, *, tell: bool = Tr
     whole = not given.is_floating_point()
     if given.is_complex() or (whole and given.dim() > 2 and given.dtype not in (torch.uint8, torch.bool)):
         raise DataError(
-            f"images are {str(given.dtype)[6:]}; give floating point pixels in the unit of beta, or uint8 bytes"
+            f"images are {str(given.dtype)[6:]}; accepted are floats in the unit of beta, and uint8"
         )
     images = given.to(torch.float32)
     if not torch.isfinite(images).all():
