@@ -299,12 +299,14 @@ run_study(design, Path(sys.argv[1]), device="cpu", watch=Watch(on_start=lambda _
 def test_a_model_that_fails_only_when_it_votes_is_one_line_and_stays_trained(tmp_path, monkeypatch):
     (tmp_path / "fails_late.py").write_text(
         "import torch\n"
+        "from pathlib import Path\n"
+        f"MODELS = Path({str(tmp_path / 'study' / 'models')!r})\n"
         "class Late(torch.nn.Module):\n"
         "    def __init__(self, shape, classes):\n"
         "        super().__init__()\n"
         "        self.layer = torch.nn.Linear(64, classes)\n"
         "    def forward(self, x):\n"
-        "        if len(x) < 3:\n"
+        "        if list(MODELS.glob('*.safetensors')):\n"
         "            raise KeyError('late')\n"
         "        return self.layer(x.flatten(1))\n"
     )

@@ -77,7 +77,7 @@ def certify_to_file(
     """
     require_open_unit("confidence", confidence)
     settings = _settings(classifier, data, examples, smoothed, plan, confidence, label_known, executor)
-    smoothed.check(data.test.x[examples[0] : examples[0] + 1])
+    smoothed.check(data.test.x[examples[0] : examples[0] + 1], data.num_classes)
     # what the plan refuses, it refuses before anything is written
     labels = np.array([data.test.y[examples[0]]]) if label_known else None
     plan.start(1, data.num_classes, beta=smoothed.beta, confidence=confidence, labels=labels)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
+from sfumato.noise import Gaussian, Run, Stream, Use
 from sfumato.smoothing.smoothed import SmoothedClassifier
 
 _IMAGES = 16
@@ -35,8 +36,8 @@ def answers(smoothed: SmoothedClassifier, x: Float32[np.ndarray, "images *shape"
     """
     images = x[np.linspace(0, len(x) - 1, min(_IMAGES, len(x))).round().astype(int)]
     smoothed.check(images[:1])
-    noise = np.random.Generator(np.random.PCG64(0)).standard_normal(images.shape, dtype=np.float32)
-    inputs = torch.from_numpy(np.concatenate([images, images + np.float32(smoothed.beta) * noise]))
+    noisy = Gaussian(smoothed.beta).add(torch.from_numpy(images), Stream(Use.PROBES, 0, Run(1)))
+    inputs = torch.cat([torch.from_numpy(images), noisy])
     batch = min(_BATCH, smoothed.configuration.batch_size)
     parts = [smoothed.outputs(inputs[i : i + batch]) for i in range(0, len(inputs), batch)]
     outputs = torch.cat(parts).double().cpu().numpy()

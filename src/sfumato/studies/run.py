@@ -22,6 +22,8 @@ from sfumato.files import require_writable
 from sfumato.locks import locked
 from sfumato.models import build_model
 from sfumato.noise.keyed import require_same_noise
+from sfumato.smoothing.answers import require_classes
+from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.shipped import computing_device
 from sfumato.studies.design import Design, write_design
 from sfumato.studies.keys import Keys
@@ -95,9 +97,11 @@ def checked_data(design: Design, folder: Path) -> Dataset:
     require_writable(folder / "models" / "any")
     data = study_data(design)
     with told_in_one_line(f"the model {design.model.architecture} failed", lost=SfumatoError):
-        build_model(
+        built = build_model(
             design.model.architecture, data.input_shape, data.num_classes, data.channel_mean, data.channel_std
         )
+    base = BaseClassifier(built.eval(), torch.device("cpu"))
+    require_classes(base.probe(torch.from_numpy(data.test.x[:1]), batch_size=1), data.num_classes)
     image_count(design, data), certified_count(design, data)
     return data
 
