@@ -28,9 +28,9 @@ from torch import nn
 
 from sfumato import Curve, Fixed, SmoothedClassifier, load_dataset, load_model
 from sfumato.noise import Gaussian
-from sfumato.smoothing.base_classifier import _with_folded_batch_norms
 from sfumato.smoothing.certificate import Certificate, certified_accuracy
 from sfumato.smoothing.configuration import Configuration
+from sfumato.smoothing.folding import with_folded_batch_norms
 from sfumato.smoothing.tuning import tuned_configuration
 from sfumato.statistics.estimates import compare_paired
 
@@ -123,7 +123,7 @@ def raw_rate(
 
 def engine_network(model: nn.Module, configuration: Configuration) -> Callable[[torch.Tensor], torch.Tensor]:
     """Return the forward pass of this configuration, without anything around it."""
-    network = _with_folded_batch_norms(load_copy(model))
+    network = with_folded_batch_norms(load_copy(model))
     if configuration.precision == "bf16":
         network = load_copy(network).bfloat16()
     if configuration.channels_last:

@@ -42,7 +42,9 @@ AT_IMPORT = {
     "import sys\nsys.exit('bye')": r"SystemExit: bye, at NAME\.py:2\)",
     "import sys\nsys.exit(0)": r"SystemExit: 0, at NAME\.py:2\)",
     "class Own(BaseException): pass\nraise Own": r"Own: no message, at NAME\.py:2\)",
-    "class Own(Exception):\n def __str__(self): raise OSError\nraise Own": r"Own: no message, at NAME\.py:3",
+    (
+        "class Own(Exception):\n def __str__(self): raise OSError\nraise Own"
+    ): r"its message cannot be read, at NAME\.py:3",
     "def f(): return f()\nf()": r"RecursionError: .*, at NAME\.py:1\)",
     "raise MemoryError": r"MemoryError: no message, at NAME\.py:1\)",
     "assert 1 == 2": r"AssertionError: no message, at NAME\.py:1\)",

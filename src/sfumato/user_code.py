@@ -96,20 +96,24 @@ def _search_folder_for(module: str) -> None:
 
 
 @contextmanager
-def told_in_one_line(what: str) -> Iterator[None]:
+def told_in_one_line(what: str, *, lost: type[SfumatoError] = ModelError) -> Iterator[None]:
     """Turn whatever the user's code raises into one line: ``what``, the error, and where in their code.
 
     Errors of Sfumato and Ctrl-C pass; ``SystemExit`` does not.
 
     Raises:
-        ModelError: as said.
+        ModelError: as said; ``lost`` where the memory or the operating system failed the code.
     """
     try:
         yield
     except (SfumatoError, KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:  # the code of others may raise anything
-        raise ModelError(f"{what} ({failure_line(error)})") from error
+        if hasattr(error, "ray_terminate_msg"):  # Ray ends its worker
+            raise
+        memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+        kind = lost if memory or isinstance(error, OSError) else ModelError
+        raise kind(f"{what} ({failure_line(error)})") from error
 
 
 def failure_line(error: BaseException) -> str:
@@ -121,7 +125,7 @@ def failure_line(error: BaseException) -> str:
     try:
         text = error.msg if isinstance(error, SyntaxError) else str(error)
     except Exception:  # an exception class of anyone's may fail, too
-        text = ""
+        text = "its message cannot be read"
     text = " ".join(text.split()) or "no message"
     short = text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
     place = _place(error)

@@ -89,7 +89,7 @@ def test_another_factory_is_said_and_makes_another_run(sfumato):
     assert "warning: m: trained as 'net:Net', voting as 'moved:Net': the weights fit" in errors
     code, _, errors = sfumato(*certify, "--first", "3", "--model-factory", "net:Net")
     assert code == 2
-    assert "is another run's, with weights_sha256" in errors
+    assert "is another run's, with factory" in errors
 
 
 def test_a_factory_that_nothing_needs_is_refused_and_not_run(sfumato, digits_model):

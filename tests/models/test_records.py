@@ -259,7 +259,8 @@ def test_a_factory_for_a_file_that_needs_none_is_refused(digits_model):
 def test_the_same_weights_in_other_code_are_another_classifier(made):
     same = load_classifier(str(made), (1, 8, 8), 10, factory="spy:make")
     other = load_classifier(str(made), (1, 8, 8), 10, factory="spy:other")
-    assert same.weights_sha256 == same.record.weights_sha256 != other.weights_sha256
+    assert same.weights_sha256 == other.weights_sha256 == same.record.weights_sha256
+    assert (same.factory, other.factory) == (None, "spy:other")
 
 
 def test_a_warm_start_runs_the_factory_that_is_to_be_trained_and_no_other(made, digits):

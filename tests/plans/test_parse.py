@@ -1,5 +1,7 @@
 """Plans as they are written on the command line."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,3 +73,48 @@ def test_anything_else_is_refused_in_one_line(text, message):
     with pytest.raises(SettingError, match=message) as error:
         parse_plan(text)
     assert "\n" not in str(error.value)
+
+
+PIECES = st.one_of(
+    st.sampled_from(["0", "1", "-1", "0.5", "1e308", "1e309", "5e-324", "nan", "inf", "9" * 15, "9" * 5000]),
+    st.sampled_from(
+        ["\u0663", "1_0", "0x1", "n", "n0=1", "chunk=0", "cost=1e400", "eps", "=", "", "curve(1)"]
+    ),
+    st.text(max_size=5),
+)
+NAMES = st.sampled_from(
+    ["fixed", "two_class", "decide", "curve", "precision", "predict", "vote", "", "Fixed"]
+)
+
+
+@given(NAMES, st.lists(PIECES, max_size=5))
+def test_any_text_is_a_plan_or_one_short_line(name, pieces):
+    said = ""
+    try:
+        plan = parse_plan(f"{name}({','.join(pieces)})")
+        assert parse_plan(plan.name) == plan
+    except SettingError as error:
+        said = str(error)
+    assert len(said) < 400
+    assert len(said.splitlines()) <= 1
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f"vote({'9' * 5000})", "n must be a whole number of at most 15 digits, got '999"),
+        (f"decide({'9' * 5000})", "radius must be a finite number of at least 0, got inf"),
+        (f"curve({','.join(['0.5'] * 10**6)})", "a plan has at most 20000 characters, got 4000006"),
+        (f"fixed({',' * 10_000})", "takes 2 unnamed settings, got 10001"),
+        ("(" * 20_000, "plan must be one of"),
+        (" " * 20_000, "plan must be one of"),
+        ("a" * 20_000, "plan must be one of"),
+        ("decide(\u0661)", "radius must be a number"),
+    ],
+)
+def test_texts_of_any_size_are_refused_at_once_in_a_short_line(text, words):
+    began = time.perf_counter()
+    with pytest.raises(SettingError, match=words) as refused:
+        parse_plan(text)
+    assert time.perf_counter() - began < 1
+    assert len(str(refused.value)) < 400

@@ -135,6 +135,7 @@ def command(
             note(f"{out} holds {finished:,} of the {len(examples):,} images; the others are added")
         if opened.in_process:
             warn_if_slow(device, precision)
+            smoothed.check(dataset.test.x[examples[0] : examples[0] + 1], dataset.num_classes)
             if batch_size is None:
                 votes = (len(examples) - finished) * chosen.least_votes
                 smoothed = _tuned(smoothed, classifier.model, dataset, votes)

@@ -81,6 +81,7 @@ def command(
                     device=device,
                     precision=precision,
                     configuration=configuration,
+                    classes=dataset.num_classes,
                     on_progress=bar.advance,
                 )
                 low, high = risk.interval()

@@ -9,7 +9,7 @@ import typer
 
 from sfumato.cli import options
 from sfumato.cli.slow_precision import warn_if_slow
-from sfumato.cli.terminal import OUT, progress_bar
+from sfumato.cli.terminal import OUT, progress_bar, warn
 
 
 def command(
@@ -76,7 +76,7 @@ def command(
                 f"at alpha {report.noisy_accuracy:.3f}",
             )
 
-        record = train(dataset, settings, out, device=device, on_epoch=show)
+        record = train(dataset, settings, out, device=device, on_epoch=show, on_warning=warn)
     OUT.print(
         f"{out}: {record.architecture} trained on {record.data} with alpha = {record.alpha:g} "
         f"({record.unit}){'' if record.noise == 'gaussian' else f', {settings.distribution()},'} in "

@@ -21,11 +21,12 @@ from typing import Annotated, Any, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import save
 from torch import nn
 
-from sfumato.errors import ModelError, OutputError
+from sfumato.errors import ModelError
+from sfumato.files import write_bytes
 from sfumato.models.registry import Factory, build_model, factory_name, is_built_in, model_names
 from sfumato.user_code import failure_line
 
@@ -293,18 +294,10 @@ def write_safetensors(tensors: dict[str, torch.Tensor], metadata: dict[str, str]
     Raises:
         OutputError: the path cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     memory = Counter(tensor.untyped_storage().data_ptr() for tensor in tensors.values())
     # the format keeps no two tensors that share memory, as tied weights do
     apart = {
         name: tensor.clone() if memory[tensor.untyped_storage().data_ptr()] > 1 else tensor
         for name, tensor in tensors.items()
     }
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(apart, part, metadata=metadata)
-        part.replace(path)
-    except (OSError, SafetensorError) as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise OutputError(f"{path}: cannot be written ({error})") from error
+    write_bytes(path, save(apart, metadata=metadata))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sfumato.errors import ModelError
+from sfumato.errors import ModelError, SfumatoError
 from sfumato.models.checkpoint import ModelRecord, load_model, read_record, weights_checksum
 from sfumato.models.registry import Factory, build_body, factory_name, is_built_in, normalisation
 from sfumato.user_code import told_in_one_line
@@ -26,15 +25,17 @@ class TrainedClassifier:
         name: as the user gave it.
         model: network behind its normalisation, in evaluation mode; or a black box.
         weights_sha256: checksum of all its tensors; for a black box, whose tensors are not seen, of
-            ``mean`` and ``std``. Where another factory than the record's made the network, of its name, too:
-            the same weights in other code are another classifier.
+            ``mean`` and ``std``.
         record: what its checkpoint says of it; None for a factory.
+        factory: name of the factory that made the network, where its record names another: the same weights
+            in other code are another classifier.
     """
 
     name: str
     model: Callable[[torch.Tensor], torch.Tensor]
     weights_sha256: str
     record: ModelRecord | None
+    factory: str | None = None
 
 
 def load_classifier(
@@ -64,7 +65,9 @@ def load_classifier(
         body = build_body(reference, input_shape, num_classes)
         if isinstance(body, nn.Module):
             wrapped = nn.Sequential(normalise, body).eval()
-            with told_in_one_line(f"{reference}: the module does not say what its weights are"):
+            with told_in_one_line(
+                f"{reference}: the module does not say what its weights are", lost=SfumatoError
+            ):
                 checksum = weights_checksum(wrapped.state_dict())
             return TrainedClassifier(reference, wrapped, checksum, None)
         if not callable(body):
@@ -88,10 +91,10 @@ def load_classifier(
         )
     needed = None if is_built_in(record.architecture) else factory
     model, record = load_model(path, factory=needed)
-    checksum = record.weights_sha256
-    if needed is not None and factory_name(needed) != record.architecture:
-        checksum = hashlib.sha256(f"{checksum} {factory_name(needed)}".encode()).hexdigest()
-    return TrainedClassifier(reference, model, checksum, record)
+    other = needed is not None and factory_name(needed) != record.architecture
+    return TrainedClassifier(
+        reference, model, record.weights_sha256, record, factory_name(needed) if needed and other else None
+    )
 
 
 def _black_box(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from sfumato.errors import ModelError
+from sfumato.errors import ModelError, SfumatoError
 from sfumato.models.cnn import build_cnn
 from sfumato.models.mlp import build_mlp
 from sfumato.models.normalize import Normalize
@@ -63,7 +63,7 @@ def build_model(
     name = factory_name(architecture)
     if not isinstance(body, nn.Module):
         raise ModelError(f"{name}: the factory must return a torch.nn.Module, got {type(body).__name__}")
-    with told_in_one_line(f"{name}: the module does not say what its weights are"):
+    with told_in_one_line(f"{name}: the module does not say what its weights are", lost=SfumatoError):
         state = body.state_dict()
     if others := [key for key, value in state.items() if not isinstance(value, torch.Tensor)]:
         raise ModelError(f"{name}: its state {others[0]!r} must be a tensor to be kept in a file")

@@ -26,7 +26,9 @@ PLANS: dict[str, type[Plan]] = {
 
 Registered = TypeVar("Registered", bound=type[Plan])
 
-_WHOLE = re.compile(r"[0-9]+\Z")
+_LONGEST = 20_000  # a thousand radii
+_SHOWN = 100
+_WHOLE = re.compile(r"0*[0-9]{1,15}\Z")
 _NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?\Z")
 
 
@@ -63,9 +65,11 @@ def parse_plan(text: str) -> Plan:
     Raises:
         SettingError: text that names no plan, or settings the plan does not accept.
     """
+    if len(text) > _LONGEST:
+        raise SettingError(f"a plan has at most {_LONGEST} characters, got {len(text)}")
     matched = re.fullmatch(r"\s*([a-z_]+)\s*(?:\(([^()]*)\))?\s*", text)
     if matched is None or matched[1] not in PLANS:
-        raise SettingError(f"plan must be one of {accepted_plans()}; got {text!r}")
+        raise SettingError(f"plan must be one of {accepted_plans()}; got {_given(text)}")
     record = PLANS[matched[1]]
     shown, question, hints = record.usage, record.question, get_type_hints(record)
     kinds = {field.name: hints[field.name] for field in fields(record)}  # type: ignore[arg-type]
@@ -76,35 +80,42 @@ def parse_plan(text: str) -> Plan:
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals:
             if settings:
-                raise SettingError(f"{shown} takes named settings last, got {text!r}")
+                raise SettingError(f"{shown} takes named settings last, got {_given(text)}")
             free.append(name)
         elif name in settings or name not in kinds or name in lists:
             named = ", ".join(name for name in kinds if name not in lists)
-            raise SettingError(f"{shown} takes each of {named} once by name, got {name!r}")
+            raise SettingError(f"{shown} takes each of {named} once by name, got {_given(name)}")
         else:
             settings[name] = _value(shown, name, kinds[name], value)
     if lists:
         (name,) = question
         settings[name] = tuple(_value(shown, "each radius", float, piece) for piece in free)
     elif len(free) > len(question):
-        raise SettingError(f"{shown} takes {len(question)} unnamed settings, got {len(free)}: {text!r}")
+        raise SettingError(f"{shown} takes {len(question)} unnamed settings, got {len(free)}: {_given(text)}")
     else:
         for name, piece in zip(question, free, strict=False):
             if name in settings:
-                raise SettingError(f"{shown} takes {name} once, got {text!r}")
+                raise SettingError(f"{shown} takes {name} once, got {_given(text)}")
             settings[name] = _value(shown, name, kinds[name], piece)
     try:
         return record(**settings)
     except TypeError as error:
-        raise SettingError(f"{text!r} lacks a setting; write it as {shown}") from error
+        raise SettingError(f"{_given(text)} lacks a setting; write it as {shown}") from error
 
 
 def _value(shown: str, name: str, kind: type, text: str) -> float:
     """Return ``text`` as the whole or real number the setting wants."""
     if kind is int:
         if not _WHOLE.match(text):
-            raise SettingError(f"{shown}: {name} must be a whole number, got {text!r}")
+            raise SettingError(
+                f"{shown}: {name} must be a whole number of at most 15 digits, got {_given(text)}"
+            )
         return int(text)
     if not _NUMBER.match(text):
-        raise SettingError(f"{shown}: {name} must be a number, got {text!r}")
+        raise SettingError(f"{shown}: {name} must be a number, got {_given(text)}")
     return float(text)
+
+
+def _given(text: str) -> str:
+    """Return what was given in quotes, as much of it as fits into a message."""
+    return repr(text[:_SHOWN]) + ("..." if len(text) > _SHOWN else "")

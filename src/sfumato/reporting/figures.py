@@ -6,6 +6,7 @@ backend, and the style holds while a figure is drawn.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sfumato.errors import OutputError
+from sfumato.files import write_bytes
 from sfumato.reporting.style import COLOURS, MARKERS, STYLE
 from sfumato.smoothing.certificate import Certificate, certified_accuracy
 from sfumato.smoothing.risk import Risk
@@ -154,8 +155,6 @@ def save_figure(figure: Figure, path: Path) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format=path.suffix.removeprefix("."))
+    write_bytes(path, drawn.getvalue())

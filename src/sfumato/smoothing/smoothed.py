@@ -18,6 +18,7 @@ from sfumato.devices import choose_device
 from sfumato.errors import DataError, SettingError, require_count, require_open_unit, require_positive
 from sfumato.noise import Gaussian, Noise
 from sfumato.plans import ABSTAIN, Decision, Fixed, Plan, Run
+from sfumato.smoothing.answers import require_classes
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.configuration import (
     Classifier,
@@ -25,6 +26,7 @@ from sfumato.smoothing.configuration import (
     require_precision,
     usual_configuration,
 )
+from sfumato.smoothing.units import images_in_unit
 from sfumato.smoothing.voting import Profile, VoteCounter
 from sfumato.statistics.binomial import sign_test_p_value
 
@@ -71,6 +73,7 @@ class SmoothedClassifier:
     ) -> None:
         if (beta is None) == (noise is None):
             raise SettingError(f"give either beta or noise, got beta {beta} and noise {noise}")
+        self.model = model
         self.noise = Gaussian(require_positive("beta", beta or 0.0)) if noise is None else noise
         require_positive("beta", self.noise.standard_deviation)
         self.seed = require_count("seed", seed, minimum=0)
@@ -101,14 +104,21 @@ class SmoothedClassifier:
             f"configuration={self.configuration})"
         )
 
-    def check(self, x: torch.Tensor | np.ndarray) -> None:
+    def check(self, x: torch.Tensor | np.ndarray, classes: int = 2) -> None:
         """Refuse images or a model that cannot be smoothed, before any vote is counted.
+
+        ``classes`` is how many the data has.
 
         Raises:
             DataError: images that are not finite numbers or of another shape than before.
-            ModelError: a model that does not fit the images.
+            ModelError: a model that does not fit the images, or has fewer outputs than the data has classes.
         """
         self._prepare(x)
+        require_classes(self._num_classes, classes)
+
+    def outputs(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what the base classifier answers to (images, *shape) without noise: (images, classes)."""
+        return self._base.outputs(x)
 
     def votes(
         self,
@@ -238,19 +248,15 @@ class SmoothedClassifier:
 
     def _prepare(self, x: torch.Tensor | np.ndarray) -> torch.Tensor:
         """Return the images on the device, checked."""
-        images = torch.as_tensor(x).to(device=self.device, dtype=torch.float32)
-        if images.dim() < 2 or len(images) == 0:
-            raise DataError(
-                f"images must have shape (images, *shape), at least one, got {tuple(images.shape)}"
-            )
-        if not torch.isfinite(images).all():
-            raise DataError("images hold NaN or infinite values; pixels must be finite")
+        images = images_in_unit(x, self.beta, tell=self._shape is None).to(self.device)
         shape = tuple(images.shape[1:])
-        if self._shape is None:
-            self._num_classes = self._base.probe(images[: min(2, len(images))])
-            self._shape = shape
-        elif shape != self._shape:
+        if self._shape not in (None, shape):
             raise DataError(f"images have shape {shape}, but the first ones had {self._shape}")
+        if self._base.follow() or not self._base.covers(images, self.beta):
+            classes = self._base.probe(images, self.beta, self.configuration.batch_size)
+            if classes != self._num_classes:
+                self._num_classes, self._counter = classes, None
+            self._shape = shape
         return images
 
 

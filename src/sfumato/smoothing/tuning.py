@@ -15,7 +15,6 @@ import hashlib
 import json
 import os
 import platform
-import tempfile
 import time
 import warnings
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from torch import nn
 
 from sfumato.devices import device_name
 from sfumato.errors import ModelError, require_positive
+from sfumato.files import write_text
 from sfumato.noise import Gaussian, Run, Stream, Use
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.configuration import Classifier, Configuration, usual_configuration
@@ -306,9 +306,4 @@ def _read(path: Path) -> _Choice | None:
 
 def _write(path: Path, choice: _Choice) -> None:
     with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, suffix=".part", delete=False, encoding="utf-8"
-        ) as part:
-            json.dump(asdict(choice), part)
-        Path(part.name).replace(path)
+        write_text(path, json.dumps(asdict(choice)))

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Int
 
 from sfumato.plans import ABSTAIN
+from sfumato.smoothing.answers import require_classes
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.smoothed import SmoothedClassifier
 from sfumato.studies.design import VotesTable
@@ -27,7 +28,7 @@ def classify_shard(
         ModelError: the model does not fit the images.
         SfumatoError: the forward pass failed.
     """
-    base.probe(x[:1])
+    require_classes(base.probe(x), int(labels.max()) + 1)
     predicted = base.classes(x).cpu().numpy()
     ones = np.ones(len(x), dtype=np.int64)
     return _rows(examples, labels, predicted, ones, ones, predicted == labels)
@@ -49,6 +50,7 @@ def count_shard(
     Raises:
         SfumatoError: the forward pass failed.
     """
+    smoothed.check(x[:1], int(labels.max()) + 1)
     if votes.rule == "all":
         counts = smoothed.votes(x, votes.n, examples=examples)
         each = np.full(len(x), votes.n, dtype=np.int64)

@@ -162,6 +162,7 @@ def _sweeps(
                     seed=seed,
                     device=device,
                     configuration=configuration,
+                    classes=dataset.num_classes,
                     on_progress=bar.advance,
                 )
             )

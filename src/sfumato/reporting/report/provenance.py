@@ -86,7 +86,8 @@ def table_panel(found: CertifiedSet, key: str) -> Panel:
         return Panel(key, f"Table {found.name}", explanation, body=listing(pairs))
     settings = found.settings
     pairs += [("command", certify_command(settings, found.origin.name))]
-    pairs += [(name.replace("_", " "), _shown(value)) for name, value in settings.items()]
+    told = {name: value for name, value in settings.items() if name != "answers"}  # numbers for machines
+    pairs += [(name.replace("_", " "), _shown(value)) for name, value in told.items()]
     return Panel(
         key,
         f"Table {found.name}",
