@@ -198,6 +198,6 @@ def plans() -> list[bytes]:
 
 
 def parse_plan(path: Path) -> object:
-    from sfumato.statistics.plans.parse import parse_plan
+    from sfumato.plans.registry import parse_plan
 
     return parse_plan(path.read_bytes().decode("utf-8", "surrogateescape"))

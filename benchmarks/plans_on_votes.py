@@ -17,9 +17,10 @@ from pathlib import Path
 
 from sfumato import SmoothedClassifier, load_dataset
 from sfumato.models.classifier import load_classifier
+from sfumato.noise import Gaussian
+from sfumato.plans import Curve, Decide, Predict, Vote, parse_plan
 from sfumato.smoothing.certificate import Certificate, certified_accuracy
 from sfumato.smoothing.certification_run import certify_to_file
-from sfumato.statistics.plans import Curve, Decide, Predict, Vote, parse_plan
 
 GRID = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 CURVE = "curve(" + ",".join(f"{radius:g}" for radius in GRID) + ")"
@@ -58,7 +59,7 @@ def main() -> None:
         for number, (text, known) in enumerate(PLANS):
             smoothed = SmoothedClassifier(classifier.model, settings.beta)
             # boundaries are planned once per machine and cached; the first image pays for that here
-            parse_plan(text).start(1, data.num_classes, beta=settings.beta, confidence=0.999)
+            parse_plan(text).start(1, data.num_classes, noise=Gaussian(settings.beta), confidence=0.999)
             started = time.process_time()
             rows = certify_to_file(
                 classifier,

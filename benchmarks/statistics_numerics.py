@@ -15,7 +15,8 @@ from pathlib import Path
 import mpmath
 from scipy import special
 
-from sfumato.statistics.binomial import gaussian_radius, lower_bound, upper_failure_probability
+from sfumato.noise import Gaussian
+from sfumato.statistics.binomial import lower_bound, upper_failure_probability
 
 TRIALS = (10, 100, 1000, 10_000, 100_000, 10**6, 10**7, 10**8)
 SHARES = (0.5, 0.1, 0.01, 1e-4, 1e-6)
@@ -53,7 +54,7 @@ def main() -> None:
             excess.append(float((mpmath.mpf(found) - exact) / exact))
             outward &= mpmath.mpf(lower_bound(trials - k, trials, confidence)) <= 1 - exact
             lost = max(
-                lost, -special.ndtri(float(exact)) - gaussian_radius(found, 1.0) if exact < 0.5 else 0.0
+                lost, -special.ndtri(float(exact)) - Gaussian(1.0).radius(found) if exact < 0.5 else 0.0
             )
         assert min(excess) >= 0.0, "a bound is rounded inward"
         lines.append(

@@ -16,8 +16,9 @@ import numpy as np
 from scipy import special
 
 import published_votes as published
+from sfumato.noise import Gaussian
+from sfumato.plans import Curve, Decide, Fixed, FixedTwoClass, Precision, Predict, Vote
 from sfumato.statistics.cache import cached_boundaries
-from sfumato.statistics.plans import Curve, Decide, Fixed, FixedTwoClass, Precision, Predict, Vote
 from sfumato.statistics.sequential import look_schedule
 
 FIXED_VOTES = 100_100
@@ -119,7 +120,11 @@ def _decide_cell(population, sigma, radius, chunk, known, settings):
 def _run(plan, population, sigma, settings, labels=None):
     classes = population.probabilities.shape[1]
     run = plan.start(
-        population.labels.size, classes, beta=sigma, confidence=settings.confidence, labels=labels
+        population.labels.size,
+        classes,
+        noise=Gaussian(sigma),
+        confidence=settings.confidence,
+        labels=labels,
     )
     return published.vote(run, population.probabilities, np.random.default_rng(7))
 
@@ -249,7 +254,7 @@ def vote_report(images, settings) -> list[str]:
         cells = []
         for chunk in (1, 8, 32):
             run = Vote(100, chunk=chunk).start(
-                named.shape[0], published.CLASSES, beta=key[1], confidence=settings.confidence
+                named.shape[0], published.CLASSES, noise=Gaussian(key[1]), confidence=settings.confidence
             )
             rows, spent = np.arange(named.shape[0]), np.zeros(named.shape[0], dtype=np.int64)
             while (wanted := run.demand()).any():

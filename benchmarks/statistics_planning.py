@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from scipy import special
 
+from sfumato.noise import Gaussian
+from sfumato.plans import Curve, Decide, Predict, Vote
 from sfumato.statistics import cache
-from sfumato.statistics.plans import Curve, Decide, Predict, Vote
-from sfumato.statistics.plans.grid import plan_grid
 from sfumato.statistics.walk import binomial_step
 
 GRIDS = {
@@ -74,8 +74,7 @@ def _planning(radii, beta: float, chunk: int) -> float:
     """Return the seconds it takes to get the boundaries when this process remembers none."""
     cache._remembered.cache_clear()
     began = time.perf_counter()
-    common = {"n_max": 100_000, "chunk": chunk, "cost": 5e5, "beta": beta, "confidence": 0.999}
-    plan_grid("curve", radii, label_known=False, **common)
+    Curve(tuple(radii), chunk=chunk).tests(Gaussian(beta), 0.999, label_known=False)
     return time.perf_counter() - began
 
 
@@ -101,7 +100,7 @@ def _overhead(plan, classes: int, images: int) -> tuple[int, float]:
     probabilities = np.zeros((images, classes))
     probabilities[:, 0] = leading
     probabilities[:, 1:5] = ((1.0 - leading) / 4.0)[:, None]
-    run = plan.start(images, classes, beta=0.5, confidence=0.999)
+    run = plan.start(images, classes, noise=Gaussian(0.5), confidence=0.999)
     looks = seconds = active = 0
     while True:
         began = time.perf_counter()

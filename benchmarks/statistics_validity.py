@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from scipy import special
 
+from sfumato.noise import Gaussian
+from sfumato.plans import Curve, Decide, Fixed, FixedTwoClass, Precision, Predict
 from sfumato.statistics.binomial import upper_failure_probabilities
-from sfumato.statistics.plans import Curve, Decide, Fixed, FixedTwoClass, Precision, Predict
-from sfumato.statistics.plans.grid import COST, plan_grid
 from sfumato.statistics.sequential import look_schedule
 from sfumato.statistics.walk import crossing_probability
 
@@ -81,8 +81,7 @@ def exact_report(settings, level: float) -> list[str]:
 
 def _tests(p0: float, n_max: int, chunk: int, known: bool, confidence: float):
     z0 = float(special.ndtri(p0))
-    settings = {"n_max": n_max, "chunk": chunk, "cost": COST, "beta": 1.0, "confidence": confidence}
-    return plan_grid("decide", (z0,), **settings, label_known=known)
+    return Curve((z0,), n_max, chunk).tests(Gaussian(1.0), confidence, label_known=known)
 
 
 def _cells(p0: float) -> dict[str, np.ndarray]:
@@ -157,7 +156,9 @@ def _false_rate(plan, probabilities, known, settings, generator) -> float:
     for begin in range(0, runs, AT_A_TIME):
         images = min(AT_A_TIME, runs - begin)
         labels = np.zeros(images, dtype=np.int64) if known else None
-        run = plan.start(images, probabilities.size, beta=1.0, confidence=settings.confidence, labels=labels)
+        run = plan.start(
+            images, probabilities.size, noise=Gaussian(1.0), confidence=settings.confidence, labels=labels
+        )
         while (wanted := run.demand()).any():
             counts = np.zeros((images, probabilities.size), dtype=np.int64)
             rows = np.flatnonzero(wanted)

@@ -27,9 +27,10 @@ import torch
 from torch import nn
 
 from sfumato import Curve, Fixed, SmoothedClassifier, load_dataset, load_model
-from sfumato.smoothing.base_classifier import _with_folded_batch_norms
+from sfumato.noise import Gaussian
 from sfumato.smoothing.certificate import Certificate, certified_accuracy
 from sfumato.smoothing.configuration import Configuration
+from sfumato.smoothing.folding import with_folded_batch_norms
 from sfumato.smoothing.tuning import tuned_configuration
 from sfumato.statistics.estimates import compare_paired
 
@@ -122,7 +123,7 @@ def raw_rate(
 
 def engine_network(model: nn.Module, configuration: Configuration) -> Callable[[torch.Tensor], torch.Tensor]:
     """Return the forward pass of this configuration, without anything around it."""
-    network = _with_folded_batch_norms(load_copy(model))
+    network = with_folded_batch_norms(load_copy(model))
     if configuration.precision == "bf16":
         network = load_copy(network).bfloat16()
     if configuration.channels_last:
@@ -130,7 +131,7 @@ def engine_network(model: nn.Module, configuration: Configuration) -> Callable[[
     if not configuration.compiled:
         return network
     threads = 1 if configuration.workers > 1 else torch.get_num_threads()
-    return torch.compile(network, dynamic=False, options={"freezing": True, "cpp.threads": threads})
+    return torch.compile(network, dynamic=False, options={"cpp.threads": threads})
 
 
 def load_copy(model: nn.Module) -> nn.Module:
@@ -280,7 +281,7 @@ def curve(settings: argparse.Namespace) -> None:
     plan = Curve(GRID)
     configuration = tuned(model, x, settings.precision)
     smoothed = SmoothedClassifier(model, BETA, device="cpu", configuration=configuration)
-    plan.start(1, 10, beta=BETA, confidence=0.999)
+    plan.start(1, 10, noise=Gaussian(BETA), confidence=0.999)
     smoothed.votes(x[:1], 2 * configuration.batch_size * configuration.workers)
     timed = range(min(settings.art_images, len(x)))
     started = time.perf_counter()

@@ -41,3 +41,18 @@ def kill(process: int) -> None:
     """Kill the process at once, if it is there."""
     with suppress(ProcessLookupError):
         os.kill(process, signal.SIGKILL)
+
+
+def listening(process: int) -> set[str]:
+    """Return the local addresses, as the kernel writes them, at which a process waits for TCP connections."""
+    mine = set()
+    for entry in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(OSError):
+            mine.add(str(entry.readlink()).removeprefix("socket:[").removesuffix("]"))
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{process}/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and fields[9] in mine:
+                found.add(fields[1].partition(":")[0])
+    return found

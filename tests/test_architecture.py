@@ -15,20 +15,23 @@ ALLOWED = {
     "execution": set(),
     "noise": set(),
     "statistics": set(),
+    "plans": {"noise", "statistics"},
     "theory": set(),
     "datasets": set(),
     "models": set(),
-    "smoothing": {"execution", "noise", "statistics", "datasets", "models"},
+    "smoothing": {"execution", "noise", "statistics", "plans", "datasets", "models"},
     "training": {"noise", "models", "datasets", "smoothing"},
-    "advice": {"noise", "statistics", "theory", "datasets", "smoothing"},
+    "advice": {"noise", "statistics", "plans", "theory", "datasets", "smoothing"},
     "studies": {
-        *("execution", "noise", "statistics", "datasets", "models", "smoothing", "training", "advice"),
+        *("execution", "noise", "statistics", "plans", "datasets", "models", "smoothing", "training"),
+        "advice",
     },
-    "reporting": {"statistics", "theory", "datasets", "smoothing", "advice", "studies"},
+    "reporting": {"noise", "statistics", "plans", "theory", "datasets", "smoothing", "advice", "studies"},
     "cli": {
         "execution",
         "noise",
         "statistics",
+        "plans",
         "theory",
         "datasets",
         "models",
@@ -63,7 +66,7 @@ def test_every_package_has_its_place_in_the_table():
     assert {p.name for p in ROOT.iterdir() if (p / "__init__.py").exists()} == set(ALLOWED)
 
 
-@pytest.mark.parametrize("package", ["statistics", "theory"])
+@pytest.mark.parametrize("package", ["statistics", "plans", "theory"])
 def test_mathematics_knows_nothing_of_networks(package):
     for path in (ROOT / package).rglob("*.py"):
         assert "torch" not in {name.split(".")[0] for name in imported(path)}, path

@@ -12,22 +12,28 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "Certificate": "sfumato.smoothing.certificate",
-    "Curve": "sfumato.statistics.plans",
+    "Curve": "sfumato.plans",
     "Dataset": "sfumato.datasets.base",
-    "Decide": "sfumato.statistics.plans",
-    "Fixed": "sfumato.statistics.plans",
-    "FixedTwoClass": "sfumato.statistics.plans",
+    "Decide": "sfumato.plans",
+    "Fixed": "sfumato.plans",
+    "FixedTwoClass": "sfumato.plans",
+    "Gaussian": "sfumato.noise",
+    "Laplace": "sfumato.noise",
     "ModelRecord": "sfumato.models.checkpoint",
-    "Precision": "sfumato.statistics.plans",
-    "Predict": "sfumato.statistics.plans",
+    "Noise": "sfumato.noise",
+    "Precision": "sfumato.plans",
+    "Predict": "sfumato.plans",
     "SfumatoError": "sfumato.errors",
     "SmoothedClassifier": "sfumato.smoothing.smoothed",
     "TrainingSettings": "sfumato.training.settings",
-    "Vote": "sfumato.statistics.plans",
+    "Uniform": "sfumato.noise",
+    "Vote": "sfumato.plans",
     "build_model": "sfumato.models.registry",
     "load_dataset": "sfumato.datasets.registry",
     "load_model": "sfumato.models.checkpoint",
-    "parse_plan": "sfumato.statistics.plans",
+    "parse_plan": "sfumato.plans",
+    "register_noise": "sfumato.noise",
+    "register_plan": "sfumato.plans",
     "save_model": "sfumato.models.checkpoint",
     "train": "sfumato.training.loop",
 }
@@ -39,18 +45,24 @@ __all__ = [
     "Decide",
     "Fixed",
     "FixedTwoClass",
+    "Gaussian",
+    "Laplace",
     "ModelRecord",
+    "Noise",
     "Precision",
     "Predict",
     "SfumatoError",
     "SmoothedClassifier",
     "TrainingSettings",
+    "Uniform",
     "Vote",
     "__version__",
     "build_model",
     "load_dataset",
     "load_model",
     "parse_plan",
+    "register_noise",
+    "register_plan",
     "save_model",
     "train",
 ]
@@ -61,9 +73,8 @@ if TYPE_CHECKING:
     from sfumato.errors import SfumatoError
     from sfumato.models.checkpoint import ModelRecord, load_model, save_model
     from sfumato.models.registry import build_model
-    from sfumato.smoothing.certificate import Certificate
-    from sfumato.smoothing.smoothed import SmoothedClassifier
-    from sfumato.statistics.plans import (
+    from sfumato.noise import Gaussian, Laplace, Noise, Uniform, register_noise
+    from sfumato.plans import (
         Curve,
         Decide,
         Fixed,
@@ -72,7 +83,10 @@ if TYPE_CHECKING:
         Predict,
         Vote,
         parse_plan,
+        register_plan,
     )
+    from sfumato.smoothing.certificate import Certificate
+    from sfumato.smoothing.smoothed import SmoothedClassifier
     from sfumato.training.loop import train
     from sfumato.training.settings import TrainingSettings
 

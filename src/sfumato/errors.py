@@ -43,6 +43,12 @@ class OutputError(SfumatoError, OSError):
     exit_code = 2
 
 
+class WriteError(OutputError):
+    """Writing failed though the path is a good one: a full disk, or a file removed meanwhile (a failure)."""
+
+    exit_code = 1
+
+
 class DownloadError(SfumatoError, RuntimeError):
     """A data set could not be fetched: a failure outside the user's input."""
 

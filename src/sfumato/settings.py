@@ -86,6 +86,8 @@ def explained(error: ValidationError, settings: type[BaseModel]) -> str:
         return f"unknown key {key}; accepted are {', '.join(_fields_at(settings, first['loc'][:-1]))}"
     if first["type"] == "missing":
         return f"{key} is missing"
+    if isinstance(told := first.get("ctx", {}).get("error"), SettingError):
+        return str(told)
     words = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     words = words.replace("greater than or equal to", "at least").replace("less than or equal to", "at most")
     words = words.replace("valid tuple", "list").replace("valid dictionary", "table")

@@ -1,5 +1,6 @@
 """The command line as a user meets it: real processes, their output, exit codes and files."""
 
+import errno
 import json
 import os
 import subprocess
@@ -188,6 +189,15 @@ BAD = [
     (["inspect", "bad.npz"], "not a whole safetensors file"),
     (["demo", "--out", "file/demo"], "is not a folder"),
     (["paint"], "paint"),
+    (["certify", "--model", "MODEL", "--beta", "0.5", "--out", "a" * 300], "at most 255 are possible"),
+    (["certify", "--model", "MODEL", "--beta", "0.5", "--out", "."], "is a folder"),
+    (["certify", "--model", "MODEL", "--beta", "0.5", "--plan", f"vote({'9' * 5000})"], "15 digits"),
+    (["train", "--alpha", "0.1", "--out", "a" * 300], "aaaa"),
+    (["study", "run", "a" * 300, "--out", "s"], "ile name too long"),
+    (["inspect", "a" * 300], "no such file"),
+    (["table", "certified", "a" * 300], "ile name too long"),
+    (["plot", "certified", "x.tsv", "--out", f"{'a' * 300}.pdf"], "at most 255 are possible"),
+    (["report", "x.tsv", "--out", f"{'a' * 300}.html"], "at most 255 are possible"),
 ]
 
 MINE = """
@@ -205,7 +215,7 @@ def flat_model(shape, classes):
 """
 
 
-@pytest.mark.parametrize(("arguments", "words"), BAD, ids=[" ".join(a) for a, _ in BAD])
+@pytest.mark.parametrize(("arguments", "words"), BAD, ids=[" ".join(a)[:80] for a, _ in BAD])
 def test_bad_input_is_one_line_and_exit_code_2_and_changes_nothing(
     arguments, words, digits_model, tmp_path, monkeypatch, capsys
 ):
@@ -252,6 +262,80 @@ def test_what_is_to_be_known_about_data_is_said_once_on_standard_error(
     assert stop.value.code == 0
     assert printed.err.count(f"note: {path}: pixels from 0 to 255 are taken as they are") == times
     assert printed.err.count("\n") == times
+
+
+TABLE = "idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t3\t3\t0.5\t1\t1.0\n0\t3\t3\t0.7\t1\t1.0\n"
+WRITING = [
+    ["train", "--alpha", "0.1", "--epochs", "1", "--out", "n.safetensors", "--device", "cpu"],
+    ["table", "certified", "t.tsv", "--out", "t.md"],
+    ["plot", "certified", "t.tsv", "--out", "t.pdf"],
+    ["report", "t.tsv", "--out", "t.html", "--gallery", "0"],
+    ["study", "init", "s.toml"],
+    ["theory", "ball", "--csv", "b.csv"],
+    ["certify", "--model", "MODEL", "--beta", "0.5", "--plan", "vote(9)", "--first", "2", "--device", "cpu"],
+]
+
+
+def _run(arguments, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["sfumato", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    return stop.value.code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS])
+@pytest.mark.parametrize("arguments", WRITING, ids=[a[0] for a in WRITING])
+def test_a_full_or_broken_disk_is_a_failure_in_every_command(
+    arguments, number, digits_model, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "t.tsv").write_text(TABLE)
+    monkeypatch.chdir(tmp_path)
+
+    def broken(descriptor):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", broken)
+    arguments = [str(digits_model) if a == "MODEL" else a for a in arguments]
+    code, error = _run(arguments, monkeypatch, capsys)
+    assert code == 1, error
+    assert error.splitlines()[-1].startswith("error: ")
+    assert error.splitlines()[-1].endswith(f": cannot be written ({os.strerror(number)})")
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["table", "certified", "t.tsv"]])
+def test_standard_output_on_a_full_disk_is_a_failure(arguments, tmp_path):
+    (tmp_path / "t.tsv").write_text(TABLE)
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = subprocess.run(
+            [sys.executable, "-m", "sfumato", *arguments], stdout=full, stderr=subprocess.PIPE, cwd=tmp_path
+        )
+    assert done.returncode == 1
+    assert done.stderr.decode().splitlines()[-1].endswith("No space left on device")
+    assert b"Traceback" not in done.stderr
+    assert b"Exception" not in done.stderr
+
+
+def test_repeated_rows_of_a_table_are_a_note(tmp_path, monkeypatch, capsys):
+    (tmp_path / "t.tsv").write_text(TABLE)
+    monkeypatch.chdir(tmp_path)
+    for arguments in (
+        ["table", "certified", "t.tsv"],
+        ["plot", "radii", "t.tsv", "--out", "t.svg"],
+        ["report", "t.tsv", "--gallery", "0"],
+    ):
+        code, error = _run(arguments, monkeypatch, capsys)
+        words = "about an image that an earlier row is about; the first row of each image counts"
+        assert (code, error) == (0, f"note: t.tsv:3: {words}\n")
+
+
+def test_a_name_that_is_no_text_can_be_written_and_shown(tmp_path, monkeypatch, capsys):
+    (tmp_path / "t.tsv").write_text(TABLE)
+    monkeypatch.chdir(tmp_path)
+    out = os.fsdecode(b"caf\xe9.csv")
+    code, _ = _run(["table", "certified", "t.tsv", "--format", "csv", "--out", out], monkeypatch, capsys)
+    assert code == 0
+    assert (tmp_path / out).exists()
 
 
 def test_an_unreachable_download_is_a_failure_not_bad_input(tmp_path):

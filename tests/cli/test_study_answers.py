@@ -22,6 +22,7 @@ epochs = 2
 [grid]
 alpha = [0.1, 0.2, 0.3, 0.4, 0.5]
 beta = [0.0, 0.5]
+seeds = [1]
 [votes]
 n = 20
 [certification]
@@ -99,13 +100,13 @@ def test_show_adds_the_soft_risk_and_certified_accuracy_when_asked(folder, capsy
     soft = printed[printed.index("Soft risk") : printed.index("Certified")]
     certified = printed[printed.index("Certified") :]
     for alpha in results.alphas:
-        cell = results.cells[alpha, 0.5, 0]
+        cell = results.cells[alpha, 0.5, 1]
         share = np.mean(
             [1 - hits / votes for hits, votes in zip(cell.first_hits, cell.first_votes, strict=True)]
         )
         line = next(row for row in soft.splitlines() if row.startswith(f"{alpha:g} "))
         assert f"{share:.4f} [" in line
-        rows = results.certificates[alpha, 0.5, 0]
+        rows = results.certificates[alpha, 0.5, 1]
         line = next(row for row in certified.splitlines() if row.startswith(f"{alpha:g} "))
         assert [float(value) for value in re.findall(r"([\d.]+) \[", line)] == [
             sum(row.correct and row.radius >= radius for row in rows) / 20 for radius in (0.0, 0.1)

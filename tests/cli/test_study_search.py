@@ -43,7 +43,7 @@ def test_a_search_prints_what_it_measured_and_keeps_it_in_the_study(tmp_path, mo
         line = next(row.split() for row in printed.splitlines() if row.startswith(f"{alpha:g} "))
         assert line[1] == f"{cell.risk:.4f}"
         assert line[-2:] == [str(cell.errors), "before" if alpha == 0.3 else "now"]
-    assert "2 models trained; alpha and beta in: pixels in [0, 1]" in printed
+    assert "2 models trained, 2 of the budget of 2 spent; alpha and beta in: pixels in [0, 1]" in printed
     best = re.search(r"alpha\* = ([\d.]+), within ([\d.]+) to ([\d.]+); risk there ([\d.]+)", printed)
     assert best is not None
     alpha, low, high, risk = map(float, best.groups())

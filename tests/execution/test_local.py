@@ -1,6 +1,8 @@
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 import execution_tasks as tasks
 from execution_tasks import run
 from processes import alive
-from sfumato.errors import DataError, ModelError, SettingError
+from sfumato.errors import DataError, ModelError, OutputError, SettingError
 from sfumato.execution.base import MOST_ATTEMPTS, Task, WorkerError, built, forget_built
 from sfumato.execution.local import InProcess, Processes
 
@@ -54,6 +56,20 @@ def test_what_a_task_raises_is_raised_and_the_executor_goes_on(executor):
 def test_an_error_that_is_not_ours_is_told_in_one_line(processes):
     with pytest.raises(WorkerError, match=r"task 0: failed on worker \d with TypeError: unsupported operand"):
         run(processes, [(tasks.add, 1, "a")])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((tasks.leave, 3), r"failed on worker \d with SystemExit: 3"),
+        ((tasks.fail_unsendably,), r"failed on worker \d with Unsendable: its message cannot be read"),
+    ],
+)
+def test_whatever_a_task_raises_is_one_line_and_its_worker_lives(processes, arguments, words):
+    with pytest.raises(WorkerError, match=words) as caught:
+        run(processes, [arguments])
+    assert "\n" not in str(caught.value)
+    assert run(processes, [(tasks.add, 1, 2)])[0].value == 3
 
 
 def test_reports_arrive_in_order_before_the_result(executor):
@@ -145,29 +161,86 @@ def test_what_is_built_is_remembered_for_a_few_keys():
     forget_built()
 
 
-def test_a_worker_ends_with_its_parent(tmp_path):
-    code = f"""
+DRIVER = """
 import sys, threading
-sys.path[:0] = {[str(Path(tasks.__file__).parent)]!r}
+sys.path[:0] = [sys.argv[1]]
 import execution_tasks as tasks
 from pathlib import Path
 from sfumato.execution.base import Task
 from sfumato.execution.local import Processes
 if __name__ == "__main__":
     executor = Processes(1)
-    task = Task("wait", tasks.wait_for, (Path({str(tmp_path)!r}) / "flag", 60), lambda done: None)
-    executor.submit(task)
-    print(executor._workers[0]._process.pid, flush=True)
-    executor.wait()
+    executor.share("zeros", bytes(1000))
+    if sys.argv[2] == "busy":
+        executor.submit(Task("wait", tasks.wait_for, (Path(sys.argv[3]), 60), lambda done: None))
+        print(executor._workers[0]._process.pid, flush=True)
+        executor.wait()
+    print(executor._kept._keeper.pid, flush=True)
     sys.stdin.read()
 """
-    script = tmp_path / "driver.py"
-    script.write_text(code)
-    with subprocess.Popen(
-        [sys.executable, str(script)], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
-    ) as driver:
-        worker = int(driver.stdout.readline())
-        driver.kill()
+
+
+def driver(tmp_path, *arguments):
+    """Start a process with an executor; its temporary folder lies in ``tmp_path / "temporary"``."""
+    script, temporary = tmp_path / "driver.py", tmp_path / "temporary"
+    script.write_text(DRIVER)
+    temporary.mkdir(exist_ok=True)
+    return subprocess.Popen(
+        [sys.executable, script, Path(tasks.__file__).parent, *arguments, tmp_path / "flag"],
+        stdout=subprocess.PIPE,
+        stdin=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "TMPDIR": str(temporary)},
+    )
+
+
+def gone(folder):
+    for _ in range(200):
+        if not list(folder.iterdir()):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_the_temporary_folder_is_gone_when_the_driver_was_killed_with_no_worker_started(tmp_path, ending):
+    with driver(tmp_path, "idle") as process:
+        process.stdout.readline()
+        assert [path.name[:16] for path in (tmp_path / "temporary").iterdir()] == ["sfumato-workers-"]
+        os.killpg(process.pid, ending)
+    assert gone(tmp_path / "temporary")
+
+
+def test_a_folder_whose_every_process_was_killed_is_removed_by_the_next_executor(tmp_path):
+    temporary, precious = tmp_path / "temporary", tmp_path / "precious"
+    with driver(tmp_path, "idle") as process:
+        os.kill(int(process.stdout.readline()), signal.SIGKILL)
+        process.kill()
+    assert len(list(temporary.iterdir())) == 1
+    precious.mkdir()
+    (precious / "owned").touch()
+    (temporary / "sfumato-workers-link").symlink_to(precious)
+    with driver(tmp_path, "idle") as process, driver(tmp_path, "idle") as other:
+        process.stdout.readline()
+        other.stdout.readline()
+        # those of the two that run, and the link
+        assert len(list(temporary.iterdir())) == 3
+        for each in (process, other):
+            each.kill()
+    assert (precious / "owned").exists(), "a link is not followed"
+
+
+def test_no_temporary_folder_is_one_line(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(OutputError, match=r"missing: no temporary folder can be made there \(.*\)"):
+        Processes(1)
+
+
+def test_a_worker_ends_with_its_parent(tmp_path):
+    with driver(tmp_path, "busy") as process:
+        worker = int(process.stdout.readline())
+        process.kill()
     for _ in range(100):
         if not alive(worker):
             break

@@ -1,15 +1,19 @@
 """The executor on a real Ray cluster of several raylets on this machine."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import execution_tasks as tasks
 from execution_tasks import run
-from ray_cluster import cluster_of, one_more, unplug, workers_of
+from processes import descendants, listening, title
+from ray_cluster import SOURCES, cluster_of, one_more, unplug, workers_of
 from sfumato.errors import DataError, ModelError, SettingError
 from sfumato.execution.base import Task, WorkerError
 
@@ -131,3 +135,33 @@ def test_a_lost_node_costs_its_tasks_a_second_attempt(cluster, tmp_path):
     assert [each.value for each in done[3:]] == list(range(10))
     assert not {each.value for each in done[:3]} & set(seen), "what was lost was done again elsewhere"
     assert len({each.node for each in done}) == 2
+
+
+ALONE = """
+import sys
+sys.path[:0] = [sys.argv[1]]
+import execution_tasks as tasks
+from sfumato.execution.choose import open_executor
+with open_executor("ray", workers=1, device="cpu") as executor:
+    print([done.value for done in tasks.run(executor, [(tasks.add, 1, 1)])], flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_cluster_started_here_listens_on_loopback_alone():
+    with subprocess.Popen(
+        [sys.executable, "-c", ALONE, str(Path(tasks.__file__).parent)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": SOURCES},
+    ) as driver:
+        assert driver.stdout.readline() == "[2]\n"
+        heard = {title(number): listening(number) for number in [driver.pid, *descendants(driver.pid)]}
+        driver.stdin.close()
+    assert driver.returncode == 0
+    # 127.0.0.1, and the same as IPv6 writes it
+    loopback = {"0100007F", "0000000000000000FFFF00000100007F"}
+    assert {name: found - loopback for name, found in heard.items() if found - loopback} == {}
+    for server in ("gcs_server", "raylet"):
+        assert any(found for name, found in heard.items() if server in name.split(" ")[0]), heard

@@ -1,6 +1,7 @@
 """Sources are read for what they are, named apart, and refused in one line."""
 
 import json
+import os
 
 import pytest
 
@@ -64,6 +65,62 @@ def test_what_cannot_be_read_is_named(tmp_path, name, content, message):
         (tmp_path / name).write_text(content)
     with pytest.raises(DataError, match=message):
         read_sources([str(tmp_path / name)])
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("sigma_0.25", "sigma_0.25"),
+        ("sigma_0.25.tsv", "sigma_0.25"),
+        ("sigma_0.25.TXT", "sigma_0.25"),
+        ("table", "table"),
+        ("v1.2.final", "v1.2.final"),
+    ],
+)
+def test_a_table_is_called_by_its_name_with_all_its_dots(tmp_path, name, label):
+    (tmp_path / name).write_text(THEIRS)
+    assert [one.name for one in read_sources([str(tmp_path / name)]).tables] == [label]
+
+
+def test_a_name_that_is_no_text_has_a_label_that_is(tmp_path):
+    path = os.fsencode(tmp_path) + b"/caf\xe9.tsv"
+    with open(path, "w") as file:  # noqa: PTH123 (bytes)
+        file.write(THEIRS)
+    (one,) = read_sources([os.fsdecode(path)]).tables
+    assert one.name == "caf\ufffd"
+
+
+def test_repeated_rows_are_told_once_per_table(tables):
+    with (tables / "theirs.tsv").open("a") as table:
+        table.write(THEIRS)
+    notes = []
+    (one,) = read_sources([str(tables / "theirs.tsv")], on_note=notes.append).tables
+    assert len(one.certificates) == 2
+    assert len(notes) == 1
+
+
+@pytest.mark.parametrize("text", ["a" * 300, "name=" + "b" * 300, "c/" * 3000])
+def test_a_path_that_is_too_long_is_refused(text):
+    with pytest.raises(DataError, match="cannot be read"):
+        read_sources([text])
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ('{"beta": []}', "beta must be of type int or float, got '\\[\\]'"),
+        ('{"beta": true}', "beta must be of type int or float"),
+        ('{"unit": 1}', "unit must be of type str"),
+        ('{"examples": {"count": "x"}}', "examples count must be of type int"),
+        ('{"seed": ' + "9" * 5000 + "}", "cannot be read"),
+        ("[" * 100_000, "cannot be read"),
+        ("\0", "cannot be read"),
+    ],
+)
+def test_settings_of_other_kinds_are_refused(tables, settings, words):
+    (tables / "theirs.tsv.json").write_text(settings)
+    with pytest.raises(DataError, match=rf"theirs\.tsv\.json: {words}"):
+        read_sources([str(tables / "theirs.tsv")])
 
 
 def test_a_folder_without_results_is_refused_with_what_is_accepted(tmp_path):

@@ -65,3 +65,28 @@ def test_a_format_that_is_not_known_is_refused_by_name():
     assert {formatter(name) for name in FORMATS} == set(FORMATS.values())
     with pytest.raises(SettingError, match="markdown, csv, latex, got 'word'"):
         formatter("word")
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "=1+1",
+        "+cmd|' /C calc'!A0",
+        "-2+3+cmd|' /C calc'!A0",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "\r\n=1",
+        "\n=1",
+        "\uff1d1+1",
+    ],
+)
+def test_no_text_is_a_formula_to_a_spreadsheet(cell):
+    table = Table.of("", [cell, "b"], [[cell, cell]])
+    for row in csv.reader(io.StringIO(as_csv(table), newline="")):
+        assert row[0] == "'" + cell.replace("\r\n", "\n").replace("\r", "\n")
+
+
+@pytest.mark.parametrize("cell", [-0.25, "-1", "+3.5e-2", "-0.0100 [-0.0200, 0.0300]", "", "-inf", "α 0.1"])
+def test_numbers_and_words_stay_as_they_are(cell):
+    assert list(csv.reader(io.StringIO(as_csv(Table.of("", ["a", "b"], [[cell, 0]])))))[1] == [str(cell), "0"]

@@ -10,8 +10,9 @@ from torch import nn
 from sfumato import SmoothedClassifier
 from sfumato.errors import ModelError, SfumatoError
 from sfumato.models import build_model
-from sfumato.smoothing.base_classifier import BaseClassifier, _with_folded_batch_norms
+from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.configuration import Configuration
+from sfumato.smoothing.folding import with_folded_batch_norms
 
 CPU = torch.device("cpu")
 X = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(1))
@@ -43,7 +44,7 @@ def norms(model):
 
 @torch.inference_mode()
 def test_folding_removes_every_batch_norm_of_a_resnet_and_keeps_its_logits(resnet):
-    folded = _with_folded_batch_norms(resnet)
+    folded = with_folded_batch_norms(resnet)
     assert norms(resnet) == 21
     assert norms(folded) == 0
     torch.testing.assert_close(folded(X), resnet(X), rtol=1e-4, atol=1e-5)
@@ -68,7 +69,7 @@ class SharedConvolution(nn.Module):
 @torch.inference_mode()
 def test_a_convolution_with_other_uses_keeps_its_batch_norm():
     model = with_statistics(SharedConvolution())
-    folded = _with_folded_batch_norms(model)
+    folded = with_folded_batch_norms(model)
     assert norms(folded) == 3
     torch.testing.assert_close(folded(X), model(X), rtol=1e-4, atol=1e-5)
 
@@ -85,7 +86,7 @@ class DependsOnValues(nn.Module):
 
 def test_a_model_that_cannot_be_traced_is_taken_as_it_is():
     model = with_statistics(DependsOnValues())
-    assert _with_folded_batch_norms(model) is model
+    assert with_folded_batch_norms(model) is model
 
 
 class Dice(nn.Module):
@@ -151,7 +152,7 @@ def test_where_compiling_fails_it_is_said_once_and_the_votes_are_the_same(resnet
 
 
 def test_a_service_that_does_not_answer_is_a_failure_said_in_one_line(linear):
-    answers = 6
+    answers = 40
 
     def service(batch):
         nonlocal answers

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sfumato import SmoothedClassifier
-from sfumato.statistics.plans import parse_plan
+from sfumato.plans import parse_plan
 
 
 @pytest.mark.parametrize(

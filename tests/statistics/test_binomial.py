@@ -139,11 +139,6 @@ def test_unanimous_trials_is_the_first_number_that_does():
             assert n == 1 or (1 - mpmath.mpf(q)) ** (n - 1) > level
 
 
-def test_the_two_class_radius_is_the_one_class_radius_when_the_runner_up_has_the_rest():
-    one = binomial.gaussian_radius(0.1, 0.5)
-    assert binomial.gaussian_two_class_radius(0.1, 0.1, 0.5) == pytest.approx(one, rel=1e-15)
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [

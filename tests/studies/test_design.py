@@ -3,8 +3,8 @@ import tomllib
 import pytest
 
 from sfumato.errors import SettingError
-from sfumato.statistics.plans import Curve, Vote
-from sfumato.statistics.plans.early_vote import EarlyVote
+from sfumato.plans import Curve, Vote
+from sfumato.plans.early_vote import EarlyVote
 from sfumato.studies.design import Design, extend_path, make_design, read_design, render, write_design
 
 FULL = {
@@ -54,7 +54,7 @@ def test_the_rules_have_their_plans():
     [
         (
             {"model": {"epoch": 3}},
-            "unknown key model.epoch; accepted are method, warm_start, warm_epochs, architecture, epochs",
+            "unknown key model.epoch; accepted are method, warm_start, warm_epochs, noise, architecture",
         ),
         ({"modell": {}}, "unknown key modell; accepted are data, model, grid, votes, certification"),
         (

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from oracles import noise_of_votes
-from sfumato.errors import DataError, OutputError, SettingError
+from sfumato.errors import DataError, OutputError, SettingError, SfumatoError
 from sfumato.models import load_model
 from sfumato.studies import keys, schedule
 from sfumato.studies.design import make_design
@@ -144,7 +144,7 @@ def test_a_finished_study_computes_nothing_again(finished):
 
 def test_certificates_are_those_of_certify(digits, finished):
     from sfumato import SmoothedClassifier
-    from sfumato.statistics.plans import Curve
+    from sfumato.plans import Curve
 
     _, folder = finished
     model, _ = load_model(next((folder / "models").glob("alpha-0.4-*.safetensors")))
@@ -256,14 +256,15 @@ def test_the_work_announced_is_the_work_done(tmp_path):
 
 def test_a_second_process_is_refused(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from sfumato.studies.run import _locked\n"
-        f"with _locked(Path({str(tmp_path)!r})): print('held', flush=True); sys.stdin.read()"
+        "import sys; from pathlib import Path; from sfumato.locks import locked\n"
+        f"folder = Path({str(tmp_path)!r})\n"
+        "with locked(folder, folder / '.lock'): print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as holder:
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(OutputError, match=f"process {holder.pid} is running a study here"):
+        with pytest.raises(OutputError, match=rf"another run \(process {holder.pid}\) holds it"):
             run_study(study(), tmp_path, device="cpu")
         holder.kill()
     assert not (tmp_path / FILE).exists()
@@ -293,6 +294,27 @@ module.SHARD = 100
 design = make_design(json.loads(sys.argv[2]))
 run_study(design, Path(sys.argv[1]), device="cpu", watch=Watch(on_start=lambda _: print("go", flush=True)))
 """
+
+
+def test_a_model_that_fails_only_when_it_votes_is_one_line_and_stays_trained(tmp_path, monkeypatch):
+    (tmp_path / "fails_late.py").write_text(
+        "import torch\n"
+        "from pathlib import Path\n"
+        f"MODELS = Path({str(tmp_path / 'study' / 'models')!r})\n"
+        "class Late(torch.nn.Module):\n"
+        "    def __init__(self, shape, classes):\n"
+        "        super().__init__()\n"
+        "        self.layer = torch.nn.Linear(64, classes)\n"
+        "    def forward(self, x):\n"
+        "        if list(MODELS.glob('*.safetensors')):\n"
+        "            raise KeyError('late')\n"
+        "        return self.layer(x.flatten(1))\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    design = study(model={"architecture": "fails_late:Late"}, grid={"alpha": [0.4], "beta": [0.5]})
+    with pytest.raises(SfumatoError, match="KeyError: 'late'"):
+        run(design, tmp_path / "study")
+    assert len(list((tmp_path / "study" / "models").glob("*.safetensors"))) == 1
 
 
 @pytest.mark.slow

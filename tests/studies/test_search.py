@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy.signal import savgol_filter
 
-from sfumato.errors import SettingError
+from sfumato.errors import OutputError, SettingError
+from sfumato.locks import locked
 from sfumato.studies.design import make_design, read_design
-from sfumato.studies.run import STUDY_FILE, run_study
+from sfumato.studies.run import STUDY_FILE, Watch, run_study
 from sfumato.studies.search import AlphaSearch, search_study
 from sfumato.studies.store import load_results
 from support import SHARED_DATA
@@ -211,8 +212,12 @@ def test_a_study_is_searched_with_its_trained_models_free_and_stays_as_it_was(st
     assert read_design(folder / STUDY_FILE) == design
     assert after.certificates.keys() == before.certificates.keys()
     assert before.cells.keys() <= after.cells.keys()
-    # again: everything is known, and with the same points the same answer
-    again = search_study(design, folder, AlphaSearch(0.5, 1), device="cpu")
+    # again: the budget is spent already, a larger one goes on, and the same points have the same answer
+    again = search_study(design, folder, AlphaSearch(0.5, 2), device="cpu")
+    assert {point.alpha for point in again.points if not point.new} == {p.alpha for p in result.points}
+    assert len(again.points) == 4
+    assert again.search.best() == result.search.best()
+    again = search_study(design, folder, AlphaSearch(0.5, 3), device="cpu")
     assert [point.new for point in again.points] == [False] * 4 + [True]
     same = AlphaSearch(0.5, 1)
     for point in again.points:
@@ -225,6 +230,77 @@ def test_another_seed_is_trained_apart(study):
     result = search_study(design, folder, AlphaSearch(0.3, 1), seed=7, device="cpu")
     assert [(point.alpha, point.new) for point in result.points] == [(pytest.approx(0.21), True)]
     assert load_results(folder).cells[result.points[0].alpha, 0.3, 7].seed == 7
+
+
+class Killed(Exception):
+    pass
+
+
+FEW = make_design(
+    {
+        "data": {"images": 60},
+        "model": {"epochs": 2, "batch_size": 500},
+        "grid": {"alpha": [0.2], "beta": [0.4]},
+        "votes": {"n": 10},
+    }
+)
+
+
+def models_in(folder):
+    return len(list((folder / "models").glob("*.safetensors")))
+
+
+def searched(folder, budget, stop_at=None, design=FEW):
+    """Search, and stop at the step of work ``stop_at`` as a kill would."""
+    steps = itertools.count()
+
+    def step(work, note):
+        if next(steps) == stop_at:
+            raise Killed
+
+    return search_study(design, folder, AlphaSearch(0.4, budget), device="cpu", watch=Watch(on_work=step))
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("unbroken")
+    return [searched(folder, budget) for budget in (3, 5)]
+
+
+def points_of(result):
+    return [(point.alpha, point.errors) for point in result.points]
+
+
+@pytest.mark.parametrize("stops", [range(0, 12, 2), range(1, 12, 5), [2, 2, 2, 2, 2, 2, 2]])
+def test_a_search_killed_again_and_again_trains_no_more_than_its_budget(stops, unbroken, tmp_path):
+    """Each proposal is three steps of work: two epochs and the votes."""
+    for stop_at in stops:
+        try:
+            searched(tmp_path, 3, stop_at)
+        except Killed:
+            assert models_in(tmp_path) <= 3
+    result = searched(tmp_path, 3)
+    assert models_in(tmp_path) == 3
+    assert points_of(result) == points_of(unbroken[0])
+    assert result.search.best() == unbroken[0].search.best()
+    assert result.search.spent == 3
+
+
+def test_a_larger_budget_goes_on_and_a_smaller_one_trains_nothing(unbroken, tmp_path):
+    with pytest.raises(Killed):
+        searched(tmp_path, 3, 7)
+    done = models_in(tmp_path)
+    assert searched(tmp_path, 1).search.spent == done
+    assert models_in(tmp_path) == done
+    searched(tmp_path, 3)
+    assert points_of(searched(tmp_path, 5)) == points_of(unbroken[1])
+    assert models_in(tmp_path) == 5
+
+
+def test_a_study_that_holds_the_folder_keeps_a_search_out(tmp_path):
+    with locked(tmp_path, tmp_path / ".lock"), pytest.raises(OutputError, match=r"another run .* holds it"):
+        searched(tmp_path, 3)
+    assert searched(tmp_path, 1).search.finished
 
 
 @pytest.mark.parametrize(

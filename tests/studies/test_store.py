@@ -4,9 +4,10 @@ import sqlite3
 import numpy as np
 import pytest
 
-from sfumato.errors import DataError, OutputError, SfumatoError
+from sfumato.errors import DataError, OutputError, WriteError
 from sfumato.smoothing.certificate import Certificate
-from sfumato.studies.store import FILE, VERSION, Current, Member, Store, load_results
+from sfumato.studies.sealed import VERSION
+from sfumato.studies.store import FILE, Current, Member, Store, load_results
 
 CURRENT = Current("s", "digits", "pixels in [0, 1]", 100, 6)
 MEMBER = Member("risk", 0.2, 0.5, 1)
@@ -94,7 +95,7 @@ def test_a_file_of_a_newer_version_is_refused_and_left_alone(path):
     db.close()
     before = path.read_bytes()
     for read_only in (True, False):
-        with pytest.raises(DataError, match=r"newer Sfumato \(results version 2; this one reads 1\)"):
+        with pytest.raises(DataError, match=r"newer Sfumato \(results version 3; this one reads 2\)"):
             Store(path, read_only=read_only)
     assert path.read_bytes() == before
 
@@ -131,15 +132,26 @@ def test_a_full_disk_loses_only_the_shard_in_hand(path):
     with Store(path) as store:
         pages = store._db.execute("PRAGMA page_count").fetchone()[0]
         store._db.execute(f"PRAGMA max_page_count = {pages}")
-        with pytest.raises(
-            SfumatoError, match=r"full\); what was finished is kept: free some space"
-        ) as caught:
+        with pytest.raises(WriteError, match=r"full\); what was finished is kept: free some space") as caught:
             store.add_images(cell, rows(*range(3, 5000)))
         assert caught.value.exit_code == 1
         store._db.execute("PRAGMA max_page_count = 100000")
         assert store.missing("key", "risk", 6) == [3, 4, 5]
         store.add_images(cell, rows(3, 4, 5))
     assert len(load_results(path.parent).cells) == 1
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_results_whose_folder_is_gone_are_a_failure(path, replaced):
+    folder = path.parent / "study"
+    with Store(folder / FILE) as store:
+        store.begin(CURRENT)
+        shutil.rmtree(folder)
+        if replaced:
+            filled(folder / FILE)
+        with pytest.raises(WriteError, match=r"results\.sqlite: was removed or replaced") as caught:
+            store.begin(CURRENT)
+        assert caught.value.exit_code == 1
 
 
 def test_results_can_be_read_while_they_are_written(path):

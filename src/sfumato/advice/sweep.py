@@ -14,10 +14,11 @@ from sfumato.advice.kappa import KappaRule, kappa_rule, require_swept_betas
 from sfumato.datasets import Split
 from sfumato.devices import choose_device
 from sfumato.errors import SettingError, require_count, require_nonnegative
+from sfumato.plans.early_vote import EarlyVote
+from sfumato.smoothing.answers import require_classes
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.configuration import Classifier, Configuration
 from sfumato.smoothing.smoothed import DEFAULT_VOTES, SmoothedClassifier
-from sfumato.statistics.plans.early_vote import EarlyVote
 
 DEFAULT_IMAGES = 1000
 _ERROR = 1e-3  # how often at most a prediction is not that of all votes
@@ -110,6 +111,7 @@ def sweep(
     seed: int = 0,
     device: str = "auto",
     configuration: Configuration | None = None,
+    classes: int | None = None,
     on_progress: Callable[[int], None] = lambda images: None,
 ) -> Sweep:
     """Return the errors of ``model`` smoothed at each of ``betas`` on all of ``split``.
@@ -117,16 +119,18 @@ def sweep(
     ``betas`` begin with 0. The prediction of an image is that of ``n`` votes with probability at least 0.999
     (:class:`EarlyVote`), the noise of an image is the same as in a study of the same seed. The sweep ends
     where the risk is six standard errors above the clean one, as larger betas are not tolerated either.
-    ``on_progress`` is called with the number of images just classified.
+    ``classes`` is how many the data has, if more than the labels of ``split`` show. ``on_progress`` is called
+    with the number of images just classified.
 
     Raises:
         SettingError: betas that do not begin with 0 and increase.
+        ModelError: a model that does not fit the images, or has fewer outputs than the data has classes.
     """
     require_nonnegative("alpha0", alpha0)
     require_count("n", n)
     require_swept_betas(betas)
     base = BaseClassifier(model, choose_device(device))
-    base.probe(torch.from_numpy(split.x[:1]))
+    require_classes(base.probe(torch.from_numpy(split.x)), classes or int(split.y.max()) + 1)
     columns = [_wrong(split, lambda x, _: base.classes(x.to(base.device)).cpu().numpy(), on_progress)]
     clean = float(columns[0].mean())
     limit = clean + _FAR_ABOVE * math.sqrt(max(clean * (1.0 - clean), 1.0 / len(split)) / len(split))

@@ -9,21 +9,30 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sfumato.cli import options
+from sfumato.cli.classifiers import load_classifiers
 from sfumato.cli.execution import chosen_executor
 from sfumato.cli.slow_precision import warn_if_slow
 from sfumato.cli.terminal import OUT, detail, note, print_json, print_table, progress_bar, warn
 
 if TYPE_CHECKING:
     from sfumato.datasets import Dataset
-    from sfumato.smoothing.certificate import Certificate
+    from sfumato.noise import Noise
+    from sfumato.plans import Plan
     from sfumato.smoothing.configuration import Classifier
     from sfumato.smoothing.smoothed import SmoothedClassifier
-    from sfumato.statistics.plans import Plan
+    from sfumato.smoothing.summary import Summary
 
 
 def command(
     model: options.Classifier,
-    beta: Annotated[float, typer.Option("--beta", help="Smoothing noise (standard deviation, input units).")],
+    beta: Annotated[
+        float,
+        typer.Option(
+            "--beta",
+            help="Smoothing noise: standard deviation of each coordinate (of every --noise), in input units.",
+        ),
+    ],
+    noise: options.Noise = "gaussian",
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
     out: Annotated[
@@ -55,6 +64,7 @@ def command(
     skip: Annotated[
         int, typer.Option("--skip", help="Every SKIP-th test image: 20 takes 500 of 10,000.")
     ] = 1,
+    model_factory: options.ModelFactory = None,
     mean: options.Mean = None,
     std: options.Std = None,
     seed: options.Seed = 0,
@@ -68,7 +78,9 @@ def command(
     profile: Annotated[bool, typer.Option("--profile", help="Say where the time went.")] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Certify test images: class and L2 radius within which the smoothed classifier cannot change it.
+    """Certify test images: class and radius within which the smoothed classifier cannot change it.
+
+    The radius is in the L2 norm under Gaussian noise, in the L1 norm under uniform and Laplace noise.
 
     Writes one row per image as it goes, in the field's table (idx label predict radius correct time, and
     behind them votes, bounds and plan); the same command goes on where a killed one stopped, and with a
@@ -79,13 +91,13 @@ def command(
     """
     from sfumato.datasets import load_dataset
     from sfumato.errors import require_count, require_open_unit, require_positive
-    from sfumato.models.classifier import load_classifier
+    from sfumato.noise import make_noise
     from sfumato.smoothing.certification_run import certify_to_file, count_finished
     from sfumato.smoothing.configuration import require_precision
     from sfumato.smoothing.smoothed import SmoothedClassifier
-    from sfumato.smoothing.summary import lack_of_noise_training
+    from sfumato.smoothing.summary import lack_of_noise_training, summarise
 
-    require_positive("beta", beta)
+    smoothing_noise = make_noise(noise, require_positive("beta", beta))
     require_open_unit("confidence", confidence)
     require_precision(precision)
     if batch_size is not None:
@@ -94,20 +106,14 @@ def command(
     dataset = load_dataset(data, data_dir)
     limit = len(dataset.test) if first is None else require_count("first", first)
     examples = range(0, len(dataset.test), require_count("skip", skip))[:limit]
-    classifier = load_classifier(
-        model,
-        dataset.input_shape,
-        dataset.num_classes,
-        options.parse_numbers("mean", mean),
-        options.parse_numbers("std", std),
-    )
+    (classifier,) = load_classifiers([model], dataset, mean, std, model_factory)
     invalid: list[int] = []
     with chosen_executor(executor, workers, gpus_per_worker, ray_address, device) as opened:
         if not opened.in_process:
             _refuse_with_workers(batch_size, profile)
         smoothed = SmoothedClassifier(
             classifier.model,
-            beta,
+            noise=smoothing_noise,
             seed=seed,
             batch_size=batch_size,
             device=device if opened.in_process else "cpu",
@@ -129,6 +135,7 @@ def command(
             note(f"{out} holds {finished:,} of the {len(examples):,} images; the others are added")
         if opened.in_process:
             warn_if_slow(device, precision)
+            smoothed.check(dataset.test.x[examples[0] : examples[0] + 1], dataset.num_classes)
             if batch_size is None:
                 votes = (len(examples) - finished) * chosen.least_votes
                 smoothed = _tuned(smoothed, classifier.model, dataset, votes)
@@ -150,10 +157,13 @@ def command(
                 on_invalid=invalid.append,
             )
     seconds = time.perf_counter() - started
+    summary = summarise(rows, chosen, noise=smoothing_noise, confidence=confidence)
     if as_json:
-        _report_json(rows, chosen, beta, confidence, dataset, out)
+        about = {"data": dataset.name, "unit": dataset.unit, "confidence": confidence, "plan": chosen.name}
+        about |= {**smoothing_noise.identity(), "norm": smoothing_noise.norm}
+        print_json({"table": str(out), "images": len(rows), **about, "summary": summary})
     else:
-        _report(rows, chosen, beta, confidence, dataset, out)
+        _report(summary, len(rows), chosen, smoothing_noise, confidence, dataset, out)
     if not as_json and precision != "float32":
         OUT.print(f"what is certified is the {precision} network, not the float32 one", markup=False)
     if profile and not as_json:
@@ -187,60 +197,51 @@ def _tuned(
         model, dataset.input_shape, smoothed.device, votes=votes, precision=precision
     )
     return SmoothedClassifier(
-        model, smoothed.beta, seed=smoothed.seed, device=str(smoothed.device), configuration=configuration
+        model,
+        noise=smoothed.noise,
+        seed=smoothed.seed,
+        device=str(smoothed.device),
+        configuration=configuration,
     )
 
 
 def _plan(text: str, n0: int | None, n: int | None) -> Plan:
     """Return the plan; n0 and n are the short way to write another fixed one."""
     from sfumato.errors import SettingError
-    from sfumato.statistics.plans import Fixed, parse_plan
+    from sfumato.plans import Fixed, parse_plan
 
     plan = parse_plan(text)
     if n0 is None and n is None:
         return plan
-    if not isinstance(plan, Fixed):
+    if not isinstance(plan, Fixed) or plan.method != Fixed.method:
         raise SettingError(f"n0 and n belong to the plan fixed(n0,n), got {text}; leave them out")
     return Fixed(plan.n0 if n0 is None else n0, plan.n if n is None else n)
 
 
 def _report(
-    rows: list[Certificate], plan: Plan, beta: float, confidence: float, data: Dataset, out: Path
+    summary: Summary, images: int, plan: Plan, noise: Noise, confidence: float, data: Dataset, out: Path
 ) -> None:
-    from sfumato.smoothing.summary import summarise
-    from sfumato.statistics.plans import Predict, Vote
-
-    summary = summarise(rows, plan, beta=beta, confidence=confidence)
-    no_radius = isinstance(plan, Predict | Vote)
+    no_radius = plan.states != "radius"
+    other_noise = "" if noise.name == "gaussian" else f", {noise}"
     print_table(
-        f"{'A' if no_radius else 'Certified a'}ccuracy of {len(rows)} test images of {data.name}, "
-        f"beta = {beta:g} ({data.unit})",
-        ["radius (L2)", "certified", "95 % bounds"],
+        f"{'A' if no_radius else 'Certified a'}ccuracy of {images} test images of {data.name}, "
+        f"beta = {noise.standard_deviation:g} ({data.unit}){other_noise}",
+        [f"radius ({noise.norm})", "certified", "95 % bounds"],
         [[f"{p.radius:g}", f"{p.share:.4f}", f"{p.low:.4f} to {p.high:.4f}"] for p in summary.curve],
     )
     guarantee = (
         "the majority of the votes: nothing is guaranteed"
-        if isinstance(plan, Vote)
+        if plan.states == "nothing"
         else f"each {'prediction' if no_radius else 'certificate'} holds with probability at least "
         f"{confidence:g}"
     )
     radius = "" if no_radius else f"average certified radius {summary.average_radius:.4f}, "
     OUT.print(
-        f"{radius}abstained on {summary.abstained} of {len(rows)}; {guarantee}\n"
+        f"{radius}abstained on {summary.abstained} of {images}; {guarantee}\n"
         f"{plan.name}: {summary.mean_votes:,.0f} votes per image, {summary.saved:.1f} times fewer than "
         f"100,100; {summary.seconds:.1f} s\n{out}",
         markup=False,
     )
-
-
-def _report_json(
-    rows: list[Certificate], plan: Plan, beta: float, confidence: float, data: Dataset, out: Path
-) -> None:
-    from sfumato.smoothing.summary import summarise
-
-    about = {"data": data.name, "unit": data.unit, "beta": beta, "confidence": confidence, "plan": plan.name}
-    summary = summarise(rows, plan, beta=beta, confidence=confidence)
-    print_json({"table": str(out), "images": len(rows), **about, "summary": summary})
 
 
 def _print_profile(smoothed: SmoothedClassifier, seconds: float) -> None:

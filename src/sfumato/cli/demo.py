@@ -25,6 +25,7 @@ def command(
     Example: sfumato demo --out sfumato-demo
     """
     with progress_bar("loading", 1) as bar:
+        from sfumato.noise import Gaussian
         from sfumato.reporting.figures import draw_certified_accuracy, draw_risk
         from sfumato.smoothing.summary import summarise
         from sfumato.studies import demo
@@ -66,7 +67,7 @@ def command(
         for alpha in result.certificates
     }
     summaries = {
-        alpha: summarise(certificates, demo.PLAN, beta=beta, confidence=demo.CONFIDENCE)
+        alpha: summarise(certificates, demo.PLAN, noise=Gaussian(beta), confidence=demo.CONFIDENCE)
         for alpha, certificates in result.certificates.items()
     }
     radii = [point.radius for point in next(iter(summaries.values())).curve]

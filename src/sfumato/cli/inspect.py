@@ -7,14 +7,32 @@ from typing import Annotated
 
 import typer
 
+from sfumato.cli import options
+from sfumato.cli.terminal import note
+
 
 def command(
     model: Annotated[Path, typer.Argument(help="A .safetensors written by train.")],
+    model_factory: options.ModelFactory = None,
 ) -> None:
     """Verify a checkpoint and print its record as JSON.
+
+    The weights are compared with their checksum and with the network they belong to. A network made by a
+    factory of somebody's own is made only if --model-factory names it.
 
     Example: sfumato inspect mnist-0.4.safetensors
     """
     from sfumato.models import load_model
+    from sfumato.models.checkpoint import read_record, verify_checkpoint
+    from sfumato.models.registry import is_built_in
 
-    print(load_model(model)[1].model_dump_json(indent=2))
+    record = read_record(model)
+    if is_built_in(record.architecture) or model_factory is not None:
+        load_model(model, factory=model_factory)
+    else:
+        verify_checkpoint(model)
+        note(
+            f"made by {record.architecture!r}, which was not run: the weights have their checksum; whether "
+            "they fit the network is checked with --model-factory package.module:name"
+        )
+    print(record.model_dump_json(indent=2))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect as inspection
+import io
+import os
 import sys
 import traceback
 
@@ -26,6 +29,8 @@ from sfumato.cli import (
 from sfumato.cli.advice import advise, geometry, interference, surrogate
 from sfumato.cli.from_settings import command_class
 from sfumato.errors import SfumatoError
+from sfumato.files import is_bad_path
+from sfumato.user_code import current_folder_searched
 
 _LEVELS = ("--quiet", "-q", "--verbose", "-v")
 
@@ -70,6 +75,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: bool = typer.Option(
         False, "--version", callback=_print_version, is_eager=True, help="Print the version."
     ),
@@ -80,17 +86,23 @@ def _options(
 ) -> None:
     """Certified robustness by randomized smoothing, and how much noise to train with for it."""
     terminal.LEVEL.quiet, terminal.LEVEL.verbose = quiet, verbose
+    context.with_resource(current_folder_searched())
 
 
 def main() -> None:
     """Run the command line: exit code 0, 2 for bad input, 1 for failure, 130 when interrupted."""
     terminal.show_warnings_on_one_line()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # a file's name may hold bytes that are no text
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = app(_levels_first(sys.argv[1:]), standalone_mode=False)
-    except SfumatoError as error:
+        sys.stdout.flush()
+    except (SfumatoError, OSError) as error:
         if terminal.LEVEL.verbose:
             traceback.print_exc()
-        _fail(str(error), error.exit_code)
+        lost = "" if _printed() else "standard output: "
+        _fail(lost + _words(error), _exit_code(error))
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted; what was finished is kept", 130)
     except Exception as error:
@@ -120,6 +132,31 @@ def _given_value(error: Exception) -> str:
         if name in sys.argv[:-1]:
             return f", got {sys.argv[sys.argv.index(name) + 1]!r}"
     return ""
+
+
+def _words(error: SfumatoError | OSError) -> str:
+    """Return what happened; of the operating system's errors, its words and the file."""
+    if isinstance(error, SfumatoError) or not error.strerror:
+        return str(error) or type(error).__name__
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+
+
+def _exit_code(error: SfumatoError | OSError) -> int:
+    """Return 2 where the user's input is at fault, 1 for a failure, such as a full disk."""
+    if isinstance(error, SfumatoError):
+        return error.exit_code
+    return 2 if is_bad_path(error) else 1
+
+
+def _printed() -> bool:
+    """Return whether standard output takes all there is; if not, as on a full disk, the rest goes nowhere."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True
 
 
 def _fail(message: str, code: int) -> None:

@@ -22,6 +22,9 @@ DataDir = Annotated[
         "--data-dir", help="Where to look for the data first (then SFUMATO_DATA, then the user cache)."
     ),
 ]
+Noise = Annotated[
+    str, typer.Option("--noise", help="gaussian (certifies L2 radii), uniform or laplace (L1 radii).")
+]
 Seed = Annotated[int, typer.Option("--seed", help="Determines all randomness.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 BatchSize = Annotated[
@@ -33,6 +36,14 @@ BatchSize = Annotated[
 Classifier = Annotated[
     str,
     typer.Option("--model", help="A .safetensors written by train, or package.module:factory of your own."),
+]
+ModelFactory = Annotated[
+    str | None,
+    typer.Option(
+        "--model-factory",
+        help="package.module:factory that makes the network of a checkpoint trained with a factory of your "
+        "own: a file does not choose what code runs.",
+    ),
 ]
 Mean = Annotated[
     str | None,

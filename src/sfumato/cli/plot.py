@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sfumato.cli.terminal import OUT
+from sfumato.cli.terminal import OUT, note
 
 if TYPE_CHECKING:
     from sfumato.reporting.sources import Sources
@@ -72,7 +72,7 @@ def command(
     figure_size(inches, height)
     require_figure_path(out)
     require_writable(out)
-    found = read_sources(sources)
+    found = read_sources(sources, on_note=note)
     if figure in (Figure.risk, Figure.best, Figure.map):
         _draw_study(figure, found, out, inches, height, confidence, draws, seed)
     else:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import shlex
 import sys
 import time
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sfumato.cli import options
-from sfumato.cli.terminal import OUT, progress_bar, warn
+from sfumato.cli.terminal import OUT, note, progress_bar, warn
 
 if TYPE_CHECKING:
     from sfumato.reporting.report.build import ReportMaker
@@ -48,6 +50,7 @@ def command(
     draws: Annotated[int, typer.Option("--draws", help="Draws of the bootstrap.")] = 2000,
     seed: Annotated[int, typer.Option("--seed", help="Of the bootstrap and of the sample of images.")] = 0,
     device: options.Device = "auto",
+    model_factory: options.ModelFactory = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -99,10 +102,12 @@ def command(
         compare=None if pair is None else (pair[0], pair[1]),
         seed=seed,
         device=device,
+        model_factory=model_factory,
         data=data,
         data_dir=data_dir,
         command=shlex.join(["sfumato", *sys.argv[1:]]),
     )
+    once = lru_cache(note)  # a followed report reads the same tables again and again
     with progress_bar("report", 1) as bar:
         maker = ReportMaker(
             settings,
@@ -111,7 +116,7 @@ def command(
             on_warning=warn,
         )
         bar.advance(0, "reading")
-        while not _write(maker, sources, out, every if follow else None) and follow:
+        while not _write(maker, sources, out, every if follow else None, once) and follow:
             bar.restart(f"{out}: waiting for the next cells", 1)
             time.sleep(every)
     OUT.print(str(out), markup=False)
@@ -119,7 +124,9 @@ def command(
         warn(f"{out} has {size / 1e6:.1f} MB; fewer images (--gallery) make it smaller")
 
 
-def _write(maker: ReportMaker, sources: list[str], out: Path, every: int | None) -> bool:
+def _write(
+    maker: ReportMaker, sources: list[str], out: Path, every: int | None, on_note: Callable[[str], None]
+) -> bool:
     """Write the report once; return whether everything that it shows is finished."""
     from sfumato.files import write_text
     from sfumato.reporting.sources import read_sources
@@ -127,7 +134,7 @@ def _write(maker: ReportMaker, sources: list[str], out: Path, every: int | None)
     from sfumato.studies.provenance import study_progress
     from sfumato.studies.run import STUDY_FILE
 
-    found = read_sources(sources, unfinished=every is not None)
+    found = read_sources(sources, unfinished=every is not None, on_note=on_note)
     finished = True
     for study in found.studies:
         done, total = study_progress(read_design(study.folder / STUDY_FILE), study.results)

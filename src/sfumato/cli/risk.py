@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from sfumato.cli import options
+from sfumato.cli.classifiers import load_classifiers
 from sfumato.cli.slow_precision import warn_if_slow
 from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar
 
@@ -24,6 +25,7 @@ def command(
         int, typer.Option("--n", help="Votes per image; their majority is the prediction.")
     ] = 100,
     first: Annotated[int | None, typer.Option("--first", help="Only the first so many test images.")] = None,
+    model_factory: options.ModelFactory = None,
     mean: options.Mean = None,
     std: options.Std = None,
     seed: options.Seed = 0,
@@ -41,7 +43,6 @@ def command(
     from sfumato.datasets import Split, load_dataset
     from sfumato.devices import choose_device
     from sfumato.errors import require_count, require_nonnegative
-    from sfumato.models.classifier import load_classifier
     from sfumato.smoothing.configuration import require_precision
     from sfumato.smoothing.risk import measure_risk
     from sfumato.smoothing.tuning import tuned_configuration
@@ -52,10 +53,7 @@ def command(
     dataset = load_dataset(data, data_dir)
     count = len(dataset.test) if first is None else min(require_count("first", first), len(dataset.test))
     split = Split(dataset.test.x[:count], dataset.test.y[:count])
-    means, stds = options.parse_numbers("mean", mean), options.parse_numbers("std", std)
-    classifiers = [
-        load_classifier(name, dataset.input_shape, dataset.num_classes, means, stds) for name in models
-    ]
+    classifiers = load_classifiers(models, dataset, mean, std, model_factory)
     warn_if_slow(device, precision)
     rows, found = [], []
     with progress_bar("risk", len(classifiers) * len(betas) * count) as bar:
@@ -83,6 +81,7 @@ def command(
                     device=device,
                     precision=precision,
                     configuration=configuration,
+                    classes=dataset.num_classes,
                     on_progress=bar.advance,
                 )
                 low, high = risk.interval()

@@ -181,7 +181,7 @@ def _run(design: Design, folder: Path, device: str, executor: Executor, threads:
     from sfumato.studies.run import Watch, run_study
 
     if executor.in_process:
-        warn_if_slow(device, design.model.training(alpha=0.0).precision, design.votes.precision)
+        warn_if_slow(device, design.model.shared.precision, design.votes.precision)
     with progress_bar("study", 1) as bar:
         watch = Watch(
             on_start=lambda work: bar.restart("study", work),

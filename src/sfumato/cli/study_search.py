@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def command(
     file: Annotated[Path, typer.Argument(help="A study file, or the folder of a study.")],
     beta: Annotated[float, typer.Option("--beta", help="Smoothing noise to find the best alpha for.")],
-    budget: Annotated[int, typer.Option("--budget", help="How many models may be trained.")] = 8,
+    budget: Annotated[int, typer.Option("--budget", help="How many models may be trained in all.")] = 8,
     out: Annotated[
         Path | None, typer.Option("--out", help="The study's folder (default: FILE's, if it is a folder).")
     ] = None,
@@ -36,7 +36,8 @@ def command(
 
     Each next alpha is chosen by what the ones before have shown. What the study has trained already
     costs nothing, and what is trained here belongs to the study; its file stays as it is, but for a
-    --data-dir that is given.
+    --data-dir that is given. The same command goes on where a killed one stopped; a larger budget goes
+    on from where a finished search ended.
 
     Example: sfumato study search mnist-study --beta 0.5 --budget 6
     """
@@ -49,7 +50,7 @@ def command(
     search = AlphaSearch(beta, budget, step=step)
     data = {} if data_dir is None else {"data_dir": str(data_dir)}
     design = read_design(file / STUDY_FILE if file.is_dir() else file, {"data": data})
-    warn_if_slow(device, design.model.training(alpha=0.0).precision, design.votes.precision)
+    warn_if_slow(device, design.model.shared.precision, design.votes.precision)
     folder = file if out is None else out
     if out is None and not file.is_dir():
         raise SettingError("--out is missing; give the folder that the study is kept in")
@@ -88,7 +89,8 @@ def command(
     _print_rules(result, folder)
     trained = sum(point.new for point in result.points)
     OUT.print(
-        f"{trained} {'model' if trained == 1 else 'models'} trained; alpha and beta in: {result.unit}\n"
+        f"{trained} {'model' if trained == 1 else 'models'} trained, {result.search.spent} of the budget of "
+        f"{budget} spent; alpha and beta in: {result.unit}\n"
         f"{folder}: the models; next: sfumato study best {folder}",
         markup=False,
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sfumato.cli import options
+from sfumato.cli.terminal import note
 
 if TYPE_CHECKING:
     from sfumato.reporting.sources import Sources
@@ -72,7 +73,7 @@ def command(
     wanted = [require_nonnegative("radius", r) for r in options.parse_numbers("radii", radii) or ()]
     if out is not None:
         require_writable(out)
-    found = read_sources(sources)
+    found = read_sources(sources, on_note=note)
     if kind in (Kind.risk, Kind.soft, Kind.best):
         table = _study_table(kind, found, confidence, draws, seed)
     else:

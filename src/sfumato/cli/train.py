@@ -11,7 +11,7 @@ import typer
 from sfumato.cli import options
 from sfumato.cli.from_settings import takes_fields, values_for
 from sfumato.cli.slow_precision import warn_if_slow
-from sfumato.cli.terminal import OUT, progress_bar
+from sfumato.cli.terminal import OUT, progress_bar, warn
 from sfumato.cli.training_options import with_methods
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def command(
     device: options.Device = "auto",
     **settings: Any,
 ) -> None:
-    """Train a base classifier on noisy copies of the data, N(0, alpha^2 I) drawn afresh at every step.
+    """Train a base classifier on noisy copies of the data, the noise drawn afresh at every step.
 
     Saved after every epoch: the same command goes on where a killed one stopped.
 
@@ -56,10 +56,10 @@ def command(
                 f"at alpha {report.noisy_accuracy:.3f}",
             )
 
-        record = train(dataset, chosen, out, device=device, on_epoch=show)
+        record = train(dataset, chosen, out, device=device, on_epoch=show, on_warning=warn)
     OUT.print(
         f"{out}: {record.architecture} trained on {record.data} with alpha = {record.alpha:g} "
-        f"({record.unit}) in "
+        f"({record.unit}){'' if record.noise == 'gaussian' else f', {chosen.distribution()},'} in "
         f"{record.train_seconds:.0f} s; test accuracy {record.clean_accuracy:.4f} without noise, "
         f"{record.noisy_accuracy:.4f} with one draw of alpha",
         markup=False,

@@ -19,6 +19,7 @@ from typing import Any, Generic, Self, TypeVar, cast
 from uuid import uuid4
 
 from sfumato.errors import SfumatoError
+from sfumato.user_code import failure_line
 
 T = TypeVar("T")
 Report = Callable[[Any], None]
@@ -88,20 +89,26 @@ class Task:
     cpus: int = 1
 
 
-def sendable(error: Exception) -> Exception:
+def sendable(error: BaseException) -> Exception:
     """Return the error, or what can be said of it where it does not survive being sent."""
     try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301  # made here
+        if isinstance(sent := pickle.loads(pickle.dumps(error)), Exception):  # noqa: S301  # made here
+            str(sent)
+            return sent
     except Exception:  # an exception class of anyone's may do anything
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error
+        pass
+    return SentError(failure_line(error))
+
+
+class SentError(Exception):
+    """Stands for an exception of a worker's that cannot be sent; the message names its type."""
 
 
 def failure(task: Task, node: str, error: Exception, trace: str) -> Exception:
     """Return what the driver raises where a task raised ``error`` on a worker: errors of ours as they are."""
     if not isinstance(error, SfumatoError):
-        reason = str(error).splitlines()[0][:300] if str(error) else "no message"
-        error = WorkerError(f"{task.name}: failed on {node} with {type(error).__name__}: {reason}")
+        said = str(error) if isinstance(error, SentError) else failure_line(error)
+        error = WorkerError(f"{task.name}: failed on {node} with {said}")
     error.add_note(f"on {node}:\n{trace}")
     return error
 
@@ -140,6 +147,7 @@ class Executor(ABC):
 
         Raises:
             ModelError: it cannot be shipped; the attribute that prevents it is named.
+            WriteError: the disk that workers read it from is full.
         """
 
     @abstractmethod

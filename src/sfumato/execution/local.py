@@ -6,8 +6,6 @@ import mmap
 import multiprocessing
 import os
 import pickle
-import shutil
-import tempfile
 import threading
 import time
 import traceback
@@ -33,7 +31,9 @@ from sfumato.execution.base import (
     resolving,
     sendable,
 )
+from sfumato.execution.folder import KeptFolder
 from sfumato.execution.shipping import require_shippable
+from sfumato.files import cannot_write
 
 T = TypeVar("T")
 
@@ -122,7 +122,8 @@ class Processes(Executor):
                 f"{workers * gpus_per_worker:g} GPUs, but this machine has {gpus}"
             )
         self.gpus_per_worker = gpus_per_worker
-        self._folder = Path(tempfile.mkdtemp(prefix="sfumato-"))
+        self._kept = KeptFolder()
+        self._folder = self._kept.path
         self._waiting: deque[tuple[Task, int]] = deque()
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         self.cpus_per_worker = max(1, len(cores) // workers)
@@ -156,7 +157,12 @@ class Processes(Executor):
     def share(self, name: str, value: T) -> Shared[T]:
         """Write the value down for the workers."""
         shared: Shared[T] = Shared(new_key())
-        require_shippable(name, value, lambda value: _write(value, self._folder / shared.key))
+        parts = require_shippable(name, value, _pickled)
+        path = self._folder / shared.key
+        try:
+            _write(parts, path)
+        except OSError as error:
+            raise cannot_write(path, error) from error
         return shared
 
     def release(self, shared: Shared[Any]) -> None:
@@ -214,7 +220,7 @@ class Processes(Executor):
         self._waiting.clear()
         for worker in self._workers:
             worker.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._kept.remove()
 
 
 class _Worker:
@@ -266,7 +272,7 @@ class _Worker:
 
 def _serve(pipe: Connection, folder: Path, cores: Sequence[int], gpu: int | None) -> None:
     """Run the tasks that come through the pipe, until it is closed or the parent process has ended."""
-    threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     if cores:
         os.sched_setaffinity(0, cores)
     # threads that outnumber their cores shall not keep each other waiting by spinning
@@ -291,35 +297,37 @@ def _serve(pipe: Connection, folder: Path, cores: Sequence[int], gpu: int | None
             answer: tuple[str, Any] = ("done", (value, time.perf_counter() - began))
         except KeyboardInterrupt:
             return
-        except Exception as error:
+        except BaseException as error:  # also what asks the process to end
             answer = ("raised", (sendable(error), traceback.format_exc()))
         pipe.send(answer)
 
 
-def _end_with_parent(folder: Path) -> None:
+def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
-    # killed, it could not remove what it shared
-    shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)
 
 
-def _write(value: object, path: Path) -> None:
-    """Write the value, its arrays behind the rest."""
+def _pickled(value: object) -> list[memoryview]:
+    """Return the value in parts: all but its arrays, then each array."""
     buffers: list[pickle.PickleBuffer] = []
     head = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
-    raw = [buffer.raw() for buffer in buffers]
-    index = pickle.dumps([len(part) for part in (head, *raw)])
+    return [memoryview(head), *(buffer.raw() for buffer in buffers)]
+
+
+def _write(parts: Sequence[memoryview], path: Path) -> None:
+    """Write the parts of a value, its arrays behind the rest."""
+    index = pickle.dumps([len(part) for part in parts])
     with path.open("wb") as file:
         file.write(len(index).to_bytes(8, "little") + index)
-        for part in (memoryview(head), *raw):
+        for part in parts:
             file.seek(_aligned(file.tell()))
             file.write(part)
 
 
 def _read(path: Path) -> Any:
-    """Return the value of ``_write``; its arrays are read-only views of the file."""
+    """Return the value that was written; its arrays are read-only views of the file."""
     with path.open("rb") as file:
         content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     place = 8 + int.from_bytes(content[:8], "little")

@@ -14,11 +14,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-from sfumato.errors import SettingError, require_count
+from sfumato.errors import ModelError, SettingError, require_count
 from sfumato.execution.base import (
     MOST_ATTEMPTS,
     Done,
@@ -34,6 +34,7 @@ from sfumato.execution.shipping import require_shippable
 try:
     import ray
     from ray import cloudpickle
+    from ray._private import ray_constants
     from ray.exceptions import RayError, RayTaskError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 except ModuleNotFoundError as error:
@@ -46,6 +47,7 @@ T = TypeVar("T")
 CONNECT_SECONDS = 30.0
 """A cluster that has not answered after so long counts as unreachable."""
 
+_LOOPBACK = "127.0.0.1"
 _MOMENT = 1.0  # seconds after which a waiting caller gets a turn
 _LOOK_SECONDS = 5.0  # how often the cluster's nodes are counted
 LEAST_WAITING = 8
@@ -186,7 +188,12 @@ class RayExecutor(Executor):
     def share(self, name: str, value: T) -> Shared[T]:
         """Put the value into the object store."""
         shared: Shared[T] = Shared(new_key())
-        self._refs[shared.key] = require_shippable(name, value, ray.put)
+        try:
+            self._refs[shared.key] = require_shippable(name, value, ray.put)
+        except ModelError as error:
+            if isinstance(reason := error.__cause__, RayError | OSError):
+                raise WorkerError(f"{name}: Ray's object store does not take it ({reason})") from reason
+            raise
         return shared
 
     def release(self, shared: Shared[Any]) -> None:
@@ -342,18 +349,41 @@ def _connect(
 ) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if address is None or address == "local":
-        ray.init(
-            address="local",
-            num_cpus=workers,
-            object_store_memory=object_store_memory,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            _node_ip_address="127.0.0.1",
-        )
+        with _loopback_only():
+            ray.init(
+                address="local",
+                num_cpus=workers,
+                object_store_memory=object_store_memory,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _node_ip_address=_LOOPBACK,
+            )
+        address_of_node = ray.nodes()[0]["NodeManagerAddress"]  # type: ignore[no-untyped-call]
+        if address_of_node != _LOOPBACK:
+            ray.shutdown()
+            raise WorkerError(
+                f"Ray {ray.__version__} started its cluster on {address_of_node} and not on {_LOOPBACK}, "
+                "where this machine alone can reach it; start one with ray start and give --ray-address"
+            )
         return
     _require_answer(address, seconds)
     ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+
+
+@contextmanager
+def _loopback_only() -> Iterator[None]:
+    """Let a cluster started meanwhile be reached from this machine alone.
+
+    A node whose address is 127.0.0.1 listens there and nowhere else. Ray replaces that address by the
+    machine's own unless clusters of several machines are ruled out, as they are by default on macOS.
+    """
+    before = getattr(ray_constants, "ENABLE_RAY_CLUSTER", None)
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 def _require_answer(address: str, seconds: float) -> None:

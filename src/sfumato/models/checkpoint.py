@@ -1,32 +1,57 @@
 """Models on disk: one safetensors file whose header carries a JSON record of what it is.
 
 One file cannot lose its record, and nothing in it can execute. Loading rebuilds the network from the
-record and refuses a file whose tensors, names, shapes or checksum differ from it.
+record and refuses a file whose tensors, names, types, shapes or checksum differ from it. Where the record
+says that the network was made by a factory of somebody's own, that code is imported only if the caller
+names a factory: a file cannot choose what runs. Our own networks are built without memory for weights, so
+that a false record cannot ask for any.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import math
 import os
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from safetensors import safe_open
+from safetensors.torch import save
 from torch import nn
 
-from sfumato.errors import ModelError, OutputError
-from sfumato.models.registry import build_model
+from sfumato.errors import ModelError
+from sfumato.files import write_bytes
+from sfumato.models.registry import Factory, build_model, factory_name, is_built_in, model_names
+from sfumato.user_code import failure_line
 
 _KEY = "sfumato"
 _SETTINGS_OF_FORMAT_1 = frozenset(
     ("method", "alpha", "draws", "epochs", "batch_size", "learning_rate", "weight_decay", "seed", "precision")
 )
+_LONGEST_HEADER = 100_000_000  # bytes, as the format's own readers have it
+_MOST_VALUES = 2**28  # of one input
+_MOST_CLASSES = 2**24
+
+_Count = Annotated[int, Field(ge=1, le=2**63 - 1)]
+_NotNegative = Annotated[float, Field(ge=0)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Float32 = Annotated[float, Field(ge=-3.4e38, le=3.4e38)]
+_PositiveFloat32 = Annotated[float, Field(ge=1.2e-38, le=3.4e38)]
+_Checksum = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class ModelRecord(BaseModel):
@@ -34,63 +59,72 @@ class ModelRecord(BaseModel):
 
     Attributes:
         architecture: registry name or ``package.module:factory``.
-        training: every setting of the training by its name, as ``TrainingSettings.identity`` has them; the
+        training: every setting of the training by its name, as ``TrainingSettings.values`` has them; the
             warm start is the checksum of the weights it began with.
         unit: what a noise level of 1 means.
         clean_accuracy, noisy_accuracy: on the test set, without noise and with one draw of alpha each.
         weights_sha256: checksum of all tensors, verified at loading.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    format: Literal[2] = 2
-    architecture: str
-    input_shape: tuple[int, ...]
-    num_classes: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    training: dict[str, Any]
+    format: Annotated[int, Field(ge=2, le=2)] = 2
+    architecture: Annotated[str, Field(min_length=1, max_length=1000)]
+    input_shape: Annotated[tuple[_Count, ...], Field(min_length=1)]
+    num_classes: Annotated[int, Field(ge=2, le=_MOST_CLASSES)]
+    mean: tuple[_Float32, ...]
+    std: tuple[_PositiveFloat32, ...]
+    training: dict[str, JsonValue]
     unit: str
     data: str
-    data_sha256: str
+    data_sha256: _Checksum
     class_names: tuple[str, ...]
-    clean_accuracy: float
-    noisy_accuracy: float
-    train_seconds: float
+    clean_accuracy: _Share
+    noisy_accuracy: _Share
+    train_seconds: _NotNegative
     device: str
     sfumato_version: str
     torch_version: str
-    weights_sha256: str = ""
+    weights_sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Self:
+        if (values := math.prod(self.input_shape)) > _MOST_VALUES:
+            raise ValueError(f"an input must have at most {_MOST_VALUES:,} values, got {values}")
+        for name in ("mean", "std"):
+            if (length := len(getattr(self, name))) not in (1, self.input_shape[0]):
+                raise ValueError(f"{name} must have one value for each channel, got {length} values")
+        if len(self.mean) != len(self.std):
+            raise ValueError(f"mean has {len(self.mean)} values but std {len(self.std)}")
+        if len(self.class_names) != self.num_classes:
+            raise ValueError(f"{self.num_classes} classes have {len(self.class_names)} names")
+        return self
 
     @property
     def alpha(self) -> float:
         """Training noise, standard deviation in ``unit``."""
-        return float(self.training["alpha"])
+        return float(self.training["alpha"])  # type: ignore[arg-type]  # validated
 
     @property
     def seed(self) -> int:
         """Seed of the training."""
-        return int(self.training["seed"])
+        return int(self.training["seed"])  # type: ignore[arg-type]  # validated
 
-    @model_validator(mode="before")
-    @classmethod
-    def _of_version_0_1(cls, values: Any) -> Any:
-        """Read a record of format 1, which had each setting of a training as a field of its own."""
-        if not isinstance(values, dict) or values.get("format") != 1:
-            return values
-        training = {name: values[name] for name in _SETTINGS_OF_FORMAT_1 if name in values}
-        training |= {name: values.get(name) for name in ("architecture", "mean", "std")}
-        training["warm_start"] = values.get("warm_start_sha256")
-        rest = {n: v for n, v in values.items() if n not in _SETTINGS_OF_FORMAT_1 | {"warm_start_sha256"}}
-        return {**rest, "format": 2, "training": training}
+    @property
+    def noise(self) -> str:
+        """Distribution of the training noise."""
+        return str(self.training["noise"])
 
     @field_validator("training")
     @classmethod
-    def _with_alpha_and_seed(cls, training: dict[str, Any]) -> dict[str, Any]:
-        for name, kinds in (("alpha", (int, float)), ("seed", (int,))):
-            value = training.get(name)
-            if not isinstance(value, kinds) or isinstance(value, bool) or not 0 <= value < math.inf:
-                raise ValueError(f"{name} must be a finite number of at least 0, got {value!r}")
+    def _known_noise(cls, training: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        alpha, seed = training.get("alpha"), training.get("seed")
+        if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 <= alpha < math.inf:
+            raise ValueError(f"alpha must be a finite number of at least 0, got {alpha!r}")
+        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+            raise ValueError(f"seed must be a whole number of at least 0, got {seed!r}")
+        if not isinstance(training.setdefault("noise", "gaussian"), str):
+            raise ValueError(f"noise must be a name, got {training['noise']!r}")
         return training
 
 
@@ -116,21 +150,42 @@ def save_model(model: nn.Module, record: ModelRecord, path: Path) -> ModelRecord
     return complete
 
 
-def load_model(path: Path) -> tuple[nn.Module, ModelRecord]:
+def load_model(path: Path | str, *, factory: Factory | None = None) -> tuple[nn.Module, ModelRecord]:
     """Return the network in evaluation mode, on the CPU, and its record.
 
+    A network of one of our own architectures comes back by itself. Where the record names a factory, nothing
+    of that name is imported: say by ``factory`` what makes the network, ``package.module:name`` or the
+    function itself. It may be another one than the record's (a module that has moved), as long as its tensors
+    have the names, types and shapes of the file's; what it computes with them is yours to know.
+
     Raises:
-        ModelError: no such file, not one of Sfumato's, or contents that do not match the record.
+        ModelError: no such file, not one of Sfumato's, contents that do not match the record, a factory that
+            is missing, fails or does not fit, or one for a network that needs none.
+    """
+    path = Path(path)
+    tensors, metadata = read_safetensors(path)
+    record = _record(metadata, path)
+    model = _rebuilt(record, factory, path)
+    _check_tensors(tensors, model.state_dict(), path, factory_name(factory or record.architecture))
+    _require_checksum(tensors, record, path)
+    try:
+        # one of our own takes the tensors as they are; in others they may be tied
+        model.load_state_dict(tensors, assign=is_built_in(record.architecture))
+    except Exception as error:  # a module of the user's own may refuse its state in any way
+        raise ModelError(f"{path}: the model does not take its weights ({failure_line(error)})") from error
+    return model.eval(), record
+
+
+def verify_checkpoint(path: Path) -> ModelRecord:
+    """Return the record after comparing the tensors with its checksum; no network is made.
+
+    Raises:
+        ModelError: no such file, not one of Sfumato's, or other tensors than the record's.
     """
     tensors, metadata = read_safetensors(path)
     record = _record(metadata, path)
-    model = build_model(record.architecture, record.input_shape, record.num_classes, record.mean, record.std)
-    _check_shapes(tensors, model.state_dict(), path, record.architecture)
-    found = weights_checksum(tensors)
-    if found != record.weights_sha256:
-        raise ModelError(f"{path}: weights have checksum {found} but the record says {record.weights_sha256}")
-    model.load_state_dict(tensors)
-    return model.eval(), record
+    _require_checksum(tensors, record, path)
+    return record
 
 
 def read_record(path: Path) -> ModelRecord:
@@ -139,54 +194,137 @@ def read_record(path: Path) -> ModelRecord:
     Raises:
         ModelError: no such file, or not one of Sfumato's.
     """
-    if not path.is_file():
-        raise ModelError(f"{path}: no such file; give an existing .safetensors")
     try:
-        with safe_open(path, framework="pt") as file:
+        with _opened(path) as file:
             return _record(file.metadata() or {}, path)
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path}: not a whole safetensors file ({error})") from error
+    except ModelError:
+        raise
+    except Exception as error:  # as in read_safetensors
+        raise ModelError(f"{path}: not a whole safetensors file ({failure_line(error)})") from error
+
+
+def _require_checksum(tensors: Mapping[str, torch.Tensor], record: ModelRecord, path: Path) -> None:
+    found = weights_checksum(tensors)
+    if found != record.weights_sha256:
+        raise ModelError(f"{path}: weights have checksum {found} but the record says {record.weights_sha256}")
+
+
+def _rebuilt(record: ModelRecord, factory: Factory | None, path: Path) -> nn.Module:
+    """Return a network of the record's sizes; one of our own has no memory for its weights yet."""
+    name, sizes = record.architecture, (record.input_shape, record.num_classes, record.mean, record.std)
+    if is_built_in(name):
+        if factory is not None:
+            raise ModelError(f"{path}: is a {name}, which is built in and needs no factory; leave it out")
+        with torch.device("meta"):
+            return build_model(name, *sizes)
+    if factory is not None:
+        return build_model(factory, *sizes)
+    if ":" not in name:
+        accepted = ", ".join(model_names())
+        raise ModelError(f"{path}: architecture {name!r} is not known; accepted are {accepted}")
+    raise ModelError(
+        f"{path}: was made by {name!r}, and a file does not choose what code runs; name what makes the "
+        "network by --model-factory package.module:name (in Python factory=...)"
+    )
 
 
 def _record(metadata: Mapping[str, str], path: Path) -> ModelRecord:
     if _KEY not in metadata:
         raise ModelError(f"{path}: carries no Sfumato record; give a file written by sfumato train")
     try:
-        return ModelRecord.model_validate_json(metadata[_KEY])
+        present = _in_present_format(_strict_json(metadata[_KEY]))
+        return ModelRecord.model_validate_json(json.dumps(present), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise ModelError(f"{path}: record not understood at {field!r}: {first['msg']}") from error
+        field = ".".join(str(part) for part in first["loc"]) or "record"
+        given = repr(first["input"]) if first["loc"] else ""
+        raise ModelError(
+            f"{path}: record not understood at {field[:80]!r}: {first['msg']}"
+            + (f", got {given[:80]}" if given else "")
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: record not understood ({failure_line(error)})") from error
 
 
-def _check_shapes(
-    found: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor], path: Path, architecture: str
+def _in_present_format(values: Any) -> Any:
+    """Return a record of format 1, which had each setting of a training as a field, as one of format 2."""
+    if not isinstance(values, dict) or type(values.get("format")) is not int or values["format"] != 1:
+        return values
+    training = {name: values[name] for name in _SETTINGS_OF_FORMAT_1 if name in values}
+    training |= {name: values.get(name) for name in ("architecture", "mean", "std")}
+    training["warm_start"] = values.get("warm_start_sha256")
+    rest = {n: v for n, v in values.items() if n not in _SETTINGS_OF_FORMAT_1 | {"warm_start_sha256"}}
+    return {**rest, "format": 2, "training": training}
+
+
+def _strict_json(text: str | bytes) -> Any:
+    """Return the value of the JSON text; a key that stands twice, NaN and infinity are refused.
+
+    Raises:
+        ValueError: no such JSON.
+        RecursionError: nested too deeply.
+    """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in found:
+                raise ValueError(f"the key {key!r} stands twice")
+            found[key] = value
+        return found
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is not a number of JSON")
+
+    return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+
+
+def _check_tensors(
+    found: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor], path: Path, maker: str
 ) -> None:
     if missing := sorted(set(expected) - set(found)):
-        raise ModelError(f"{path}: lacks the tensor {missing[0]!r} that {architecture} has")
+        raise ModelError(f"{path}: lacks the tensor {missing[0]!r} that {maker} has")
     if extra := sorted(set(found) - set(expected)):
-        raise ModelError(f"{path}: holds the tensor {extra[0]!r} that {architecture} has not")
+        raise ModelError(f"{path}: holds the tensor {extra[0]!r} that {maker} has not")
     for name, tensor in expected.items():
         if tensor.shape != found[name].shape:
             raise ModelError(
-                f"{path}: tensor {name!r} has shape {tuple(found[name].shape)} but {architecture} has "
+                f"{path}: tensor {name!r} has shape {tuple(found[name].shape)} but {maker} has "
                 f"{tuple(tensor.shape)}"
             )
+        if tensor.dtype != found[name].dtype:
+            raise ModelError(f"{path}: tensor {name!r} is {found[name].dtype} but {maker} has {tensor.dtype}")
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Return the tensors and the header's metadata.
+    """Return the tensors, copied into memory, and the header's metadata.
 
     Raises:
         ModelError: no such file, or not a whole safetensors file.
     """
-    if not path.is_file():
-        raise ModelError(f"{path}: no such file; give an existing .safetensors")
     try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path}: not a whole safetensors file ({error})") from error
+        with _opened(path) as file:
+            names = file.keys()
+            # the file's own are views of it: they would change with it
+            return {name: file.get_tensor(name).clone() for name in names}, file.metadata() or {}
+    except ModelError:
+        raise
+    except Exception as error:  # the reader of the format answers a damaged file in many ways
+        raise ModelError(f"{path}: not a whole safetensors file ({failure_line(error)})") from error
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a safetensors file, its header checked for keys that stand twice, which its readers let pass."""
+    if not os.path.isfile(path):  # noqa: PTH113  # unlike Path.is_file it takes any name
+        raise ModelError(f"{path}: no such file; give an existing .safetensors")
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        if size > min(_LONGEST_HEADER, path.stat().st_size):
+            raise ModelError(f"{path}: not a whole safetensors file (a header of {size} bytes)")
+        _strict_json(file.read(size))
+    with safe_open(path, framework="pt") as opened:
+        yield opened
 
 
 def write_safetensors(tensors: dict[str, torch.Tensor], metadata: dict[str, str], path: Path) -> None:
@@ -195,12 +333,10 @@ def write_safetensors(tensors: dict[str, torch.Tensor], metadata: dict[str, str]
     Raises:
         OutputError: the path cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, part, metadata=metadata)
-        part.replace(path)
-    except (OSError, SafetensorError) as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise OutputError(f"{path}: cannot be written ({error})") from error
+    memory = Counter(tensor.untyped_storage().data_ptr() for tensor in tensors.values())
+    # the format keeps no two tensors that share memory, as tied weights do
+    apart = {
+        name: tensor.clone() if memory[tensor.untyped_storage().data_ptr()] > 1 else tensor
+        for name, tensor in tensors.items()
+    }
+    write_bytes(path, save(apart, metadata=metadata))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from sfumato.errors import ModelError
-from sfumato.models.checkpoint import ModelRecord, load_model, weights_checksum
-from sfumato.models.registry import build_body, normalisation
+from sfumato.errors import ModelError, SfumatoError
+from sfumato.models.checkpoint import ModelRecord, load_model, read_record, weights_checksum
+from sfumato.models.registry import Factory, build_body, factory_name, is_built_in, normalisation
+from sfumato.user_code import told_in_one_line
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,15 @@ class TrainedClassifier:
         weights_sha256: checksum of all its tensors; for a black box, whose tensors are not seen, of
             ``mean`` and ``std``.
         record: what its checkpoint says of it; None for a factory.
+        factory: name of the factory that made the network, where its record names another: the same weights
+            in other code are another classifier.
     """
 
     name: str
     model: Callable[[torch.Tensor], torch.Tensor]
     weights_sha256: str
     record: ModelRecord | None
+    factory: str | None = None
 
 
 def load_classifier(
@@ -39,6 +44,8 @@ def load_classifier(
     num_classes: int,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    *,
+    factory: Factory | None = None,
 ) -> TrainedClassifier:
     """Return the classifier in a ``.safetensors`` of ours, or made by ``package.module:factory``.
 
@@ -46,15 +53,23 @@ def load_classifier(
     (batch, *input_shape), a float32 tensor, to logits or scores (batch, classes), a tensor or an array.
     ``mean`` and ``std`` wrap it for inputs in [0, 1] if it expects normalised ones.
 
+    ``factory`` makes the network of a file whose record names a factory, as in ``load_model``; a file of a
+    built-in architecture makes no use of it.
+
     Raises:
-        ModelError: a missing or damaged file, or one made for other data.
+        ModelError: a missing or damaged file, one made for other data, or a factory that fails.
     """
-    if ":" in reference and not Path(reference).exists():
+    # unlike Path.exists it takes any name
+    if ":" in reference and not os.path.exists(reference):  # noqa: PTH110
         normalise = normalisation(mean or [0.0] * input_shape[0], std or [1.0] * input_shape[0], input_shape)
         body = build_body(reference, input_shape, num_classes)
         if isinstance(body, nn.Module):
             wrapped = nn.Sequential(normalise, body).eval()
-            return TrainedClassifier(reference, wrapped, weights_checksum(wrapped.state_dict()), None)
+            with told_in_one_line(
+                f"{reference}: the module does not say what its weights are", lost=SfumatoError
+            ):
+                checksum = weights_checksum(wrapped.state_dict())
+            return TrainedClassifier(reference, wrapped, checksum, None)
         if not callable(body):
             raise ModelError(
                 f"{reference}: the factory must return a torch.nn.Module or a callable, got "
@@ -67,13 +82,19 @@ def load_classifier(
         raise ModelError(
             f"{reference}: --mean and --std are for a package.module:factory; this file has its own"
         )
-    model, record = load_model(Path(reference))
+    path = Path(reference)
+    record = read_record(path)
     if (record.input_shape, record.num_classes) != (input_shape, num_classes):
         raise ModelError(
             f"{reference}: is for inputs {record.input_shape} and {record.num_classes} classes, but the data "
             f"has {input_shape} and {num_classes}"
         )
-    return TrainedClassifier(reference, model, record.weights_sha256, record)
+    needed = None if is_built_in(record.architecture) else factory
+    model, record = load_model(path, factory=needed)
+    other = needed is not None and factory_name(needed) != record.architecture
+    return TrainedClassifier(
+        reference, model, record.weights_sha256, record, factory_name(needed) if needed and other else None
+    )
 
 
 def _black_box(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
+import itertools
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -15,8 +13,11 @@ from sfumato.models.cnn import build_cnn
 from sfumato.models.mlp import build_mlp
 from sfumato.models.normalize import Normalize
 from sfumato.models.resnet import build_resnet20, build_resnet110
+from sfumato.user_code import import_named, told_in_one_line
 
 Builder = Callable[[tuple[int, ...], int], nn.Module]
+Factory = str | Callable[[tuple[int, ...], int], object]
+"""A registry name, ``package.module:name``, or the function itself, from (input_shape, num_classes)."""
 
 _BUILDERS: dict[str, Builder] = {
     "mlp": build_mlp,
@@ -31,8 +32,13 @@ def model_names() -> tuple[str, ...]:
     return tuple(_BUILDERS)
 
 
+def is_built_in(architecture: str) -> bool:
+    """Return whether the name is one of ours, so that building it runs no code of anybody else's."""
+    return architecture in _BUILDERS
+
+
 def build_model(
-    architecture: str,
+    architecture: Factory,
     input_shape: tuple[int, ...],
     num_classes: int,
     mean: Sequence[float],
@@ -41,44 +47,65 @@ def build_model(
 ) -> nn.Module:
     """Return a freshly initialised network behind its normalisation layer.
 
-    ``architecture`` is a built-in name or ``package.module:factory``, where ``factory(input_shape,
-    num_classes)`` returns a ``torch.nn.Module`` from a batch to (batch, classes) logits. ``mean`` and
-    ``std`` are per channel, in the input's unit. Global random state is left as it was.
+    ``architecture`` is a built-in name, or ``package.module:factory`` or that factory itself, where
+    ``factory(input_shape, num_classes)`` returns a ``torch.nn.Module`` from a batch to (batch, classes)
+    logits. ``mean`` and ``std`` are per channel, in the input's unit. Global random state is left as it was.
 
     >>> model = build_model("mlp", (1, 8, 8), 10, mean=[0.3], std=[0.4])
     >>> model(torch.zeros(2, 1, 8, 8)).shape
     torch.Size([2, 10])
 
     Raises:
-        ModelError: unknown name, or a factory that cannot be imported or returns no module.
+        ModelError: unknown name, a factory that cannot be imported or fails, or that returns no module whose
+            state is tensors.
     """
     body = build_body(architecture, input_shape, num_classes, seed)
+    name = factory_name(architecture)
     if not isinstance(body, nn.Module):
-        raise ModelError(
-            f"{architecture}: the factory must return a torch.nn.Module, got {type(body).__name__}"
-        )
+        raise ModelError(f"{name}: the factory must return a torch.nn.Module, got {type(body).__name__}")
+    with told_in_one_line(f"{name}: the module does not say what its weights are", lost=SfumatoError):
+        state = body.state_dict()
+    if others := [key for key, value in state.items() if not isinstance(value, torch.Tensor)]:
+        raise ModelError(f"{name}: its state {others[0]!r} must be a tensor to be kept in a file")
     return nn.Sequential(normalisation(mean, std, input_shape), body)
 
 
-def build_body(architecture: str, input_shape: tuple[int, ...], num_classes: int, seed: int = 0) -> object:
+def build_body(
+    architecture: Factory, input_shape: tuple[int, ...], num_classes: int, seed: int = 0
+) -> object:
     """Return what the architecture's builder or the factory makes, whatever it is.
+
+    The sizes that a lazy module leaves open are filled in by one forward pass of zeros.
 
     Raises:
         ModelError: unknown name, or a factory that cannot be imported or fails.
     """
-    builder = _BUILDERS[architecture] if architecture in _BUILDERS else _import_factory(architecture)
+    name = factory_name(architecture)
+    given = f"for input shape {input_shape} and {num_classes} classes"
     # not keyed noise: initial weights, from PyTorch's own generator on the CPU, which no noise comes from
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        try:
-            return builder(input_shape, num_classes)
-        except SfumatoError:
-            raise
-        except Exception as error:  # the user's factory may raise anything
-            raise ModelError(
-                f"{architecture}: the factory failed for input shape {input_shape} and {num_classes} "
-                f"classes ({type(error).__name__}: {error})"
-            ) from error
+        builder = _builder(architecture)
+        with told_in_one_line(f"{name}: the factory failed {given}"):
+            body = builder(input_shape, num_classes)
+        if isinstance(body, nn.Module) and _open_sizes(body):
+            with told_in_one_line(f"{name}: the lazy module does not accept a batch of zeros {given}"):
+                _fill_in_sizes(body, input_shape)
+            if still := _open_sizes(body):
+                raise ModelError(f"{name}: the lazy module leaves the size of {still[0]!r} open {given}")
+    return body
+
+
+def factory_name(architecture: Factory) -> str:
+    """Return how the architecture is called in messages.
+
+    >>> factory_name("mlp"), factory_name(build_mlp)
+    ('mlp', 'sfumato.models.mlp:build_mlp')
+    """
+    if isinstance(architecture, str):
+        return architecture
+    name = getattr(architecture, "__qualname__", type(architecture).__qualname__)
+    return f"{getattr(architecture, '__module__', '?')}:{name}"
 
 
 def normalisation(mean: Sequence[float], std: Sequence[float], input_shape: tuple[int, ...]) -> Normalize:
@@ -92,17 +119,30 @@ def normalisation(mean: Sequence[float], std: Sequence[float], input_shape: tupl
     return Normalize(mean, std)
 
 
-def _import_factory(reference: str) -> Builder:
-    module_name, colon, attribute = reference.partition(":")
-    if not colon or not module_name or not attribute:
+def _builder(architecture: Factory) -> Callable[[tuple[int, ...], int], object]:
+    if not isinstance(architecture, str):
+        return architecture
+    if architecture in _BUILDERS:
+        return _BUILDERS[architecture]
+    if ":" not in architecture:
         raise ModelError(
-            f"model {reference!r} is not known; accepted are {', '.join(_BUILDERS)} or package.module:factory"
+            f"model {architecture!r} is not known; accepted are {', '.join(_BUILDERS)} or "
+            "package.module:factory"
         )
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        factory: Builder = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ModelError(f"model {reference!r} cannot be imported ({error})") from error
-    return factory
+    return import_named(architecture)
+
+
+def _open_sizes(module: nn.Module) -> list[str]:
+    """Return the names of a lazy module's tensors that have no size yet."""
+    tensors = itertools.chain(module.named_parameters(), module.named_buffers())
+    return [name for name, tensor in tensors if nn.parameter.is_lazy(tensor)]
+
+
+@torch.no_grad()
+def _fill_in_sizes(module: nn.Module, input_shape: tuple[int, ...]) -> None:
+    """Let the module see two zero inputs, in evaluation mode, and return to the mode that it was in."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    module(torch.zeros(2, *input_shape))
+    for part, training in modes:
+        part.training = training

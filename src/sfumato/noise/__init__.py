@@ -1,6 +1,22 @@
-"""What is added to the input: distributions, and the keys their draws are made from."""
+"""What is added to the input: distributions with their certificates, and the keys of their draws."""
 
+from sfumato.noise.base import Noise
 from sfumato.noise.gaussian import Gaussian
 from sfumato.noise.keyed import NOISE_VERSION, Run, Stream, Use
+from sfumato.noise.laplace import Laplace
+from sfumato.noise.registry import NOISES, make_noise, register_noise
+from sfumato.noise.uniform import Uniform
 
-__all__ = ["NOISE_VERSION", "Gaussian", "Run", "Stream", "Use"]
+__all__ = [
+    "NOISES",
+    "NOISE_VERSION",
+    "Gaussian",
+    "Laplace",
+    "Noise",
+    "Run",
+    "Stream",
+    "Uniform",
+    "Use",
+    "make_noise",
+    "register_noise",
+]

@@ -1,46 +1,47 @@
-"""Isotropic Gaussian noise N(0, scale^2 I), the noise of Cohen et al. 2019 and of Pal & Sulam 2023."""
+"""Isotropic Gaussian noise N(0, beta^2 I), the noise of Cohen et al. 2019 and of Pal & Sulam 2023."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from scipy import special
 
-from sfumato.errors import require_nonnegative
+from sfumato.noise.base import Noise
 from sfumato.noise.keyed import Stream
 
 
-@dataclass(frozen=True)
-class Gaussian:
-    """N(0, scale^2 I); ``scale`` is a standard deviation in the unit of the input.
+class Gaussian(Noise):
+    """N(0, standard_deviation^2 I), which certifies L2 radii.
 
     >>> from sfumato.noise import Run, Use
     >>> Gaussian(0.5).add(torch.zeros(2, 3), Stream(Use.VOTES, 0, Run(7))).shape
     torch.Size([2, 3])
+    >>> round(Gaussian(0.5).radius(0.1586552539), 6), round(Gaussian(0.5).radius(0.35, 0.24), 4)
+    (0.5, 0.2729)
     """
 
-    scale: float
     name: ClassVar[str] = "gaussian"
     norm: ClassVar[str] = "L2"
-
-    def __post_init__(self) -> None:
-        """Refuse a negative or infinite scale."""
-        require_nonnegative("scale", self.scale)
-
-    def add(self, inputs: torch.Tensor, stream: Stream) -> torch.Tensor:
-        """Return ``inputs`` (rows, *shape) plus one fresh draw; scale 0 returns ``inputs`` itself."""
-        if self.scale == 0:
-            return inputs
-        noisy = torch.empty(inputs.shape, dtype=inputs.dtype, device=inputs.device)
-        self.draw(noisy, stream)
-        return noisy.add_(inputs)
 
     def draw(self, out: torch.Tensor, stream: Stream) -> None:
         """Fill the contiguous ``out`` (rows, *shape) with the stream's next rows.
 
         With probability at least 1 - 7e-20 for all 150,528 values of an image of 3 x 224 x 224, every value
-        is the rounding to ``out``'s type of a number that is within 2^-25 ``scale`` of an exactly Gaussian
-        one: see ``box_muller``.
+        is the rounding to ``out``'s type of a number that is within 2^-25 standard deviations of an exactly
+        Gaussian one: see ``box_muller``.
         """
-        stream.normal(out, self.scale)
+        stream.normal(out, self.standard_deviation)
+
+    def radius(self, q_upper: float, rival_upper: float | None = None) -> float:
+        """Return beta/2 * (Phi^-1(1 - q_upper) - Phi^-1(rival_upper)), at least 0.
+
+        Cohen et al. 2019, Theorem 1. With the rival bounded by q_upper this is beta * Phi^-1(1 - q_upper).
+        """
+        rival = q_upper if rival_upper is None else rival_upper
+        z = special.ndtri(q_upper) + special.ndtri(rival)
+        return float(max(0.0, -self.standard_deviation / 2.0 * z))
+
+    def failure_at(self, radius: float) -> float:
+        """Return Phi(-radius / beta)."""
+        return float(special.ndtr(-radius / self.standard_deviation))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from sfumato.reporting.certified_sets import FULL, largest_radius, outcomes, votes_spent
+from sfumato.reporting.certified_sets import FULL, common_norm, largest_radius, outcomes, votes_spent
 from sfumato.reporting.sources import CertifiedSet
 from sfumato.reporting.tables import Table
 from sfumato.smoothing.certificate import certified_accuracy, radius_grid
@@ -111,7 +111,7 @@ def certified_table(
     largest = largest_radius(sets)
     wanted = list(radii) or radius_grid(min(3.0, 0.4 * largest), largest)
     return Table.of(
-        f"Certified accuracy by L2 radius, with {100 * confidence:.4g} % bounds",
+        f"Certified accuracy by {common_norm(sets)} radius, with {100 * confidence:.4g} % bounds",
         ["set", "examples", *(f"{radius:g}" for radius in wanted)],
         [
             [
@@ -139,7 +139,7 @@ def outcomes_table(sets: Sequence[CertifiedSet]) -> Table:
                 f"{every.correct:,} ({every.correct / every.examples:.4f})",
                 f"{every.abstained:,} ({every.abstained / every.examples:.4f})",
                 f"{every.wrong:,} ({every.wrong / every.examples:.4f})",
-                f"{every.mean_radius:.4f}",
+                f"{every.mean_radius:.4f}" + ("" if found.norm == "L2" else f" ({found.norm})"),
             ]
             for found in sets
             for every in [outcomes(found)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -14,14 +14,14 @@ from sfumato.errors import DataError
 from sfumato.reporting.certified_sets import (
     FULL,
     bin_count,
-    common_unit,
     curve_of,
     largest_radius,
     outcomes,
+    radius_axis,
     radius_shares,
     votes_spent,
 )
-from sfumato.reporting.figures import line_colours, place_legend, save_figure
+from sfumato.reporting.figures import line_colours, new_figure, place_legend, save_figure
 from sfumato.reporting.sources import CertifiedSet
 from sfumato.reporting.style import COLOURS, figure_size, require_figure_path, sized_style
 
@@ -44,7 +44,7 @@ def draw_certified_sets(
         OutputError: the file cannot be written.
     """
     largest = 1.03 * largest_radius(sets)
-    with plt.rc_context(sized_style(width or _USUAL_WIDTH)):
+    with matplotlib.rc_context(sized_style(width or _USUAL_WIDTH)):
         figure, axes = _begin(path, width, height)
         for index, (found, colour) in enumerate(zip(sets, line_colours(len(sets)), strict=True)):
             points = curve_of(found, largest, confidence=confidence)
@@ -55,7 +55,7 @@ def draw_certified_sets(
             shares = [p.share for p in points]
             axes.step(radii, shares, where="pre", color=colour, ls=_dash(index), lw=1.3, label=found.name)
         axes.set(xlim=(0, largest), ylim=(0, 1))
-        axes.set_xlabel(f"L2 radius ({common_unit(sets)})")
+        axes.set_xlabel(radius_axis(sets))
         axes.set_ylabel("certified accuracy")
         place_legend(figure, axes)
         save_figure(figure, path)
@@ -70,7 +70,7 @@ def draw_radii(
         SettingError, OutputError: as ``draw_certified_sets``.
     """
     bins = np.linspace(0.0, largest_radius(sets), bin_count(sets) + 1)
-    with plt.rc_context(sized_style(width or _USUAL_WIDTH)):
+    with matplotlib.rc_context(sized_style(width or _USUAL_WIDTH)):
         figure, axes = _begin(path, width, height)
         for index, (found, colour) in enumerate(zip(sets, line_colours(len(sets)), strict=True)):
             abstained = outcomes(found).abstained / len(found.certificates)
@@ -83,7 +83,7 @@ def draw_radii(
                 label=f"{found.name} ({abstained:.0%} abstained)",
             )
         axes.set(xlim=(0, bins[-1]), ylim=(0, None))
-        axes.set_xlabel(f"L2 radius ({common_unit(sets)})")
+        axes.set_xlabel(radius_axis(sets))
         axes.set_ylabel("share of all examples")
         place_legend(figure, axes)
         save_figure(figure, path)
@@ -102,7 +102,7 @@ def draw_votes(
     if not told:
         raise DataError("none of these tables says its votes; those written by sfumato certify do")
     least = min(int(spent.min()) for _, spent in told)
-    with plt.rc_context(sized_style(width or _USUAL_WIDTH)):
+    with matplotlib.rc_context(sized_style(width or _USUAL_WIDTH)):
         figure, axes = _begin(path, width, height)
         for index, ((found, spent), colour) in enumerate(zip(told, line_colours(len(told)), strict=True)):
             steps = np.unique(spent)
@@ -134,7 +134,7 @@ def draw_outcomes(
     """
     found = [outcomes(one) for one in sets]
     rows = range(len(sets))
-    with plt.rc_context(sized_style(width or _USUAL_WIDTH)):
+    with matplotlib.rc_context(sized_style(width or _USUAL_WIDTH)):
         figure, axes = _begin(path, width, height or 0.9 + 0.28 * len(sets))
         begin = np.zeros(len(sets))
         for name, colour, counts in (
@@ -155,7 +155,8 @@ def draw_outcomes(
 
 def _begin(path: Path, width: float | None, height: float | None) -> tuple[Figure, Axes]:
     require_figure_path(path)
-    return plt.subplots(figsize=figure_size(width or _USUAL_WIDTH, height), layout="constrained")
+    figure = new_figure(figure_size(width or _USUAL_WIDTH, height))
+    return figure, figure.subplots()
 
 
 def _dash(index: int) -> str | tuple[int, tuple[float, ...]]:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from sfumato.errors import DataError
+from sfumato.plans import ABSTAIN
 from sfumato.reporting.sources import CertifiedSet
 from sfumato.smoothing.certificate import CurvePoint, certified_accuracy
-from sfumato.statistics.plans import ABSTAIN
 
 MOST_RADII = 300
 """At so many radii at most a line is drawn; of more, every so-manieth in order of size."""
@@ -91,7 +92,27 @@ def largest_radius(sets: Sequence[CertifiedSet]) -> float:
     return max((row.radius for found in sets for row in found.certificates), default=0.0) or 1.0
 
 
-def common_unit(sets: Sequence[CertifiedSet]) -> str:
-    """Return the unit of the radii, where all sets that state one agree."""
+def common_norm(sets: Sequence[CertifiedSet]) -> str:
+    """Return the norm of the radii of all sets.
+
+    Raises:
+        DataError: radii in different norms, which cannot be compared.
+    """
+    first = sets[0]
+    for found in sets:
+        if found.norm != first.norm:
+            raise DataError(
+                f"{first.name} has {first.norm} radii and {found.name} {found.norm} radii, which cannot be "
+                "compared; give tables of one norm"
+            )
+    return first.norm
+
+
+def radius_axis(sets: Sequence[CertifiedSet]) -> str:
+    """Return the label of an axis of radii: their norm, and their unit where all sets that state one agree.
+
+    Raises:
+        DataError: radii in different norms.
+    """
     units = {found.unit for found in sets if found.unit}
-    return units.pop() if len(units) == 1 else "unit of the input"
+    return f"{common_norm(sets)} radius ({units.pop() if len(units) == 1 else 'unit of the input'})"

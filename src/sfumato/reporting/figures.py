@@ -1,20 +1,21 @@
-"""Static figures, one style for all: colour-blind-safe hues, direct labels, bands for uncertainty."""
+"""Static figures, one style for all: colour-blind-safe hues, direct labels, bands for uncertainty.
+
+Nothing here touches the user's matplotlib: figures are objects of their own, made without ``pyplot`` and its
+backend, and the style holds while a figure is drawn.
+"""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
-
-matplotlib.use("Agg")
-
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sfumato.errors import OutputError
+from sfumato.files import write_bytes
 from sfumato.reporting.style import COLOURS, MARKERS, STYLE
 from sfumato.smoothing.certificate import Certificate, certified_accuracy
 from sfumato.smoothing.risk import Risk
@@ -38,8 +39,9 @@ def draw_risk(
     betas = sorted({beta for _, beta in risks})
     some = next(iter(risks.values()))
     lowest = floor or 0.5 / some.examples
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
+    with matplotlib.rc_context(STYLE):
+        figure = new_figure((6.4, 4.2))
+        axes = figure.subplots()
         for index, beta in enumerate(betas):
             line = [risks[alpha, beta] for alpha in alphas]
             colour = COLOURS[index % len(COLOURS)]
@@ -94,8 +96,9 @@ def draw_certified_accuracy(
     """
     largest = max(c.radius for rows in certificates.values() for c in rows)
     radii = np.linspace(0, largest * 1.05 or 1.0, 400)
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
+    with matplotlib.rc_context(STYLE):
+        figure = new_figure((6.4, 4.2))
+        axes = figure.subplots()
         for index, (name, rows) in enumerate(certificates.items()):
             _certified_line(axes, rows, radii, name, COLOURS[index % len(COLOURS)])
         axes.set_ylim(0, 1)
@@ -117,6 +120,11 @@ def _certified_line(
     axes.plot(radii, [p.share for p in points], color=colour, lw=1.6, label=name)
 
 
+def new_figure(size: tuple[float, float]) -> Figure:
+    """Return an empty figure of ``size`` (width, height) in inches."""
+    return Figure(figsize=size, layout="constrained")
+
+
 def line_colours(count: int) -> list[str]:
     """Return colours for so many lines: distinct hues for few, from dark to light for many."""
     if count <= len(COLOURS):
@@ -132,7 +140,7 @@ def place_legend(figure: Figure, axes: Axes, *, below: bool = False) -> None:
     if width >= _WIDE and not below:
         axes.legend(handles, labels, loc="center left", bbox_to_anchor=(1.0, 0.5))
         return
-    size = plt.rcParams["font.size"]
+    size = matplotlib.rcParams["font.size"]
     letters = max(len(label.replace("\\", "").replace("$", "")) for label in labels)
     entry = (0.5 * letters + 4.5) * size / _POINTS  # inches, of an average letter
     columns = max(1, min(len(labels), int(width / entry)))
@@ -142,15 +150,11 @@ def place_legend(figure: Figure, axes: Axes, *, below: bool = False) -> None:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Save a figure (PNG, SVG or PDF by suffix) and close it.
+    """Save a figure (PNG, SVG or PDF by suffix).
 
     Raises:
         OutputError: the file cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        plt.close(figure)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format=path.suffix.removeprefix("."))
+    write_bytes(path, drawn.getvalue())

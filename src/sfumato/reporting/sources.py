@@ -5,8 +5,10 @@ A source is named by its path, or as ``NAME=PATH`` to choose what figures call i
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +19,8 @@ from sfumato.smoothing.certification_file import read_settings, settings_path
 from sfumato.studies.published import PublishedResults, load_published
 from sfumato.studies.results import StudyResults
 from sfumato.studies.store import FILE, load_results
+
+_TABLE_SUFFIXES = (".tsv", ".txt", ".tab", ".csv", ".dat", ".out", ".log")
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,11 @@ class CertifiedSet:
     unit: str
     origin: Path
     settings: dict[str, Any] | None = None
+
+    @property
+    def norm(self) -> str:
+        """In which norm the radii are; L2 where the table does not say, as of other tools and studies."""
+        return str((self.settings or {}).get("norm", "L2"))
 
 
 @dataclass(frozen=True)
@@ -82,10 +91,13 @@ def study_sets(study: StudySource, *, several: bool = False) -> list[CertifiedSe
     ]
 
 
-def read_sources(given: Sequence[str], *, unfinished: bool = False) -> Sources:
+def read_sources(
+    given: Sequence[str], *, unfinished: bool = False, on_note: Callable[[str], None] = warnings.warn
+) -> Sources:
     """Return what the paths (or NAME=PATH) hold: study folders, certification tables, published CSV files.
 
-    With ``unfinished`` a study that has no finished cell yet is accepted.
+    With ``unfinished`` a study that has no finished cell yet is accepted. ``on_note`` hears what is worth
+    knowing about how a table was read.
 
     Raises:
         DataError: a path of none of these kinds, a damaged file, a table without rows.
@@ -95,20 +107,20 @@ def read_sources(given: Sequence[str], *, unfinished: bool = False) -> Sources:
     published: list[PublishedResults] = []
     for text in given:
         name, path = _named(text)
-        if path.is_dir():
+        if os.path.isdir(path):  # noqa: PTH112 (Path's own raises where a name is too long)
             studies.append(_read_study(name or path.resolve().name, path, unfinished))
         elif path.suffix.lower() == ".csv":
             found = load_published(path)
             published.append(replace(found, name=name or found.name))
         else:
-            tables.append(_read_table(name, path))
+            tables.append(_read_table(name, path, on_note))
     return Sources(tuple(_distinct(studies)), tuple(_distinct(tables)), tuple(_distinct(published)))
 
 
 def _named(text: str) -> tuple[str, Path]:
     """Return (name or nothing, path) of ``NAME=PATH`` or a path, which may have an equals sign itself."""
     name, sign, path = text.partition("=")
-    if sign and not Path(text).exists():
+    if sign and not os.path.exists(text):  # noqa: PTH110 (as above)
         return name.strip(), Path(path)
     return "", Path(text)
 
@@ -130,16 +142,29 @@ def _read_study(name: str, folder: Path, unfinished: bool) -> StudySource:
     return StudySource(name, folder, results if results.cells else None)
 
 
-def _read_table(name: str, path: Path) -> CertifiedSet:
-    rows = read_certificates(path)
+def _read_table(name: str, path: Path, on_note: Callable[[str], None]) -> CertifiedSet:
+    rows = read_certificates(path, on_note)
     if not rows:
         raise DataError(f"{path}: holds no certificates yet; at least 1 is needed")
     record = settings_path(path)
     settings = read_settings(record) if record.is_file() else None
     if not name and settings:
-        name = f"{settings.get('model', path.stem)}, β {settings.get('beta', '?')}"
+        noise = str(settings.get("noise", "gaussian"))
+        name = f"{settings.get('model', table_label(path))}, β {settings.get('beta', '?')}"
+        name += "" if noise == "gaussian" else f" {noise}"
     unit = str(settings.get("unit", "")) if settings else ""
-    return CertifiedSet(name or path.stem, rows, unit, path, settings)
+    return CertifiedSet(name or table_label(path), rows, unit, path, settings)
+
+
+def table_label(path: Path) -> str:
+    """Return what figures call a table: its name, less the suffix if that says it is a table.
+
+    >>> table_label(Path("cohen/noise_0.25.tsv")), table_label(Path("cohen/sigma_0.25"))
+    ('noise_0.25', 'sigma_0.25')
+    """
+    name = path.stem if path.suffix.lower() in _TABLE_SUFFIXES else path.name
+    # a name may hold bytes that are no text
+    return os.fsencode(name).decode(errors="replace")
 
 
 _Named = TypeVar("_Named", StudySource, CertifiedSet, PublishedResults)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from jaxtyping import Float
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from sfumato.reporting.figures import line_colours, place_legend, save_figure
+from sfumato.reporting.figures import line_colours, new_figure, place_legend, save_figure
 from sfumato.reporting.risk_lines import RiskLine, edges
 from sfumato.reporting.style import COLOURS, MARKERS, figure_size, require_figure_path, sized_style
 from sfumato.studies.answers import LOWER_SHARE, BetaAnswer, StudyAnswer
@@ -49,16 +49,11 @@ def draw_study_risk(
     betas = sorted({a.beta for a in study.betas} | set(published.betas if published else ()))
     colours = dict(zip(betas, line_colours(len(betas)), strict=True))
     markers = {beta: MARKERS[i % len(MARKERS)] for i, beta in enumerate(betas)}
-    with plt.rc_context(sized_style(width or 6.8)):
-        figure, row = plt.subplots(
-            1,
-            panels,
-            figsize=(6.8 if panels == 1 else 11.0, 4.4) if width is None else figure_size(width, height),
-            sharex=True,
-            sharey=True,
-            squeeze=False,
-            layout="constrained",
+    with matplotlib.rc_context(sized_style(width or 6.8)):
+        figure = new_figure(
+            (6.8 if panels == 1 else 11.0, 4.4) if width is None else figure_size(width, height)
         )
+        row = figure.subplots(1, panels, sharex=True, sharey=True, squeeze=False)
         for answer in study.betas:
             _measured_line(row[0, 0], answer, colours[answer.beta], markers[answer.beta])
         images = max(answer.images for answer in study.betas)
@@ -161,9 +156,10 @@ def draw_best_alpha(
     """
     require_figure_path(path)
     largest = max([a.beta for a in study.betas] + (published.betas if published else []) + [0.1])
-    with plt.rc_context(sized_style(width or 6.8)):
+    with matplotlib.rc_context(sized_style(width or 6.8)):
         size = (6.8, 4.4) if width is None else figure_size(width, height)
-        figure, axes = plt.subplots(figsize=size, layout="constrained")
+        figure = new_figure(size)
+        axes = figure.subplots()
         ends = np.array([0.0, 1.04 * largest])
         axes.plot(ends, ends, color="black", lw=1.2, label=r"$\alpha = \beta$")
         axes.plot(
@@ -250,8 +246,9 @@ def draw_risk_map(
     for row, line in enumerate(lines):
         for alpha, risk in zip(line.alphas, line.risks, strict=True):
             risks[row, alphas.index(alpha)] = max(risk, line.floor)
-    with plt.rc_context(sized_style(width or 6.8)):
-        figure, axes = plt.subplots(figsize=figure_size(width or 6.8, height), layout="constrained")
+    with matplotlib.rc_context(sized_style(width or 6.8)):
+        figure = new_figure(figure_size(width or 6.8, height))
+        axes = figure.subplots()
         axes.grid(visible=False)
         x, y = edges(alphas), edges(betas)
         mesh = axes.pcolormesh(x, y, risks, norm=LogNorm(), cmap="cividis", rasterized=True)

@@ -8,6 +8,8 @@ import numpy as np
 
 from sfumato.datasets import Dataset
 from sfumato.errors import DataError
+from sfumato.noise import NOISES, Gaussian, Noise, make_noise
+from sfumato.reporting.certified_sets import common_norm
 from sfumato.reporting.sources import CertifiedSet
 from sfumato.smoothing.certificate import Certificate
 from sfumato.studies.gallery import Gallery, GalleryImage, View, require_images, sample_places, under_noise
@@ -27,12 +29,14 @@ def sample_tables(
     Of two tables one half is drawn at random and one half has the largest differences of the signed
     radii: negative where another class than the label is certified, 0 for an abstention; where neither
     table has radii, those that they give different classes. Of one table all are drawn. The noise shown is
-    ``beta``, or if not given that of the tables' settings, where they agree on one.
+    Gaussian of ``beta``, or if not given that of the tables' settings, where they agree on one.
 
     Raises:
-        DataError: the data are no images, or other ones than were certified; the tables share no image.
+        DataError: the data are no images, or other ones than were certified; the tables share no image, or
+            have radii in different norms.
     """
     require_images(data)
+    norm = common_norm(tables)
     rows = [{row.idx: row for row in table.certificates} for table in tables]
     for table in tables:
         _require_same_data(table, data)
@@ -54,7 +58,7 @@ def sample_tables(
         # not keyed noise: which images are shown
         places = sorted(np.random.default_rng(seed).permutation(len(examples))[:count].tolist())
         drawn = set(places)
-    noise = _common_beta(tables) if beta is None else beta
+    noise = _common_noise(tables) if beta is None else Gaussian(beta)
     images = []
     for place in places:
         example, clean = examples[place], data.test.x[examples[place]]
@@ -79,19 +83,20 @@ def sample_tables(
         else " They disagree by 1 where they give different classes."
     )
     return Gallery(
-        noise,
+        noise.standard_deviation if noise else None,
         names,
         f"with what {' and '.join(names)} {'say' if len(names) > 1 else 'says'} of them",
-        f"Classes{' and radii' if signed.any() else ''} are those of the tables.{differ}",
+        f"Classes{f' and {norm} radii' if signed.any() else ''} are those of the tables.{differ}",
         data.class_names,
         tuple(images),
     )
 
 
-def _common_beta(tables: Sequence[CertifiedSet]) -> float | None:
-    found = {table.settings.get("beta") for table in tables if table.settings}
-    beta = found.pop() if len(found) == 1 else None
-    return float(beta) if isinstance(beta, int | float) else None
+def _common_noise(tables: Sequence[CertifiedSet]) -> Noise | None:
+    stated = [table.settings for table in tables if table.settings]
+    found = {(settings.get("noise", "gaussian"), settings.get("beta")) for settings in stated}
+    name, beta = found.pop() if len(found) == 1 else (None, None)
+    return make_noise(str(name), float(beta)) if name in NOISES and isinstance(beta, int | float) else None
 
 
 def _require_same_data(table: CertifiedSet, data: Dataset) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import html
 import io
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from sfumato.errors import SettingError
@@ -24,6 +25,12 @@ _LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
 }
+
+# the last four are the full-width forms of =, +, - and @, which some spreadsheets take for them
+_FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_NUMBER = r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
+# a number, alone or with its interval
+_NUMBERS = re.compile(rf"{_NUMBER}(?: \[{_NUMBER}, {_NUMBER}\])?|[-+]?(?:inf|nan)")
 
 
 @dataclass(frozen=True)
@@ -80,14 +87,32 @@ def _markdown(cell: str) -> str:
 def as_csv(table: Table) -> str:
     r"""Return the table as comma-separated values with a header; the title is left out.
 
-    >>> as_csv(Table.of("Risk", ["alpha", "risk"], [[0.1, "0.2, or so"]]))
-    'alpha,risk\n0.1,"0.2, or so"\n'
+    Cells that a spreadsheet would take for a formula begin with an apostrophe.
+
+    >>> as_csv(Table.of("Risk", ["alpha", "risk"], [[-0.1, "0.2, or so"], ["=1+1", ""]]))
+    'alpha,risk\n-0.1,"0.2, or so"\n\'=1+1,\n'
     """
+    return csv_text((table.columns, *table.rows))
+
+
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """Return rows as comma-separated values that a spreadsheet can open without running anything."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table.columns)
-    writer.writerows(table.rows)
+    writer.writerows([without_formula("" if cell is None else str(cell)) for cell in row] for row in rows)
     return text.getvalue()
+
+
+def without_formula(cell: str) -> str:
+    """Return the cell, behind an apostrophe if a spreadsheet would take it for a formula; numbers stay.
+
+    Carriage returns become ends of lines: ``csv`` leaves them bare, and the next cell would begin there.
+
+    >>> [without_formula(cell) for cell in ("=1+1", "@SUM(A1)", "-0.25", "-0.2 [-0.3, 0.1]", "-x")]
+    ["'=1+1", "'@SUM(A1)", '-0.25', '-0.2 [-0.3, 0.1]', "'-x"]
+    """
+    cell = cell.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{cell}" if cell.startswith(_FORMULA_SIGNS) and not _NUMBERS.fullmatch(cell) else cell
 
 
 def as_latex(table: Table) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from jaxtyping import Float
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from sfumato.reporting.figures import save_figure
+from sfumato.reporting.figures import new_figure, save_figure
 from sfumato.reporting.style import COLOURS, MARKERS, STYLE
 from sfumato.theory.deployed import Deployed
 from sfumato.theory.figure4 import Dip, Figure4
@@ -43,8 +43,9 @@ def draw_curves(
     Raises:
         OutputError: the file cannot be written.
     """
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
+    with matplotlib.rc_context(STYLE):
+        figure = new_figure((6.4, 4.0))
+        axes = figure.subplots()
         for index, beta in enumerate(betas):
             colour, line = COLOURS[index % len(COLOURS)], risk[:, index]
             if half_width is not None:
@@ -94,10 +95,9 @@ def draw_two_steps(region: Intervals, alone: Intervals, answer: Deployed[Interva
     margin = 0.3 * (max(edges) - min(edges))
     x = np.linspace(min(edges) - margin, max(edges) + margin, 1201)
     trained, smoothed = COLOURS[0], COLOURS[1]
-    with plt.rc_context(STYLE):
-        figure, (train, smooth, rows) = plt.subplots(
-            3, 1, figsize=(6.4, 5.6), sharex=True, layout="constrained", height_ratios=[1, 1, 0.8]
-        )
+    with matplotlib.rc_context(STYLE):
+        figure = new_figure((6.4, 5.6))
+        train, smooth, rows = figure.subplots(3, 1, sharex=True, height_ratios=[1, 1, 0.8])
         train.set_xlim(x[0], x[-1])
         train.plot(x, smooth_probability(region, x, answer.alpha), color=trained, lw=1.6)
         train.set_title(rf"training: class 1 through noise $\alpha$ = {answer.alpha:g}", loc="left")
@@ -159,8 +159,9 @@ def draw_phase(diagram: PhaseDiagram, title: str, path: Path) -> None:
         ),
         r"best training noise, $\alpha^* / \beta$": (ratio, "cividis", (0.0, 1.0)),
     }
-    with plt.rc_context({**STYLE, "axes.grid": False}):
-        figure, pair = plt.subplots(1, 2, figsize=(9.0, 3.9), sharey=True, layout="constrained")
+    with matplotlib.rc_context({**STYLE, "axes.grid": False}):
+        figure = new_figure((9.0, 3.9))
+        pair = figure.subplots(1, 2, sharey=True)
         for axes, (name, (values, colours, (low, high))) in zip(pair, panels.items(), strict=True):
             mesh = axes.pcolormesh(
                 diagram.gaps,
@@ -202,10 +203,9 @@ def draw_field(
         OutputError: the file cannot be written.
     """
     middles = (np.arange(truth.shape[0]) + 0.5) * side / truth.shape[0]
-    with plt.rc_context({**STYLE, "axes.grid": False}):
-        figure, row = plt.subplots(
-            1, len(panels), figsize=(3.0 * len(panels), 3.4), sharey=True, layout="constrained", squeeze=False
-        )
+    with matplotlib.rc_context({**STYLE, "axes.grid": False}):
+        figure = new_figure((3.0 * len(panels), 3.4))
+        row = figure.subplots(1, len(panels), sharey=True, squeeze=False)
         for axes, (name, share) in zip(row[0], panels.items(), strict=True):
             axes.pcolormesh(
                 middles, middles, share.T, cmap="Blues", vmin=0, vmax=1.3, shading="nearest", rasterized=True
@@ -226,16 +226,9 @@ def draw_figure4(figures: Sequence[Figure4], dips: Sequence[Sequence[Dip]], path
         OutputError: the file cannot be written.
     """
     columns = len(figures[0].betas)
-    with plt.rc_context(STYLE):
-        grid, panels = plt.subplots(
-            len(figures),
-            columns,
-            figsize=(3.2 * columns, 2.9 * len(figures)),
-            sharex=True,
-            sharey="col",
-            layout="constrained",
-            squeeze=False,
-        )
+    with matplotlib.rc_context(STYLE):
+        grid = new_figure((3.2 * columns, 2.9 * len(figures)))
+        panels = grid.subplots(len(figures), columns, sharex=True, sharey="col", squeeze=False)
         for row, study, found in zip(panels, figures, dips, strict=True):
             for axes, beta in zip(row, study.betas, strict=True):
                 _figure4_panel(axes, study, float(beta), found)

@@ -11,43 +11,61 @@ them, and the rest, the near ties, are decided by one computation that is always
 
 Ties of equal logits go to the smaller class index.
 
+What rounding can do is measured on noisy inputs before the first vote (``probe``, by ``engine``).
+
 What makes the network faster must not change it: batch norms are folded into the convolutions before
 them, full batches may go through a compiled twin, and either is used only where its logits agree with the
 network's own. In bf16 the network is rounded after folding, so that the same one is certified everywhere.
+Now and then some inputs of a batch are computed again as near ties are, and a run in which they differ ends.
+
+Votes are counted by a private copy of the user's module in evaluation mode. The module itself is not
+changed, and what changes in it is followed: ``follow``.
 """
 
 from __future__ import annotations
 
-import copy
+import itertools
+import math
 import threading
 import warnings
-from collections import Counter
+from dataclasses import replace
+from functools import partial
 
 import torch
-from torch import fx, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch import nn
 
 from sfumato.errors import ModelError, SfumatoError
+from sfumato.noise import Run, Stream, Use
+from sfumato.smoothing.answers import Asked, first_line, require_form, said
+from sfumato.smoothing.compiling import compiled_network
 from sfumato.smoothing.configuration import Classifier, require_precision
+from sfumato.smoothing.engine import MARGINS, Engine, Subject, measured_engine, one_at_a_time
+from sfumato.smoothing.full_precision import full_precision
+from sfumato.smoothing.private_copy import Snapshot, private_copy, replica
+from sfumato.smoothing.threads import interference
 
 INVALID = -1
 """The class of an input for which the model's output is not a number."""
 
-# Rounding moves float32 logits by about 1e-6 of the largest, bfloat16 logits by up to 0.0025 between
-# layouts (measured); the margins leave a factor of 100 and of 6.
-MARGINS = {"float32": 1e-4, "bf16": 2.0**-6}
-_CANONICAL_BATCH = 32
 _CHANGED_BY_TRAINING = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
+_USUAL_BATCH = 64
+_LEAST_BATCH = 8
+_LARGEST_BATCH = 1024
+_ALONE = 4
+_CHECKED_EVERY = 256
+_CHECKED_INPUTS = 4
+# Inputs this many times larger than those that rounding was measured on are measured again.
+_FARTHER = 2.0
 
 
 class BaseClassifier:
     """Wraps a model (or any callable from a batch to (batch, classes) logits) on one device.
 
-    A ``torch.nn.Module`` is put into evaluation mode. ``probe`` checks it on real inputs. Batches of
-    ``compiled_batch`` inputs go through a compiled twin, others do not; 0 compiles nothing.
+    Of a ``torch.nn.Module`` a private copy in evaluation mode is used. ``probe`` checks it on real inputs.
+    Batches of ``compiled_batch`` inputs go through a compiled twin, others do not; 0 compiles nothing.
 
     Raises:
-        ModelError: bf16 asked of a callable that is no module.
+        ModelError: bf16 asked of a callable that is no module, or parameters without values.
         SfumatoError: in all that asks the model, where it fails, as when a device or a service is lost.
     """
 
@@ -62,116 +80,175 @@ class BaseClassifier:
     ) -> None:
         self.device = device
         self.precision = require_precision(precision)
-        self._given = model
-        self._model = model
-        self._lock = threading.Lock()
-        self._exact: Classifier | None = None
-        self._layout = torch.channels_last if channels_last else torch.contiguous_format
-        self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        self._forward = model
-        self._compiled: Classifier | None = None
-        self._compiled_batch = compiled_batch if isinstance(model, nn.Module) else 0
-        if isinstance(model, nn.Module):
-            _leave_training(model)
-            model.to(device)
-            self._forward = _with_folded_batch_norms(model)
-            if precision == "bf16":
-                self._model = self._forward = copy.deepcopy(self._forward).bfloat16()
-            if channels_last:
-                # the call is there for its effect on every module; mypy's stubs lack this form
-                self._forward = copy.deepcopy(self._forward).to(memory_format=self._layout)  # type: ignore[call-overload]
-        elif precision != "float32":
+        # what the user has compiled is copied and checked as it was before, and compiled again if asked
+        self._given: Classifier = getattr(model, "_orig_mod", model)
+        self._lock = threading.RLock()
+        self._channels_last = channels_last
+        self._asked_compiled_batch = compiled_batch
+        self._local = threading.local()
+        if precision != "float32" and not isinstance(self._given, nn.Module):
             raise ModelError(f"precision {precision} needs a torch.nn.Module, got {type(model).__name__}")
+        if isinstance(self._given, nn.Module) and any(
+            module.training and isinstance(module, _CHANGED_BY_TRAINING) for module in self._given.modules()
+        ):
+            warnings.warn(
+                "the model is in training mode; votes are counted by a copy switched to evaluation mode",
+                stacklevel=3,
+            )
+        self._take_copy()
 
-    @torch.inference_mode()
-    def probe(self, x: torch.Tensor) -> int:
-        """Return the number of classes after checking the model on the batch ``x``.
+    def _take_copy(self) -> None:
+        """Copy the model, and forget what was found out about the copy before."""
+        network, copied, self._snapshot = self._given, False, None
+        if isinstance(self._given, nn.Module):
+            network, copied = private_copy(self._given, self.device)
+            self._snapshot = Snapshot(self._given, network)
+        self._subject = Subject(
+            network,
+            is_module=self._snapshot is not None,
+            copied=copied,
+            tensors=self._snapshot.tensors if self._snapshot else 0,
+            device=self.device,
+            precision=self.precision,
+            channels_last=self._channels_last,
+        )
+        self._engine: Engine | None = None
+        self._reach = 0.0
+        self._threads: bool | None = None
+        self._compiled: Classifier | None = None
+        self._compiled_batch = self._asked_compiled_batch if copied else 0
+        self._batches = itertools.count(1)
+
+    def follow(self) -> bool:
+        """Copy the user's module again if it has changed; return whether it has. ``probe`` is due then."""
+        if self._snapshot is None or self._snapshot.matches(self._given):  # type: ignore[arg-type]
+            return False
+        self._take_copy()
+        return True
+
+    def covers(self, x: torch.Tensor, beta: float) -> bool:
+        """Return whether what ``probe`` has measured of rounding holds for noisy copies of these inputs."""
+        return self._engine is not None and _reach(x, beta) <= _FARTHER * self._reach
+
+    def probe(self, x: torch.Tensor, beta: float = 0.0, batch_size: int = _USUAL_BATCH) -> int:
+        """Return the number of classes after checking the model on noisy copies of the inputs ``x``.
+
+        ``beta`` is the noise that votes are counted under, ``batch_size`` how many copies at a time.
 
         Raises:
             ModelError: an output that is not (batch, classes) for batches of several sizes, that is NaN
-                without noise, or that changes when it is computed again.
+                without noise, that changes when it is computed again, or with the company of an input.
         """
-        x = x.to(self.device)
-        batches = [x, torch.cat([x, x[:1]]), x[:1]]
-        outputs = [self._checked(batch) for batch in batches]
-        classes = int(outputs[0].shape[1])
-        shapes = {int(output.shape[1]) for output in outputs}
-        if len(shapes) > 1:
-            found = " or ".join(map(str, sorted(shapes)))
-            raise ModelError(f"the model returns {found} classes depending on the batch size")
-        self._require_fixed_function(x, outputs)
-        if self._forward is not self._model and not self._agrees(x, outputs[0]):
-            self._forward, self._layout = self._model, torch.contiguous_format
-        return classes
+        self.follow()
+        x = x.to(self.device, torch.float32)
+        size = min(max(_LEAST_BATCH, batch_size), _LARGEST_BATCH)
+        with full_precision(self.device), torch.inference_mode(), self._lock:
+            clean = torch.stack([x[0], x[x.flatten(1).norm(dim=1).argmax()]])
+            while True:
+                rows = _noisy(clean, beta, size)
+                try:
+                    engine = measured_engine(self._subject, rows, len(clean))
+                    break
+                except torch.OutOfMemoryError:
+                    if size <= _LEAST_BATCH:
+                        raise
+                    size = max(_LEAST_BATCH, size // 2)
+            if self._engine is not None:  # of other inputs
+                engine = replace(self._engine, margin=max(self._engine.margin, engine.margin))
+            self._engine = engine
+            self._rows = rows[-2 * _ALONE :]
+            self._reach = max(self._reach, _reach(x, beta))
+        return engine.classes
 
-    def _require_fixed_function(self, x: torch.Tensor, outputs: list[torch.Tensor]) -> None:
-        """Refuse a model whose logits change when asked again, or with the company of an input."""
-        scale = outputs[0].abs().max().clamp_min(1e-30)
-        pairs = [(self._checked(x), outputs[0]), (outputs[1][: len(x)], outputs[0])]
-        if self._given is not self._model:
-            # tracing for the folding would freeze a random number that Python drew
-            given = self._given(x.float())
-            pairs.append((self._given(x.float()), given))
-        if any(bool((other - first).abs().max() > MARGINS[self.precision] * scale) for other, first in pairs):
-            raise ModelError(
-                "the model is not deterministic: it gives other logits for the same input "
-                "when asked again (state or randomness inside the model)"
-            )
+    @property
+    def _ready(self) -> Engine:
+        assert self._engine is not None
+        return self._engine
 
-    def _agrees(self, x: torch.Tensor, expected: torch.Tensor) -> bool:
-        """Return whether the faster form of the network gives the same logits.
+    def runs_in_threads(self) -> bool:
+        """Return whether several threads may compute classes at once; where not, it is said once.
 
-        A model that reshapes with ``view``, say, cannot use another memory layout.
+        A callable that is no module, or a module that cannot be copied in full, is computed by one thread.
         """
-        try:
-            return self._same_to_rounding(self._through(self._forward, x), expected)
-        except RuntimeError:
-            return False
+        with self._lock:
+            if self._threads is None:
+                reason = self._why_one_thread()
+                self._threads = reason is None
+                if reason:
+                    warnings.warn(f"votes are counted by one thread: {reason}", stacklevel=4)
+        return self._threads
 
-    def _same_to_rounding(self, found: torch.Tensor, expected: torch.Tensor) -> bool:
-        rounding = MARGINS[self.precision] * float(expected.nan_to_num().abs().max())
-        return torch.allclose(found, expected, rtol=0.0, atol=rounding, equal_nan=True)
+    def _why_one_thread(self) -> str | None:
+        if not self._subject.copied:
+            return "the model cannot be copied for each thread"
+        forward, layout = self._ready.forward, self._ready.layout
+        first, second = (Asked(replica(forward), self._subject.dtype, layout) for _ in range(2))
+        with full_precision(self.device), torch.inference_mode():
+            return interference(first, second, self._rows[:_ALONE], self._rows[_ALONE:])
 
-    def _checked(self, x: torch.Tensor) -> torch.Tensor:
-        try:
-            logits = self._model(x.to(self._dtype))
-        except RuntimeError as error:
-            given = f"a batch of {len(x)} inputs of shape {tuple(x.shape[1:])}"
-            raise ModelError(f"the model does not accept {given} ({_first_line(error)})") from error
-        except OSError as error:  # a model that asks a service
-            raise SfumatoError(f"the model does not answer ({_first_line(error)})") from error
-        if not isinstance(logits, torch.Tensor) or logits.dim() != 2 or len(logits) != len(x):
-            shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-            raise ModelError(f"the model must return (batch, classes) = ({len(x)}, classes), got {shape}")
-        if logits.shape[1] < 2:
-            raise ModelError(f"the model must return at least 2 classes, got {logits.shape[1]}")
-        if torch.isnan(logits).any():
-            raise ModelError("the model returns NaN for an input without noise; its logits must be numbers")
-        return logits.float()
+    def outputs(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what the model itself answers to the batch: (batch, classes), float32.
 
-    @torch.inference_mode()
+        Raises:
+            SfumatoError: as ``clear_classes``.
+        """
+        with full_precision(self.device), torch.inference_mode():
+            return self._run(partial(self._through, self._own_forward()), x.to(self.device))
+
     def classes(self, x: torch.Tensor) -> torch.Tensor:
         """Return the class of each input of the batch (int64), ``INVALID`` where a logit is NaN."""
-        winners, close = self.clear_classes(x)
-        if close.any():
-            winners[close] = self.near_tie_classes(x[close])
-        return winners
+        with full_precision(self.device), torch.inference_mode():
+            winners, close = self.clear_classes(x.clone())
+            if close.any():
+                winners[close] = self.near_tie_classes(x[close])
+            return winners
 
     @torch.inference_mode()
     def clear_classes(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the class of each input and which of them are near ties, still to be decided.
 
         Raises:
+            ModelError: an output of another form than before, or logits that are not those of an input alone.
             SfumatoError: the forward pass failed, as where a device is lost.
             torch.OutOfMemoryError: as PyTorch does.
         """
+        if self._engine is None:
+            with self._lock:
+                self.probe(x)
         logits = self._run(self._logits, x)
         best, winners = logits.max(dim=1)
-        invalid = torch.isnan(best)
-        scale = logits.abs().amax(dim=1)
-        margin = MARGINS[self.precision] * torch.where(torch.isfinite(scale), scale, best.abs())
+        margin = self._margin(logits, best)
+        number = next(self._batches)
+        if number & (number - 1) == 0 or number % _CHECKED_EVERY == 0:
+            self._check_alone(x, logits, margin, number)
         close = (logits >= (best - margin).unsqueeze(1)).sum(dim=1) > 1
-        return winners.masked_fill_(invalid, INVALID), close
+        return winners.masked_fill_(torch.isnan(best), INVALID), close
+
+    def _margin(self, logits: torch.Tensor, best: torch.Tensor) -> torch.Tensor:
+        """Return for each row how near to its best logit another one is a near tie."""
+        scale = logits.abs().amax(dim=1)
+        scale = torch.where(torch.isfinite(scale), scale, best.abs())
+        return (MARGINS[self.precision] * scale).clamp_min(self._ready.margin)
+
+    def _check_alone(self, x: torch.Tensor, logits: torch.Tensor, margin: torch.Tensor, number: int) -> None:
+        """Compare some logits of the batch with those that decide near ties.
+
+        Raises:
+            ModelError: they differ by more than the margin allows for.
+        """
+        some = (torch.arange(min(_CHECKED_INPUTS, len(x)), device=x.device) * 13 + number) % len(x)
+        found = logits[some].double()
+        with self._lock:
+            exact = self._run(self._ready.exact, x[some]).double()
+            if not torch.equal(found.isnan(), exact.isnan()):  # float64 overflows later
+                exact = self._run(partial(one_at_a_time, self._subject.network), x[some]).double()
+        far = (found - exact).abs().nan_to_num(0.0, 0.0, 0.0)
+        far = far.masked_fill(found.isnan() != exact.isnan(), torch.inf).amax(dim=1)
+        if (far > margin[some].nan_to_num() / 2).any():
+            raise ModelError(
+                f"the model is no fixed function: in a batch of {len(x)} the logits of a noisy input are not "
+                f"those that it has by itself, by {float(far.max()):.2g}, which is more than rounding"
+            )
 
     @torch.inference_mode()
     def near_tie_classes(self, x: torch.Tensor) -> torch.Tensor:
@@ -180,34 +257,59 @@ class BaseClassifier:
         Raises:
             SfumatoError: as ``clear_classes``.
         """
-        with self._lock:
-            if self._exact is None:
-                self._exact = self._canonical if self.precision == "bf16" else self._in_float64(x)
-        logits = self._run(self._exact, x)
+        if self._engine is None:
+            with self._lock:
+                self.probe(x)
+        engine = self._ready
+        with self._lock:  # one network for all threads, which may keep values in itself
+            logits = self._run(engine.exact, x)
         # argmax alone may return any of several equal maxima
-        ties = logits == logits.amax(dim=1, keepdim=True)
+        ties = logits >= logits.amax(dim=1, keepdim=True) - engine.tie
         return ties.to(torch.uint8).argmax(dim=1).masked_fill_(logits.isnan().any(dim=1), INVALID)
 
     def _run(self, forward: Classifier, x: torch.Tensor) -> torch.Tensor:
         try:
             return forward(x)
-        except torch.OutOfMemoryError:
+        except (torch.OutOfMemoryError, MemoryError, SfumatoError):
             raise
-        except (RuntimeError, OSError) as error:
+        except Exception as error:  # whatever a user's forward pass may raise
             raise SfumatoError(
-                f"the model failed on {len(x)} noisy copies on {self.device} ({_first_line(error)})"
+                f"the model failed on {len(x)} noisy copies on {self.device} ({said(error)})"
             ) from error
 
     def _logits(self, x: torch.Tensor) -> torch.Tensor:
-        if len(x) != self._compiled_batch:
-            return self._through(self._forward, x)
-        if self._compiled is None:
-            self._compile(x)
-        return self._through(self._forward if self._compiled is None else self._compiled, x)
+        if self._compiled_batch and len(x) == self._compiled_batch:
+            if self._compiled is None:
+                self._compile(x)
+            if self._compiled is not None:
+                return self._through(self._compiled, x)
+        return self._through(self._own_forward(), x)
+
+    def _own_forward(self) -> Classifier:
+        """Return the calling thread's own copy of the fast form: a network may keep values in itself."""
+        forward = self._ready.forward
+        if not self._subject.copied:
+            return forward
+        made_of, own = getattr(self._local, "forward", (None, None))
+        if made_of is not forward or own is None:
+            with self._lock:
+                own = replica(forward)
+            self._local.forward = forward, own
+        return own  # type: ignore[no-any-return]
 
     def _through(self, forward: Classifier, x: torch.Tensor) -> torch.Tensor:
-        x = x.to(dtype=self._dtype, memory_format=self._layout) if x.dim() == 4 else x.to(self._dtype)
-        return forward(x).float()
+        engine = self._ready
+        given = x.clone() if engine.in_place else x
+        version = None if given.is_inference() else given._version
+        logits = forward(self._laid_out(given))
+        if not engine.in_place and version is not None and given._version != version:
+            raise ModelError("the model changes its input at times; let it work on a copy (x.clone())")
+        require_form(logits, len(x), engine.classes, engine.answers)
+        return logits.to(dtype=torch.float32, device=x.device)
+
+    def _laid_out(self, x: torch.Tensor) -> torch.Tensor:
+        layout = self._ready.layout if x.dim() == 4 else torch.preserve_format
+        return x.to(dtype=self._subject.dtype, memory_format=layout)
 
     @property
     def compiled(self) -> bool:
@@ -220,88 +322,35 @@ class BaseClassifier:
         Where that cannot be, or gives other logits, it is said once and done without.
         """
         with self._lock:
-            if self._compiled is None and self._compiled_batch:
-                # frozen weights are laid out for the processor beforehand, and activations fused
-                compiled = torch.compile(
-                    self._forward,
-                    dynamic=False,
-                    options={"freezing": True, "cpp.threads": torch.get_num_threads()},
-                )
+            forward = self._ready.forward
+            if self._compiled is None and self._compiled_batch and isinstance(forward, nn.Module):
                 try:
-                    found, expected = self._through(compiled, x), self._through(self._forward, x)
-                    agrees = self._same_to_rounding(found, expected)
+                    compiled = compiled_network(forward, self._laid_out(x))
+                    found, expected = self._through(compiled, x), self._through(forward, x)
+                    margin = self._margin(expected, expected.amax(dim=1)).unsqueeze(1)
+                    agrees = bool(((found - expected).abs() <= margin / 2).all())
                     reason = "its logits differ from the network's own"
                 except Exception as error:  # a missing C++ compiler, or anything inside the compiler
-                    agrees, reason = False, _first_line(error)
+                    agrees, reason = False, first_line(error)
                 if agrees:
                     self._compiled = compiled
                 else:
                     self._compiled_batch = 0
                     warnings.warn(f"the model is not compiled: {reason}", stacklevel=2)
 
-    def _canonical(self, x: torch.Tensor) -> torch.Tensor:
-        found = []
-        for start in range(0, len(x), _CANONICAL_BATCH):
-            part = x[start : start + _CANONICAL_BATCH]
-            batch = torch.zeros((_CANONICAL_BATCH, *x.shape[1:]), dtype=self._dtype, device=x.device)
-            batch[: len(part)] = part
-            found.append(self._model(batch)[: len(part)].float())
-        return torch.cat(found)
 
-    def _in_float64(self, x: torch.Tensor) -> Classifier:
-        """Return the float64 twin of the model, or single evaluation if it has none that agrees with it."""
-        if not isinstance(self._model, nn.Module):
-            return self._one_at_a_time
-        try:
-            twin = copy.deepcopy(self._model).double().eval()
-            exact, plain = twin(x.double()), self._model(x)
-        except Exception:  # a model of the user's own may refuse float64 in any way
-            return self._one_at_a_time
-        if exact.dtype != torch.float64 or not torch.allclose(exact, plain.double(), rtol=1e-3, atol=1e-3):
-            return self._one_at_a_time
-        return lambda inputs: twin(inputs.double())
+def _noisy(x: torch.Tensor, beta: float, size: int) -> torch.Tensor:
+    """Return the inputs, and behind them so many noisy copies of them that there are ``size`` rows.
 
-    def _one_at_a_time(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.cat([self._model(row.unsqueeze(0)) for row in x])
-
-
-def _with_folded_batch_norms(model: nn.Module) -> nn.Module:
-    """Return the model with every batch norm right behind a convolution made part of it, in a copy.
-
-    In exact arithmetic it is the same function, at one product and one sum per value less. A model without
-    batch norms, or that cannot be traced, is returned as it is.
+    Without noise to come, noise of the inputs' own spread: company that differs.
     """
-    if not any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
-        return model
-    try:
-        traced = fx.symbolic_trace(copy.deepcopy(model))
-    except Exception:  # control flow that depends on values, or anything else a user's model may do
-        return model
-    calls = [node for node in traced.graph.nodes if node.op == "call_module"]
-    uses = Counter(id(traced.get_submodule(str(node.target))) for node in calls)
-    for node in calls:
-        before = node.args[0] if node.args else None
-        if not isinstance(before, fx.Node) or before.op != "call_module" or len(before.users) > 1:
-            continue
-        norm = traced.get_submodule(str(node.target))
-        convolution = traced.get_submodule(str(before.target))
-        if isinstance(norm, nn.BatchNorm2d) and isinstance(convolution, nn.Conv2d):
-            if norm.running_mean is None or uses[id(convolution)] > 1:
-                continue
-            traced.set_submodule(str(before.target), fuse_conv_bn_eval(convolution, norm))
-            node.replace_all_uses_with(before)
-            traced.graph.erase_node(node)
-    traced.delete_all_unused_submodules()
-    traced.recompile()
-    return traced
+    copies = x[torch.arange(size - len(x)) % len(x)]
+    noise = torch.empty(copies.shape)
+    Stream(Use.PROBES, 0, Run(0)).normal(noise, beta or float(x.std()) or 1.0)
+    return torch.cat([x, copies + noise.to(x.device)])
 
 
-def _leave_training(model: nn.Module) -> None:
-    """Put the model into evaluation mode; say so once where that changes what it computes."""
-    if any(module.training and isinstance(module, _CHANGED_BY_TRAINING) for module in model.modules()):
-        warnings.warn("the model was in training mode; it is switched to evaluation mode", stacklevel=4)
-    model.eval()
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+def _reach(x: torch.Tensor, beta: float) -> float:
+    """Return the largest norm to be expected of a noisy copy of these inputs."""
+    flat = x.flatten(1)
+    return math.hypot(float(flat.norm(dim=1).max()), beta * math.sqrt(flat.shape[1]))

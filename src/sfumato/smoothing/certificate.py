@@ -8,20 +8,22 @@ further columns behind these six: what was spent and found, and on what the guar
 from __future__ import annotations
 
 import math
+import warnings
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from decimal import ROUND_FLOOR, Decimal
 from pathlib import Path
 
 from sfumato.errors import DataError
+from sfumato.plans import ABSTAIN, Decision
+from sfumato.smoothing.table_cells import LARGEST_RADIUS, duration, real, whole, written_duration
 from sfumato.statistics import estimates
-from sfumato.statistics.plans import ABSTAIN, Decision
 
 HEADER = ("idx", "label", "predict", "radius", "correct", "time")
 OURS = ("votes", "stopped_by", "p_lower", "p_upper", "confidence", "plan")
 _RADIUS_STEP = Decimal("0.000001")
+_WITHOUT_MORE_DECIMALS = 1e11  # a float has 17 digits
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class Certificate:
         idx: index of the example in its data set.
         label: true class, or -1 if unknown.
         predict: predicted class, or -1 for an abstention.
-        radius: certified L2 radius in the input's unit, 0 for an abstention.
+        radius: certified radius in the noise's norm (L2 for Gaussian noise), in the input's unit; 0 for an
+            abstention.
         seconds: time spent on it; of examples voted on together, by their share of the votes.
         votes: noisy copies spent on it; None in tables that do not say, as for all that follows.
         stopped_by: what ended the voting.
@@ -80,9 +83,12 @@ class Certificate:
         return self.predict != ABSTAIN and self.predict == self.label
 
     def row(self) -> str:
-        """Return the line of the table, without its end."""
-        time = timedelta(seconds=round(self.seconds, 3))
-        shown = f"{written_radius(self.radius):.6f}"
+        """Return the line of the table, without its end.
+
+        Raises:
+            DataError: ``seconds`` that are negative or not finite.
+        """
+        shown, time = f"{written_radius(self.radius):.6f}", written_duration(self.seconds)
         cells: tuple[object, ...] = (self.idx, self.label, self.predict, shown, int(self.correct), time)
         if self.votes is not None:
             cells += (self.votes, self.stopped_by, self.p_lower, self.p_upper, self.confidence, self.plan)
@@ -95,60 +101,114 @@ def written_radius(radius: float) -> float:
     >>> written_radius(0.1234567891), written_radius(0.57)
     (0.123456, 0.57)
     """
+    if radius >= _WITHOUT_MORE_DECIMALS:
+        return radius
     return float(Decimal(repr(radius)).quantize(_RADIUS_STEP, rounding=ROUND_FLOOR))
 
 
-def parse_row(line: str, where: str, *, ours: bool = False) -> Certificate:
+def parse_row(line: str, where: str, *, ours: bool = False, most: int | None = None) -> Certificate:
     """Return the certificate of one line; what is behind our or the common columns is ignored.
 
+    ``most`` is how many columns the table has, if that is known.
+
     Raises:
-        DataError: a line that has too few columns or no numbers in them.
+        DataError: a line that has too few or too many columns, or no numbers of their range in them.
     """
-    cells = line.rstrip("\n").split("\t")
+    cells = _cells(line)
     needed = len(HEADER) + (len(OURS) if ours else 0)
     if len(cells) < needed:
         raise DataError(f"{where}: {len(cells)} columns, at least {needed} are needed")
-    votes, bounds = None, [math.nan] * 3
-    stopped_by, plan = (cells[7], cells[11]) if ours else ("", "")
+    if most is not None and any(cells[most:]):
+        raise DataError(f"{where}: {len(cells)} columns, at most {most} have a name in the header")
     try:
-        idx, label, predict = (int(cell) for cell in cells[:3])
-        radius, seconds = float(cells[3]), _seconds(cells[5])
-        if ours:
-            votes, bounds = int(cells[6]), [float(cell) for cell in cells[8:11]]
-    except ValueError as error:
+        found = Certificate(
+            whole("idx", cells[0]),
+            whole("label", cells[1], least=-1),
+            whole("predict", cells[2], least=ABSTAIN),
+            real("radius", cells[3], LARGEST_RADIUS),
+            duration(cells[5]),
+        )
+        if not ours:
+            return found
+        p_lower, p_upper, confidence = (
+            real(name, cell, 1.0, may_lack=True) for name, cell in zip(OURS[2:5], cells[8:11], strict=True)
+        )
+        if confidence in (0.0, 1.0):
+            raise DataError(f"confidence must lie strictly between 0 and 1, got {confidence:g}")
+        votes = whole("votes", cells[6])
+    except DataError as error:
         raise DataError(f"{where}: {error}") from error
-    if not (math.isfinite(radius) and radius >= 0):
-        raise DataError(f"{where}: radius must be a finite number of at least 0, got {cells[3]}")
-    p_lower, p_upper, confidence = bounds
-    return Certificate(
-        idx, label, predict, radius, seconds, votes, stopped_by, p_lower, p_upper, confidence, plan
+    return replace(
+        found,
+        votes=votes,
+        stopped_by=cells[7],
+        p_lower=p_lower,
+        p_upper=p_upper,
+        confidence=confidence,
+        plan=cells[11],
     )
 
 
-def _seconds(cell: str) -> float:
-    """Return seconds from ``15.4`` or ``0:02:31.238689``: both are found in published files."""
-    total = 0.0
-    for part in cell.removesuffix(" days").split(":"):
-        total = total * 60 + float(part)
-    return total
+def _cells(line: str) -> list[str]:
+    """Return the cells of a line without the blanks around them."""
+    return [cell.strip(" \r\n") for cell in line.split("\t")]
 
 
-def read_certificates(path: Path) -> list[Certificate]:
-    """Return all certificates in a table written by Sfumato or by another tool of the field.
+def read_certificates(path: Path, on_note: Callable[[str], None] = warnings.warn) -> list[Certificate]:
+    """Return the certificates in a table written by Sfumato or by another tool of the field.
+
+    Tables that went through other programs are read all the same: with a byte-order mark, blanks around
+    cells, empty lines, ends of lines of other systems, or the header of every run that was appended. Of
+    several rows about one image the first one counts, and ``on_note`` is told.
 
     Raises:
         DataError: a missing file, another header, or a damaged line.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read ({error})") from error
-    if not lines or tuple(lines[0].split("\t")[: len(HEADER)]) != HEADER:
+    lines = _lines(path)
+    ours, most = False, 0
+    found: dict[int, Certificate] = {}
+    repeated: list[int] = []
+    for number, line in enumerate(lines, 1):
+        names = tuple(_cells(line))
+        if not any(names):
+            continue
+        if names[: len(HEADER)] == HEADER:
+            ours, most = names[: len(HEADER + OURS)] == HEADER + OURS, len(names)
+            continue
+        if not most:
+            break
+        row = parse_row(line, f"{path}:{number}", ours=ours, most=most)
+        if row.idx in found:
+            repeated.append(number)
+        else:
+            found[row.idx] = row
+    if not most:
         raise DataError(f"{path}: its first line must begin with {' '.join(HEADER)}, separated by tabs")
-    ours = tuple(lines[0].split("\t")[: len(HEADER + OURS)]) == HEADER + OURS
-    return [
-        parse_row(line, f"{path}:{number}", ours=ours) for number, line in enumerate(lines[1:], 2) if line
-    ]
+    if repeated:
+        more = f" and {len(repeated) - 1} others" if len(repeated) > 1 else ""
+        on_note(
+            f"{path}:{repeated[0]}{more}: about an image that an earlier row is about; the first row of each "
+            "image counts"
+        )
+    return list(found.values())
+
+
+def _lines(path: Path) -> list[str]:
+    """Return the lines of a text in UTF-8, whatever system wrote their ends."""
+    try:
+        content = None if path.is_char_device() else path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    if content is None:
+        raise DataError(f"{path}: is a device, which may have no end; give a file")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        number = content.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{path}:{number}: not text in UTF-8 (byte 0x{content[error.start]:02x}); save it as UTF-8"
+        ) from error
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 @dataclass(frozen=True)
@@ -214,6 +274,9 @@ def radius_grid(beta: float, largest: float) -> list[float]:
 
     >>> radius_grid(0.5, 1.9)
     [0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75]
+    >>> radius_grid(64.0, 260.0)
+    [0.0, 25.0, 50.0, 75.0, 100.0, 125.0, 150.0, 175.0, 200.0, 225.0, 250.0]
     """
-    step = next(s for s in (0.05, 0.1, 0.25, 0.5, 1.0, math.inf) if s >= beta / 3) if beta <= 3 else beta / 2
-    return [round(i * step, 10) for i in range(int(largest / step) + 1)]
+    decade = 10.0 ** math.floor(math.log10(beta / 3))
+    step = next(s for s in (decade, 2.5 * decade, 5 * decade, 10 * decade, math.inf) if s >= beta / 3)
+    return [float(f"{i * step:.10g}") for i in range(int(largest / step) + 1)]

@@ -1,27 +1,42 @@
 """The table of a certification run, kept so that rows of different runs never share a file.
 
 Beside ``NAME.tsv`` stands ``NAME.tsv.json``, the run's settings. A run is continued only if they are the
-same to the letter, except that it may be about more images than before.
+same to the letter, except that it may be about more images than before, and that the model's answers to
+fixed inputs may differ by rounding.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
-from sfumato.errors import DataError, OutputError
-from sfumato.files import require_writable, write_text
+from sfumato.errors import DataError, OutputError, WriteError
+from sfumato.files import cannot_write, require_writable, write_text
+from sfumato.locks import try_lock
 from sfumato.noise.keyed import require_same_noise
 from sfumato.smoothing.certificate import HEADER, OURS, Certificate, parse_row
+from sfumato.smoothing.recorded_answers import difference
 
 _HEADER = "\t".join(HEADER + OURS) + "\n"
 # The rows themselves tell of which images they are; names are compared where there is nothing better.
-_NOT_COMPARED = ("examples", "data")
+_NOT_COMPARED = ("examples", "data", "answers")
+# What settings that do not name their noise mean.
+_BEFORE_OTHER_NOISES = {"noise": "gaussian", "norm": "L2"}
+_KINDS: dict[str, tuple[type, ...]] = {
+    "model": (str,),
+    "data": (str,),
+    "unit": (str,),
+    "plan": (str,),
+    "noise": (str,),
+    "norm": (str,),
+    "beta": (int, float),
+    "confidence": (int, float),
+    "examples": (dict,),
+}
 
 
 def settings_path(output: Path) -> Path:
@@ -37,10 +52,17 @@ def read_settings(record: Path) -> dict[str, Any]:
     """
     try:
         found = json.loads(record.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{record}: cannot be read ({error})") from error
     if not isinstance(found, dict):
         raise DataError(f"{record}: must hold a JSON object, the settings of the run")
+    for name, kinds in _KINDS.items():
+        if name in found and (not isinstance(found[name], kinds) or isinstance(found[name], bool)):
+            wanted = " or ".join(kind.__name__ for kind in kinds)
+            raise DataError(f"{record}: {name} must be of type {wanted}, got {str(found[name])[:40]!r}")
+    for name, count in found.get("examples", {}).items():
+        if not isinstance(count, int):
+            raise DataError(f"{record}: examples {name} must be of type int, got {str(count)[:40]!r}")
     return found
 
 
@@ -48,59 +70,129 @@ def finished_rows(output: Path, settings: dict[str, Any], examples: Sequence[int
     """Return the rows that ``output`` holds of the run with these settings; nothing is written.
 
     Raises:
-        OutputError: it is another run's, or cannot be written.
+        OutputError: it is another run's, another process is writing it, or it cannot be written.
         DataError: a row that is none.
     """
     require_writable(output)
+    require_writable(settings_path(output))
+    if output.exists():
+        if not output.is_file():
+            raise OutputError(f"{output}: is no regular file; a table must be one, so that a run can go on")
+        with _explained(output), output.open("rb") as table:
+            _lock(table, output)
     return _read(output, settings, examples)[0]
 
 
+class GrowingTable:
+    """The table of a run, held open; ``rows`` are those that it has so far."""
+
+    def __init__(self, path: Path, file: BinaryIO, rows: list[Certificate], size: int) -> None:
+        self._path, self._file, self._size = path, file, size
+        self.rows = rows
+
+    def append(self, found: Sequence[Certificate]) -> None:
+        """Write the rows, whole or not at all.
+
+        Raises:
+            WriteError: the disk is full, or the table is no longer what this process has written.
+        """
+        self._write("".join(row.row() + "\n" for row in found).encode())
+        self.rows += found
+
+    def begin(self) -> None:
+        """Cut off half a last line; write the header where there is none."""
+        with _explained(self._path):
+            self._file.truncate(self._size)
+        if not self._size:
+            self._write(_HEADER.encode())
+
+    def finish(self) -> None:
+        """Let the disk confirm all rows, and see that the table is still there."""
+        with _explained(self._path):
+            os.fsync(self._file.fileno())
+        self._require_there()
+
+    def _write(self, content: bytes) -> None:
+        with _explained(self._path):
+            try:
+                left = memoryview(content)
+                while left:
+                    left = left[self._file.write(left) :]
+            except BaseException:
+                # no reader shall meet half a row
+                with contextlib.suppress(OSError):
+                    self._file.truncate(self._size)
+                raise
+        self._size += len(content)
+        self._require_there()
+
+    def _require_there(self) -> None:
+        """Refuse to go on with a table that nobody could read afterwards."""
+        with _explained(self._path):
+            held = os.fstat(self._file.fileno())
+            there = self._path.stat() if self._path.exists() else None
+        if there is None or not os.path.samestat(held, there):
+            raise WriteError(f"{self._path}: was removed or replaced while it was written; run again")
+        if held.st_size != self._size:
+            raise WriteError(f"{self._path}: was changed by another program while it was written")
+        if not settings_path(self._path).exists():
+            raise WriteError(f"{settings_path(self._path)}: was removed while the table was written")
+
+
 @contextlib.contextmanager
-def continued(
-    output: Path, settings: dict[str, Any], examples: Sequence[int]
-) -> Iterator[tuple[list[Certificate], TextIO]]:
-    """Hold ``output`` for this process alone; yield its finished rows, and the file to append to.
+def continued(output: Path, settings: dict[str, Any], examples: Sequence[int]) -> Iterator[GrowingTable]:
+    """Hold ``output`` for this process alone; yield it with its finished rows.
 
     A last line without its end was being written when a run was killed; it is cut off. The lock ends with
     the process, however it ends.
 
     Raises:
-        OutputError: as ``finished_rows``; another process is writing it; the disk does not take it.
+        OutputError: as ``finished_rows``.
+        WriteError: the disk is full, or the table was removed, replaced or changed meanwhile.
         DataError: a row that is none.
     """
     finished_rows(output, settings, examples)
+    with contextlib.ExitStack() as held:
+        with _explained(output):
+            output.parent.mkdir(parents=True, exist_ok=True)
+            file = held.enter_context(output.open("ab", buffering=0))
+        _lock(file, output)
+        rows, size = _read(output, settings, examples)
+        record = settings_path(output)
+        found = read_settings(record) if record.exists() else {}
+        if found.get("examples") != settings["examples"]:
+            # of a record that is there, the names stay
+            merged = {**settings, **found, "examples": settings["examples"]}
+            write_text(record, json.dumps(merged, indent=2) + "\n")
+        table = GrowingTable(output, file, rows, size)
+        table.begin()
+        yield table
+        table.finish()
+
+
+@contextlib.contextmanager
+def _explained(output: Path) -> Iterator[None]:
+    """Turn what the operating system says into one line."""
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with output.open("a", encoding="utf-8") as table:
-            try:
-                fcntl.flock(table, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise OutputError(
-                    f"{output}: another process is writing it; wait for it or choose another output"
-                ) from None
-            rows, size = _read(output, settings, examples)
-            record = settings_path(output)
-            found = read_settings(record) if record.exists() else {}
-            if found.get("examples") != settings["examples"]:
-                # of a record that is there, the names stay
-                write_text(
-                    record,
-                    json.dumps({**settings, **found, "examples": settings["examples"]}, indent=2) + "\n",
-                )
-            table.truncate(size)
-            if not size:
-                table.write(_HEADER)
-                table.flush()
-            yield rows, table
-            os.fsync(table.fileno())
+        yield
+    except OutputError:
+        raise
     except OSError as error:
-        raise OutputError(f"{output}: cannot be written ({error.strerror or error})") from error
+        raise cannot_write(output, error) from error
+
+
+def _lock(file: BinaryIO, output: Path) -> None:
+    with _explained(output):
+        held = try_lock(file)
+    if not held:
+        raise OutputError(f"{output}: another process is writing it; wait for it or choose another output")
 
 
 def _read(output: Path, settings: dict[str, Any], examples: Sequence[int]) -> tuple[list[Certificate], int]:
     """Return the rows of this run and the bytes of the whole lines."""
     record = settings_path(output)
-    content = output.read_bytes() if output.exists() else b""
+    with _explained(output):
+        content = output.read_bytes() if output.exists() else b""
     if content and not record.exists():
         raise OutputError(f"{output}: exists and is not a run of these settings; choose another output")
     if record.exists():
@@ -108,7 +200,7 @@ def _read(output: Path, settings: dict[str, Any], examples: Sequence[int]) -> tu
     whole = content[: content.rfind(b"\n") + 1]
     if not whole:
         return [], 0
-    lines = whole.decode("utf-8", errors="replace").splitlines()
+    lines = whole.decode("utf-8", errors="replace").removesuffix("\n").split("\n")
     if lines[0] + "\n" != _HEADER:
         raise OutputError(
             f"{output}: its first line is not the header {_HEADER.strip()}; choose another output"
@@ -130,7 +222,7 @@ def _read(output: Path, settings: dict[str, Any], examples: Sequence[int]) -> tu
 
 def _require_same_run(output: Path, record: Path, settings: dict[str, Any]) -> None:
     try:
-        found = read_settings(record)
+        found = {**_BEFORE_OTHER_NOISES, **read_settings(record)}
     except DataError as error:
         raise OutputError(f"{error}; choose another output") from error
     require_same_noise(found, output)
@@ -142,3 +234,7 @@ def _require_same_run(output: Path, record: Path, settings: dict[str, Any]) -> N
                 f"{output}: is another run's, with {name} {found.get(name)} and not {value}; "
                 "choose another output"
             )
+    if (reason := difference(found.get("answers"), settings["answers"])) is not None:
+        raise OutputError(
+            f"{output}: is the run of another model of this name ({reason}); choose another output"
+        )

@@ -10,17 +10,21 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 import sfumato
 from sfumato.datasets import Dataset
-from sfumato.errors import SettingError, require_open_unit
+from sfumato.errors import ModelError, SettingError, require_open_unit
 from sfumato.execution.base import Done, Executor, Task
+from sfumato.models.checkpoint import weights_checksum
 from sfumato.models.classifier import TrainedClassifier
 from sfumato.noise.keyed import CHUNK, NOISE_VERSION
+from sfumato.plans import Plan
 from sfumato.smoothing.certificate import Certificate
 from sfumato.smoothing.certification_file import continued, finished_rows
 from sfumato.smoothing.certify_images import certify_images
 from sfumato.smoothing.pace import Pace
+from sfumato.smoothing.recorded_answers import answers
 from sfumato.smoothing.shipped import (
     Certified,
     ImageShelf,
@@ -31,7 +35,9 @@ from sfumato.smoothing.shipped import (
     first_size,
 )
 from sfumato.smoothing.smoothed import DEFAULT_CONFIDENCE, SmoothedClassifier
-from sfumato.statistics.plans import Plan
+from sfumato.smoothing.table_cells import LARGEST_RADIUS
+
+LARGEST_BETA = LARGEST_RADIUS / 100  # no number of votes certifies 100 beta
 
 
 def certify_to_file(
@@ -63,25 +69,26 @@ def certify_to_file(
     then hears the rates, ``on_invalid`` how many of a task's votes were NaN.
 
     Raises:
-        OutputError: ``output`` is another run's, another process is writing it, or it cannot be written.
+        SettingError: ``smoothed`` smooths another model than the classifier's.
+        OutputError: ``output`` is another run's or another model's, another process is writing it, or it
+            cannot be written.
+        WriteError: the disk is full, or the table was removed, replaced or changed meanwhile.
         DataError: a row in it that is none.
     """
     require_open_unit("confidence", confidence)
     settings = _settings(classifier, data, examples, smoothed, plan, confidence, label_known, executor)
-    smoothed.check(data.test.x[examples[0] : examples[0] + 1])
+    smoothed.check(data.test.x[examples[0] : examples[0] + 1], data.num_classes)
     # what the plan refuses, it refuses before anything is written
     labels = np.array([data.test.y[examples[0]]]) if label_known else None
-    plan.start(1, data.num_classes, beta=smoothed.beta, confidence=confidence, labels=labels)
-    with continued(output, settings, examples) as (rows, table):
-        for row in rows:
+    plan.start(1, data.num_classes, noise=smoothed.noise, confidence=confidence, labels=labels)
+    with continued(output, settings, examples) as table:
+        for row in table.rows:
             on_certificate(row)
-        left = list(examples)[len(rows) :]
+        left = list(examples)[len(table.rows) :]
 
         def keep(found: list[Certificate]) -> None:
-            table.writelines(row.row() + "\n" for row in found)
-            table.flush()
+            table.append(found)
             for row in found:
-                rows.append(row)
                 on_certificate(row)
 
         if executor is None or executor.in_process:
@@ -93,7 +100,7 @@ def certify_to_file(
         else:
             statement = (plan, confidence, label_known)
             _share_out(executor, classifier, data, left, smoothed, statement, keep, on_pace, on_invalid)
-    return rows
+    return table.rows
 
 
 def count_finished(
@@ -111,8 +118,7 @@ def count_finished(
     """Return how many of the examples ``certify_to_file`` would find certified; nothing is written.
 
     Raises:
-        OutputError: ``output`` is another run's, or cannot be written.
-        DataError: a row that is none.
+        SettingError, OutputError, DataError: as ``certify_to_file``.
     """
     settings = _settings(classifier, data, examples, smoothed, plan, confidence, label_known, executor)
     return len(finished_rows(output, settings, examples))
@@ -133,7 +139,7 @@ def _share_out(
     slots = max(1, executor.slots)
     recipe = Recipe(
         executor.share("the model", classifier.model),
-        smoothed.beta,
+        smoothed.noise,
         smoothed.seed,
         computing_device(smoothed.device.type, executor),
         smoothed.configuration.precision,
@@ -192,15 +198,21 @@ def _settings(
     """Return all that determines the rows, and what a reader needs to know about them."""
     if not examples:
         raise SettingError("no examples to certify; at least 1 is needed")
+    _require_one_model(classifier, smoothed)
+    if smoothed.beta > LARGEST_BETA:
+        raise SettingError(f"beta must be at most {LARGEST_BETA:g} for a table, got {smoothed.beta:g}")
     return {
-        "format": 2,
+        "format": 3,
         "model": classifier.name,
         "weights_sha256": classifier.weights_sha256,
+        "factory": classifier.factory,
+        "answers": answers(smoothed, data.test.x),
         "alpha": classifier.record.alpha if classifier.record else None,
         "data": data.name,
         "data_sha256": data.checksum(),
         "examples": {"count": len(examples), "first": examples[0], "last": examples[-1]},
-        "beta": smoothed.beta,
+        **smoothed.noise.identity(),
+        "norm": smoothed.noise.norm,
         "unit": data.unit,
         "plan": plan.name,
         "confidence": confidence,
@@ -213,3 +225,19 @@ def _settings(
         "sfumato_version": sfumato.__version__,
         "torch_version": str(torch.__version__),
     }
+
+
+def _require_one_model(classifier: TrainedClassifier, smoothed: SmoothedClassifier) -> None:
+    """Refuse to write down one model for the votes of another."""
+    if smoothed.model is not classifier.model:
+        raise SettingError(
+            f"the smoothed classifier is of another model than {classifier.name}; make it of this "
+            "classifier's model"
+        )
+    if isinstance(classifier.model, nn.Module):
+        found = weights_checksum(classifier.model.state_dict())
+        if found != classifier.weights_sha256:
+            raise ModelError(
+                f"{classifier.name}: its weights have changed since it was loaded (checksum {found[:12]}, it "
+                f"was {classifier.weights_sha256[:12]}); save the changed model and load that"
+            )

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
+from sfumato.plans import Plan
 from sfumato.smoothing.certificate import Certificate
 from sfumato.smoothing.configuration import Configuration
 from sfumato.smoothing.smoothed import SmoothedClassifier
-from sfumato.statistics.plans import Plan
 
 _MOST_TOGETHER = 64
 _FULL_BATCHES = 4
@@ -24,7 +24,7 @@ def images_together(plan: Plan, configuration: Configuration) -> int:
     It changes the speed only. A killed run loses the images in flight, so they are not more than needed:
     one by one where a single image fills the batches.
 
-    >>> from sfumato.statistics.plans import Decide, Fixed
+    >>> from sfumato.plans import Decide, Fixed
     >>> images_together(Fixed(), Configuration(256)), images_together(Decide(0.5), Configuration(256))
     (1, 32)
     """

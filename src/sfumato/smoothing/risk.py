@@ -12,6 +12,7 @@ from jaxtyping import Int
 from sfumato.datasets import Split
 from sfumato.devices import choose_device
 from sfumato.errors import require_count, require_nonnegative
+from sfumato.smoothing.answers import require_classes
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.configuration import Classifier, Configuration, require_precision
 from sfumato.smoothing.smoothed import DEFAULT_VOTES, SmoothedClassifier
@@ -56,17 +57,22 @@ def measure_risk(
     device: str = "auto",
     precision: str = "float32",
     configuration: Configuration | None = None,
+    classes: int | None = None,
     on_progress: Callable[[int], None] = lambda examples: None,
 ) -> Risk:
     """Return the risk of the majority of ``n`` votes at noise ``beta`` over all of ``split``.
 
     beta = 0 is the base classifier itself, one vote without noise. With the ``precision`` bf16 the
     bfloat16 network is what is measured. ``configuration`` is how votes are computed, as ``tuning`` measures
-    it, in place of ``batch_size`` and ``precision``. ``on_progress`` is called with the number of examples
-    just finished.
+    it, in place of ``batch_size`` and ``precision``. ``classes`` is how many the data has, if more than the
+    labels of ``split`` show. ``on_progress`` is called with the number of examples just finished.
+
+    Raises:
+        ModelError: a model that does not fit the images, or has fewer outputs than the data has classes.
     """
     require_nonnegative("beta", beta)
     require_count("n", n)
+    classes = classes or int(split.y.max()) + 1
     predict = (
         _smoothed_predictor(
             SmoothedClassifier(
@@ -79,6 +85,7 @@ def measure_risk(
                 configuration=configuration,
             ),
             n,
+            classes,
         )
         if beta > 0
         else _plain_predictor(
@@ -86,7 +93,8 @@ def measure_risk(
                 model,
                 choose_device(device),
                 precision=configuration.precision if configuration else require_precision(precision),
-            )
+            ),
+            classes,
         )
     )
     errors = 0
@@ -102,14 +110,18 @@ def measure_risk(
 _Predictor = Callable[[torch.Tensor, range], Int[np.ndarray, " images"]]
 
 
-def _smoothed_predictor(smoothed: SmoothedClassifier, n: int) -> _Predictor:
-    return lambda x, examples: smoothed.predict(x, n, examples=examples)
-
-
-def _plain_predictor(base: BaseClassifier) -> _Predictor:
+def _smoothed_predictor(smoothed: SmoothedClassifier, n: int, classes: int) -> _Predictor:
     def predict(x: torch.Tensor, examples: range) -> Int[np.ndarray, " images"]:
-        base.probe(x[:1])
-        classes: np.ndarray = base.classes(x.to(base.device)).cpu().numpy()
-        return classes
+        smoothed.check(x[:1], classes)
+        return smoothed.predict(x, n, examples=examples)
+
+    return predict
+
+
+def _plain_predictor(base: BaseClassifier, classes: int) -> _Predictor:
+    def predict(x: torch.Tensor, examples: range) -> Int[np.ndarray, " images"]:
+        require_classes(base.probe(x), classes)
+        found: np.ndarray = base.classes(x.to(base.device)).cpu().numpy()
+        return found
 
     return predict

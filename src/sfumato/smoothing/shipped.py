@@ -17,13 +17,14 @@ from jaxtyping import Float32, Int
 
 from sfumato.devices import arithmetic_threads
 from sfumato.execution.base import Executor, Report, Shared, built
+from sfumato.noise import Gaussian, Noise
+from sfumato.plans import Plan
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.certificate import Certificate
 from sfumato.smoothing.certify_images import certify_images, images_together
 from sfumato.smoothing.configuration import Classifier, Configuration
 from sfumato.smoothing.smoothed import SmoothedClassifier
 from sfumato.smoothing.tuning import tuned_configuration
-from sfumato.statistics.plans import Plan
 
 _BLOCK_BYTES = 64 * 2**20
 # that of a worker is not known to the driver
@@ -36,7 +37,7 @@ class Recipe:
 
     Attributes:
         network: the base classifier.
-        beta, seed: as of ``SmoothedClassifier``; beta = 0 is the network itself.
+        noise, seed: as of ``SmoothedClassifier``; without noise (beta = 0) it is the network itself.
         device: where the worker computes.
         precision: float32 or bf16.
         shape: of one image.
@@ -47,7 +48,7 @@ class Recipe:
     """
 
     network: Shared[Classifier]
-    beta: float
+    noise: Noise
     seed: int
     device: str
     precision: str
@@ -63,7 +64,7 @@ class Recipe:
     def base(self) -> BaseClassifier:
         """Return the network as a fixed function, made once in each process."""
         return built(
-            replace(self, beta=0.0),
+            replace(self, noise=Gaussian(0.0)),
             lambda: BaseClassifier(self.network.value(), torch.device(self.device), precision=self.precision),
         )
 
@@ -76,7 +77,7 @@ class Recipe:
             ),
         )
         return SmoothedClassifier(
-            network, self.beta, seed=self.seed, device=self.device, configuration=configuration
+            network, noise=self.noise, seed=self.seed, device=self.device, configuration=configuration
         )
 
 

@@ -1,8 +1,8 @@
-"""The smoothed classifier: predict and certify by votes of a base classifier under Gaussian noise.
+"""The smoothed classifier: predict and certify by votes of a base classifier under noise.
 
 Source: Cohen, Rosenfeld & Kolter 2019. g(x) is the class that the base classifier returns most often
-for x + N(0, beta^2 I). Noise is added to what the caller calls the input; anything after it,
-normalisation included, is part of the base classifier.
+for x + noise, N(0, beta^2 I) if nothing else is said. Noise is added to what the caller calls the input;
+anything after it, normalisation included, is part of the base classifier.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ import torch
 from jaxtyping import Int
 
 from sfumato.devices import choose_device
-from sfumato.errors import DataError, require_count, require_open_unit, require_positive
-from sfumato.noise import Gaussian
+from sfumato.errors import DataError, SettingError, require_count, require_open_unit, require_positive
+from sfumato.noise import Gaussian, Noise
+from sfumato.plans import ABSTAIN, Decision, Fixed, Plan, Run
+from sfumato.smoothing.answers import require_classes
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.configuration import (
     Classifier,
@@ -24,20 +26,21 @@ from sfumato.smoothing.configuration import (
     require_precision,
     usual_configuration,
 )
+from sfumato.smoothing.units import images_in_unit
 from sfumato.smoothing.voting import Profile, VoteCounter
 from sfumato.statistics.binomial import sign_test_p_value
-from sfumato.statistics.plans import ABSTAIN, Decision, Fixed, Plan
 
 DEFAULT_CONFIDENCE = 0.999
 DEFAULT_VOTES = 100
 
 
 class SmoothedClassifier:
-    """A base classifier smoothed by N(0, beta^2 I).
+    """A base classifier smoothed by N(0, beta^2 I), or by another noise.
 
     Args:
         model: from a batch (batch, *shape) to logits (batch, classes); a module is put in eval mode.
-        beta: smoothing noise, standard deviation in the input's unit.
+        beta: smoothing noise, standard deviation in the input's unit, of Gaussian noise.
+        noise: in place of beta, any noise; its ``norm`` is that of the radii.
         seed: with an image's example number it determines all noise. Images that ``predict`` and ``certify``
             are given no number for are numbered through: 0, 1, ... over all calls of this object, so that no
             two of them share noise.
@@ -59,15 +62,20 @@ class SmoothedClassifier:
     def __init__(
         self,
         model: Classifier,
-        beta: float,
+        beta: float | None = None,
         *,
+        noise: Noise | None = None,
         seed: int = 0,
         batch_size: int | None = None,
         device: str = "auto",
         precision: str = "float32",
         configuration: Configuration | None = None,
     ) -> None:
-        self.beta = require_positive("beta", beta)
+        if (beta is None) == (noise is None):
+            raise SettingError(f"give either beta or noise, got beta {beta} and noise {noise}")
+        self.model = model
+        self.noise = Gaussian(require_positive("beta", beta or 0.0)) if noise is None else noise
+        require_positive("beta", self.noise.standard_deviation)
         self.seed = require_count("seed", seed, minimum=0)
         self.device = choose_device(device)
         if configuration is None:
@@ -92,18 +100,25 @@ class SmoothedClassifier:
 
     def __repr__(self) -> str:
         return (
-            f"SmoothedClassifier(beta={self.beta}, seed={self.seed}, device={str(self.device)!r}, "
+            f"SmoothedClassifier(noise={self.noise!r}, seed={self.seed}, device={str(self.device)!r}, "
             f"configuration={self.configuration})"
         )
 
-    def check(self, x: torch.Tensor | np.ndarray) -> None:
+    def check(self, x: torch.Tensor | np.ndarray, classes: int = 2) -> None:
         """Refuse images or a model that cannot be smoothed, before any vote is counted.
+
+        ``classes`` is how many the data has.
 
         Raises:
             DataError: images that are not finite numbers or of another shape than before.
-            ModelError: a model that does not fit the images.
+            ModelError: a model that does not fit the images, or has fewer outputs than the data has classes.
         """
         self._prepare(x)
+        require_classes(self._num_classes, classes)
+
+    def outputs(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what the base classifier answers to (images, *shape) without noise: (images, classes)."""
+        return self._base.outputs(x)
 
     def votes(
         self,
@@ -179,17 +194,33 @@ class SmoothedClassifier:
         ``examples`` are the images' numbers, by which their noise is keyed; without them every call goes on
         counting, so that its noise is fresh. Give them to repeat a result.
         """
+        plan = Fixed() if plan is None else plan
+        return self.run(x, plan, confidence=confidence, examples=examples, labels=labels).decisions()
+
+    def run(
+        self,
+        x: torch.Tensor | np.ndarray,
+        plan: Plan,
+        *,
+        confidence: float = DEFAULT_CONFIDENCE,
+        examples: Sequence[int] | None = None,
+        labels: Int[np.ndarray, " images"] | None = None,
+    ) -> Run:
+        """Return the finished run of ``plan``: its decisions, and the counts they rest on."""
         require_open_unit("confidence", confidence)
         images = self._prepare(x)
         keys = self._next_numbers(len(images)) if examples is None else _keys(examples, images)
-        run = (plan or Fixed()).start(
-            len(images), self._num_classes, beta=self.beta, confidence=confidence, labels=labels
+        run = plan.start(
+            len(images), self._num_classes, noise=self.noise, confidence=confidence, labels=labels
         )
-        spent = np.zeros(len(images), dtype=np.int64)
         while (wanted := run.demand()).any():
-            run.update(self._count(images, keys, spent, wanted))
-            spent += wanted
-        return run.decisions()
+            run.update(self._count(images, keys, run.votes, wanted))
+        return run
+
+    @property
+    def beta(self) -> float:
+        """Standard deviation of the noise, in the input's unit."""
+        return self.noise.standard_deviation
 
     @property
     def profile(self) -> Profile:
@@ -205,7 +236,7 @@ class SmoothedClassifier:
     ) -> Int[np.ndarray, "images classes"]:
         if self._counter is None:
             self._counter = VoteCounter(
-                self._base, Gaussian(self.beta), self._num_classes, self.configuration, seed=self.seed
+                self._base, self.noise, self._num_classes, self.configuration, seed=self.seed
             )
         return self._counter.count(images, keys, first, wanted)
 
@@ -217,19 +248,15 @@ class SmoothedClassifier:
 
     def _prepare(self, x: torch.Tensor | np.ndarray) -> torch.Tensor:
         """Return the images on the device, checked."""
-        images = torch.as_tensor(x).to(device=self.device, dtype=torch.float32)
-        if images.dim() < 2 or len(images) == 0:
-            raise DataError(
-                f"images must have shape (images, *shape), at least one, got {tuple(images.shape)}"
-            )
-        if not torch.isfinite(images).all():
-            raise DataError("images hold NaN or infinite values; pixels must be finite")
+        images = images_in_unit(x, self.beta, tell=self._shape is None).to(self.device)
         shape = tuple(images.shape[1:])
-        if self._shape is None:
-            self._num_classes = self._base.probe(images[: min(2, len(images))])
-            self._shape = shape
-        elif shape != self._shape:
+        if self._shape not in (None, shape):
             raise DataError(f"images have shape {shape}, but the first ones had {self._shape}")
+        if self._base.follow() or not self._base.covers(images, self.beta):
+            classes = self._base.probe(images, self.beta, self.configuration.batch_size)
+            if classes != self._num_classes:
+                self._num_classes, self._counter = classes, None
+            self._shape = shape
         return images
 
 

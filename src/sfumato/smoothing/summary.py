@@ -6,18 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sfumato.models.checkpoint import ModelRecord
+from sfumato.noise import Noise
+from sfumato.plans import ABSTAIN, Plan, votes_saved
 from sfumato.smoothing.certificate import Certificate, CurvePoint, certified_accuracy, radius_grid
-from sfumato.statistics.binomial import gaussian_radius, upper_failure_probability
-from sfumato.statistics.plans import (
-    ABSTAIN,
-    Curve,
-    Decide,
-    Fixed,
-    FixedTwoClass,
-    Plan,
-    Precision,
-    votes_saved,
-)
+from sfumato.statistics.binomial import upper_failure_probability
 
 
 @dataclass(frozen=True)
@@ -41,14 +33,14 @@ class Summary:
     saved: float
 
 
-def summarise(certificates: Sequence[Certificate], plan: Plan, *, beta: float, confidence: float) -> Summary:
+def summarise(certificates: Sequence[Certificate], plan: Plan, *, noise: Noise, confidence: float) -> Summary:
     """Return the summary of one run's certificates, on the radii that its plan was asked about.
 
     Where the plan names none, on a round grid up to the largest radius its votes can certify.
     """
     votes = [certificate.votes or 0 for certificate in certificates]
     return Summary(
-        curve=tuple(certified_accuracy(certificates, _radii(plan, beta, confidence))),
+        curve=tuple(certified_accuracy(certificates, _radii(plan, noise, confidence))),
         average_radius=sum(c.radius for c in certificates if c.correct) / len(certificates),
         abstained=sum(1 for c in certificates if c.predict == ABSTAIN),
         seconds=sum(c.seconds for c in certificates),
@@ -57,17 +49,12 @@ def summarise(certificates: Sequence[Certificate], plan: Plan, *, beta: float, c
     )
 
 
-def _radii(plan: Plan, beta: float, confidence: float) -> list[float]:
-    match plan:
-        case Curve(radii=radii):
-            return list(radii)
-        case Decide(radius=radius):
-            return [radius]
-        case Fixed(n=most) | FixedTwoClass(n=most) | Precision(n_max=most):
-            largest = gaussian_radius(upper_failure_probability(most, most, confidence), beta)
-            return radius_grid(beta, largest)
-        case _:
-            return [0.0]
+def _radii(plan: Plan, noise: Noise, confidence: float) -> list[float]:
+    if plan.asked_radii or plan.states != "radius":
+        return list(plan.asked_radii or (0.0,))
+    most = plan.bounding_votes
+    largest = noise.radius(upper_failure_probability(most, most, confidence))
+    return radius_grid(noise.standard_deviation, largest)
 
 
 def lack_of_noise_training(

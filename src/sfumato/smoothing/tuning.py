@@ -1,9 +1,11 @@
 """Choosing how to compute votes by measuring it, within a time that pays back, and remembering the choice.
 
 From the usual configuration of a model's kind, the batch size is moved as long as votes come faster, then
-the other memory layout and the other use of threads are tried, and on CPUs ``torch.compile``. All of it
-changes the speed only. The choice is kept per machine, model, input shape, device and precision in the
-user's cache folder; a network is compiled only for a job that is long enough to repay the compiling.
+the other memory layout and the other use of threads are tried, and on CPUs ``torch.compile``, each in a race
+of short samples against what is best so far (see ``race``). All of it changes the speed only. The choice is
+kept per machine, model, input shape, device and precision in the user's cache folder, with its samples. A
+later long job measures again what was close, what there was no time for, and what is old. A network is
+compiled only for a job that is long enough to repay the compiling.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ import hashlib
 import json
 import os
 import platform
-import tempfile
 import time
 import warnings
 from collections.abc import Iterator
@@ -25,25 +26,29 @@ import torch
 from torch import nn
 
 from sfumato.devices import device_name
-from sfumato.errors import ModelError
+from sfumato.errors import ModelError, require_positive
+from sfumato.files import write_text
 from sfumato.noise import Gaussian, Run, Stream, Use
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.configuration import Classifier, Configuration, usual_configuration
+from sfumato.smoothing.race import Race, Sample, race
 from sfumato.smoothing.voting import VoteCounter
 
-FORMAT = 2
+FORMAT = 3
 # A faster configuration is looked for during at most this share of the job, and this many seconds.
 SHARE = 0.03
 MOST_SECONDS = 30.0
 LEAST_SECONDS = 2.0
 # Even to measure how long the job takes is not worth it below this many votes.
 LEAST_VOTES = 50_000
-# What is not faster by this factor is not worth the change: it may be the machine's mood.
-WORTHWHILE = 1.03
 # Compiling takes from a few seconds to half a minute, and is done again in every process.
 LEAST_COMPILING_SECONDS = 10.0
 COMPILING_REPAID = 2.0
-_TRIAL_SECONDS = 0.4
+# A choice that was close is measured again by so many later jobs, and any choice that is so old.
+MOST_TRIES = 3
+OLDEST_SECONDS = 90 * 86400.0
+_SAMPLE_SECONDS = 0.05
+_RACE_SECONDS = 2.0
 _SMALLEST_BATCH = 32
 _LARGEST_BATCH = 4096
 _CHECKED = 64
@@ -57,31 +62,34 @@ def tuned_configuration(
     votes: int,
     precision: str = "float32",
     directory: Path | None = None,
+    bench: Bench | None = None,
 ) -> Configuration:
     """Return the fastest configuration found for a job of about ``votes`` votes on inputs of ``shape``.
 
-    A job too short to repay measuring gets the usual configuration. ``directory`` is where choices are
-    remembered (the user's cache folder if not given); a folder that cannot be written is no error.
+    A job too short to repay measuring gets the usual configuration, or the one remembered. ``directory`` is
+    where choices are remembered (the user's cache folder if not given); a folder that cannot be written is
+    no error. ``bench`` measures, this machine's if not given.
 
     Raises:
         ModelError: a model that does not fit, or whose classes differ between configurations by more
             than near ties.
     """
-    usual = usual_configuration(model, device, precision=precision)
+    bench = bench or Bench(model, shape, device)
     path = (directory or cache_directory()) / f"{_digest(model, shape, device, precision)}.json"
-    if (known := _read(path)) is not None:
+    known = _read(path)
+    if known is None and votes < LEAST_VOTES:
+        return usual_configuration(model, device, precision=precision)
+    if known is None:
+        usual = usual_configuration(model, device, precision=precision)
+        sample = bench.sample_of(usual)
+        known = _Choice(usual, max(sample(), sample()), None, 0.0, False, 0, bench.date())
+    else:
+        sample = None
+    budget = min(MOST_SECONDS, SHARE * votes / known.rate)
+    compilable = device.type == "cpu" and budget > LEAST_COMPILING_SECONDS + LEAST_SECONDS
+    if budget < LEAST_SECONDS or not known.is_due(bench.date(), compilable):
         return known.for_job(votes)
-    if votes < LEAST_VOTES:
-        return usual
-    rate = _votes_per_second(model, shape, device, usual)
-    budget = min(MOST_SECONDS, SHARE * votes / rate)
-    if budget < LEAST_SECONDS:
-        return usual
-    deadline = time.perf_counter() + budget
-    best, rate = _search(model, shape, device, usual, rate, deadline)
-    choice = _Choice(best, rate)
-    if device.type == "cpu" and deadline - time.perf_counter() > LEAST_COMPILING_SECONDS:
-        choice = _try_compiling(model, shape, device, choice)
+    choice = _search(bench, model, known, sample, bench.seconds() + budget, compilable)
     chosen = choice.for_job(votes)
     require_same_classes(model, shape, device, chosen)
     _write(path, choice)
@@ -90,26 +98,72 @@ def tuned_configuration(
 
 @dataclass(frozen=True)
 class _Choice:
-    """What was measured: the fastest configuration, and what compiling it costs and brings.
+    """What was measured.
 
     Attributes:
         configuration: the fastest that is not compiled.
         rate: its votes per second.
-        compiled_rate: votes per second of the same compiled, 0 where not tried or not possible.
+        compiling: the race of the same compiled against it, None where it was not tried.
         compile_seconds: what compiling took.
+        close: whether some race was close.
+        tries: how many jobs have measured.
+        date: of the last one, in seconds since 1970.
     """
 
     configuration: Configuration
     rate: float
-    compiled_rate: float = 0.0
-    compile_seconds: float = 0.0
+    compiling: Race | None
+    compile_seconds: float
+    close: bool
+    tries: int
+    date: float
 
     def for_job(self, votes: int) -> Configuration:
         """Return the configuration for so many votes, compiled where that is repaid."""
-        if self.compiled_rate < self.rate * WORTHWHILE:
+        if self.compiling is None or not self.compiling.won:
             return self.configuration
-        saved = votes / self.rate - votes / self.compiled_rate
+        saved = votes / self.rate * (1 - 1 / self.compiling.ratio)
         return replace(self.configuration, compiled=saved > COMPILING_REPAID * self.compile_seconds)
+
+    def is_due(self, date: float, compilable: bool) -> bool:
+        """Return whether a long job at this date should measure again."""
+        untried = not self.tries or (self.compiling is None and compilable)
+        return untried or (self.close and self.tries < MOST_TRIES) or date - self.date > OLDEST_SECONDS
+
+
+class Bench:
+    """Measures configurations of one model on this machine."""
+
+    def __init__(self, model: Classifier, shape: tuple[int, ...], device: torch.device) -> None:
+        self._model, self._device = model, device
+        self._image = torch.full((1, *shape), 0.5, device=device)
+
+    def seconds(self) -> float:
+        """Return the time on a clock that never goes back."""
+        return time.perf_counter()
+
+    def date(self) -> float:
+        """Return the seconds since 1970."""
+        return time.time()
+
+    def sample_of(self, configuration: Configuration) -> Sample:
+        """Return what counts votes of a grey image for a moment, warmed up and compiled if it can be."""
+        base = _classifier(self._model, self._device, configuration)
+        counter = VoteCounter(
+            base, Gaussian(0.5), base.probe(self._image), configuration, seed=0, use=Use.TUNING
+        )
+        batch = configuration.batch_size * configuration.workers
+        zero = np.zeros(1, dtype=np.int64)
+
+        def sample() -> float:
+            counted, started = 0, self.seconds()
+            while (spent := self.seconds() - started) < _SAMPLE_SECONDS:
+                counter.count(self._image, zero, zero, zero + 2 * batch)
+                counted += 2 * batch
+            return counted / spent
+
+        counter.count(self._image, zero, zero, zero + batch)
+        return (lambda: 0.0) if configuration.compiled and not base.compiled else sample
 
 
 def cache_directory() -> Path:
@@ -150,36 +204,42 @@ def require_same_classes(
 
 
 def _search(
+    bench: Bench,
     model: Classifier,
-    shape: tuple[int, ...],
-    device: torch.device,
-    best: Configuration,
-    rate: float,
+    start: _Choice,
+    sample: Sample | None,
     deadline: float,
-) -> tuple[Configuration, float]:
-    """Return the fastest configuration found before the deadline, and its votes per second."""
+    compilable: bool,
+) -> _Choice:
+    """Return the fastest found before the deadline, from what is known so far and what samples it."""
+    best, rate = start.configuration, start.rate
+    sample = sample or bench.sample_of(best)
+    # compiling is worth more than all the rest: its time is kept for it
+    search_until = deadline - LEAST_COMPILING_SECONDS if compilable else deadline
+    close = False
     for family in (_larger, _smaller, _other_layout, _other_threads):
         for candidate in family(best, model):
-            if time.perf_counter() > deadline:
-                return best, rate
-            found = _votes_per_second(model, shape, device, candidate)
-            if found < rate * WORTHWHILE:
+            if bench.seconds() > search_until:
                 break
-            best, rate = candidate, found
-    return best, rate
-
-
-def _try_compiling(
-    model: Classifier, shape: tuple[int, ...], device: torch.device, choice: _Choice
-) -> _Choice:
-    """Add to the choice what compiling it costs and brings; nothing where it cannot be compiled."""
-    began = time.perf_counter()
+            challenger = bench.sample_of(candidate)
+            found = race(sample, challenger, lambda: search_until - bench.seconds())
+            close, rate = close or found.close, max(found.challenger if found.won else found.present)
+            if not found.won:
+                break
+            best, sample = candidate, challenger
+    if not compilable:
+        kept = (start.compiling, start.compile_seconds) if best == start.configuration else (None, 0.0)
+        return _Choice(best, rate, *kept, close, start.tries + 1, bench.date())
+    began = bench.seconds()
     with warnings.catch_warnings():
         # a machine without a compiler is no news to a user who did not ask for one
         warnings.simplefilter("ignore")
-        rate = _votes_per_second(model, shape, device, replace(choice.configuration, compiled=True))
-    seconds = time.perf_counter() - began - _TRIAL_SECONDS
-    return replace(choice, compiled_rate=rate, compile_seconds=max(0.0, seconds))
+        compiled = bench.sample_of(replace(best, compiled=True))
+    seconds = bench.seconds() - began
+    until = max(deadline, bench.seconds() + _RACE_SECONDS)
+    found = race(sample, compiled, lambda: until - bench.seconds())
+    close = close or found.close
+    return _Choice(best, max(found.present), found, seconds, close, start.tries + 1, bench.date())
 
 
 def _larger(start: Configuration, model: Classifier) -> Iterator[Configuration]:
@@ -216,25 +276,6 @@ def _classifier(model: Classifier, device: torch.device, configuration: Configur
     )
 
 
-def _votes_per_second(
-    model: Classifier, shape: tuple[int, ...], device: torch.device, configuration: Configuration
-) -> float:
-    """Count votes of a grey image for a fraction of a second, after a warm-up; 0 if it cannot be compiled."""
-    image = torch.full((1, *shape), 0.5, device=device)
-    base = _classifier(model, device, configuration)
-    counter = VoteCounter(base, Gaussian(0.5), base.probe(image), configuration, seed=0, use=Use.TUNING)
-    batch = configuration.batch_size * configuration.workers
-    zero = np.zeros(1, dtype=np.int64)
-    counter.count(image, zero, zero, zero + batch)
-    if configuration.compiled and not base.compiled:
-        return 0.0
-    counted, started = 0, time.perf_counter()
-    while (spent := time.perf_counter() - started) < _TRIAL_SECONDS:
-        counter.count(image, zero, zero, zero + 2 * batch)
-        counted += 2 * batch
-    return counted / spent
-
-
 def _digest(model: Classifier, shape: tuple[int, ...], device: torch.device, precision: str) -> str:
     """Return a name for all that the choice depends on; weights do not matter to the speed."""
     machine = (platform.node(), device_name(device), os.cpu_count(), torch.get_num_threads())
@@ -246,16 +287,23 @@ def _read(path: Path) -> _Choice | None:
     """Return the remembered choice; one that is damaged counts as none."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return _Choice(**{**found, "configuration": Configuration(**found["configuration"])})
+        samples = found["compiling"]
+        compiling = samples and Race(
+            tuple(map(float, samples["present"])), tuple(map(float, samples["challenger"]))
+        )
+        return _Choice(
+            Configuration(**found["configuration"]),
+            require_positive("rate", float(found["rate"])),
+            compiling,
+            float(found["compile_seconds"]),
+            bool(found["close"]),
+            int(found["tries"]),
+            float(found["date"]),
+        )
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
 def _write(path: Path, choice: _Choice) -> None:
     with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, suffix=".part", delete=False, encoding="utf-8"
-        ) as part:
-            json.dump(asdict(choice), part)
-        Path(part.name).replace(path)
+        write_text(path, json.dumps(asdict(choice)))

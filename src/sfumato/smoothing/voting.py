@@ -22,10 +22,11 @@ import torch
 from jaxtyping import Int
 
 from sfumato.errors import SettingError, require_count
-from sfumato.noise import Gaussian, Run, Stream, Use
+from sfumato.noise import Noise, Run, Stream, Use
 from sfumato.noise.keyed import CHUNK
 from sfumato.smoothing.base_classifier import INVALID, BaseClassifier
 from sfumato.smoothing.configuration import Configuration
+from sfumato.smoothing.full_precision import full_precision
 
 # Near ties are decided together, so many at a time: one by one they would cost a forward pass each.
 _NEAR_TIES = 64
@@ -68,7 +69,7 @@ class VoteCounter:
     def __init__(
         self,
         classifier: BaseClassifier,
-        noise: Gaussian,
+        noise: Noise,
         num_classes: int,
         configuration: Configuration,
         *,
@@ -104,15 +105,17 @@ class VoteCounter:
         if int(votes.min(initial=0)) < 0 or int(first.min(initial=0)) < 0:
             raise SettingError("first and votes must be at least 0 for every image")
         total = int(votes.sum())
+        most = self._workers if self._workers > 1 and self._classifier.runs_in_threads() else 1
         # few votes are shared out as well
-        size = min(self._batch_size, max(CHUNK, -(-total // self._workers)))
+        size = min(self._batch_size, max(CHUNK, -(-total // most)))
         batches = _Shared(_batches(first, votes, size))
-        workers = min(self._workers, -(-total // size)) if total else 1
+        workers = min(most, -(-total // size)) if total else 1
         started = time.perf_counter()
-        if workers == 1:
-            tallies = [self._work(images, examples, batches, size)]
-        else:
-            tallies = self._in_threads(workers, images, examples, batches, size)
+        with full_precision(images.device):
+            if workers == 1:
+                tallies = [self._work(images, examples, batches, size)]
+            else:
+                tallies = self._in_threads(workers, images, examples, batches, size)
         wall = time.perf_counter() - started
         counts = torch.zeros(len(images), self._num_classes + 1, dtype=torch.int64)
         for tally, profile in tallies:

@@ -243,27 +243,3 @@ def sign_test_p_value(first: int, second: int) -> float:
         raise SettingError(f"vote counts must be at least 0, got {first} and {second}")
     tail = special.bdtr(min(first, second), total, 0.5) if total else 1.0
     return float(min(1.0, 2.0 * tail))
-
-
-def gaussian_radius(q_upper: float, beta: float) -> float:
-    """Return the certified L2 radius beta * Phi^-1(1 - q_upper), 0 where q_upper >= 1/2.
-
-    Cohen et al. 2019, Theorem 1 with the runner-up bounded by 1 - p_A. Taking q = 1 - p keeps all
-    digits for p near 1. In the unit of beta.
-
-    >>> round(gaussian_radius(0.1586552539, beta=1.0), 6)
-    1.0
-    """
-    return float(max(0.0, -beta * special.ndtri(q_upper)))
-
-
-def gaussian_two_class_radius(q_upper: float, p_b_upper: float, beta: float) -> float:
-    """Return the certified L2 radius beta/2 * (Phi^-1(p_A) - Phi^-1(p_B)), at least 0.
-
-    ``q_upper`` bounds 1 - p_A and ``p_b_upper`` every other class's probability, both from above
-    (Cohen et al. 2019, Theorem 1). In the unit of beta.
-
-    >>> round(gaussian_two_class_radius(0.35, 0.24, beta=0.5), 4)
-    0.2729
-    """
-    return float(max(0.0, -beta / 2.0 * (special.ndtri(q_upper) + special.ndtri(p_b_upper))))

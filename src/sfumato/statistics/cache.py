@@ -11,10 +11,10 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from functools import lru_cache
 from pathlib import Path
 
+from sfumato.files import write_text
 from sfumato.statistics.planner import bayes_boundaries
 from sfumato.statistics.sequential import Boundaries
 
@@ -87,15 +87,7 @@ def _body(key: str, boundaries: Boundaries) -> dict[str, object]:
 def _write(path: Path, key: str, boundaries: Boundaries) -> None:
     body = _body(key, boundaries)
     text = json.dumps({**body, "digest": _digest(json.dumps(body, sort_keys=True))})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
-            handle.write(text)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_text(path, text)
 
 
 def _read(path: Path, key: str) -> Boundaries | None:

@@ -22,6 +22,8 @@ GROWTH = 1.1
 MOST_VOTES = 10_000_000
 # Leaves room for rounding: the exact crossing probability is kept below level * (1 - MARGIN).
 MARGIN = 1e-9
+# The share of a level to ask for where it is asked beforehand how many votes reach it.
+RESERVE = 1.0 - 2.0 * MARGIN
 
 
 def look_schedule(n_max: int, chunk: int, growth: float = GROWTH) -> tuple[int, ...]:
@@ -79,7 +81,18 @@ class Boundaries:
 def free_selection_floor(looks: tuple[int, ...], q0: float) -> tuple[int, ...]:
     """Return, for each look n, the smallest whole number of at least n p0 + (1 - p0).
 
-    Boundaries at or above it fulfil the condition of the free-selection lemma (``plans.grid``).
+    Boundaries at or above it let a test choose its class by the votes that test it:
+
+    **Lemma (free class selection).** Let g(p) = P_p(S_{n_j} >= b_j for some j) with
+    b_j >= n_j p0 + (1 - p0) for all j. Then g(p) / p is nondecreasing on (0, p0].
+
+    *Proof.* Stop at the first look T at which the boundary is reached. g is a finite sum over the vote
+    sequences that reach it, each of probability p^S (1-p)^(T-S), so
+
+        p g'(p) = E_p[ (S_T - T p) / (1 - p) ; reached ].
+
+    Where it is reached, S_T - T p >= T (p0 - p) + 1 - p0 >= 1 - p for p <= p0, as T >= 1. So
+    p g'(p) >= g(p), that is (g / p)' >= 0.
 
     >>> free_selection_floor((10, 100), 0.25)
     (8, 76)

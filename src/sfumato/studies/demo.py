@@ -15,11 +15,11 @@ from sfumato.datasets import Dataset, load_dataset
 from sfumato.errors import OutputError
 from sfumato.files import require_writable
 from sfumato.models.classifier import TrainedClassifier, load_classifier
+from sfumato.plans import Fixed
 from sfumato.smoothing.certificate import Certificate
 from sfumato.smoothing.certification_run import certify_to_file
 from sfumato.smoothing.risk import Risk, measure_risk
 from sfumato.smoothing.smoothed import SmoothedClassifier
-from sfumato.statistics.plans import Fixed
 from sfumato.training.loop import train
 from sfumato.training.settings import TrainingSettings
 

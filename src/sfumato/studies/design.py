@@ -18,12 +18,12 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, create_m
 
 from sfumato.errors import SettingError
 from sfumato.files import write_text
+from sfumato.plans.base import Plan
+from sfumato.plans.curve import Curve
+from sfumato.plans.early_vote import MOST_VOTES, EarlyVote
+from sfumato.plans.registry import parse_plan
+from sfumato.plans.vote import Vote
 from sfumato.settings import Count, Numbers, Settings, as_tuple
-from sfumato.statistics.plans.base import Plan
-from sfumato.statistics.plans.curve import Curve
-from sfumato.statistics.plans.early_vote import MOST_VOTES, EarlyVote
-from sfumato.statistics.plans.parse import parse_plan
-from sfumato.statistics.plans.vote import Vote
 from sfumato.training.methods.base import Method
 from sfumato.training.methods.gaussian import GaussianAugmentation
 from sfumato.training.methods.registry import method_class
@@ -83,6 +83,11 @@ class ModelTable(Settings):
         default="none", description="nearest: each alpha starts from the nearest one trained before it"
     )
     warm_epochs: Count = Field(default=2, description="epochs of a model with a warm start")
+
+    @property
+    def shared(self) -> TrainingSettings:
+        """What all trainings of the study have in common, as the one without noise has it."""
+        return self.training(alpha=0.0)
 
     def training(
         self, *, alpha: float, seed: int = 0, warm: bool = False, warm_start: Path | None = None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sfumato.datasets import Split
 from sfumato.devices import choose_device
-from sfumato.models import load_model
+from sfumato.models.classifier import load_classifier
 from sfumato.smoothing.smoothed import SmoothedClassifier
 from sfumato.studies.design import Design
 from sfumato.studies.todo import ToDo, study_data
@@ -40,7 +40,12 @@ def estimate_seconds(design: Design, todo: ToDo, *, device: str = "auto") -> flo
         # the first training pays for what is loaded and compiled on first use
         train(few, settings, Path(folder) / "first.safetensors", device=device)
         record = train(few, settings, Path(folder) / "second.safetensors", device=device)
-        network, _ = load_model(Path(folder) / "second.safetensors")
+        network = load_classifier(
+            str(Path(folder) / "second.safetensors"),
+            data.input_shape,
+            data.num_classes,
+            factory=settings.architecture,
+        ).model
     per_example = record.train_seconds / size
     least = votes.n if votes.rule == "all" else max(1, votes.plan().least_votes)
     smoothed = SmoothedClassifier(network, 0.5, device=str(choose_device(device)), precision=votes.precision)

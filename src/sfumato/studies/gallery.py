@@ -18,11 +18,12 @@ from jaxtyping import Float, Int
 from sfumato.datasets import Dataset
 from sfumato.errors import DataError, SettingError
 from sfumato.models.classifier import load_classifier
-from sfumato.noise import Gaussian, Run, Stream, Use
+from sfumato.models.registry import is_built_in
+from sfumato.noise import Gaussian, Noise, Run, Stream, Use
+from sfumato.plans import ABSTAIN
 from sfumato.smoothing.certificate import Certificate
 from sfumato.smoothing.smoothed import SmoothedClassifier
-from sfumato.statistics.binomial import gaussian_radius, upper_failure_probability
-from sfumato.statistics.plans import ABSTAIN
+from sfumato.statistics.binomial import upper_failure_probability
 from sfumato.studies.answers import BetaAnswer
 from sfumato.studies.design import Design
 from sfumato.studies.keys import Keys
@@ -143,9 +144,13 @@ def sample_gallery(
     count: int,
     seed: int = 0,
     device: str = "auto",
+    factory: str | None = None,
     on_image: Callable[[], None] = lambda: None,
 ) -> Gallery:
     """Return ``count`` test images as the two models see them; ``seed`` is that of the sample.
+
+    Networks of a factory's are made again only if ``factory`` names it: a study's folder does not choose
+    what code runs where it is looked at.
 
     Raises:
         SettingError: a cell that was not measured.
@@ -164,7 +169,9 @@ def sample_gallery(
     examples = [int(cells[0].examples[place]) for place in places]
     counted, why_not = [], ""
     for alpha in alphas:
-        found, reason = _count_again(folder, design, data, alpha, beta, run, examples, device, on_image)
+        found, reason = _count_again(
+            folder, design, data, alpha, beta, run, examples, device, factory, on_image
+        )
         counted.append(found)
         why_not = why_not or reason
     images = []
@@ -174,7 +181,7 @@ def sample_gallery(
             for cell, counts in zip(cells, counted, strict=True)
         )
         clean = data.test.x[example]
-        noisy = under_noise(clean, beta, design.votes.seed, example)
+        noisy = under_noise(clean, Gaussian(beta), design.votes.seed, example)
         images.append(
             GalleryImage(
                 example,
@@ -205,11 +212,11 @@ def require_images(data: Dataset) -> None:
 
 
 def under_noise(
-    clean: Float[np.ndarray, "channels height width"], beta: float, seed: int, example: int
+    clean: Float[np.ndarray, "channels height width"], noise: Noise, seed: int, example: int
 ) -> Float[np.ndarray, "channels height width"]:
     """Return the first noisy copy that a vote with this seed casts for the example."""
     stream = Stream(Use.VOTES, seed, Run(example))
-    return Gaussian(beta).add(torch.from_numpy(clean[np.newaxis].copy()), stream)[0].numpy()
+    return noise.add(torch.from_numpy(clean[np.newaxis].copy()), stream)[0].numpy()
 
 
 def _require_same_data(data: Dataset, cell: CellResult) -> None:
@@ -242,9 +249,13 @@ def _count_again(
     seed: int,
     examples: Sequence[int],
     device: str,
+    factory: str | None,
     on_image: Callable[[], None],
 ) -> tuple[Int[np.ndarray, "images classes"] | None, str]:
     """Return the votes by class, or None and the reason why they cannot be had."""
+    made_by = design.model.shared.architecture
+    if factory is None and not is_built_in(made_by):
+        return None, f"{made_by!r} makes the models, and no --model-factory names what may run"
     kinds = ("cuda", "cpu") if torch.cuda.is_available() else ("cpu",)
     with Store(folder / FILE, read_only=True) as store:
         for kind in kinds:
@@ -257,7 +268,7 @@ def _count_again(
                 f"the model of alpha {alpha:g} is not in {folder / 'models'}, or voted under the noise of "
                 "an earlier version or on a device that is not here"
             )
-    classifier = load_classifier(str(path), data.input_shape, data.num_classes)
+    classifier = load_classifier(str(path), data.input_shape, data.num_classes, factory=factory)
     smoothed = SmoothedClassifier(
         classifier.model,
         beta,
@@ -285,7 +296,7 @@ def _view(
     certificate = next((found for found in certificates if found.idx == example), None)
     radius = 0.0
     if votes:
-        radius = gaussian_radius(upper_failure_probability(hits, votes, CONFIDENCE), cell.beta)
+        radius = Gaussian(cell.beta).radius(upper_failure_probability(hits, votes, CONFIDENCE))
     return View(int(cell.predicted[place]), votes, hits, counts, certificate, max(0.0, radius))
 
 

@@ -9,33 +9,35 @@ beta, so that differences between alphas are paired.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 
+from sfumato.datasets import Dataset
 from sfumato.devices import choose_device
-from sfumato.errors import OutputError
+from sfumato.errors import SfumatoError
 from sfumato.execution.base import Executor
 from sfumato.execution.local import InProcess
 from sfumato.files import require_writable
+from sfumato.locks import locked
 from sfumato.models import build_model
 from sfumato.noise.keyed import require_same_noise
+from sfumato.smoothing.answers import require_classes
+from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.shipped import computing_device
 from sfumato.studies.design import Design, write_design
 from sfumato.studies.keys import Keys
 from sfumato.studies.results import StudyResults
 from sfumato.studies.schedule import Schedule
-from sfumato.studies.store import FILE, Current, Store, load_results
+from sfumato.studies.store import FILE, Current, Store, load_results, mend
 from sfumato.studies.todo import certified_count, image_count, study_data, what_is_left
 from sfumato.studies.watch import Watch
+from sfumato.user_code import told_in_one_line
 
 __all__ = ["STUDY_FILE", "Watch", "run_study"]
 
 STUDY_FILE = "study.toml"
-_LOCK_FILE = ".lock"
+LOCK_FILE = ".lock"
 
 
 def run_study(
@@ -66,34 +68,80 @@ def run_study(
         OutputError: the folder cannot be written, or another process is at work in it.
         SettingError, DataError, ModelError: a study that cannot be run.
         WorkerError: workers of other versions, or a task that lost worker after worker.
-        SfumatoError: the disk is full; what was finished is kept.
+        WriteError: the disk is full; what was finished is kept.
     """
-    with contextlib.ExitStack() as held:
-        executor = executor or held.enter_context(InProcess())
-        # where workers compute, this machine may have no such device
-        chosen = (
-            choose_device(device) if executor.in_process else torch.device(computing_device("cpu", executor))
-        )
+    executor = executor or InProcess()
+    with executor if executor.in_process else contextlib.nullcontext():
+        data = checked_data(design, folder)
         watch = watch or Watch()
-        require_writable(folder / "models" / "any")
-        data = study_data(design)
-        # an architecture that cannot be built is refused before anything is written
-        build_model(
-            design.model.training(alpha=0.0).architecture,
-            data.input_shape,
-            data.num_classes,
-            data.channel_mean,
-            data.channel_std,
+        with locked(folder, folder / LOCK_FILE):
+            mend_results(folder, watch)
+            return run_alone(
+                design,
+                data,
+                folder,
+                device=device,
+                watch=watch,
+                recorded=recorded or design,
+                executor=executor,
+                threads=threads,
+            )
+
+
+def checked_data(design: Design, folder: Path) -> Dataset:
+    """Return the study's data after refusing, with nothing written, what could not be run.
+
+    Raises:
+        OutputError, SettingError, DataError, ModelError: as ``run_study``.
+    """
+    require_writable(folder / "models" / "any")
+    data = study_data(design)
+    architecture = design.model.shared.architecture
+    with told_in_one_line(f"the model {architecture} failed", lost=SfumatoError):
+        built = build_model(
+            architecture, data.input_shape, data.num_classes, data.channel_mean, data.channel_std
         )
-        images, certified = image_count(design, data), certified_count(design, data)
-        held.enter_context(_locked(folder))
-        store = held.enter_context(Store(folder / FILE))
+    base = BaseClassifier(built.eval(), torch.device("cpu"))
+    require_classes(base.probe(torch.from_numpy(data.test.x[:1]), batch_size=1), data.num_classes)
+    image_count(design, data), certified_count(design, data)
+    return data
+
+
+def mend_results(folder: Path, watch: Watch) -> None:
+    """Leave what is sound of the results, where some are damaged, and say what was lost.
+
+    Raises:
+        DataError, OutputError, SfumatoError: as ``mend``.
+    """
+    for lost in mend(folder / FILE):
+        watch.on_warning(f"{folder / FILE}: {lost} was damaged; what it held is computed again")
+
+
+def run_alone(
+    design: Design,
+    data: Dataset,
+    folder: Path,
+    *,
+    device: str,
+    watch: Watch,
+    recorded: Design,
+    executor: Executor,
+    threads: int | None = None,
+) -> StudyResults:
+    """Run the study as ``run_study`` does, where the caller holds the folder and has checked the data.
+
+    Raises:
+        as ``run_study``.
+    """
+    # where workers compute, this machine may have no such device
+    chosen = choose_device(device) if executor.in_process else torch.device(computing_device("cpu", executor))
+    with Store(folder / FILE) as store:
         keys = Keys.of(design, data, chosen)
         if store.path_of(keys.earlier_chain):
             require_same_noise({}, folder)
         keys = keys.after(store.path_of(keys.chain))
         left = what_is_left(design, data, folder, store, keys)
-        write_design(recorded or design, folder / STUDY_FILE)
+        write_design(recorded, folder / STUDY_FILE)
         store.keep_path(keys.chain, keys.path)
         store.begin(
             Current(
@@ -101,37 +149,10 @@ def run_study(
                 data.name,
                 data.unit,
                 design.votes.n,
-                images,
+                image_count(design, data),
                 keys.certification,
-                certified,
+                certified_count(design, data),
             )
         )
         Schedule(design, data, folder, store, keys, executor, watch, left, str(chosen), threads).run()
     return load_results(folder)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder for this process alone; the lock ends with the process, however it ends.
-
-    Raises:
-        OutputError: another process holds it.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / _LOCK_FILE).open("a+", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise OutputError(
-                f"{folder}: process {file.read().strip() or '?'} is running a study here; wait for it or "
-                "choose another folder"
-            ) from None
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        yield

@@ -18,9 +18,11 @@ from typing import Any
 import torch
 
 from sfumato.datasets import Dataset
+from sfumato.errors import SfumatoError
 from sfumato.execution.base import Done, Executor, Shared, Task
 from sfumato.files import write_bytes
 from sfumato.models.classifier import load_classifier
+from sfumato.noise import Gaussian
 from sfumato.smoothing.certificate import Certificate
 from sfumato.smoothing.configuration import Classifier
 from sfumato.smoothing.pace import Pace
@@ -35,6 +37,7 @@ from sfumato.studies.todo import ToDo, certified_count, image_count, images_of, 
 from sfumato.studies.watch import Watch
 from sfumato.training.loop import EpochReport
 from sfumato.training.state import state_path
+from sfumato.user_code import told_in_one_line
 
 # A training step passes each noisy copy forward and backward, about three times a vote's work.
 _STEP_WORK = 3
@@ -96,7 +99,7 @@ class Schedule:
             threads = torch.get_num_threads()
         self._threads = threads
         least = max(1, design.votes.plan().least_votes)
-        passes = max(design.model.training(alpha=0.0).method.passes)
+        passes = max(design.model.shared.method.passes)
         self._epoch_work = max(1, _STEP_WORK * len(data.train) * passes // least)
         self._left = left
         self._to_train = deque((model.alpha, model.seed) for model in left.models)
@@ -195,6 +198,8 @@ class Schedule:
         def trained(done: Done) -> None:
             nonlocal told
             found: Trained = done.value
+            for line in found.warnings:
+                self.watch.on_warning(line)
             if found.content is not None and not path.exists():
                 write_bytes(path, found.content)
             # a kill between writing the model and removing the state of its training leaves the state
@@ -246,7 +251,13 @@ class Schedule:
         alpha, seed = model
         path = self._path(model)
         state_path(path).unlink(missing_ok=True)
-        classifier = load_classifier(str(path), self.data.input_shape, self.data.num_classes)
+        with told_in_one_line(f"the model {path} failed", lost=SfumatoError):
+            classifier = load_classifier(
+                str(path),
+                self.data.input_shape,
+                self.data.num_classes,
+                factory=self.design.model.shared.architecture,
+            )
         weights = classifier.weights_sha256
         self.store.keep_model(self.keys.model(alpha, seed), alpha, seed, weights)
         numbers = self._members(alpha, seed, weights)
@@ -264,7 +275,7 @@ class Schedule:
         cells = len(grid.alpha) * len(grid.beta) * len(grid.seeds)
         return Recipe(
             network.shared,
-            beta,
+            Gaussian(beta),
             votes.seed,
             self.device,
             votes.precision,

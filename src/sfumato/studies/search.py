@@ -11,11 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
+from sfumato.datasets import Dataset
+from sfumato.devices import choose_device
 from sfumato.errors import (
     SettingError,
     require_count,
@@ -23,10 +26,13 @@ from sfumato.errors import (
     require_open_unit,
     require_positive,
 )
+from sfumato.execution.local import InProcess
+from sfumato.locks import locked
 from sfumato.studies.alpha_curves import CurvePosterior
 from sfumato.studies.design import Design, GridTable
+from sfumato.studies.keys import Keys, content_key
 from sfumato.studies.results import CellResult
-from sfumato.studies.run import Watch, run_study
+from sfumato.studies.run import LOCK_FILE, Watch, checked_data, mend_results, run_alone
 from sfumato.studies.store import FILE, Current, Store, load_results
 from sfumato.studies.todo import plan_study
 
@@ -106,6 +112,11 @@ class AlphaSearch:
         return self._spent >= self.budget or not len(self._open)
 
     @property
+    def spent(self) -> int:
+        """How much of the budget is spent: proposals whose result has been told."""
+        return self._spent
+
+    @property
     def range(self) -> tuple[float, float]:
         """The lowest and the highest alpha that can be proposed."""
         return float(self._candidates[0]), float(self._candidates[-1])
@@ -128,6 +139,14 @@ class AlphaSearch:
         if alpha == self._proposed:
             self._spent += 1
             self._proposed = None
+
+    def resume(self, alpha: float) -> None:
+        """Take ``alpha`` for the proposal that is to be told next, as it was in an interrupted search.
+
+        Raises:
+            SettingError: an alpha that is not positive.
+        """
+        self._proposed = require_positive("alpha", alpha)
 
     def propose(self) -> float:
         """Return the alpha to train next, the same until a result at it has been told.
@@ -217,7 +236,7 @@ class AlphaSearch:
 
 @dataclass(frozen=True)
 class SearchPoint:
-    """One alpha of a search: the risk measured, and whether its model was trained for the search."""
+    """One alpha of a search: the risk measured, and whether its model was trained just now."""
 
     alpha: float
     errors: int
@@ -255,51 +274,106 @@ def search_study(
     """Train what the search proposes in the study's folder, until it is finished, and return the result.
 
     Models that the study has trained already (with ``seed``; the study's first if not given) are only
-    measured at the search's beta and cost none of its budget, which is for new ones. All is kept in the
-    study: after an interruption nothing that was finished is trained again. The study file and what the
-    study has certified stay as they were; where warm starts are asked for, what a model starts from is
-    trained too.
+    measured at the search's beta and cost none of its budget, which is for those that searches of this
+    beta propose. Proposals are written down before they are trained: a search that is given again, after
+    a kill or with a larger budget, goes on where it was, and what is trained in all stays within the
+    budget. All is kept in the study, and nothing that was finished is trained again. The study file and
+    what the study has certified stay as they were; where warm starts are asked for, what a model starts
+    from is trained too.
 
     Raises:
         OutputError, SettingError, DataError, ModelError, SfumatoError: as ``run_study``.
     """
     chosen = design.grid.seeds[0] if seed is None else require_count("seed", seed, minimum=0)
-    points: list[SearchPoint] = []
-    unit = ""
+    data = checked_data(design, folder)
+    with locked(folder, folder / LOCK_FILE):
+        study = _Study(design, data, folder, search.beta, chosen, device, watch or Watch())
+        mend_results(folder, study.watch)
+        points: list[SearchPoint] = []
 
-    def measure(alpha: float, new: bool) -> None:
-        nonlocal unit
-        cell, unit = _measured(design, folder, alpha, search.beta, chosen, device, watch)
-        search.tell(alpha, cell.errors, len(cell.examples))
-        points.append(SearchPoint(alpha, cell.errors, len(cell.examples), new))
-        on_point(points[-1])
+        def measure(alpha: float) -> None:
+            cell = study.measured(alpha)
+            search.tell(alpha, cell.errors, len(cell.examples))
+            points.append(SearchPoint(alpha, cell.errors, len(cell.examples), alpha not in trained))
+            on_point(points[-1])
 
-    for alpha in filter(search.informs, _trained(design, folder, search.beta, chosen, device)):
-        measure(alpha, new=False)
-    while not search.finished:
-        measure(search.propose(), new=True)
-    return SearchResult(search, tuple(points), chosen, unit)
+        proposed = study.proposals()
+        trained = study.trained(proposed)
+        for alpha in filter(search.informs, sorted(trained - set(proposed))):
+            measure(alpha)
+        for alpha in proposed:
+            # one that was not trained yet waits for a budget that allows it
+            if alpha in trained or not search.finished:
+                search.resume(alpha)
+                measure(alpha)
+        while not search.finished:
+            alpha = search.propose()
+            study.propose(alpha)
+            measure(alpha)
+        return SearchResult(search, tuple(points), chosen, data.unit)
 
 
-def _narrowed(design: Design, alphas: Iterable[float], beta: float, seed: int) -> Design:
-    grid = GridTable(alpha=tuple(sorted(alphas)), beta=(beta,), seeds=(seed,))
-    return design.model_copy(update={"grid": grid, "certification": None})
+@dataclass(frozen=True)
+class _Study:
+    """The study that a search trains in, whose folder this process holds."""
 
+    design: Design
+    data: Dataset
+    folder: Path
+    beta: float
+    seed: int
+    device: str
+    watch: Watch
 
-def _measured(
-    design: Design, folder: Path, alpha: float, beta: float, seed: int, device: str, watch: Watch | None
-) -> tuple[CellResult, str]:
-    """Return the cell, computed if it is not there, and the unit; the study's own record stays."""
-    before = _current(folder)
-    try:
-        part = _narrowed(design, [alpha], beta, seed)
-        results = run_study(part, folder, device=device, watch=watch, recorded=design)
-    finally:
-        after = _current(folder)
-        if before is not None and after is not None and before.settings == after.settings:
-            with Store(folder / FILE) as store:
-                store.begin(replace(after, certification=before.certification, certified=before.certified))
-    return results.cells[alpha, beta, seed], results.unit
+    def measured(self, alpha: float) -> CellResult:
+        """Return the cell, computed if it is not there; the study's own record stays."""
+        before = _current(self.folder)
+        try:
+            with InProcess() as executor:
+                results = run_alone(
+                    self._narrowed([alpha]),
+                    self.data,
+                    self.folder,
+                    device=self.device,
+                    watch=self.watch,
+                    recorded=self.design,
+                    executor=executor,
+                )
+        finally:
+            after = _current(self.folder)
+            if before is not None and after is not None and before.settings == after.settings:
+                kept = replace(after, certification=before.certification, certified=before.certified)
+                with Store(self.folder / FILE) as store:
+                    store.begin(kept)
+        return results.cells[alpha, self.beta, self.seed]
+
+    def _narrowed(self, alphas: Iterable[float]) -> Design:
+        grid = GridTable(alpha=tuple(sorted(alphas)), beta=(self.beta,), seeds=(self.seed,))
+        return self.design.model_copy(update={"grid": grid, "certification": None})
+
+    def trained(self, proposed: Iterable[float]) -> set[float]:
+        """Return the alphas of which the study has a model of this seed."""
+        measured = load_results(self.folder).alphas if _current(self.folder) else []
+        alphas = {*self.design.grid.alpha, *measured, *proposed}
+        todo = plan_study(self._narrowed(alphas), self.folder, device=self.device)
+        return alphas - {model.alpha for model in todo.models}
+
+    @cached_property
+    def _key(self) -> str:
+        keys = Keys.of(self.design, self.data, choose_device(self.device))
+        return content_key({"chain": keys.chain, "beta": self.beta, "seed": self.seed})
+
+    def proposals(self) -> list[float]:
+        """Return what searches for this beta have proposed, in order."""
+        if not (self.folder / FILE).is_file():
+            return []
+        with Store(self.folder / FILE, read_only=True) as store:
+            return store.proposals(self._key)
+
+    def propose(self, alpha: float) -> None:
+        """Write down what is proposed, before it is trained."""
+        with Store(self.folder / FILE) as store:
+            store.keep_proposal(self._key, alpha)
 
 
 def _current(folder: Path) -> Current | None:
@@ -307,12 +381,3 @@ def _current(folder: Path) -> Current | None:
         return None
     with Store(folder / FILE, read_only=True) as store:
         return store.current()
-
-
-def _trained(design: Design, folder: Path, beta: float, seed: int, device: str) -> list[float]:
-    """Return the alphas of which the study has a model of this seed."""
-    if _current(folder) is None:
-        return []
-    alphas = {*design.grid.alpha, *load_results(folder).alphas}
-    todo = plan_study(_narrowed(design, alphas, beta, seed), folder, device=device)
-    return sorted(alphas - {model.alpha for model in todo.models})

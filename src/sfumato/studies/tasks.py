@@ -7,10 +7,13 @@ writes results; models are written where their path can be seen, beside the stat
 from __future__ import annotations
 
 import os
+import shutil
+import stat
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,16 +22,21 @@ import torch
 
 from sfumato.datasets import Dataset
 from sfumato.devices import arithmetic_threads
+from sfumato.errors import OutputError, SfumatoError
 from sfumato.execution.base import Report, Shared
-from sfumato.models import ModelRecord, load_model
+from sfumato.files import write_bytes
+from sfumato.models import ModelRecord
+from sfumato.models.checkpoint import verify_checkpoint
 from sfumato.smoothing.shipped import Voting, gather
 from sfumato.studies.design import VotesTable
 from sfumato.studies.evaluate import SHARD, classify_shard, count_shard
 from sfumato.studies.store import Rows
-from sfumato.training.loop import train
+from sfumato.training.loop import train_alone
 from sfumato.training.settings import TrainingSettings
+from sfumato.user_code import told_in_one_line
 
 MARK = ".driver-"
+_ABANDONED_SECONDS = 24 * 3600.0  # an unfinished training is written to after every epoch
 
 
 @dataclass(frozen=True)
@@ -55,9 +63,30 @@ class Place:
         """Return ``path`` where the folder can be seen and written, else one of this machine's own."""
         if (self.folder / self.mark).exists() and os.access(path.parent, os.W_OK):
             return path
-        own = Path(tempfile.gettempdir()) / f"sfumato{self.mark}"
-        own.mkdir(mode=0o700, exist_ok=True)
-        return own / path.name
+        return _own_folder(f"sfumato{self.mark}") / path.name
+
+
+def _own_folder(name: str) -> Path:
+    """Return a folder among this machine's temporary files where attempts of one run find what is unfinished.
+
+    What runs that were killed left there a day ago or earlier is removed.
+
+    Raises:
+        OutputError: the name is taken by another user, or by a link.
+    """
+    place = Path(tempfile.gettempdir())
+    for left in place.glob(f"sfumato{MARK}*"):
+        with suppress(OSError):
+            found = left.lstat()
+            ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+            if ours and left.name != name and time.time() - found.st_mtime > _ABANDONED_SECONDS:
+                shutil.rmtree(left)
+    own = place / name
+    own.mkdir(mode=0o700, exist_ok=True)
+    found = own.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise OutputError(f"{own}: is not a folder of this user; remove it")
+    return own
 
 
 @dataclass(frozen=True)
@@ -84,10 +113,11 @@ class Training:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model: its record, and its file's content where the driver has to write it."""
+    """A trained model: its record, its file's content where the driver has to write it, and what was odd."""
 
     record: ModelRecord
     content: bytes | None
+    warnings: tuple[str, ...] = ()
 
 
 def train_model(report: Report, training: Training) -> Trained:
@@ -96,28 +126,39 @@ def train_model(report: Report, training: Training) -> Trained:
     Every ``EpochReport`` is reported.
     """
     data, settings, place = training.data.value(), training.settings, training.place
+    odd: list[str] = []
     if place is None:
         with arithmetic_threads(training.threads):
-            return Trained(
-                train(data, settings, training.path, device=training.device, on_epoch=report), None
+            record = train_alone(
+                data,
+                settings,
+                training.path,
+                device=training.device,
+                on_epoch=report,
+                on_warning=odd.append,
             )
+        return Trained(record, None, tuple(odd))
     path = place.here(training.path)
     if path.exists():
         # another attempt was finished after it was given up as lost
-        return Trained(load_model(path)[1], path.read_bytes())
-    with tempfile.TemporaryDirectory() as folder, arithmetic_threads(training.threads):
-        if training.parent is not None:
-            parent = Path(folder) / "parent.safetensors"
-            parent.write_bytes(training.parent.value())
-            settings = settings.replace(warm_start=parent)
-        with warnings.catch_warnings():
-            # the shared arrays are read-only, and training writes to none of them
-            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-            record = train(data, settings, path, device=training.device, on_epoch=report)
+        return Trained(verify_checkpoint(path), path.read_bytes())
+    parent = path.with_name(f"{path.name}.parent")
+    if training.parent is not None and path != training.path:
+        write_bytes(parent, training.parent.value())
+        settings = settings.replace(warm_start=parent)
+    with arithmetic_threads(training.threads), warnings.catch_warnings():
+        # the shared arrays are read-only, and training writes to none of them
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        record = train_alone(
+            data, settings, path, device=training.device, on_epoch=report, on_warning=odd.append
+        )
     content = path.read_bytes()
     if path != training.path:
-        path.unlink(missing_ok=True)
-    return Trained(record, content)
+        for file in (path, parent):
+            file.unlink(missing_ok=True)
+        with suppress(OSError):  # others may have unfinished trainings there
+            path.parent.rmdir()
+    return Trained(record, content, tuple(odd))
 
 
 @dataclass(frozen=True)
@@ -130,9 +171,12 @@ class Voted:
 
 def vote(report: Report, voting: Voting, votes: VotesTable) -> Voted:
     """Return the rows of the images, counted in shards."""
-    with arithmetic_threads(voting.threads):
+    with (
+        arithmetic_threads(voting.threads),
+        told_in_one_line("the model, in voting, failed", lost=SfumatoError),
+    ):
         x, recipe, found = gather(voting.pieces), voting.recipe, []
-        smoothed = recipe.smoothed() if recipe.beta > 0 else None
+        smoothed = recipe.smoothed() if recipe.noise.standard_deviation > 0 else None
         before = smoothed.profile.invalid if smoothed else 0
         for begin in range(0, len(x), SHARD):
             part = slice(begin, begin + SHARD)

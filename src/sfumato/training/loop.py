@@ -20,12 +20,16 @@ from torch import nn
 import sfumato
 from sfumato.datasets import Dataset, Split
 from sfumato.devices import choose_device, device_name
-from sfumato.errors import ModelError, OutputError
+from sfumato.errors import ModelError, OutputError, SfumatoError
 from sfumato.files import require_writable
+from sfumato.locks import locked
 from sfumato.models import ModelRecord, build_model, load_model, save_model
-from sfumato.noise import Gaussian, Run, Stream, Use
+from sfumato.models.checkpoint import read_record
+from sfumato.models.registry import is_built_in
+from sfumato.noise import Run, Stream, Use
 from sfumato.training.settings import TrainingSettings
 from sfumato.training.state import restore_state, save_state, state_path
+from sfumato.user_code import told_in_one_line
 
 _EVALUATION_BATCH = 500
 _MONITORED = 1000
@@ -49,52 +53,85 @@ def train(
     *,
     device: str = "auto",
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
+    on_warning: Callable[[str], None] = lambda line: None,
 ) -> ModelRecord:
     """Train a base classifier, write it to ``output`` and return its record.
 
-    A training of the same settings that was interrupted goes on after its last whole epoch.
+    A training of the same settings that was interrupted goes on after its last whole epoch; one whose
+    state is damaged begins anew, and ``on_warning`` hears of it.
 
     Raises:
-        SettingError, ModelError: settings or model that do not fit the data.
-        OutputError: ``output`` exists, cannot be written, or has an unfinished training of other settings.
+        SettingError, ModelError: settings or model that do not fit the data, or the model's code failed.
+        OutputError: ``output`` exists, cannot be written, is another run's at this moment, or has an
+            unfinished training of other settings.
+        SfumatoError: the training diverged.
     """
+    require_writable(output)
+    _require_new(output)
+    with locked(output):
+        return train_alone(data, settings, output, device=device, on_epoch=on_epoch, on_warning=on_warning)
+
+
+def _require_new(output: Path) -> None:
     if output.exists():
         raise OutputError(f"{output}: exists already; choose another output or remove it")
-    require_writable(output)
+
+
+def train_alone(
+    data: Dataset,
+    settings: TrainingSettings,
+    output: Path,
+    *,
+    device: str = "auto",
+    on_epoch: Callable[[EpochReport], None] = lambda report: None,
+    on_warning: Callable[[str], None] = lambda line: None,
+) -> ModelRecord:
+    """Train as ``train`` does, where the caller sees to it that no other run has the same output.
+
+    Raises:
+        SettingError, ModelError, OutputError, SfumatoError: as ``train``.
+    """
+    _require_new(output)
+    whose = f"the model {settings.architecture}, in training,"
     chosen = choose_device(device)
-    model, mean, std, warm_sha = _starting_model(data, settings)
-    model.to(chosen)
-    x, y = torch.from_numpy(data.train.x).to(chosen), torch.from_numpy(data.train.y).to(chosen)
-    layout = _fastest_layout(model, x[:2])
-    # the call is there for its effect on every module; mypy's stubs lack this form
-    model.to(memory_format=layout)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-    )
+    with told_in_one_line(f"{whose} failed", lost=SfumatoError):
+        model, mean, std, warm_sha = _starting_model(data, settings)
+        model.to(chosen)
+        x, y = torch.from_numpy(data.train.x).to(chosen), torch.from_numpy(data.train.y).to(chosen)
+        layout = _fastest_layout(model, x[:2])
+        # the call is there for its effect on every module; mypy's stubs lack this form
+        model.to(memory_format=layout)  # type: ignore[call-overload]
+        optimizer = torch.optim.AdamW(
+            model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        )
     epochs = settings.epochs_for(len(data.train))
     data_sha = data.checksum()
     identity = settings.identity(
         examples=len(data.train), data_sha256=data_sha, device=chosen.type, warm_start=warm_sha
     )
     unfinished = state_path(output)
-    done, seconds = restore_state(unfinished, model, optimizer, identity)
+    with told_in_one_line(f"{whose} failed", lost=SfumatoError):
+        done, seconds = restore_state(unfinished, model, optimizer, identity, on_warning)
     _lay_out_moments(optimizer)
     autocast = _autocast(settings.precision, chosen)
     for epoch in range(done, epochs):
         started = time.perf_counter()
-        loss = _train_epoch(model, optimizer, x, y, settings, epoch, epochs, autocast)
-        seconds += time.perf_counter() - started
-        save_state(unfinished, model, optimizer, identity, epoch + 1, seconds)
-        clean, noisy = _accuracies(model, data.test, settings, chosen, limit=_MONITORED)
+        with told_in_one_line(f"{whose} failed", lost=SfumatoError):
+            loss = _train_epoch(model, optimizer, x, y, settings, epoch, epochs, autocast)
+            _require_finite(loss, epoch + 1, epochs, settings)
+            seconds += time.perf_counter() - started
+            save_state(unfinished, model, optimizer, identity, epoch + 1, seconds)
+            clean, noisy = _accuracies(model, data.test, settings, chosen, limit=_MONITORED)
         on_epoch(EpochReport(epoch + 1, epochs, loss, clean, noisy))
-    clean, noisy = _accuracies(model, data.test, settings, chosen, limit=len(data.test))
+    with told_in_one_line(f"{whose} failed", lost=SfumatoError):
+        clean, noisy = _accuracies(model, data.test, settings, chosen, limit=len(data.test))
     record = ModelRecord(
         architecture=settings.architecture,
         input_shape=data.input_shape,
         num_classes=data.num_classes,
         mean=mean,
         std=std,
-        training={**settings.values(), "epochs": epochs, "mean": mean, "std": std, "warm_start": warm_sha},
+        training={**settings.replace(epochs=epochs, mean=mean, std=std).values(), "warm_start": warm_sha},
         unit=data.unit,
         data=data.name,
         data_sha256=data_sha,
@@ -106,7 +143,8 @@ def train(
         sfumato_version=sfumato.__version__,
         torch_version=str(torch.__version__),
     )
-    saved = save_model(model, record, output)
+    with told_in_one_line(f"{whose} failed", lost=SfumatoError):
+        saved = save_model(model, record, output)
     unfinished.unlink(missing_ok=True)
     return saved
 
@@ -120,7 +158,7 @@ def _starting_model(
         shape, classes = data.input_shape, data.num_classes
         model = build_model(settings.architecture, shape, classes, mean, std, seed=settings.seed)
         return model, mean, std, None
-    model, record = load_model(settings.warm_start)
+    record = read_record(settings.warm_start)
     found = (record.architecture, record.input_shape, record.num_classes)
     wanted = (settings.architecture, data.input_shape, data.num_classes)
     if found != wanted:
@@ -128,6 +166,8 @@ def _starting_model(
             f"{settings.warm_start}: is {found[0]} for input {found[1]} and {found[2]} classes, but "
             f"{wanted[0]} for {wanted[1]} and {wanted[2]} is to be trained"
         )
+    named = None if is_built_in(settings.architecture) else settings.architecture
+    model, record = load_model(settings.warm_start, factory=named)
     return model, record.mean, record.std, record.weights_sha256
 
 
@@ -139,11 +179,11 @@ def _fastest_layout(model: nn.Module, x: torch.Tensor) -> torch.memory_format:
     """
     if x.dim() != 4 or not any(isinstance(module, nn.Conv2d) for module in model.modules()):
         return torch.contiguous_format
-    trial = copy.deepcopy(model).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     try:
+        trial = copy.deepcopy(model).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         with torch.inference_mode():
             trial(x)
-    except RuntimeError:
+    except Exception:  # a model of the user's own may raise anything, also when it is copied
         return torch.contiguous_format
     return torch.channels_last
 
@@ -178,7 +218,8 @@ def _train_epoch(
     """Run one epoch and return its mean loss."""
     model.train()
     order = Stream(Use.SHUFFLING, settings.seed, Run(epoch)).permutation(len(x))
-    noise = Stream(Use.TRAINING_NOISE, settings.seed, Run(epoch))
+    noise = settings.distribution()
+    stream = Stream(Use.TRAINING_NOISE, settings.seed, Run(epoch))
     steps = math.ceil(len(x) / settings.batch_size)
     total = torch.zeros((), device=x.device)
     for step, batch in enumerate(_batches(order, settings.batch_size)):
@@ -186,11 +227,24 @@ def _train_epoch(
         rows = batch.to(x.device)
         optimizer.zero_grad(set_to_none=True)
         with autocast():
-            loss = settings.method.loss(model, x[rows], y[rows], Gaussian(settings.alpha), noise)
+            loss = settings.method.loss(model, x[rows], y[rows], noise, stream)
         torch.autograd.backward(loss)
         optimizer.step()
         total += loss.detach()
     return float(total) / steps
+
+
+def _require_finite(loss: float, epoch: int, epochs: int, settings: TrainingSettings) -> None:
+    """Refuse to go on with weights that are no numbers.
+
+    Raises:
+        SfumatoError: the mean loss of the epoch is not finite.
+    """
+    if not math.isfinite(loss):
+        raise SfumatoError(
+            f"the training of {settings.architecture} with alpha {settings.alpha:g} diverged: its loss is "
+            f"{loss} in epoch {epoch} of {epochs}; a learning rate below {settings.learning_rate:g} may help"
+        )
 
 
 def _batches(order: torch.Tensor, size: int) -> Iterator[torch.Tensor]:
@@ -219,7 +273,7 @@ def _accuracies(
 ) -> tuple[float, float]:
     """Return the accuracy without noise, and with one draw of alpha per image."""
     model.eval()
-    noise = Gaussian(settings.alpha)
+    noise = settings.distribution()
     stream = Stream(Use.EVALUATION, settings.seed, Run(0))
     hits = [0, 0]
     count = min(limit, len(split))

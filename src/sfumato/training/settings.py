@@ -9,14 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import Field, SerializeAsAny
+from pydantic import Field, SerializeAsAny, field_validator
 
 from sfumato.settings import CheckedSettings, Count, Numbers, Seed
 from sfumato.training.methods.base import Method
 from sfumato.training.methods.gaussian import GaussianAugmentation
 from sfumato.training.methods.registry import method_class
+
+if TYPE_CHECKING:
+    from sfumato.noise import Noise
 
 PRECISIONS = ("float32", "bf16")
 _FEWEST_STEPS = 1500
@@ -33,6 +36,7 @@ class TrainingSettings(CheckedSettings):
     """
 
     alpha: float = Field(ge=0, description="training noise (standard deviation, input units); 0 is no noise")
+    noise: str = Field(default="gaussian", description="distribution of the training noise")
     method: SerializeAsAny[Method] = Field(default=GaussianAugmentation(), description="training method")
     architecture: str = Field(
         default="mlp",
@@ -74,6 +78,20 @@ class TrainingSettings(CheckedSettings):
         own = {name: value for name, value in values.items() if name in method.model_fields}
         rest = {name: value for name, value in values.items() if name not in own and name != "method"}
         return cls.read({**rest, "method": method.read(own, where=where)}, where=where)
+
+    @field_validator("noise")
+    @classmethod
+    def _known(cls, noise: str) -> str:
+        from sfumato.noise import make_noise
+
+        make_noise(noise, 1.0)
+        return noise
+
+    def distribution(self) -> Noise:
+        """Return the training noise."""
+        from sfumato.noise import make_noise
+
+        return make_noise(self.noise, self.alpha)
 
     def values(self) -> dict[str, Any]:
         """Return every setting as JSON has it, flat; ``flat`` reads it back."""

@@ -1,23 +1,27 @@
 """The state of an unfinished training, saved after every epoch so that a kill costs one epoch at most.
 
 A safetensors file beside the model to be: weights, AdamW moments, and a JSON record of the settings
-that must be the same for the training to go on. No pickle is involved.
+that must be the same for the training to go on, all under one checksum. No pickle is involved.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from sfumato.errors import OutputError
-from sfumato.models.checkpoint import read_safetensors, write_safetensors
+from sfumato.errors import ModelError, OutputError
+from sfumato.models.checkpoint import read_safetensors, weights_checksum, write_safetensors
 from sfumato.noise.keyed import require_same_noise
 
 _KEY = "sfumato_training"
+_CHECKSUM = "sha256"
+_FORMAT = 2
 
 
 def state_path(output: Path) -> Path:
@@ -34,38 +38,62 @@ def save_state(
     seconds: float,
 ) -> None:
     """Write the state after ``epochs_done`` epochs."""
-    tensors = {f"model/{name}": value.detach().cpu() for name, value in model.state_dict().items()}
+    # copies, since weights that the model shares among its layers cannot be written as they are
+    tensors = {f"model/{name}": _copied(value) for name, value in model.state_dict().items()}
     for index, moments in optimizer.state_dict()["state"].items():
         for name, value in moments.items():
-            tensors[f"optimizer/{index}/{name}"] = value.detach().cpu()
-    record = {"settings": settings, "epochs_done": epochs_done, "seconds": seconds}
-    write_safetensors(
-        {name: value.contiguous() for name, value in tensors.items()}, {_KEY: json.dumps(record)}, path
+            tensors[f"optimizer/{index}/{name}"] = _copied(value)
+    record = json.dumps(
+        {"format": _FORMAT, "settings": settings, "epochs_done": epochs_done, "seconds": seconds}
     )
+    write_safetensors(tensors, {_KEY: record, _CHECKSUM: _checksum(tensors, record)}, path)
+
+
+def _copied(value: torch.Tensor) -> torch.Tensor:
+    return value.detach().to("cpu", copy=True).contiguous()
+
+
+def _checksum(tensors: Mapping[str, torch.Tensor], record: str) -> str:
+    """Return the SHA-256 over all that a state says."""
+    return hashlib.sha256(f"{weights_checksum(tensors)}\n{record}".encode()).hexdigest()
 
 
 def restore_state(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, settings: dict[str, Any]
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    settings: dict[str, Any],
+    on_warning: Callable[[str], None],
 ) -> tuple[int, float]:
     """Load the state into model and optimizer; return (epochs done, seconds spent), (0, 0) if there is none.
 
+    Nothing can be saved of a damaged state: it is set aside under another name, ``on_warning`` is told,
+    and there is none.
+
     Raises:
-        OutputError: the state belongs to a training with other settings.
+        OutputError: the state belongs to a training with other settings, of another network, or of
+            another version of Sfumato; or it cannot be read.
     """
     if not path.exists():
         return 0, 0.0
-    tensors, metadata = read_safetensors(path)
-    record = json.loads(metadata.get(_KEY, "{}"))
-    found = record.get("settings", {})
+    try:
+        tensors, record = _read(path)
+    except ModelError as error:
+        aside = path.with_name(f"{path.name}.damaged")
+        path.replace(aside)
+        on_warning(f"{error}; the training begins anew, and the damaged state is kept as {aside.name}")
+        return 0, 0.0
+    found, wanted = record["settings"], json.loads(json.dumps(settings))
     require_same_noise(found, path)
-    wanted = json.loads(json.dumps(settings))
     for name in sorted(set(wanted) | set(found)):
         if wanted.get(name) != found.get(name):
             raise OutputError(
                 f"{path}: belongs to an unfinished training with {name} {found.get(name)}, not "
                 f"{wanted.get(name)}; remove it or choose another output"
             )
-    model.load_state_dict({k.removeprefix("model/"): v for k, v in tensors.items() if k.startswith("model/")})
+    weights = {k.removeprefix("model/"): v for k, v in tensors.items() if k.startswith("model/")}
+    _require_same_network(path, weights, model)
+    model.load_state_dict(weights)
     moments: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in tensors.items():
         if key.startswith("optimizer/"):
@@ -73,3 +101,48 @@ def restore_state(
             moments.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
     return int(record["epochs_done"]), float(record["seconds"])
+
+
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Return the tensors and the record, verified.
+
+    Raises:
+        ModelError: the file is damaged.
+        OutputError: it is of another version, or cannot be read.
+    """
+    try:
+        path.read_bytes()
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    tensors, metadata = read_safetensors(path)
+    text, checksum = metadata.get(_KEY), metadata.get(_CHECKSUM)
+    if text is not None and checksum is None:
+        raise OutputError(
+            f"{path}: is of another version of Sfumato and has no checksum; finish the training with that "
+            "version, or remove the file to train anew"
+        )
+    if text is None or checksum != _checksum(tensors, text):
+        raise ModelError(f"{path}: is damaged (its content does not match its checksum)")
+    record: dict[str, Any] = json.loads(text)
+    if record["format"] != _FORMAT:
+        raise OutputError(
+            f"{path}: is of another version of Sfumato (format {record['format']}; this one reads "
+            f"{_FORMAT}); finish the training with that version, or remove the file to train anew"
+        )
+    return tensors, record
+
+
+def _require_same_network(path: Path, weights: Mapping[str, torch.Tensor], model: nn.Module) -> None:
+    """Refuse weights that are not those of the model by name and shape.
+
+    Raises:
+        OutputError: they are of another network, as where the code of a factory was changed.
+    """
+    found = {name: tuple(value.shape) for name, value in weights.items()}
+    wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    for name in sorted(set(found) | set(wanted)):
+        if found.get(name) != wanted.get(name):
+            raise OutputError(
+                f"{path}: belongs to an unfinished training of another network: {name} has shape "
+                f"{found.get(name)} there and {wanted.get(name)} here; remove it or choose another output"
+            )

@@ -8,6 +8,7 @@ import typer
 
 from sfumato.cli import options
 from sfumato.cli.advice import output
+from sfumato.cli.classifiers import load_classifiers
 from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from sfumato.advice.advise import Advice, Amount
     from sfumato.advice.sweep import Sweep
     from sfumato.datasets import Dataset
+    from sfumato.models.classifier import TrainedClassifier
 
 _SUBSAMPLES = 10
 
@@ -47,6 +49,7 @@ def command(
     images: Annotated[
         int, typer.Option("--images", help="Test images on which a classifier is tried under noise.")
     ] = 1000,
+    model_factory: options.ModelFactory = None,
     mean: options.Mean = None,
     std: options.Std = None,
     seed: options.Seed = 0,
@@ -74,7 +77,7 @@ def command(
     betas = [require_positive("beta", value) for value in options.parse_numbers("beta", beta) or ()]
     require_count("images", images)
     dataset, sample = output.load_points(data, data_dir, points, quiet=as_json)
-    classifiers = _classifiers(dataset, models or [], alpha0, mean, std)
+    classifiers = _classifiers(load_classifiers(models or [], dataset, mean, std, model_factory), alpha0)
     with progress_bar("neighbours", len(sample)) as bar:
         near = nearest_by_class(sample, bar.advance)
         bar.restart("interference", len(sample.classes) + _SUBSAMPLES)
@@ -107,15 +110,10 @@ def command(
     )
 
 
-def _classifiers(
-    dataset: Dataset, models: Sequence[str], alpha0: str | None, mean: str | None, std: str | None
-) -> list[tuple[Any, float]]:
+def _classifiers(loaded: Sequence[TrainedClassifier], alpha0: str | None) -> list[tuple[Any, float]]:
     """Return each classifier with the noise that it was trained with."""
     from sfumato.errors import SettingError, require_nonnegative
-    from sfumato.models.classifier import load_classifier
 
-    means, stds = options.parse_numbers("mean", mean), options.parse_numbers("std", std)
-    loaded = [load_classifier(name, dataset.input_shape, dataset.num_classes, means, stds) for name in models]
     given = options.parse_numbers("alpha0", alpha0)
     if given is None:
         unknown = [classifier.name for classifier in loaded if classifier.record is None]
@@ -164,6 +162,7 @@ def _sweeps(
                     seed=seed,
                     device=device,
                     configuration=configuration,
+                    classes=dataset.num_classes,
                     on_progress=bar.advance,
                 )
             )

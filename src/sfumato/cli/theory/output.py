@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -87,14 +85,11 @@ def write_csv(path: Path | None, columns: Sequence[str], rows: Iterable[Sequence
         OutputError: it cannot be written.
     """
     from sfumato.files import write_text
+    from sfumato.reporting.tables import csv_text
 
     if path is None:
         return
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
+    write_text(path, csv_text((columns, *rows)))
     note(f"numbers in {path}")
 
 

@@ -38,6 +38,7 @@ class ReportSettings:
         beta, compare: smoothing noise of the gallery and its two training noises; chosen if not given.
         seed: of the bootstrap and of the gallery's sample.
         device: on which the gallery's votes are counted again.
+        model_factory: what makes a study's networks for that, where they are no built-in ones.
         data, data_dir: data set of the certification tables; what their settings name if not given.
         command: how the report was asked for, to be written in it.
     """
@@ -50,6 +51,7 @@ class ReportSettings:
     compare: tuple[float, float] | None = None
     seed: int = 0
     device: str = "auto"
+    model_factory: str | None = None
     data: str | None = None
     data_dir: Path | None = None
     command: str = ""
@@ -145,6 +147,7 @@ class ReportMaker:
                 count=wanted.gallery,
                 seed=wanted.seed,
                 device=wanted.device,
+                factory=wanted.model_factory,
                 on_image=self.on_step,
             )
         return self._galleries[name]

@@ -11,10 +11,10 @@ from sfumato.reporting.certified_sets import (
     FULL,
     MOST_RADII,
     bin_count,
-    common_unit,
     curve_of,
     largest_radius,
     outcomes,
+    radius_axis,
     radius_shares,
     votes_spent,
 )
@@ -30,7 +30,7 @@ def certified_accuracy_figure(sets: Sequence[CertifiedSet], *, confidence: float
     palette = colours(len(sets))
     largest = 1.03 * largest_radius(sets)
     figure = new_figure(
-        f"L2 radius ({common_unit(sets)})",
+        radius_axis(sets),
         "certified accuracy",
         palette.dark,
         height=460,
@@ -74,7 +74,7 @@ def radii_figure(sets: Sequence[CertifiedSet]) -> go.Figure:
     largest = largest_radius(sets)
     edges = np.linspace(0.0, largest, bin_count(sets) + 1)
     figure = new_figure(
-        f"L2 radius ({common_unit(sets)})",
+        radius_axis(sets),
         "share of all examples",
         palette.dark,
         yaxis={"rangemode": "tozero"},

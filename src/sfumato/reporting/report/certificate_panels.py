@@ -18,36 +18,35 @@ from sfumato.reporting.sources import CertifiedSet
 
 
 def certified_lead(sets: Sequence[CertifiedSet]) -> str:
-    """Return what matters first: the set of the largest average certified radius."""
-    most, name = max(((outcomes(one), one.name) for one in sets), key=lambda pair: pair[0].mean_radius)
-    return (
-        f"{len(sets)} {'set' if len(sets) == 1 else 'sets'} of certificates; the largest average certified "
-        f"radius, {most.mean_radius:.4f}, is that of {name}, with {most.correct:,} of {most.examples:,} "
-        "examples correct."
-    )
+    """Return what matters first: the set of the largest average certified radius, in each norm."""
+    told = [f"{len(sets)} {'set' if len(sets) == 1 else 'sets'} of certificates"]
+    for norm, alike in _by_norm(sets).items():
+        most, name = max(((outcomes(one), one.name) for one in alike), key=lambda pair: pair[0].mean_radius)
+        told.append(
+            f"the largest average certified {norm} radius, {most.mean_radius:.4f}, is that of {name}, with "
+            f"{most.correct:,} of {most.examples:,} examples correct"
+        )
+    return "; ".join(told) + "."
+
+
+def _by_norm(sets: Sequence[CertifiedSet]) -> dict[str, list[CertifiedSet]]:
+    """Return the sets of each norm: radii of different norms are not drawn together."""
+    return {
+        norm: [one for one in sets if one.norm == norm]
+        for norm in sorted({one.norm for one in sets}, reverse=True)
+    }
 
 
 def certified_panels(sets: Sequence[CertifiedSet], confidence: float) -> tuple[Panel, ...]:
-    """Return the panels of any sets of certificates."""
-    counts = sorted({len(found.certificates) for found in sets})
-    examples = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
-    few = (
-        f" Of more than {MOST_BANDS} lines the bands are left to the hovering text and the table."
-        if len(sets) > MOST_BANDS
-        else ""
-    )
+    """Return the panels of any sets of certificates; those of radii once for each norm."""
+    norms = _by_norm(sets)
+    radii = [
+        panel
+        for norm, alike in norms.items()
+        for panel in _radius_panels(alike, confidence, f" {norm}" if len(norms) > 1 else "")
+    ]
     panels = [
-        Panel(
-            "certified-accuracy",
-            "Certified accuracy against radius",
-            f"Share of the {examples} examples of a line that are classified correctly with a certified "
-            f"radius of at least so much. Bands hold with confidence {confidence:.4g} at each radius by "
-            "itself: their lower end bounds the population's robust accuracy and pays for the certificates' "
-            "own error, their upper end the share that such a run certifies. Counted over all examples, "
-            f"drawn at up to {MOST_RADII} radii per line." + few,
-            certified_accuracy_figure(sets, confidence=confidence),
-            certified_table(sets, confidence=confidence),
-        ),
+        *radii[::2],
         Panel(
             "outcomes",
             "Correct, abstained, wrong",
@@ -55,14 +54,7 @@ def certified_panels(sets: Sequence[CertifiedSet], confidence: float) -> tuple[P
             outcomes_figure(sets),
             outcomes_table(sets),
         ),
-        Panel(
-            "radii",
-            "Distribution of radii",
-            "Radii of the correctly classified examples in bins, as shares of all examples of their set; "
-            "abstentions have none. Plans that ask about given radii certify these radii only.",
-            radii_figure(sets),
-            outcomes_table(sets),
-        ),
+        *radii[1::2],
     ]
     told = [found for found in sets if votes_spent(found) is not None]
     silent = len(sets) - len(told)
@@ -79,3 +71,36 @@ def certified_panels(sets: Sequence[CertifiedSet], confidence: float) -> tuple[P
             )
         )
     return tuple(panels)
+
+
+def _radius_panels(sets: Sequence[CertifiedSet], confidence: float, norm: str) -> tuple[Panel, Panel]:
+    """Return certified accuracy, and the distribution of radii, of sets of one norm."""
+    counts = sorted({len(found.certificates) for found in sets})
+    examples = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+    few = (
+        f" Of more than {MOST_BANDS} lines the bands are left to the hovering text and the table."
+        if len(sets) > MOST_BANDS
+        else ""
+    )
+    key = norm.strip().lower()
+    return (
+        Panel(
+            f"certified-accuracy{key}",
+            f"Certified accuracy against{norm} radius",
+            f"Share of the {examples} examples of a line that are classified correctly with a certified "
+            f"radius of at least so much. Bands hold with confidence {confidence:.4g} at each radius by "
+            "itself: their lower end bounds the population's robust accuracy and pays for the certificates' "
+            "own error, their upper end the share that such a run certifies. Counted over all examples, "
+            f"drawn at up to {MOST_RADII} radii per line." + few,
+            certified_accuracy_figure(sets, confidence=confidence),
+            certified_table(sets, confidence=confidence),
+        ),
+        Panel(
+            f"radii{key}",
+            f"Distribution of{norm} radii",
+            "Radii of the correctly classified examples in bins, as shares of all examples of their set; "
+            "abstentions have none. Plans that ask about given radii certify these radii only.",
+            radii_figure(sets),
+            outcomes_table(sets),
+        ),
+    )

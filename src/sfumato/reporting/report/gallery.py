@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
+from sfumato.plans import ABSTAIN
 from sfumato.reporting.report.page import Panel, text
-from sfumato.statistics.plans import ABSTAIN
 from sfumato.studies.gallery import Gallery, GalleryImage, View
 
 MOST_PIXELS = 96

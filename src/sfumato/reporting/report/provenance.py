@@ -7,10 +7,10 @@ import shlex
 from typing import Any
 
 from sfumato.errors import DataError
+from sfumato.plans import ABSTAIN
 from sfumato.reporting.report.page import Panel, code, listing
 from sfumato.reporting.sources import CertifiedSet
 from sfumato.reporting.tables import Table
-from sfumato.statistics.plans import ABSTAIN
 from sfumato.studies.provenance import StudyProvenance
 
 _SHOWN = 12  # hexadecimal digits of a checksum in a table; the record in the file has all of them
@@ -86,7 +86,8 @@ def table_panel(found: CertifiedSet, key: str) -> Panel:
         return Panel(key, f"Table {found.name}", explanation, body=listing(pairs))
     settings = found.settings
     pairs += [("command", certify_command(settings, found.origin.name))]
-    pairs += [(name.replace("_", " "), _shown(value)) for name, value in settings.items()]
+    told = {name: value for name, value in settings.items() if name != "answers"}  # numbers for machines
+    pairs += [(name.replace("_", " "), _shown(value)) for name, value in told.items()]
     return Panel(
         key,
         f"Table {found.name}",
@@ -107,6 +108,8 @@ def certify_command(settings: dict[str, Any], out: str) -> str:
         f"--confidence {settings.get('confidence', '?')}",
         f"--seed {settings.get('seed', '?')}",
     ]
+    if settings.get("noise", "gaussian") != "gaussian":
+        parts.append(f"--noise {shlex.quote(str(settings['noise']))}")
     if isinstance(examples, dict) and (count := int(examples.get("count", 0))) > 0:
         span = int(examples.get("last", 0)) - int(examples.get("first", 0))
         skip = span // (count - 1) if count > 1 else 1

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from torch import nn
 
-    from sfumato.noise import Gaussian, Stream
+    from sfumato.noise import Noise, Stream
 
 
 class Method(CheckedSettings, ABC):
@@ -35,7 +35,7 @@ class Method(CheckedSettings, ABC):
         model: nn.Module,
         x: Float[torch.Tensor, "batch *shape"],
         y: Int[torch.Tensor, " batch"],
-        noise: Gaussian,
+        noise: Noise,
         stream: Stream,
     ) -> Float[torch.Tensor, ""]:
         """Return the loss of one batch; all its noise is drawn from ``stream``."""

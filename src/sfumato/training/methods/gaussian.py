@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from torch import nn
 
-    from sfumato.noise import Gaussian, Stream
+    from sfumato.noise import Noise, Stream
 
 
 class GaussianAugmentation(Method):
@@ -37,13 +37,13 @@ class GaussianAugmentation(Method):
         model: nn.Module,
         x: Float[torch.Tensor, "batch *shape"],
         y: Int[torch.Tensor, " batch"],
-        noise: Gaussian,
+        noise: Noise,
         stream: Stream,
     ) -> Float[torch.Tensor, ""]:
         """Return the mean cross-entropy over the noisy copies of the batch."""
         from torch.nn import functional
 
-        copies = 1 if noise.scale == 0 else self.draws
+        copies = 1 if noise.standard_deviation == 0 else self.draws
         noisy = noise.add(x.repeat_interleave(copies, dim=0), stream)
         return functional.cross_entropy(model(noisy).float(), y.repeat_interleave(copies))
 

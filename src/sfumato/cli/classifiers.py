@@ -1,0 +1,43 @@
+"""The classifiers that a command is given, loaded the same way for all commands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sfumato.cli import options
+from sfumato.cli.terminal import warn
+
+if TYPE_CHECKING:
+    from sfumato.datasets import Dataset
+    from sfumato.models.classifier import TrainedClassifier
+
+
+def load_classifiers(
+    references: Sequence[str], dataset: Dataset, mean: str | None, std: str | None, factory: str | None
+) -> list[TrainedClassifier]:
+    """Return the classifiers named by ``--model``; ``factory`` is what ``--model-factory`` says.
+
+    Raises:
+        SettingError: a factory that none of them needs.
+        ModelError: as ``sfumato.models.classifier.load_classifier``.
+    """
+    from sfumato.errors import SettingError
+    from sfumato.models.classifier import load_classifier
+    from sfumato.models.registry import is_built_in
+
+    means, stds = options.parse_numbers("mean", mean), options.parse_numbers("std", std)
+    loaded = [
+        load_classifier(name, dataset.input_shape, dataset.num_classes, means, stds, factory=factory)
+        for name in references
+    ]
+    made = [found for found in loaded if found.record and not is_built_in(found.record.architecture)]
+    if factory is not None and not made:
+        raise SettingError(f"model-factory {factory!r} is needed by no checkpoint given; leave it out")
+    for found in made:
+        if found.record and found.record.architecture != factory:
+            warn(
+                f"{found.name}: trained as {found.record.architecture!r}, voting as {factory!r}: the weights "
+                "fit, but only you know that both compute the same"
+            )
+    return loaded

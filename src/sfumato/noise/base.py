@@ -1,0 +1,78 @@
+"""The interface of noises: a noise says how it is drawn, and which radius a probability certifies under it.
+
+Probabilities of error q = 1 - p are handed over instead of p: near p = 1 the information is in q. A noise
+knows nothing of votes: that q is bounded with some confidence is the business of ``plans``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import torch
+
+from sfumato.errors import require_nonnegative
+from sfumato.noise.keyed import Stream
+
+
+@dataclass(frozen=True)
+class Noise(ABC):
+    """Independent noise on each coordinate of the input.
+
+    A subclass is a frozen dataclass too, where it adds fields. For every noise the first one is the
+    standard deviation, so that levels of different noises can be compared; what the noise is usually
+    parametrised by follows from it.
+
+    Attributes:
+        standard_deviation: of each coordinate, in the unit of the input; ``alpha`` of a training, ``beta``
+            of a smoothed classifier.
+        name: what the command line and files call the noise.
+        norm: in which its radii are measured, ``L1`` or ``L2``.
+    """
+
+    standard_deviation: float
+    name: ClassVar[str]
+    norm: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        """Refuse a negative or infinite standard deviation."""
+        require_nonnegative("standard_deviation", self.standard_deviation)
+
+    @abstractmethod
+    def draw(self, out: torch.Tensor, stream: Stream) -> None:
+        """Fill the contiguous ``out`` (rows, *shape) with the stream's next rows."""
+
+    @abstractmethod
+    def radius(self, q_upper: float, rival_upper: float | None = None) -> float:
+        """Return the certified radius in ``norm``, in the unit of the input; 0 where nothing is certified.
+
+        If at x a class has probability at least 1 - ``q_upper`` under the noise, and every other class at
+        most ``rival_upper`` (``q_upper`` where it is not given), then that class is the most probable one
+        at every point closer to x than the radius.
+        """
+
+    @abstractmethod
+    def failure_at(self, radius: float) -> float:
+        """Return the largest q with ``self.radius(q) >= radius``: the inverse of ``radius``.
+
+        A class is certified at ``radius`` where its probability is above p0 = 1 - q. The result is 1/2 at
+        radius 0 and falls from there; it is 0 where no probability certifies the radius.
+        """
+
+    def __str__(self) -> str:
+        """Return the distribution in a few words, the standard deviation among them."""
+        return f"{self.name} noise, standard deviation {self.standard_deviation:g}"
+
+    def add(self, inputs: torch.Tensor, stream: Stream) -> torch.Tensor:
+        """Return ``inputs`` (rows, *shape) plus one fresh draw; without noise ``inputs`` itself."""
+        if self.standard_deviation == 0:
+            return inputs
+        noisy = torch.empty(inputs.shape, dtype=inputs.dtype, device=inputs.device)
+        self.draw(noisy, stream)
+        return noisy.add_(inputs)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what determines the noise, as settings of a run hold it: name, beta, other fields."""
+        fields = asdict(self)
+        return {"noise": self.name, "beta": fields.pop("standard_deviation"), **fields}

@@ -1,0 +1,40 @@
+"""The noises by the names that the command line and files use; ``register_noise`` adds others."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from sfumato.errors import SettingError
+from sfumato.noise.base import Noise
+from sfumato.noise.gaussian import Gaussian
+from sfumato.noise.laplace import Laplace
+from sfumato.noise.uniform import Uniform
+
+NOISES: dict[str, type[Noise]] = {noise.name: noise for noise in (Gaussian, Uniform, Laplace)}
+
+Registered = TypeVar("Registered", bound=type[Noise])
+
+
+def register_noise(noise: Registered) -> Registered:
+    """Make a noise known by its name, and return it: also a decorator of its class.
+
+    Raises:
+        SettingError: another noise has the name.
+    """
+    if NOISES.setdefault(noise.name, noise) is not noise:
+        raise SettingError(f"a noise named {noise.name!r} is registered already; choose another name")
+    return noise
+
+
+def make_noise(name: str, standard_deviation: float) -> Noise:
+    """Return the noise of this name, its standard deviation per coordinate in the unit of the input.
+
+    >>> make_noise("gaussian", 0.5)
+    Gaussian(standard_deviation=0.5)
+
+    Raises:
+        SettingError: no such noise, or a standard deviation that is none.
+    """
+    if name not in NOISES:
+        raise SettingError(f"noise must be one of {', '.join(NOISES)}, got {name!r}")
+    return NOISES[name](standard_deviation)

@@ -1,0 +1,77 @@
+"""Is the prediction certified at this radius, yes or no: the question behind a certified-accuracy table.
+
+It is ``curve`` of one radius. Prefer it to ``fixed`` when one radius is of interest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Int
+
+from sfumato.errors import require_nonnegative
+from sfumato.plans.base import Decision, Plan, Run
+from sfumato.plans.curve import CHUNK, COST, N_MAX, Curve
+
+
+@dataclass(frozen=True)
+class Decide(Plan):
+    """A yes or no at one radius.
+
+    With probability at least ``confidence`` over the noise, for each image: if a class is returned, the
+    smoothed classifier returns it everywhere within ``radius``. Not being certified says nothing
+    about robustness. With labels only the label is tested, at the full level, and the voting stops as
+    soon as it cannot be certified; the prediction is then the label or ``ABSTAIN``.
+
+    ``n_max`` caps the votes, ``chunk`` is the number of votes between the first looks, ``cost`` the
+    number of votes one more certified image is worth (efficiency only).
+
+    >>> from sfumato.noise import Gaussian
+    >>> run = Decide(0.25).start(1, 2, noise=Gaussian(0.5), confidence=0.999)
+    >>> run.update(np.array([[32, 0]])); run.decisions()[0].prediction, run.decisions()[0].votes
+    (0, 32)
+
+    Raises:
+        SettingError: a radius below 0, a cap below the first look, a cost that is not positive.
+    """
+
+    radius: float
+    n_max: int = N_MAX
+    chunk: int = CHUNK
+    cost: float = COST
+    method: ClassVar[str] = "decide"
+    question: ClassVar[tuple[str, ...]] = ("radius",)
+    usage: ClassVar[str] = "decide(radius)"
+    states: ClassVar[Literal["radius"]] = "radius"
+
+    def __post_init__(self) -> None:
+        """Refuse settings no test can be made of."""
+        require_nonnegative("radius", self.radius)
+        self._curve()
+
+    def _curve(self) -> Curve:
+        return Curve((self.radius,), self.n_max, self.chunk, self.cost)
+
+    @property
+    def least_votes(self) -> int:
+        """The votes that every image gets."""
+        return self.chunk
+
+    @property
+    def asked_radii(self) -> tuple[float, ...]:
+        """The one radius."""
+        return (self.radius,)
+
+    def prepare(self, run: Run) -> Any:
+        """Return what ``curve`` begins with."""
+        return self._curve().prepare(run)
+
+    def next(self, run: Run) -> Int[np.ndarray, " images"]:
+        """Return the votes to the next scheduled look, 0 for finished images."""
+        return self._curve().next(run)
+
+    def conclude(self, run: Run, image: int) -> Decision:
+        """Return whether the radius is certified."""
+        return self._curve().conclude(run, image)

@@ -1,0 +1,104 @@
+"""What a model answers: asked with care before any vote, and held to its form in every batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from sfumato.errors import ModelError, SfumatoError
+from sfumato.smoothing.configuration import Classifier
+
+
+class Asked:
+    """A network asked before any vote: what it answers is checked, and what it was given is kept from it.
+
+    Attributes:
+        answers: the type of its answers, None before the first.
+        writes: whether it wrote into its input.
+    """
+
+    def __init__(
+        self,
+        network: Classifier,
+        dtype: torch.dtype,
+        layout: torch.memory_format = torch.contiguous_format,
+    ) -> None:
+        self._network, self._dtype, self._layout = network, dtype, layout
+        self.answers: torch.dtype | None = None
+        self.writes = False
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Return logits (batch, classes), float64 if they are asked for in that, else float32.
+
+        Raises:
+            ModelError: the model does not take the inputs, or answers in another form.
+            SfumatoError: the model could not be asked.
+        """
+        layout = self._layout if x.dim() == 4 else torch.preserve_format
+        given = x.to(dtype=self._dtype, memory_format=layout, copy=True)
+        before = given.clone()
+        try:
+            logits = self._network(given)
+        except (MemoryError, torch.OutOfMemoryError, SfumatoError):
+            raise
+        except OSError as error:  # a model that asks a service
+            raise SfumatoError(f"the model does not answer ({first_line(error)})") from error
+        except Exception as error:  # whatever a user's forward pass may raise
+            batch = f"a batch of {len(x)} inputs of shape {tuple(x.shape[1:])}"
+            raise ModelError(f"the model does not accept {batch} ({said(error)})") from error
+        require_form(logits, len(x), None, self.answers)
+        self.answers = logits.dtype
+        self.writes = self.writes or not torch.equal(given, before)
+        wanted = torch.float64 if self._dtype == torch.float64 else torch.float32
+        return logits.to(dtype=wanted, device=x.device)
+
+
+def require_form(logits: Any, rows: int, classes: int | None, dtype: torch.dtype | None) -> None:
+    """Refuse what is no tensor of logits (rows, classes), or of another type than before.
+
+    Raises:
+        ModelError: it is.
+    """
+    if (
+        not isinstance(logits, torch.Tensor)
+        or logits.dim() != 2
+        or len(logits) != rows
+        or classes not in (None, logits.shape[1])
+    ):
+        shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        raise ModelError(
+            f"the model must return (batch, classes) = ({rows}, {classes or 'classes'}), got {shape}"
+        )
+    if logits.shape[1] < 2:
+        raise ModelError(f"the model must return at least 2 classes, got {logits.shape[1]}")
+    if logits.dtype != dtype and (dtype is not None or logits.dtype == torch.bool or logits.is_complex()):
+        raise ModelError(f"the model must return {dtype or 'floating point logits'}, got {logits.dtype}")
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, its type where it says nothing."""
+    return str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+
+
+def said(error: BaseException) -> str:
+    """Return ``Type: first line``; the type is left out where it says no more than that something failed."""
+    name, line = type(error).__name__, first_line(error)
+    return (
+        line
+        if type(error) is RuntimeError or isinstance(error, OSError) or line == name
+        else f"{name}: {line}"
+    )
+
+
+def require_classes(returned: int, needed: int) -> None:
+    """Refuse a model without an output for each class of the data; more outputs than classes are allowed.
+
+    Raises:
+        ModelError: it has fewer.
+    """
+    if returned < needed:
+        raise ModelError(
+            f"the model returns {returned} classes, but the data has {needed}: "
+            f"it can never be right about the labels {returned} to {needed - 1}"
+        )

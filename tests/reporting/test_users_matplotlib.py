@@ -1,0 +1,42 @@
+"""The user's matplotlib is theirs: neither importing nor drawing changes its backend or its settings."""
+
+import subprocess
+import sys
+
+CODE = """
+import sys
+from pathlib import Path
+import matplotlib
+matplotlib.use("svg")
+matplotlib.rcParams["font.size"] = 17
+before = dict(matplotlib.rcParams)
+
+def require_unchanged(when):
+    assert "matplotlib.pyplot" not in sys.modules, when
+    assert matplotlib.get_backend() == "svg", when
+    assert dict(matplotlib.rcParams) == before, when
+
+import pkgutil, importlib, sfumato
+for module in pkgutil.walk_packages(sfumato.__path__, "sfumato."):
+    if not module.name.endswith(("__main__", "execution.ray")):
+        importlib.import_module(module.name)
+require_unchanged("importing")
+
+from sfumato.reporting.figures import draw_certified_accuracy, draw_risk
+from sfumato.smoothing.certificate import Certificate
+from sfumato.smoothing.risk import Risk
+rows = [Certificate(i, 0, 0, 0.1 * i, 1.0) for i in range(10)]
+for suffix in ("png", "svg", "pdf"):
+    draw_certified_accuracy({"one": rows}, "pixels", "title", Path(f"a.{suffix}"))
+    draw_risk({(0.1, 0.1): Risk(0.1, 3, 100, 100)}, "pixels", "title", Path(f"r.{suffix}"))
+    require_unchanged("drawing")
+try:
+    draw_certified_accuracy({"one": rows}, "pixels", "title", Path("a.png/a.png"))
+except sfumato.SfumatoError:
+    require_unchanged("failing")
+"""
+
+
+def test_importing_and_drawing_leave_backend_and_settings_alone(tmp_path):
+    done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr

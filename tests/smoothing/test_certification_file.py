@@ -1,0 +1,269 @@
+"""What happens to a table while it is written: full disks, folders that go away, other models, other runs."""
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+from sfumato import Fixed, SmoothedClassifier
+from sfumato.errors import ModelError, OutputError, SettingError, WriteError
+from sfumato.execution.local import Processes
+from sfumato.models.classifier import load_classifier
+from sfumato.smoothing.certificate import read_certificates
+from sfumato.smoothing.certification_file import settings_path
+from sfumato.smoothing.certification_run import certify_to_file, count_finished
+from sfumato.smoothing.recorded_answers import answers, difference
+
+PLAN = Fixed(10, 50)
+
+
+def run(digits, model, out, examples=range(4), mean=None, std=None, **options):
+    classifier = load_classifier(str(model), digits.input_shape, digits.num_classes, mean, std)
+    smoothed = SmoothedClassifier(classifier.model, 0.5, batch_size=100, device="cpu")
+    return certify_to_file(classifier, digits, examples, out, smoothed, PLAN, **options)
+
+
+@pytest.fixture
+def limited():
+    """Let no file grow beyond so many bytes: the system then refuses to write, as where a disk is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def limit(size):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+
+    yield limit
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_leaves_whole_rows_and_the_run_goes_on_after_it(digits, digits_model, tmp_path, limited):
+    out = tmp_path / "t.tsv"
+    run(digits, digits_model, tmp_path / "whole.tsv", range(80))
+    record = settings_path(tmp_path / "whole.tsv").stat().st_size
+    limited(record + 1000)
+    with pytest.raises(WriteError, match=r"t\.tsv: cannot be written \(File too large\)"):
+        run(digits, digits_model, out, range(80))
+    limited(resource.RLIM_INFINITY)
+    assert out.read_bytes().endswith(b"\n")
+    kept = read_certificates(out)
+    assert 0 < len(kept) < 80
+    rows = run(digits, digits_model, out, range(80))
+    whole = read_certificates(tmp_path / "whole.tsv")
+    assert [replace(row, seconds=0.0) for row in rows] == [replace(row, seconds=0.0) for row in whole]
+    assert rows[: len(kept)] == kept
+
+
+def test_a_disk_that_workers_read_from_and_is_full_is_what_is_said(digits, digits_model, tmp_path, limited):
+    with Processes(1) as executor:
+        limited(5000)
+        with pytest.raises(WriteError, match=r"cannot be written \(File too large\)"):
+            executor.share("the model", torch.zeros(100_000))
+        limited(resource.RLIM_INFINITY)
+
+
+def remove_folder(out):
+    shutil.rmtree(out.parent)
+
+
+def remove(out):
+    out.unlink()
+
+
+def replace_by_a_copy(out):
+    copy = out.with_name("copy")
+    copy.write_bytes(out.read_bytes())
+    copy.replace(out)
+
+
+def replace_folder(out):
+    out.parent.rename(out.parent.with_name("moved"))
+    out.parent.mkdir()
+    out.write_text("mine")
+
+
+def cut(out):
+    os.truncate(out, 0)
+
+
+def add(out):
+    with out.open("a") as table:
+        table.write("mine\n")
+
+
+def remove_settings(out):
+    settings_path(out).unlink()
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["in the midst", "after the last row"])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (remove_folder, "was removed or replaced while it was written"),
+        (remove, "was removed or replaced"),
+        (replace_by_a_copy, "was removed or replaced"),
+        (replace_folder, "was removed or replaced"),
+        (cut, "was changed by another program"),
+        (add, "was changed by another program"),
+        (remove_settings, r"t\.tsv\.json: was removed while"),
+    ],
+)
+def test_a_table_that_is_gone_or_changed_meanwhile_is_a_failure(
+    digits, digits_model, tmp_path, change, words, last
+):
+    out = tmp_path / "folder" / "t.tsv"
+
+    def disturb(row):
+        if row.idx == (3 if last else 1):
+            change(out)
+
+    with pytest.raises(WriteError, match=words) as failed:
+        run(digits, digits_model, out, on_certificate=disturb)
+    assert failed.value.exit_code == 1
+    assert "\n" not in str(failed.value)
+
+
+BOX = """
+import numpy as np
+def box(shape, classes):
+    return lambda x: {answer}
+"""
+FIRST = "x.flatten(1)[:, :classes]"
+
+
+def _write_box(folder, monkeypatch, body):
+    (folder / "changing.py").write_text(BOX.format(answer=body))
+    shutil.rmtree(folder / "__pycache__", ignore_errors=True)
+    monkeypatch.delitem(sys.modules, "changing", raising=False)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "-x.flatten(1)[:, :classes]",
+        "x.flatten(1)[:, 1:classes + 1]",
+        "1.01 * x.flatten(1)[:, :classes]",
+        "np.eye(classes)[x.flatten(1)[:, :classes].argmax(1).numpy()]",
+        "x.clamp(0, 1).flatten(1)[:, :classes]",
+        "(x.flatten(1)[:, :classes]).flip(1)",
+    ],
+)
+def test_a_black_box_that_changed_does_not_go_on_with_the_table(digits, tmp_path, monkeypatch, other):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    out = tmp_path / "t.tsv"
+    _write_box(tmp_path, monkeypatch, FIRST)
+    run(digits, "changing:box", out, range(3))
+    before = out.read_bytes()
+    _write_box(tmp_path, monkeypatch, other)
+    with pytest.raises(OutputError, match=r"of another model of this name \(its outputs for input"):
+        run(digits, "changing:box", out, range(6))
+    assert out.read_bytes() == before
+    _write_box(tmp_path, monkeypatch, f"1.000001 * {FIRST}")  # rounding
+    assert len(run(digits, "changing:box", out, range(6))) == 6
+
+
+def test_a_black_box_of_classes_is_known_by_them(digits, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    body = "np.eye(classes)[x.flatten(1)[:, :classes].argmax(1).numpy()]"
+    _write_box(tmp_path, monkeypatch, body)
+    run(digits, "changing:box", tmp_path / "t.tsv", range(3))
+    _write_box(tmp_path, monkeypatch, body.replace("argmax", "argmin"))
+    with pytest.raises(OutputError, match="of another model of this name"):
+        run(digits, "changing:box", tmp_path / "t.tsv", range(6))
+
+
+MODULE = """
+import torch
+class Net(torch.nn.Module):
+    def __init__(self, k):
+        super().__init__()
+        self.linear = torch.nn.Linear(64, k)
+    def forward(self, x):
+        return self.linear(x.flatten(1)){rest}
+def box(shape, classes):
+    return Net(classes)
+"""
+
+
+def test_a_network_of_the_same_weights_and_other_code_does_not_go_on_with_the_table(
+    digits, tmp_path, monkeypatch
+):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    out = tmp_path / "t.tsv"
+    for rest, accepted in (("", True), (".flip(1)", False), (".relu()", False), ("", True)):
+        (tmp_path / "changing.py").write_text(MODULE.format(rest=rest))
+        shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
+        monkeypatch.delitem(sys.modules, "changing", raising=False)
+        if accepted:
+            run(digits, "changing:box", out, range(3))
+        else:
+            with pytest.raises(OutputError, match="of another model of this name"):
+                run(digits, "changing:box", out, range(3))
+
+
+def test_answers_are_the_same_on_each_call_and_allow_for_rounding(digits, digits_model):
+    classifier = load_classifier(str(digits_model), digits.input_shape, digits.num_classes)
+    found = [
+        answers(SmoothedClassifier(classifier.model, 0.5, batch_size=size, device="cpu"), digits.test.x)
+        for size in (1, 100)
+    ]
+    assert len(found[0]) == 32
+    assert difference(found[0], found[1]) is None
+    assert difference(found[0][1:], found[1]) == "its answers are not recorded"
+    assert difference("text", found[1]) == "its answers are not recorded"
+    assert difference([None, *found[0][1:]], found[1]).startswith("its outputs for input 1 of 32 were None")
+    assert difference(["inf nan 1"], ["inf nan 1"]) is None
+    assert difference(["inf nan 1"], ["inf 1 1"]) is not None
+
+
+def test_a_table_never_names_another_model_than_the_one_that_voted(digits, digits_model, tmp_path):
+    one, other = (load_classifier(str(digits_model), digits.input_shape, digits.num_classes) for _ in "ab")
+    smoothed = SmoothedClassifier(other.model, 0.5, batch_size=100, device="cpu")
+    for call in (certify_to_file, count_finished):
+        with pytest.raises(SettingError, match=r"is of another model than .*digits\.safetensors"):
+            call(one, digits, range(2), tmp_path / "t.tsv", smoothed, PLAN)
+    with torch.no_grad():
+        next(other.model.parameters()).mul_(2)
+    with pytest.raises(ModelError, match="its weights have changed since it was loaded"):
+        certify_to_file(other, digits, range(2), tmp_path / "t.tsv", smoothed, PLAN)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_spelling_of_a_table_that_is_written_is_told(digits, digits_model, tmp_path, monkeypatch):
+    out = tmp_path / "folder" / "t.tsv"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to("folder")
+    (tmp_path / "other.tsv").symlink_to("folder/t.tsv")
+    refused = []
+
+    def second(row):
+        for spelling in ("folder/t.tsv", "folder/../folder/t.tsv", "link/t.tsv", "other.tsv"):
+            with pytest.raises(OutputError, match="another process is writing it; wait for it") as told:
+                run(digits, digits_model, tmp_path / spelling)
+            refused.append(told.value.exit_code)
+
+    run(digits, digits_model, out, range(2), on_certificate=second)
+    assert refused == [2] * 8
+    assert len(run(digits, digits_model, tmp_path / "link" / "t.tsv", range(3))) == 3
+
+
+def test_the_lock_of_a_killed_process_is_gone(digits, digits_model, tmp_path):
+    out = tmp_path / "t.tsv"
+    run(digits, digits_model, out, range(2))
+    code = (
+        "import fcntl, os, signal, sys\nfile = open(sys.argv[1], 'ab')\n"
+        "fcntl.flock(file, fcntl.LOCK_EX)\nos.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(out)], check=False)
+    assert len(run(digits, digits_model, out, range(3))) == 3
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a" * 252, "fifo"])
+def test_names_that_can_be_no_table_are_refused(digits, digits_model, tmp_path, name):
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(OutputError, match=r"bytes; at most 255|is no regular file"):
+        run(digits, digits_model, tmp_path / name)
+    assert [p.name for p in tmp_path.iterdir()] == ["fifo"]
