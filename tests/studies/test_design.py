@@ -102,6 +102,13 @@ def test_a_file_that_is_missing_or_no_toml_is_refused(tmp_path):
         read_design(tmp_path / "bad.toml")
 
 
+@pytest.mark.parametrize("text", ["[grid]\nalpha = " + "7" * 5000, "x = " + "[" * 5000])
+def test_a_number_too_long_or_nesting_too_deep_is_one_line(text, tmp_path):
+    (tmp_path / "bad.toml").write_text(text)
+    with pytest.raises(SettingError, match=r"bad.toml: is not TOML"):
+        read_design(tmp_path / "bad.toml")
+
+
 def test_a_warm_started_path_goes_from_each_alpha_to_the_next():
     assert extend_path({}, [0.4, 0.0, 0.1]) == {0.0: None, 0.1: 0.0, 0.4: 0.1}
 

@@ -223,7 +223,7 @@ def read_design(path: Path, changes: Mapping[str, Mapping[str, Any]] | None = No
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise SettingError(f"{path}: cannot be read ({reason}); give an existing study file") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits is no TOMLDecodeError
         raise SettingError(f"{path}: is not TOML ({error})") from error
     return make_design(tables, changes, where=f"{path}: ")
 
