@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import special
 
 from sfumato.errors import SettingError, require_nonnegative, require_open_unit, require_positive
 
@@ -18,7 +17,8 @@ Dims: TypeAlias = "int | Int[np.ndarray, '...']"
 Column: TypeAlias = "Float[np.ndarray, 'n']"
 
 LARGEST_DIM = 1_000_000
-"""Up to here the engines are checked against independent values."""
+SMALLEST_LEVEL = 1e-40
+"""Up to this dimension and down to this level the engines are checked against independent values."""
 
 
 def _numbers(name: str, values: Reals | Dims) -> Column:
@@ -75,20 +75,22 @@ def positive(name: str, values: Reals) -> Column:
     return numbers
 
 
-def scores(level: Reals, name: str = "level") -> Column:
-    """Return Phi^-1 of levels.
+def checked_levels(level: Reals, name: str = "level") -> Column:
+    """Return levels as floats.
 
-    >>> scores([0.5]).tolist()
-    [0.0]
+    >>> checked_levels([0.5])
+    array([0.5])
 
     Raises:
-        SettingError: one does not lie in (0, 1).
+        SettingError: one does not lie in (0, 1), or is below ``SMALLEST_LEVEL``.
     """
     levels = _numbers(name, level)
     bad = ~((levels > 0.0) & (levels < 1.0))
     if bad.any():
         require_open_unit(name, float(levels[bad][0]))
-    return np.asarray(special.ndtri(levels))
+    if (levels < SMALLEST_LEVEL).any():
+        raise SettingError(f"{name} must be at least {SMALLEST_LEVEL:g}, got {levels.min():g}")
+    return levels
 
 
 def broadcast(*values: Column) -> tuple[Any, ...]:

@@ -16,17 +16,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from sfumato.errors import SettingError, require_nonnegative, require_open_unit, require_positive
-from sfumato.theory.crossings import (
-    EPSILON,
-    Crossings,
-    EdgeWave,
-    FourierWave,
-    find_crossings,
-    finest_noise,
-    gaussian_mass,
-    reach,
-)
+from sfumato.theory.crossings import Crossings, find_crossings, finest_noise, reach
 from sfumato.theory.deployed import Deployed
+from sfumato.theory.waves import EPSILON, EdgeWave, FourierWave, gaussian_mass
 
 Cdf = Callable[[float], float]
 

@@ -29,8 +29,8 @@ from sfumato.errors import (
     require_positive,
 )
 from sfumato.theory.balls import ball_radius, inverse_ball_radius
-from sfumato.theory.crossings import gaussian_mass
 from sfumato.theory.lda import RTOL, require_noises
+from sfumato.theory.waves import gaussian_mass
 
 
 class Mixture(Protocol):
