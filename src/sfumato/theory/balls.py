@@ -81,8 +81,8 @@ class SmoothedBall:
 def ball_probability(dim: Dims, distance: Reals, radius: Reals, sigma: Reals) -> Reals:
     """Return P(|x + sigma Z| <= radius) for |x| = ``distance`` and standard normal Z in R^dim.
 
-    The relative error is about 1e-12, and 1e-10 in dimension 10^6. Probabilities below 1e-40 are less accurate
-    and may come out as 0. ``sigma`` = 0 gives the indicator of the closed ball.
+    The relative error is about 1e-12, and 1e-9 in dimension 10^6. Probabilities below 1e-40 are less
+    accurate and may come out as 0. ``sigma`` = 0 gives the indicator of the closed ball.
 
     >>> round(ball_probability(3, 1.0, 2.0, 1.0), 12)
     0.60245597193
@@ -237,9 +237,9 @@ def _smallest_noise(dim: int, growth: float, level: float) -> float | None:
     """Return the smallest sigma with P(|x + sigma Z| <= 1) = level < 1/2 for |x| = 1 + growth, or None.
 
     The probability first rises and then falls with sigma: its derivative in log sigma has the sign of
-    I_{d/2}(u) / I_{d/2 - 1}(u) - 1/|x| at u = |x| / sigma^2, and the ratio of Bessel functions increases. Amos
-    1974 bounds the ratio by u / (c + sqrt(u^2 + c^2)) with c = d/2 from below and c = (d - 1)/2 from above, which
-    brackets the maximum. On the line the ratio is tanh(u).
+    I_{d/2}(u) / I_{d/2 - 1}(u) - 1/|x| at u = |x| / sigma^2, and the ratio of Bessel functions increases.
+    Amos 1974 bounds the ratio by u / (c + sqrt(u^2 + c^2)), with c = d/2 from below and c = (d - 1)/2 from
+    above, which brackets the maximum. On the line the ratio is tanh(u).
     """
     score = float(special.ndtri(level))
 

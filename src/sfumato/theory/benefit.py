@@ -1,7 +1,7 @@
 """Where augmentation provably helps, in closed form: two near intervals.
 
-Smoothing alone would lose the region. Training noise first fills the gap between its pieces, and the part that
-it fills by mistake is smaller than the part that it saves.
+Smoothing alone would lose the region. Training noise first fills the gap between its pieces, and the part
+that it fills by mistake is smaller than the part that it saves.
 """
 
 from __future__ import annotations

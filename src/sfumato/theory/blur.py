@@ -1,9 +1,9 @@
 """Gaussian noise and a threshold on a grid of averages over cells, both of second order or better.
 
-The Gaussian is applied in Fourier space with its exact transfer function exp(-2 pi^2 sigma^2 |k|^2), which turns
-averages over cells into averages over cells. A threshold gives each cell the share of it that lies above, by
-the plane with the cell's average and central differences. ``fields`` says what the averages stand for. Fourier
-transforms run on as many threads as ``scipy.fft.set_workers`` says.
+The Gaussian is applied in Fourier space with its exact transfer function exp(-2 pi^2 sigma^2 |k|^2), which
+turns averages over cells into averages over cells. A threshold gives each cell the share of it that lies
+above, by the plane with the cell's average and central differences. ``fields`` says what the averages stand
+for. Fourier transforms run on as many threads as ``scipy.fft.set_workers`` says.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import special
 
-from sfumato.theory.waves import BLOCK, EPSILON, ORDER, EdgeWave, Wave
+from sfumato.theory.waves import BLOCK, EPSILON, ORDER, Curve, EdgeWave, Wave
 
 # Width of a first cell, in sigmas.
 CELL = 0.5

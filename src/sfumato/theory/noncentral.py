@@ -1,8 +1,8 @@
 """P(|x + Z| <= b) for standard normal Z in d dimensions, and its two inverses, for d from 1 to a million.
 
 With |x| = a this is the noncentral chi-square distribution function at b^2. Near the origin SciPy's own
-functions are used. Far from it their cost grows with b, and b^2 - a^2 loses the digits of the depth b - a. There
-the squared length W of the d - 1 coordinates across x is small against b^2, and
+functions are used. Far from it their cost grows with b, and b^2 - a^2 loses the digits of the depth b - a.
+There the squared length W of the d - 1 coordinates across x is small against b^2, and
 
     P = E[Phi(u - a) - Phi(-u - a)],  u = sqrt(b^2 - W),  W ~ chi-square with d - 1 degrees of freedom
 
@@ -94,7 +94,7 @@ def central_root(dim: Vector, level: Vector) -> Vector:
 
 
 def _noncentrality(dim: Vector, y: Vector, level: Vector) -> Vector:
-    """Return a^2 by SciPy, or to first order where the level is only just reached: SciPy's root is nan there."""
+    """Return a^2 by SciPy, or to first order where the level is only just reached and SciPy's root is nan."""
     gain = np.maximum(special.chndtr(y, dim, 0.0) - level, 0.0)
     lam = special.chndtrinc(y, dim, level)
     close = gain <= 1e-9 * np.minimum(level, 1.0 - level) + 4e-16 * level
@@ -163,8 +163,8 @@ class _Slices:
         """Newton's step of the depth towards the level, with x fixed or b fixed.
 
         It acts on the logarithm of the smaller tail, which is concave. At level 1/2 the difference from 1/2
-        is formed without rounding, as on the line the depth may be exponentially small. There the far end of the
-        interval counts; across the far side of a larger ball there is nothing to count.
+        is formed without rounding, because the depth may be exponentially small on the line. Only there the
+        far end of the interval matters; the far side of a ball in more dimensions is out of reach.
         """
         sag = self.sag
         front = depth - sag

@@ -1,8 +1,8 @@
 """One-dimensional phase diagrams: where augmentation helps, over (gap/width, alpha, beta), exactly.
 
 The regions are equal intervals of width 1 with equal gaps. Scaling makes width 1 general: alpha, beta and gap
-are in units of the width. The regions after noise come from bracketed roots (``crossings``), not from a grid of
-points. Only the axes of the diagram are a grid. There is never a benefit at gaps of at least the width.
+are in units of the width. The regions after noise come from bracketed roots (``crossings``), not from a grid
+of points. Only the axes of the diagram are a grid. There is never a benefit at gaps of at least the width.
 """
 
 from __future__ import annotations
