@@ -15,7 +15,7 @@ ALLOWED = {
     "execution": set(),
     "noise": set(),
     "statistics": set(),
-    "theory": set(),
+    "theory": {"statistics"},
     "datasets": set(),
     "models": set(),
     "smoothing": {"execution", "noise", "statistics", "datasets", "models"},

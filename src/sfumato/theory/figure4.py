@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float, Int
 from scipy import fft
 
 from sfumato.errors import SettingError, require_count, require_nonnegative, require_open_unit
+from sfumato.statistics.estimates import holm
 from sfumato.theory.fields import ball_field, field_risk
 from sfumato.theory.packing import pack_balls
 from sfumato.theory.paper_packing import PAPER_ATTEMPTS, paper_draw, paper_stream
@@ -218,9 +219,9 @@ def significant_dips(figure: Figure4, level: float = 0.05, *, seed: int = 0) -> 
     difference, mean, errors = figure.difference[:, :, 1:], figure.mean[:, :, 1:], figure.standard_error
     curves = list(itertools.product(range(len(figure.zetas)), range(len(figure.betas))))
     p_values = np.array([_dip_p_value(difference[curve], signs) for curve in curves])
-    adjusted = _holm(p_values)
+    adjusted = holm(p_values.tolist())
     dips = []
-    for curve, p_value, holm in zip(curves, p_values, adjusted, strict=True):
+    for curve, p_value, corrected in zip(curves, p_values, adjusted, strict=True):
         lowest = int(mean[curve].argmin())
         dips.append(
             Dip(
@@ -230,8 +231,8 @@ def significant_dips(figure: Figure4, level: float = 0.05, *, seed: int = 0) -> 
                 depth=float(mean[curve][lowest]),
                 standard_error=float(errors[curve][lowest + 1]),
                 p_value=float(p_value),
-                adjusted=float(holm),
-                significant=bool(holm <= level),
+                adjusted=corrected,
+                significant=corrected <= level,
             )
         )
     return dips
@@ -359,16 +360,8 @@ def _dip_p_value(
     means = signs @ difference.T / draws
     # Flipping signs leaves the squares alone.
     variance = np.maximum((difference**2).mean(axis=-1) - means**2, 0.0) / (draws - 1)
-    # Without any spread a mean of zero says nothing, and any other is as far as can be.
+    # With zero variance a zero mean is no evidence; any other mean is infinitely many standard errors away.
     floor = 1e-12 * np.abs(difference).max(initial=0.0) + 1e-300
     lowest = (means / np.maximum(np.sqrt(variance), floor)).min(axis=-1)
     observed = lowest[0]
     return float(np.mean(lowest <= observed + 1e-9 * abs(observed)))
-
-
-def _holm(p_values: Float[np.ndarray, " curves"]) -> Float[np.ndarray, " curves"]:
-    order = np.argsort(p_values)
-    scaled = p_values[order] * np.arange(len(p_values), 0, -1)
-    adjusted = np.empty_like(p_values)
-    adjusted[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
-    return adjusted
