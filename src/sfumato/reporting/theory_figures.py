@@ -33,12 +33,11 @@ def draw_curves(
     measure: str,
     path: Path,
     best_possible: float | None = None,
-    half_width: Float[np.ndarray, "alpha beta"] | None = None,
 ) -> None:
     """Draw risk against alpha, one line per beta, and save it to ``path`` (PNG, SVG or PDF by suffix).
 
-    The star is each beta's lowest point, the open ring alpha = beta. ``best_possible`` is drawn as a dashed
-    line, ``half_width`` as a band about each line.
+    The star marks each beta's lowest point, the open ring alpha = beta. ``best_possible`` is drawn as a
+    dashed line.
 
     Raises:
         OutputError: the file cannot be written.
@@ -47,9 +46,6 @@ def draw_curves(
         figure, axes = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
         for index, beta in enumerate(betas):
             colour, line = COLOURS[index % len(COLOURS)], risk[:, index]
-            if half_width is not None:
-                low, high = line - half_width[:, index], line + half_width[:, index]
-                axes.fill_between(alphas, low, high, color=colour, alpha=0.15, lw=0)
             marker = MARKERS[index % len(MARKERS)] if len(alphas) <= 30 else None
             axes.plot(alphas, line, color=colour, lw=1.6, marker=marker, ms=3.5, label=rf"$\beta$ = {beta:g}")
             lowest = int(np.argmax(line <= line.min() + _EQUAL))
