@@ -18,7 +18,7 @@ from sfumato.theory.intervals import Intervals, smooth_probability
 from sfumato.theory.phase import PhaseDiagram
 
 _GREY = "#555555"
-# Equal to rounding: a curve's lowest point is then the least noise, and a risk is not called lower.
+# Risks this close are equal up to rounding: the lowest point is then the one with the smallest noise.
 _EQUAL = 1e-12
 _HEADROOM = 1.6  # of the vertical axis above the highest risk at the first alpha
 _VISIBLE = 1e-3  # benefits below this share of class 1 are left grey in a phase diagram
@@ -79,9 +79,9 @@ def draw_curves(
 
 
 def draw_two_steps(region: Intervals, alone: Intervals, answer: Deployed[Intervals], path: Path) -> None:
-    """Draw what training and smoothing make of a union of intervals, above the regions that result.
+    """Draw both steps, training and smoothing, on a union of intervals, above the regions that result.
 
-    ``alone`` is what smoothing makes of it without training noise, T_beta A.
+    ``alone`` is the region after smoothing without training noise, T_beta A.
 
     Raises:
         OutputError: the file cannot be written.

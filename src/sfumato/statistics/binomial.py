@@ -2,8 +2,8 @@
 
 Clopper & Pearson (1934) bounds through the inverse of the regularised incomplete beta function,
 computed from the failures' side: for p near 1 the information is in q = 1 - p, and forming 1 - p
-in floating point would lose it. No approximation (normal, Wilson) is used for a guarantee, and
-every bound is rounded outward, so that floating point never helps a claim.
+in floating point would lose it. No approximation (normal, Wilson) is used for a guarantee. Every
+bound is rounded outward, so that floating point never makes a claim stronger.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def upper_failure_probabilities(
 
     For each count separately: with probability at least ``confidence`` over
     ``successes ~ Binomial(trials, p)`` the true q = 1 - p is at most the returned value
-    (Clopper & Pearson 1934, one-sided). Nothing is said of several counts at once.
+    (Clopper & Pearson 1934, one-sided). The bounds do not hold for several counts at once.
 
     >>> upper_failure_probabilities(np.array([0, 990, 1000]), 1000, confidence=0.999).round(7)
     array([1.       , 0.0239638, 0.006884 ])

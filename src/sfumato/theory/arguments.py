@@ -1,6 +1,6 @@
 """Array arguments of the exact engines: checked, broadcast to flat arrays, and shaped back.
 
-A mistake in any entry is one ``SettingError`` that names the first bad value.
+A mistake in any entry raises one ``SettingError`` that names the first bad value.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def nonnegative(name: str, values: Reals) -> Column:
     array([0. , 1.5])
 
     Raises:
-        SettingError: one is negative or not finite; ``name`` is what the message calls it.
+        SettingError: one is negative or not finite; the message calls it ``name``.
     """
     numbers = _numbers(name, values)
     bad = ~(np.isfinite(numbers) & (numbers >= 0.0))
@@ -94,7 +94,7 @@ def checked_levels(level: Reals, name: str = "level") -> Column:
 
 
 def broadcast(*values: Column) -> tuple[Any, ...]:
-    """Return the values as flat arrays of one length, and last the shape that they stand for.
+    """Return the values as flat arrays of one length, followed by their common shape.
 
     >>> broadcast(np.array([1.0, 2.0]), np.array(3.0))
     (array([1., 2.]), array([3., 3.]), (2,))
@@ -111,7 +111,7 @@ def broadcast(*values: Column) -> tuple[Any, ...]:
 
 
 def shaped(values: Column, shape: tuple[int, ...]) -> Reals:
-    """Return flat values in their shape, or a plain number where the shape is that of one.
+    """Return flat values in their shape, or a plain number for the shape ().
 
     >>> shaped(np.array([2.0]), ())
     2.0

@@ -1,14 +1,14 @@
 """One ball under Gaussian noise, exactly, in any dimension from 1 to 10^6.
 
 For a ball of radius r about 0, P(|x + s Z| <= r) falls strictly with |x| (it is a noncentral chi-square
-probability), so {x : P(|x + s Z| <= r) >= q} is a ball again or empty. Its radius rho answers everything that
-Pal & Sulam 2023 ask of one region: at level 1/2 it is below r and falls with s, and
+probability). So {x : P(|x + s Z| <= r) >= q} is a ball again or empty, and its radius rho answers every
+question of Pal & Sulam 2023 about one region. At level 1/2 it is below r and falls with s, and
 r^2 - d s^2 <= rho^2 <= r^2 - (d - 1) s^2 (curvature; the lower bound is Robert's 1990 median bound). Hence
-noise in training never helps an isolated ball, unless the background is less dense than the ball: that is
-training at a level below 1/2, which dilates.
+noise in training never helps an isolated ball, unless the background is less dense than the ball. Training
+then acts at a level below 1/2, which enlarges the ball.
 
-Every function broadcasts over its arguments; numbers in give a number out. A radius of 0 stands for the empty
-set. The numerics are in ``noncentral``; unions of balls are not treated here.
+Every function broadcasts over its arguments; plain numbers give a plain number. A radius of 0 stands for the
+empty set. The numerics are in ``noncentral``. Unions of balls are not treated here.
 """
 
 from __future__ import annotations
@@ -64,12 +64,12 @@ class Ball:
 
 @dataclass(frozen=True)
 class SmoothedBall:
-    """What noise and a level make of a ball.
+    """The ball that is left by noise and a level.
 
     Attributes:
         radius: radius of {P(x + noise in the ball) >= level}, 0 where that set is empty.
-        depth: how far the boundary moved inward, old radius minus new, computed without subtracting them;
-            negative where the ball grew, the whole old radius where nothing is left.
+        depth: how far the boundary moved inward, old radius minus new, computed without subtracting them.
+            Negative where the ball grew; the whole old radius where nothing is left.
         empty: whether no point reaches the level.
     """
 
@@ -109,9 +109,9 @@ def ball_probability(dim: Dims, distance: Reals, radius: Reals, sigma: Reals) ->
 def ball_radius(dim: Dims, radius: Reals, sigma: Reals, level: Reals = 0.5) -> SmoothedBall:
     """Return the ball {x : P(|x + sigma Z| <= radius) >= level}, T_sigma^level of the ball.
 
-    Relative error below 1e-9 in the radius and in the depth, as far as the rounding of the arguments allows
-    (next to the critical sigma a radius has fewer digits, whatever computes it). Level 1/2 is the smoothed
-    classifier's; training on a background less dense than the ball acts at a lower level.
+    The relative error of radius and depth is below 1e-9, or as small as the rounding of the arguments allows:
+    next to the critical sigma no method gives a radius all its digits. The smoothed classifier has level 1/2;
+    training on a background less dense than the ball acts at a lower level.
 
     >>> found = ball_radius(2, 10.0, 8.0)
     >>> round(found.radius, 9), found.empty
@@ -131,7 +131,7 @@ def ball_radius(dim: Dims, radius: Reals, sigma: Reals, level: Reals = 0.5) -> S
 def inverse_ball_radius(dim: Dims, radius: Reals, sigma: Reals, level: Reals = 0.5) -> Reals:
     """Return the radius r with ``ball_radius(dim, r, sigma, level).radius`` = ``radius``.
 
-    For ``radius`` = 0 it is the largest r that leaves a point at most, sigma * ``median_distance``.
+    For ``radius`` = 0 it is sigma * ``median_distance``, the largest r that leaves at most one point.
 
     >>> round(inverse_ball_radius(2, 1.0, 0.5), 12)
     1.122901128548
@@ -178,9 +178,9 @@ def critical_sigma(dim: Dims, radius: Reals, level: Reals = 0.5) -> Reals:
 def ball_risk(dim: Dims, radius: Reals, alpha: Reals, beta: Reals, *, training_level: Reals = 0.5) -> Reals:
     """Return Delta(alpha, beta) of one ball as a share of its volume (uniform measure).
 
-    |1 - (rho(rho(r, alpha), beta) / r)^dim|, from the depth of the erosion: no digits are lost in high
-    dimension or under little noise. At training level 1/2 it lies in [0, 1] and never falls with alpha; a
-    lower one may leave more volume than the ball had, and the share may exceed 1.
+    It is |1 - (rho(rho(r, alpha), beta) / r)^dim|, computed from the depth of the erosion, so that no digits
+    are lost in high dimension or under little noise. At training level 1/2 it lies in [0, 1] and never falls
+    with alpha. A lower level may leave more volume than the ball had; the share may then exceed 1.
 
     >>> round(ball_risk(2, 1.0, 0.3, 0.5), 12), round(ball_risk(2, 1.0, 0.0, 0.5), 12)
     (0.359324432809, 0.265297066236)
@@ -206,9 +206,9 @@ def ball_risk(dim: Dims, radius: Reals, alpha: Reals, beta: Reals, *, training_l
 def compensating_alpha(dim: int, radius: float, beta: float, training_level: float) -> float | None:
     """Return the smallest alpha that undoes the smoothing exactly, Delta(alpha, beta) = 0, or None.
 
-    Training at a level q < 1/2 dilates a ball, T_alpha^q B(r) = B(t), and smoothing erodes it: both cancel
-    where t is the inverse radius of r under beta. There is no such alpha for q >= 1/2, nor for a beta too
-    large for the furthest that training at q can dilate.
+    Training at a level q < 1/2 enlarges a ball, T_alpha^q B(r) = B(t), and smoothing erodes it. The two
+    cancel where t is the inverse radius of r under beta. No alpha does so for q >= 1/2, nor if beta is too
+    large for the largest ball that training at q can give.
 
     >>> round(compensating_alpha(10, 1.0, 0.22356, 1e-3), 5)
     0.07365

@@ -14,9 +14,10 @@ from sfumato.theory.intervals import Intervals, threshold
 def interval_benefit(width: float, gap: float, alpha: float, beta: float) -> float | None:
     """Return Delta(0, beta) - Delta(alpha, beta) > 0 of two equal intervals where it is proved, else None.
 
-    Sufficient condition under Lebesgue measure: smoothing alone empties the region (T_beta A is empty),
+    A sufficient condition under Lebesgue measure: smoothing alone empties the region (T_beta A is empty),
     training fills the gap (T_alpha A is one interval [-a, a]), and that interval survives the smoothing
-    with half-width rho > gap. Then the risk falls by 2 (rho - gap). None says nothing about a benefit.
+    with half-width rho > gap. Then the risk falls by 2 (rho - gap). None leaves open whether there is a
+    benefit.
 
     >>> round(interval_benefit(1.0, 0.5, alpha=0.38, beta=1.36), 10)
     1.2038284696

@@ -22,8 +22,9 @@ def indicator(
 ) -> Float[np.ndarray, "*grid"]:
     """Return the share of each grid cell that lies in a ball, (cells,) * dim, in two or three dimensions.
 
-    The area of a cell within a disc is exact (segments of circles); in three dimensions such areas are
-    integrated across the cell by Gauss-Legendre nodes. In a box, what sticks out of it is cut off.
+    The area of a cell within a disc is exact (segments of circles). In three dimensions the areas of slices
+    are integrated across the cell by Gauss-Legendre nodes. The parts of balls that stick out of a box are cut
+    off.
 
     >>> shares = indicator(BallUnion(np.array([[5.0, 5.0]]), radius=2.0, side=10.0), cells=20)
     >>> bool(np.isclose(shares.sum() * 0.5**2, 4 * np.pi))

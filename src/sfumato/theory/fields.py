@@ -4,16 +4,13 @@ Training with noise alpha gives the Bayes rule f(z) = 1[((h - 1/2) p) * p_alpha 
 uniform density is 1[h * p_alpha >= 1/2]; smoothing with beta gives g = 1[f * p_beta >= 1/2]; the risk is the
 p-measure of the set where g differs from 1[h >= 1/2] (Pal & Sulam 2023, with a density).
 
-A field holds averages over cells, so that a boundary may cross a cell. Three things keep the error small:
-the Gaussian is applied in Fourier space with its exact transfer function exp(-2 pi^2 sigma^2 |k|^2), which
-turns averages over cells into averages over cells; a threshold gives each cell the share of it that lies
-above, by the plane with the cell's average and central differences; and the average, unlike the value at the
-middle, knows how curved the boundary is. Every risk comes at two spacings, whose difference is the reported
-error (Richardson).
+A field holds averages over cells, so that a boundary may cross a cell. ``blur`` applies noise and threshold
+to these averages. An average, unlike the value at the middle, knows how curved the boundary is, which keeps
+the error small. Every risk is computed at two spacings, and their difference is the reported error
+(Richardson).
 
 On a torus the noise wraps around. In a box everything outside belongs to class 0 and does not count. The
-noise must span a cell or more. Balls and their indicators come from ``packing``. Fourier transforms run on
-as many threads as ``scipy.fft.set_workers`` says.
+noise must span at least one cell. Balls come from ``packing``, their shares of cells from ``coverage``.
 """
 
 from __future__ import annotations
@@ -105,8 +102,8 @@ class FieldRisk:
         risk: (alpha, beta, *draws), Delta(alpha, beta).
         plain_risk: (beta, *draws), Delta(0, beta).
         error: (alpha, beta, *draws), numerical error of ``risk``: its difference from the grid with cells
-            twice as wide, and no less than the root mean square of that over the table. Second order would
-            leave a third of it (Richardson), but where boundaries meet the grid is chance.
+            twice as wide, or the root mean square of that over the table if larger. A method of second order
+            would leave a third of it (Richardson), but where boundaries meet the grid is chance.
         plain_error: (beta, *draws), likewise.
         class_mass: (*draws), P(h >= 1/2).
     """
@@ -137,8 +134,8 @@ def ball_field(
     """Return the field of balls: labels ``inside`` >= 1/2 within them and ``outside`` < 1/2 elsewhere.
 
     ``emptiness`` is the density outside the balls over that inside (1: uniform). Several regions of one
-    torus or box become draws, the leading axis. A box of uniform density is surrounded by the same density
-    of ``outside``; otherwise it is surrounded by nothing.
+    torus or box become draws, the leading axis. Around a box of uniform density the density goes on, with the
+    label ``outside``; around any other box there is nothing.
 
     >>> disc = BallUnion(np.array([[5.0, 5.0]]), radius=2.0, side=10.0)
     >>> round(float(ball_field(disc, cells=64).class_mass), 6)
@@ -180,8 +177,8 @@ def label_field(
     """Return the field of soft labels h(x) = P(y = 1 | x) with a density p(x), both averages over cells.
 
     ``labels`` has the shape (*draws, *grid) with an even number of cells along each of its last ``dim``
-    axes (default: all). ``density`` is per volume and integrates to 1; none means uniform, and then the
-    world outside a box is uniform class 0, whereas a given density is zero there.
+    axes (default: all). ``density`` is per volume and integrates to 1. Without it the density is uniform, and
+    outside a box there is class 0 of the same density; a given density is zero outside.
 
     >>> middles = (np.arange(64) + 0.5) / 64
     >>> field = label_field(np.where(middles < 0.25, 1.0, 0.0), side=1.0)
@@ -224,7 +221,7 @@ def label_field(
 def field_risk(field: LabelField, alphas: Sequence[float], betas: Sequence[float]) -> FieldRisk:
     """Return Delta(alpha, beta) for all pairs of noises and all draws, with its numerical error.
 
-    The spectrum of the field serves every alpha, that of T_alpha A every beta.
+    One spectrum of the field serves every alpha, and one spectrum of T_alpha A serves every beta.
 
     >>> middles = (np.arange(250) + 0.5) / 250
     >>> found = field_risk(label_field(np.where(middles < 0.3, 1.0, 0.0), side=1.0), [0.0], [0.15])
@@ -232,7 +229,8 @@ def field_risk(field: LabelField, alphas: Sequence[float], betas: Sequence[float
     True
 
     Raises:
-        SettingError: a negative noise, or one too narrow for the grid (the message says which is needed).
+        SettingError: a negative noise, or one too narrow for the grid (the message says how many cells are
+            needed).
     """
     noises = [*alphas, *betas]
     for value in noises:

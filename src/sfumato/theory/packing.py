@@ -1,11 +1,11 @@
 """Equal balls at random with a gap between them: random sequential adsorption, to proved saturation.
 
 Balls arrive one after the other at uniformly random places and stay if their surface is at least the
-interference distance zeta away from every ball already there. The law of that sequence is kept exactly;
-what is saved is the time spent on places that cannot accept a ball: as in Zhang & Torquato 2013
-("Precise algorithm to generate random sequential addition of hard hyperspheres at saturation"),
-candidates are drawn from a list of voxels that holds all the free space, and voxels that lie inside one
-exclusion ball are dropped. When no voxel is left, the packing is saturated, and that is a proof.
+interference distance zeta away from every ball already there. The sequence keeps its exact law, but no time
+is spent on places that cannot accept a ball. As in Zhang & Torquato 2013 ("Precise algorithm to generate
+random sequential addition of hard hyperspheres at saturation"), candidates are drawn from a list of voxels
+that holds all the free space, and voxels that lie inside one exclusion ball are dropped. When no voxel is
+left, the packing is proved to be saturated.
 
 Module ``coverage`` puts a region on a grid and ``fields`` smooths it there. The published experiment's own
 sampler is in ``paper_packing``.
@@ -101,8 +101,7 @@ class BallUnion:
     def interference_distance(self) -> float:
         """Return the smallest gap between the surfaces of two balls, infinite for fewer than two.
 
-        On a torus a ball's own images count as other balls do not: only distinct balls are compared, by
-        the nearest image.
+        Only distinct balls are compared; on a torus by their nearest images.
 
         >>> BallUnion(np.array([[1.0, 5.0], [9.0, 5.0]]), radius=0.5, side=10.0).interference_distance()
         1.0
@@ -152,9 +151,9 @@ def pack_balls(
 ) -> Packing:
     """Return balls of one radius placed by random sequential adsorption, surfaces at least ``zeta`` apart.
 
-    Stops at saturation, at ``number`` balls or after ``attempts`` candidates, whichever comes first. In a
+    It stops at saturation, at ``number`` balls or after ``attempts`` candidates, whichever comes first. In a
     box (``periodic=False``) the balls lie wholly inside. Without ``attempts`` or ``number`` the packing goes
-    on until saturation is proved; that is quick in one to three dimensions, and refused beyond.
+    on until saturation is proved. That is quick in one to three dimensions and refused in more.
 
     >>> packing = pack_balls(2, side=100.0, radius=10.0, zeta=1.0, seed=0)
     >>> packing.saturated, packing.balls.interference_distance() >= 1.0
@@ -163,8 +162,8 @@ def pack_balls(
     20
 
     Raises:
-        SettingError: a bad setting, a side in which no ball fits, or ``number`` balls asked for where
-            the packing saturated with fewer.
+        SettingError: a bad setting, a side in which no ball fits, or a packing that saturated with fewer
+            than ``number`` balls.
     """
     require_count("dim", dim)
     require_positive("radius", radius)

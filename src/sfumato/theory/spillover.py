@@ -1,4 +1,4 @@
-"""Bounds on what the balls around a point add up to: when noise cannot make equal balls spill over.
+"""Bounds on the sum of many balls' probabilities: when noise cannot make equal balls spill over.
 
 Let A be N balls of radius r whose surfaces are at least zeta apart, and x a point outside. The nearest
 ball alone gives P(x + s Z in it) <= 1/2 - slack, where slack is :func:`~.thresholds.erosion_slack`; so

@@ -1,10 +1,10 @@
-"""How far apart equal balls must be so that noise never makes them spill over: numbers without parameters.
+"""How far apart two equal balls must be so that noise never makes them spill over.
 
-Two mechanisms let the region A = union of balls grow somewhere under T_s. A narrow gap between neighbours
-is bridged when zeta / r is below about k* / (d - 1); and where the local density is above one half, noise
-that sees many balls at once fills everything. The thresholds of both are computed here, in units of the
-balls' radius; zeta is the gap between the surfaces of nearest neighbours. Verdicts on a given region are
-the matter of :mod:`sfumato.theory.interference`.
+Two mechanisms let a union of balls grow somewhere under T_s. Noise bridges a narrow gap between neighbours,
+with zeta / r below about 0.53 / (d - 1). And where balls cover more than half of space, noise that sees many
+of them at once fills everything. The threshold of the first is computed here, in units of the balls' radius;
+zeta is the gap between the surfaces of nearest neighbours. :mod:`sfumato.theory.interference` gives verdicts
+on a given region.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sfumato.theory.balls import ball_probability, ball_radius
 
 
 def erosion_slack(dim: int, ratio: float) -> float:
-    """Return 1/2 - P(|t e + Z| <= t) for a unit vector e: what one ball leaves free at its own surface.
+    """Return 1/2 - P(|t e + Z| <= t) for a unit vector e: the part of 1/2 that a ball lacks at its surface.
 
     ``ratio`` is t = radius / sigma. Neighbours whose probabilities sum to less than this at a point of
     the surface cannot turn it into class 1. At least Phi(-2 t), its value in one dimension.
