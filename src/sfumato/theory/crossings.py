@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import special
 
-from sfumato.theory.waves import BLOCK, EPSILON, ORDER, Curve, EdgeWave, Wave
+from sfumato.theory.waves import BLOCK, EPSILON, ORDER, EdgeWave, Wave
 
 # Width of a first cell, in sigmas.
 CELL = 0.5
@@ -51,7 +51,7 @@ def reach(level: float) -> float:
 
 
 def finest_noise(edges: Float[np.ndarray, "problems edges"]) -> Float[np.ndarray, "problems"]:
-    """Return the sigma below which noise moves no edge by what floating point can show, for each problem.
+    """Return for each problem the sigma below which noise moves the edges by less than rounding.
 
     >>> finest_noise(np.array([[-1.0, np.inf]]))
     array([2.22044605e-19])
@@ -168,15 +168,15 @@ def _crossings(wave: Wave, cells: Cells, inside_first: Bool[np.ndarray, "problem
             for name in ("problem", "low", "high", "inside_low", "inside_high")
         )
     )
-    x = bracketed_roots(wave, found)
+    x = _bracketed_roots(wave, found)
     order = np.lexsort((x, found.problem))
     return Crossings(found.problem[order], x[order], found.inside_high[order], inside_first)
 
 
-def bracketed_roots(wave: Curve, bracket: Cells) -> Float[np.ndarray, "crossings"]:
+def _bracketed_roots(wave: Wave, bracket: Cells) -> Float[np.ndarray, "crossings"]:
     """Return the crossing in each bracket, whose ends lie on two sides of the level.
 
-    Newton's method kept inside the bracket; bisection where it would leave it or is slow.
+    Newton's method is kept inside the bracket; bisection takes over where it would leave it or is slow.
     """
     low, high = bracket.low.copy(), bracket.high.copy()
     x = low + (high - low) / 2

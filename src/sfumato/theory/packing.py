@@ -29,7 +29,7 @@ from sfumato.errors import SettingError, require_count, require_nonnegative, req
 SAFETY = 1e-12
 # Gaps narrower than 2^-45 of a voxel are below what double precision resolves.
 MOST_LEVELS = 45
-# Past this many voxels memory would suffer: sampling goes on without finer voxels, saturation unproved.
+# More voxels than this take too much memory: sampling then goes on without finer voxels, saturation unproved.
 MOST_VOXELS = 6_000_000
 LARGEST_BATCH = 1_000_000
 
@@ -81,7 +81,7 @@ class BallUnion:
 
     @property
     def number(self) -> int:
-        """How many balls."""
+        """Number of balls."""
         return int(self.centres.shape[0])
 
     @property
@@ -115,7 +115,7 @@ class BallUnion:
 
 @dataclass(frozen=True)
 class Packing:
-    """What sequential adsorption left.
+    """The result of sequential adsorption.
 
     Attributes:
         balls: the region, centres in the order of arrival.

@@ -47,27 +47,23 @@ def gaussian_mass(
     return np.asarray(mass)
 
 
-class Curve(Protocol):
-    """Several functions u - level, one per problem, with their Taylor coefficients."""
+class Wave(Protocol):
+    """Functions u - level, one per problem: Taylor coefficients, and bounds of what they leave out."""
 
     @property
     def scale(self) -> Float[np.ndarray, "problems"]:
         """The unit of the Taylor variable, in the unit of x."""
         ...
 
+    @property
+    def noise(self) -> Float[np.ndarray, "problems"]:
+        """The rounding error of a value."""
+        ...
+
     def series(
         self, problem: Int[np.ndarray, "cells"], x: Float[np.ndarray, "cells"], order: int
     ) -> Float[np.ndarray, "terms cells"]:
         """Coefficients 0..order of u(x + scale t) - level in powers of t."""
-        ...
-
-
-class Wave(Curve, Protocol):
-    """Curves with what a proof needs: a bound of the Taylor remainder and of rounding."""
-
-    @property
-    def noise(self) -> Float[np.ndarray, "problems"]:
-        """The rounding error of a value."""
         ...
 
     def remainder(
@@ -101,7 +97,7 @@ class EdgeWave:
     def series(
         self, problem: Int[np.ndarray, "cells"], x: Float[np.ndarray, "cells"], order: int
     ) -> Float[np.ndarray, "terms cells"]:
-        """Taylor coefficients, see ``Curve``."""
+        """Taylor coefficients, see ``Wave``."""
         blocks = 1 + len(x) * self.edges.shape[1] // BLOCK
         if len(self.edges) > 1 or blocks == 1:
             return self._terms(self.edges[problem], x, self.scale[problem], order)
@@ -177,7 +173,7 @@ class FourierWave:
     def series(
         self, problem: Int[np.ndarray, "cells"], x: Float[np.ndarray, "cells"], order: int
     ) -> Float[np.ndarray, "terms cells"]:
-        """Taylor coefficients, see ``Curve``."""
+        """Taylor coefficients, see ``Wave``."""
         angular = 2 * math.pi * np.arange(1, len(self.modes) + 1)
         waves = self.modes * np.exp(1j * angular * (x / self.period)[:, None])
         terms = [(waves * (1j * angular) ** n).real.sum(axis=1) / _FACTORIALS[n] for n in range(order + 1)]
