@@ -1,8 +1,8 @@
 """The deployed ball for many pairs (alpha, beta) at once, against a root finder on SciPy one pair at a time.
 
 Target: under 50 microseconds of processor time a pair, amortised over 10^5 pairs. Both sides solve the same
-pairs in turn within one run; the baseline is scipy.optimize.brentq on scipy.stats.ncx2.cdf, two roots a pair. Below it, the
-depth of one erosion far from the origin, where the baseline's subtraction r - rho loses digits.
+pairs in turn within one run. The baseline is scipy.optimize.brentq on scipy.stats.ncx2.cdf, two roots a pair.
+Below it is the depth of one erosion far from the origin, where the baseline's r - rho loses digits.
 
     python benchmarks/theory_balls.py --output benchmarks/results/theory_balls.md
 """
@@ -51,8 +51,8 @@ def speed_report(settings) -> list[str]:
         "",
         f"## Two-step radius for {settings.pairs:,} pairs (target: 50 microseconds a pair)",
         "",
-        "Median of the repeats with their range, in processor time of one thread; alpha and beta uniform up to"
-        " 0.7 of the critical noise.",
+        "Median of the repeats with their range, in processor time of one thread; alpha and beta uniform up"
+        " to 0.7 of the critical noise.",
         "",
         "| dim | microseconds a pair | brentq on ncx2.cdf | times faster | largest relative difference |",
         "|---|---|---|---|---|",
