@@ -10,13 +10,13 @@ import pytest
 import sfumato
 
 ROOT = Path(sfumato.__file__).parent
-EVERYONE = {"errors", "files", "devices"}
+EVERYONE = {"errors", "files", "devices", "locks", "settings", "user_code"}
 ALLOWED = {
     "execution": set(),
     "noise": set(),
     "statistics": set(),
     "plans": {"noise", "statistics"},
-    "theory": set(),
+    "theory": {"statistics"},
     "datasets": set(),
     "models": set(),
     "smoothing": {"execution", "noise", "statistics", "plans", "datasets", "models"},

@@ -23,9 +23,7 @@ def colours(path):
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
 def test_curves_are_written_in_every_format(tmp_path, suffix):
     path = tmp_path / f"curves.{suffix}"
-    figures.draw_curves(
-        ALPHAS, (0.4, 2.0), RISK, path=path, best_possible=0.1, half_width=0.1 * RISK, **LABELS
-    )
+    figures.draw_curves(ALPHAS, (0.4, 2.0), RISK, path=path, best_possible=0.1, **LABELS)
     assert path.stat().st_size > 5000
 
 

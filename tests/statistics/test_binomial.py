@@ -47,6 +47,31 @@ def test_the_upper_failure_bound_is_outward_and_close_to_50_digits(trials, failu
     assert 0 <= (mpmath.mpf(found) - exact) / exact <= 1e-9
 
 
+@pytest.mark.parametrize(
+    ("trials", "failures"),
+    [(100, 98), (10**5, 99_990), (10**6, 3000), (10**7, 300), (10**8, 3), (10**8, 4000)],
+)
+@pytest.mark.parametrize("confidence", [0.5, 0.68, 0.999, 1.0 - 1e-9])
+def test_the_level_lies_between_the_tails_at_the_bound_and_a_billionth_inside(trials, failures, confidence):
+    found = binomial.upper_failure_probability(trials - failures, trials, confidence)
+
+    def at_most(q):
+        """P(at most ``failures`` failures), from its largest term down, or 1 - P(more)."""
+        with mpmath.workdps(50):
+            odds, term = q / (1 - q), mpmath.mpf(1)
+            total, k = term, failures
+            while k > 0 and term > total * mpmath.mpf(10) ** -25:
+                term *= k / ((trials - k + 1) * odds)
+                total, k = total + term, k - 1
+            log_last = mpmath.loggamma(trials + 1) - mpmath.loggamma(failures + 1)
+            log_last += failures * mpmath.log(q) + (trials - failures) * mpmath.log(1 - q)
+            return total * mpmath.exp(log_last - mpmath.loggamma(trials - failures + 1))
+
+    with mpmath.workdps(50):
+        level = 1 - mpmath.mpf(confidence)
+        assert at_most(mpmath.mpf(found)) <= level <= at_most(mpmath.mpf(found) / (1 + mpmath.mpf(10) ** -9))
+
+
 @pytest.mark.parametrize("trials", [10**7, 10**8])
 def test_forming_p_from_q_never_rounds_inward(trials):
     for failures in (0, 1, 3):
@@ -76,28 +101,6 @@ def test_the_two_sided_interval_mirrors_successes_and_failures():
     mirrored = binomial.two_sided_interval(37, 40, 0.99)
     assert math.isclose(low, 1.0 - mirrored[1], abs_tol=1e-9)
     assert math.isclose(high, 1.0 - mirrored[0], abs_tol=1e-9)
-
-
-@pytest.mark.parametrize("p", [0.3, 0.9, 0.999])
-def test_the_randomized_bound_errs_with_exactly_the_level(p):
-    trials, level = 40, 0.05
-    # For each count the draws for which the bound is wrong form an interval (0, u]; find u by bisection.
-    wrong = 0.0
-    for k in range(trials + 1):
-        low, high = 0.0, 1.0
-        for _ in range(40):
-            middle = (low + high) / 2
-            bound = binomial.randomized_upper_failure_probability(k, trials, 1.0 - level, middle or 1e-12)
-            low, high = (middle, high) if bound < 1.0 - p else (low, middle)
-        wrong += low * stats.binom.pmf(k, trials, p)
-    assert wrong == pytest.approx(level, rel=1e-6)
-
-
-def test_the_randomized_bound_lies_between_neighbouring_counts():
-    bounds = [binomial.randomized_upper_failure_probability(90, 100, 0.99, u) for u in (1.0, 0.5, 1e-9)]
-    assert bounds[0] == binomial.upper_failure_probability(90, 100, 0.99)
-    assert bounds[0] > bounds[1] > bounds[2]
-    assert bounds[2] == pytest.approx(binomial.upper_failure_probability(91, 100, 0.99), rel=1e-6)
 
 
 def test_two_class_bounds_hold_together_by_enumeration():
@@ -147,7 +150,6 @@ def test_unanimous_trials_is_the_first_number_that_does():
         (lambda: binomial.lower_bound(0, 0, 0.9), "trials must be at least 1"),
         (lambda: binomial.lower_bound(1, 10, 1.0), "confidence must lie strictly"),
         (lambda: binomial.upper_failure_probabilities(np.array([0.5]), 2, 0.9), "whole numbers"),
-        (lambda: binomial.randomized_upper_failure_probability(1, 2, 0.9, 0.0), "uniform must lie in"),
         (lambda: binomial.two_class_bounds(6, 5, 10, 0.9), "more than the 10 trials"),
         (lambda: binomial.sign_test_p_value(-1, 2), "at least 0"),
     ],

@@ -9,7 +9,6 @@ from sfumato.statistics.estimates import (
     certified_accuracy,
     compare_paired,
     holm,
-    most_false_certificates,
 )
 
 
@@ -35,14 +34,6 @@ def test_the_lower_bound_pays_for_the_certificates():
     assert point.robust_lower == pytest.approx((certain.low - 0.01) / 0.99, abs=1e-8)
     assert point.rate_upper == pytest.approx(certain.high, abs=1e-8)
     assert certified_accuracy(1, 500, confidence=0.95, certificate_confidence=0.9).robust_lower == 0.0
-
-
-@pytest.mark.parametrize(
-    ("images", "confidence", "level"), [(500, 0.95, 0.999), (10_000, 0.99, 0.99), (0, 0.9, 0.9)]
-)
-def test_the_number_of_false_certificates_is_a_binomial_quantile(images, confidence, level):
-    found = most_false_certificates(images, confidence=confidence, certificate_confidence=level)
-    assert found == int(stats.binom.ppf(confidence, images, 1 - level))
 
 
 def test_the_paired_interval_covers_the_true_difference():
@@ -78,7 +69,6 @@ def test_holm_keeps_the_family_wise_error():
     [
         (lambda: certified_accuracy(6, 5, confidence=0.9, certificate_confidence=0.9), "got 6"),
         (lambda: certified_accuracy(1, 5, confidence=1.0, certificate_confidence=0.9), "got 1.0"),
-        (lambda: most_false_certificates(-1, confidence=0.9, certificate_confidence=0.9), "got -1"),
         (lambda: compare_paired(np.array([True]), np.array([1]), confidence=0.9), "boolean"),
         (lambda: compare_paired(np.array([True]), np.array([True, False]), confidence=0.9), "got 1 and 2"),
         (lambda: holm([0.5, 1.5]), "1.5"),

@@ -8,8 +8,8 @@ from scipy import special
 
 from sfumato.errors import SettingError
 from sfumato.statistics.planner import ATOMS, HIGHEST_Z, LOWEST_Z, bayes_boundaries
-from sfumato.statistics.sequential import Boundaries, free_selection_floor, look_schedule, spending_boundaries
-from sfumato.statistics.walk import crossing_probability
+from sfumato.statistics.sequential import Boundaries, free_selection_floor, look_schedule
+from sfumato.statistics.walk import Walk, crossing_probability
 
 USUAL = look_schedule(100_000, 32)
 
@@ -75,13 +75,27 @@ def test_no_single_shift_of_the_boundaries_costs_less_at_the_same_level():
             assert expected_cost(other, cost) >= best * (1 - 2e-3)
 
 
+def spent_evenly(q0, level, looks):
+    """The smallest counts whose crossing probability grows evenly in log n (Jennison & Turnbull 1999)."""
+    certify, walk, crossed, before = [], Walk.start(), 0.0, 0
+    for n in looks:
+        walk.advance(n - before, 1 - q0, q0)
+        before = n
+        room = level * np.log1p(n / looks[0]) / np.log1p(looks[-1] / looks[0]) - crossed
+        taken = int(np.searchsorted(np.cumsum(walk.mass[::-1]), room, side="right"))
+        certify.append(min(walk.offset + walk.mass.size - taken, n + 1))
+        crossed += walk.stop_at_or_above(certify[-1])
+    return tuple(certify)
+
+
 def test_it_costs_less_than_spending_the_level_evenly():
     looks = look_schedule(20_000, 32)
     planned = bayes_boundaries(0.16, 1e-3, looks, 1e5)
-    spending = spending_boundaries(0.16, 1e-3, looks)
+    certify = spent_evenly(0.16, 1e-3, looks)
+    assert crossing_probability(looks, certify, 0.84, 0.16) == pytest.approx(1e-3, rel=0.01)
     # Lend it the planned rule for giving up, so that only the certifying boundaries differ.
-    give_up = tuple(min(a, b - 1) for a, b in zip(planned.give_up, spending.certify, strict=True))
-    other = Boundaries(looks, spending.certify, give_up, 0.16, 1e-3, spending.crossing)
+    give_up = tuple(min(a, b - 1) for a, b in zip(planned.give_up, certify, strict=True))
+    other = Boundaries(looks, certify, give_up, 0.16, 1e-3, 1e-3)
     assert expected_cost(planned, 1e5) < expected_cost(other, 1e5)
 
 

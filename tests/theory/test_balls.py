@@ -71,8 +71,9 @@ def test_the_inverse_radius_has_its_exact_values(dim, radius, sigma, exact):
 
 
 def test_two_steps_have_their_exact_values():
-    assert balls.two_step_radius(2, 1.0, 0.3, 0.5).radius == pytest.approx(0.8004221181295, rel=1e-12)
-    assert balls.two_step_radius(10, 1.0, 0.1, 0.2).radius == pytest.approx(0.7392121188684168, rel=1e-12)
+    trained = ball_radius([2, 10], 1.0, [0.3, 0.1]).radius
+    deployed = ball_radius([2, 10], trained, [0.5, 0.2]).radius
+    assert deployed == pytest.approx([0.8004221181295, 0.7392121188684168], rel=1e-12)
     assert ball_risk(2, 1.0, 0.3, 0.5) == pytest.approx(0.3593244328090848, rel=1e-12)
     assert ball_risk(2, 1.0, 0.0, 0.5) == pytest.approx(0.2652970662355503, rel=1e-12)
 
@@ -89,14 +90,6 @@ def test_two_steps_have_their_exact_values():
 )
 def test_the_probability_has_its_exact_values(dim, distance, radius, sigma, exact):
     assert ball_probability(dim, distance, radius, sigma) == pytest.approx(exact, rel=1e-12)
-
-
-def test_the_certified_risk_of_a_disc_falls_with_training_noise():
-    found = balls.certified_ball_risk(2, 3.0, np.array([0.0, 1.3]), 1.0, 0.5)
-    assert found == pytest.approx([0.64832, 0.57770], abs=5e-6)
-    assert balls.certified_ball_risk(2, 3.0, 0.4, 1.0, 0.0) == pytest.approx(
-        ball_risk(2, 3.0, 0.4, 1.0), rel=1e-12
-    )
 
 
 def line_depth(b, level):
@@ -119,8 +112,8 @@ def test_on_the_line_the_exponentially_small_depth_keeps_its_digits(b):
         assert found.depth == pytest.approx(tail, rel=1e-10, abs=0.0)
 
 
-def radial_depth(dim, b, level):
-    """r - rho for sigma = 1 by 30-digit root finding of an integral over the other coordinates' length."""
+def radial_excess(dim, b, level, depth):
+    """P - level for sigma = 1 at this depth, by a 30-digit integral over the other coordinates' length."""
     with mpmath.workdps(30):
         b, level, n = mpmath.mpf(b), mpmath.mpf(level), dim - 1
         log_norm = (mpmath.mpf(n) / 2 - 1) * mpmath.log(2) + mpmath.loggamma(mpmath.mpf(n) / 2)
@@ -128,16 +121,12 @@ def radial_depth(dim, b, level):
         first, last = max(mpmath.mpf(0), centre - 13), min(b, centre + 14)
         cuts = [first + (last - first) * k / 7 for k in range(8)]
 
-        def excess(depth):
-            def integrand(w):
-                u = mpmath.sqrt(b * b - w * w)
-                sides = mpmath.ncdf(u - b + depth) - mpmath.ncdf(depth - u - b)
-                return mpmath.exp((n - 1) * mpmath.log(w) - w * w / 2 - log_norm) * sides
+        def integrand(w):
+            u = mpmath.sqrt(b * b - w * w)
+            sides = mpmath.ncdf(u - b + depth) - mpmath.ncdf(depth - u - b)
+            return mpmath.exp((n - 1) * mpmath.log(w) - w * w / 2 - log_norm) * sides
 
-            return mpmath.quad(integrand, cuts, maxdegree=6) - level
-
-        start = mpmath.mpf(float(special.ndtri(float(level)))) + (dim - 1) / (2 * b)
-        return mpmath.findroot(excess, (start, start * 1.001), tol=1e-22, maxsteps=12)
+        return mpmath.quad(integrand, cuts, maxdegree=6) - level
 
 
 @pytest.mark.parametrize(
@@ -151,10 +140,11 @@ def radial_depth(dim, b, level):
         (10**6, 1e6, 0.5),
     ],
 )
-def test_the_depth_agrees_with_30_digit_roots_where_subtraction_would_lose_it(dim, b, level):
-    assert ball_radius(dim, b, 1.0, level).depth == pytest.approx(
-        float(radial_depth(dim, b, level)), rel=1e-10
-    )
+def test_the_depth_has_10_digits_where_subtraction_would_lose_them(dim, b, level):
+    depth = mpmath.mpf(float(ball_radius(dim, b, 1.0, level).depth))
+    with mpmath.workdps(30):
+        low, high = sorted((depth * (1 - mpmath.mpf(10) ** -10), depth * (1 + mpmath.mpf(10) ** -10)))
+    assert radial_excess(dim, b, level, low) < 0 < radial_excess(dim, b, level, high)
 
 
 @pytest.mark.parametrize("dim", [2, 5, 100, 10**4, 10**6])
@@ -241,10 +231,12 @@ def test_more_radius_leaves_more_and_more_noise_leaves_less(dim, ratio, level, f
 @given(dims, log_uniform(1e-3, 1e6), levels)
 def test_the_inverse_undoes_the_noise(dim, ratio, level):
     grown = inverse_ball_radius(dim, ratio, 1.0, level)
-    assert grown >= balls.median_distance(dim, level) * (1.0 - 1e-12)
+    assert grown >= balls.median_distance(dim, level) * (1.0 - 1e-11)
     back = ball_radius(dim, grown, 1.0, level)
-    # Rounding of the grown radius moves the square of the result by 1e-16 times y f_d / f_{d+2} < y + dim.
-    assert back.radius**2 == pytest.approx(ratio**2, rel=1e-9, abs=2e-14 * (grown**2 + dim))
+    # Rounding of the grown radius moves the square of the result by 1e-16 times y f_d / f_{d+2} < y + dim,
+    # rounding of a probability near 1 the grown radius.
+    rounding = 2e-14 + 1e-18 / (1.0 - level)
+    assert back.radius**2 == pytest.approx(ratio**2, rel=1e-9, abs=rounding * (grown**2 + dim))
 
 
 @settings(max_examples=100, deadline=None)
@@ -279,7 +271,7 @@ def test_training_noise_never_helps_one_ball(dim, ratio, alpha, beta):
 
 
 def test_the_risk_is_the_share_of_the_volume_and_keeps_small_shares():
-    found = balls.two_step_radius(10, 1.0, 0.1, 0.2)
+    found = ball_radius(10, ball_radius(10, 1.0, 0.1).radius, 0.2)
     assert ball_risk(10, 1.0, 0.1, 0.2) == pytest.approx(1.0 - found.radius**10, rel=1e-12)
     # Two small steps erode by (dim - 1)(alpha^2 + beta^2)/2 r to leading order.
     assert ball_risk(784, 1.0, 1e-8, 2e-8) == pytest.approx(784 * 783 * 2.5e-16, rel=1e-9)
@@ -290,9 +282,7 @@ def test_a_training_level_below_one_half_can_undo_the_smoothing():
     alpha = balls.compensating_alpha(10, 1.0, 0.22356, 1e-3)
     assert alpha == pytest.approx(0.07366, abs=2e-5)
     assert ball_risk(10, 1.0, alpha, 0.22356, training_level=1e-3) < 1e-12
-    deployed = balls.deploy_ball(Ball(10, 1.0), alpha, 0.22356, training_level=1e-3)
-    assert deployed.trained.radius > 1.0
-    assert deployed.benefit == pytest.approx(deployed.plain_risk, abs=1e-12)
+    assert ball_radius(10, 1.0, alpha, 1e-3).radius > 1.0
 
 
 @pytest.mark.parametrize(
@@ -314,25 +304,6 @@ def test_there_is_no_compensation_beyond_what_training_can_dilate():
     assert 0 < sum(possible) < len(possible)
     assert balls.compensating_alpha(10, 1.0, 0.01, 0.5) is None
     assert balls.compensating_alpha(10, 1.0, 0.0, 0.7) == 0.0
-
-
-def test_deployment_at_level_one_half_only_costs():
-    deployed = balls.deploy_ball(Ball(2, 1.0), 0.3, 0.5)
-    assert deployed.smoothed.radius < deployed.trained.radius < 1.0
-    assert deployed.risk == pytest.approx(0.3593244328090848, rel=1e-12)
-    assert deployed.plain_risk == pytest.approx(0.2652970662355503, rel=1e-12)
-    assert deployed.benefit < 0.0
-    nothing = balls.deploy_ball(Ball(2, 0.0), 0.3, 0.5)
-    assert (nothing.risk, nothing.smoothed.empty) == (0.0, True)
-
-
-def test_a_ball_knows_its_volume():
-    assert Ball(3, 2.0).volume == pytest.approx(4.0 / 3.0 * math.pi * 8.0, rel=1e-14)
-    assert Ball(4, 0.0).volume == 0.0
-    assert Ball(1000, 1e9).volume == math.inf
-    assert Ball(10**6, 1.0).log_volume == pytest.approx(
-        float(5e5 * mpmath.log(mpmath.pi) - mpmath.loggamma(500001))
-    )
 
 
 def test_arrays_broadcast_and_numbers_stay_numbers():
@@ -379,6 +350,7 @@ def test_no_noise_changes_nothing_and_extremes_do_not_overflow():
         (lambda: ball_radius(2, 1.0, -0.5), "sigma must be a finite number of at least 0, got -0.5"),
         (lambda: ball_radius(2, 1.0, math.inf), "sigma must be a finite number of at least 0, got inf"),
         (lambda: ball_radius(2, 1.0, 1.0, 1.0), "level must lie strictly between 0 and 1, got 1.0"),
+        (lambda: ball_radius(2, 1.0, 1.0, 1e-41), "level must be at least 1e-40, got 1e-41"),
         (lambda: balls.median_distance(2, 0.0), "level must lie strictly between 0 and 1, got 0.0"),
         (lambda: ball_radius(2, "wide", 1.0), "radius must be numbers, got 'wide'"),
         (lambda: ball_radius(2, [1.0, 2.0], [1.0, 2.0, 3.0]), "arguments must broadcast against each other"),
@@ -390,11 +362,6 @@ def test_no_noise_changes_nothing_and_extremes_do_not_overflow():
             lambda: ball_risk(2, 1.0, 0.1, 0.1, training_level=math.nan),
             "training_level must lie strictly between 0 and 1, got nan",
         ),
-        (
-            lambda: balls.certified_ball_risk(2, 1.0, 0.1, 0.1, 4.0),
-            "certified_radius must be at most 37 beta, got 4.0",
-        ),
-        (lambda: balls.deploy_ball(Ball(2, 1.0), -1.0, 0.1), "alpha must be a finite number of at least 0"),
         (lambda: balls.compensating_alpha(2, 1.0, 0.1, 1.5), "training_level must lie strictly between"),
     ],
 )

@@ -1,15 +1,13 @@
-"""Proved benefits against the exact engine of the line, closed forms and limits."""
-
-import math
+"""Proved benefits against the exact engine of the line, and a limit of many pieces."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
 
 from sfumato.errors import SettingError
-from sfumato.theory.benefit import homogenised_ball, interval_benefit
+from sfumato.theory.balls import ball_radius
+from sfumato.theory.benefit import interval_benefit
 from sfumato.theory.intervals import Intervals, deploy
 
 
@@ -29,42 +27,20 @@ def test_a_proved_benefit_is_the_exact_one(gap, alpha, beta):
     assert gain == pytest.approx(deploy(pair, alpha, beta).benefit, rel=1e-8)
 
 
-@pytest.mark.parametrize("density", [0.2, 0.5])
-def test_a_body_at_most_half_full_is_lost_to_any_noise(density):
-    answer = homogenised_ball(3, 1.0, density, alpha=0.2, beta=0.1)
-    assert answer.risk == answer.plain_risk == 1.0
-
-
-def test_filling_the_pores_helps_most_with_the_least_noise():
-    benefits = [homogenised_ball(2, 1.0, 0.8, alpha, 0.5).benefit for alpha in (0.0, 0.1, 0.3, 0.6)]
-    assert benefits == sorted(benefits, reverse=True)
-    assert benefits[0] > 0.2
-
-
-@pytest.mark.parametrize(("alpha", "beta"), [(0.3, 1.0), (1.0, 0.3), (0.7, 0.7)])
-def test_flat_boundaries_benefit_exactly_if_alpha_is_below_beta(alpha, beta):
-    # per unit of surface the risk changes by -(2 delta - 1) (beta - alpha) z with z = Phi^-1(1 / (2 delta))
-    density, radius = 0.8, 1e5
-    z = stats.norm.ppf(1 / (2 * density))
-    expected = (2 * density - 1) / density * (beta - alpha) * z * 3 / radius
-    assert homogenised_ball(3, radius, density, alpha, beta).benefit == pytest.approx(
-        expected, rel=1e-3, abs=1e-9
-    )
-
-
-def test_fine_slabs_within_an_interval_tend_to_the_homogenised_interval():
+def test_fine_slabs_within_an_interval_are_filled_first_and_smoothed_as_one():
+    """In the limit a noise sees the share of the slabs, so that training acts at level 1 / (2 share)."""
     pieces, density, alpha, beta = 200, 0.75, 0.1, 0.6
     starts = np.linspace(-1.0, 1.0, pieces, endpoint=False)
     slabs = Intervals(tuple(starts), tuple(starts + 2.0 * density / pieces))
     exact = deploy(slabs, alpha, beta)
-    limit = homogenised_ball(1, 1.0, density, alpha, beta)
-    assert exact.risk / slabs.length == pytest.approx(limit.risk, abs=5e-3)
-    assert exact.plain_risk / slabs.length == pytest.approx(limit.plain_risk, abs=5e-3)
-    assert math.isclose(limit.trained.radius, exact.trained.ends[-1], abs_tol=5e-3)
+    level = 1.0 / (2.0 * density)
+    filled = ball_radius(1, 1.0, alpha, level).radius
+    left = np.array([ball_radius(1, filled, beta).radius, ball_radius(1, 1.0, beta, level).radius])
+    limits = 1.0 - (2.0 * density - 1.0) / density * left
+    assert np.array([exact.risk, exact.plain_risk]) / slabs.length == pytest.approx(limits, abs=5e-3)
+    assert exact.trained.ends[-1] == pytest.approx(filled, abs=5e-3)
 
 
 def test_impossible_settings_are_refused():
     with pytest.raises(SettingError, match="gap must be a positive finite number, got 0"):
         interval_benefit(1.0, 0.0, 0.1, 0.1)
-    with pytest.raises(SettingError, match="density must lie strictly between 0 and 1, got 1"):
-        homogenised_ball(2, 1.0, 1.0, 0.1, 0.1)

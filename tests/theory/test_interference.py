@@ -84,7 +84,7 @@ def test_widths_and_gaps_that_differ_by_rounding_alone_are_equal():
 def test_periodic_slabs_never_benefit_whatever_their_width(width):
     verdict = no_benefit(Intervals((0.0,), (width,), period=1.0), 0.2, 0.4)
     assert verdict.holds
-    assert verdict.theorem.startswith("of the complement: ") == (width > 0.5)
+    assert verdict.theorem.startswith("for the complement: ") == (width > 0.5)
 
 
 def test_two_near_intervals_are_proved_to_benefit_and_others_left_undecided():

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from sfumato.errors import SettingError
-from sfumato.theory.crossings import gaussian_mass
 from sfumato.theory.intervals import Intervals, deploy, smooth_probability, threshold
+from sfumato.theory.waves import gaussian_mass
 
 PAIR = Intervals((-1.25, 0.25), (-0.25, 1.25))
 quick = settings(max_examples=40, deadline=None, derandomize=True)

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from sfumato.theory import noncentral, noncentral_roots
+from sfumato.theory import noncentral
+from sfumato.theory.balls import compensating_alpha, inverse_ball_radius
 
 
 def poisson_sum(dim, y, lam):
@@ -49,34 +50,29 @@ def chi_integral(dim, b, a):
         return mpmath.quad(integrand, [0 if centre < 14 else edges.pop(0), *edges, min(b, centre + 15)])
 
 
-def found_tails(dim, y, lam, score=0.0):
-    return noncentral.tails(*(np.array([float(v)]) for v in (dim, y, lam, y - lam, score)))
+def found(method, *values):
+    return method(*(np.array([float(value)]) for value in values))[0]
 
 
-@pytest.mark.parametrize("dim", [1, 2, 3, 4, 5, 10, 11, 31, 60, 784])
-@pytest.mark.parametrize("distance", [0.0, 0.01, 0.3, 2.0, 8.0])
-def test_both_tails_agree_with_40_digit_sums(dim, distance):
+@pytest.mark.parametrize("dim", [1, 2, 3, 5, 10, 31, 60, 784])
+@pytest.mark.parametrize("distance", [0.0, 0.3, 2.0, 8.0])
+def test_the_probability_agrees_with_40_digit_sums(dim, distance):
     middle = np.sqrt(distance**2 + max(dim - 1, 0.3))
-    for offset in (-7.0, -4.0, -1.4, -0.8, 0.0, 0.9, 1.3, 2.0, 6.0):
+    for offset in (-7.0, -4.0, -0.8, 0.0, 1.3, 4.0):
         b = middle + offset
         if b < 1e-3:
             continue
-        exact = poisson_sum(dim, b * b, distance**2)
-        tails = found_tails(dim, b * b, distance**2)
-        if exact < 0.5:
-            assert tails.lower[0] == pytest.approx(float(exact), rel=5e-12)
-        else:
-            assert tails.upper[0] == pytest.approx(float(1 - exact), rel=5e-12)
+        exact = float(poisson_sum(dim, b * b, distance**2))
+        assert found(noncentral.probability, dim, b, b - distance) == pytest.approx(exact, rel=5e-12)
 
 
-@pytest.mark.parametrize(("dim", "lam"), [(10**4, 900.0), (10**6, 0.01), (10**6, 4.0), (10**6, 500.0)])
+@pytest.mark.parametrize(("dim", "lam"), [(10**4, 900.0), (10**6, 0.01), (10**6, 500.0)])
 def test_high_dimensions_agree_with_40_digit_sums(dim, lam):
     for deviations in (-5.0, -1.0, 0.0, 3.0):
-        y = dim + lam + deviations * np.sqrt(2.0 * dim + 4.0 * lam)
-        exact = poisson_sum(dim, y, lam)
-        tails = found_tails(dim, y, lam)
-        assert tails.lower[0] == pytest.approx(float(exact), rel=1e-11)
-        assert tails.upper[0] == pytest.approx(float(1 - exact), rel=1e-11)
+        b = np.sqrt(dim + lam + deviations * np.sqrt(2.0 * dim + 4.0 * lam))
+        exact = float(poisson_sum(dim, mpmath.mpf(b) ** 2, mpmath.mpf(np.sqrt(lam)) ** 2))
+        # Rounding of b moves its square by 1e-16 of 10^6.
+        assert found(noncentral.probability, dim, b, b - np.sqrt(lam)) == pytest.approx(exact, rel=1e-10)
 
 
 @pytest.mark.parametrize(
@@ -84,46 +80,62 @@ def test_high_dimensions_agree_with_40_digit_sums(dim, lam):
     [(2, 30.0, 0.5), (2, 1e6, 1e-6), (5, 1e6, -3.0), (784, 1e4, 0.1), (10**6, 1e6, 0.5), (10**6, 4e3, 130.0)],
 )
 def test_far_from_the_origin_it_agrees_with_40_digit_integrals(dim, b, depth):
-    a = b - depth
-    exact = chi_integral(dim, b, a)
-    gap = (b - a) * (b + a)
-    tails = noncentral.tails(*(np.array([float(v)]) for v in (dim, b * b, a * a, gap, 0.0)))
-    # The distance enters through the gap alone, which is exact to 1e-16 of b^2 only through b - a.
-    assert tails.lower[0] == pytest.approx(float(exact), rel=1e-11)
-    assert tails.residual[0] == pytest.approx(float(exact - mpmath.mpf(1) / 2), rel=1e-9, abs=1e-15)
+    with mpmath.workdps(40):
+        exact = float(chi_integral(dim, b, mpmath.mpf(b) - mpmath.mpf(depth)))
+    assert found(noncentral.probability, dim, b, depth) == pytest.approx(exact, rel=1e-12)
 
 
-def test_three_dimensions_have_their_closed_form():
-    a, b = np.meshgrid([0.5, 1.0, 3.0, 6.0], [0.5, 1.0, 2.0, 5.0, 9.0])
-    a, b = a.ravel(), b.ravel()
-    phi = stats.norm.pdf
-    exact = special.ndtr(b - a) + special.ndtr(b + a) - 1.0 - (phi(b - a) - phi(b + a)) / a
-    found = noncentral.lower_tail(np.full_like(a, 3.0), b**2, a**2, b**2 - a**2)
-    assert found == pytest.approx(exact, rel=1e-11, abs=1e-14)
+@pytest.mark.parametrize(
+    ("dim", "b", "a"), [(1, 1e-6, 12.0), (2, 9.0, 21.0), (40, 30.0, 40.0), (784, 60.0, 75.0)]
+)
+def test_the_probability_keeps_its_digits_in_a_deep_tail(dim, b, a):
+    if dim == 1:
+        with mpmath.workdps(40):
+            exact = float(mpmath.ncdf(b - mpmath.mpf(a)) - mpmath.ncdf(-b - mpmath.mpf(a)))
+    else:
+        exact = float(poisson_sum(dim, mpmath.mpf(b) ** 2, mpmath.mpf(a) ** 2))
+    assert exact < 1e-20
+    assert found(noncentral.probability, dim, b, b - a) == pytest.approx(exact, rel=1e-11)
 
 
-@pytest.mark.parametrize("dim", [1, 2, 5, 40, 1000])
-def test_the_densities_are_the_derivatives(dim):
-    lam = np.array([0.04, 1.0, 9.0, 100.0])
-    y = lam + dim * np.array([0.7, 1.2, 1.0, 0.9])
-    dims = np.full_like(y, float(dim))
-    tails = noncentral.tails(dims, y, lam, y - lam, np.zeros_like(y))
-    assert tails.density == pytest.approx(stats.ncx2.pdf(y, dim, lam), rel=1e-9)
-    assert tails.slope == pytest.approx(stats.ncx2.pdf(y, dim + 2, lam), rel=1e-9)
-    higher = stats.ncx2.pdf(y, dim + 4, lam)
-    assert 2.0 * tails.bend + tails.slope == pytest.approx(higher, rel=1e-6 if dim == 1 else 1e-9)
+@pytest.mark.parametrize("dim", [2, 3, 10, 784, 10**5])
+def test_both_ways_agree_where_one_takes_over(dim, monkeypatch):
+    b = 1.3 * np.sqrt(2.25 * dim + 10.0 * np.sqrt(2.0 * dim) + 50.0) * np.ones(5)
+    dims, level = np.full(5, float(dim)), np.array([1e-6, 0.1, 0.5, 0.9, 1.0 - 1e-6])
+    far = (
+        noncentral.depth_at(dims, b, level),
+        noncentral.probability(dims, b, noncentral.depth_at(dims, b, level)),
+    )
+    monkeypatch.setattr(noncentral, "_is_far", lambda dim, b, score: np.zeros_like(b, dtype=bool))
+    near = noncentral.depth_at(dims, b, level)
+    assert far[0] == pytest.approx(near, rel=1e-10, abs=1e-12 * b[0])
+    assert far[1] == pytest.approx(noncentral.probability(dims, b, near), rel=1e-10)
 
 
-def test_a_level_close_to_one_keeps_its_digits_through_its_score():
-    gap = noncentral_roots.gap_below(np.array([2.0]), np.array([1e4]), np.array([9.0]))
-    a = np.sqrt(1e4 - gap[0])
-    exact = 1 - chi_integral(2, 100.0, a)
-    assert special.ndtr(-9.0) == pytest.approx(float(exact), rel=1e-10)
+@pytest.mark.parametrize("dim", [1, 2, 3, 40, 784, 10**5, 10**6])
+@pytest.mark.parametrize("level", [1e-6, 0.3, 0.5, 0.9, 1.0 - 1e-6])
+def test_there_is_a_depth_however_close_the_noise_is_to_critical(dim, level):
+    over = np.concatenate([[0.0, 1e-16, 2e-16], np.geomspace(1e-15, 1e-2, 40)])
+    dims, levels = np.full(over.size, float(dim)), np.full(over.size, level)
+    b = noncentral.central_root(dims, levels) * (1.0 + over)
+    depth = noncentral.depth_at(dims, b, levels)
+    assert (depth <= b * (1.0 + 1e-15)).all()
+    assert (np.diff(b - depth) >= -1e-6 * b[1:]).all()
+    assert noncentral.probability(dims, b, depth) == pytest.approx(levels, rel=2e-9 if dim < 10**5 else 1e-7)
 
 
-def test_the_smallest_scale_is_the_first_of_the_two_solutions():
-    sigma = noncentral_roots.smallest_scale(5, 0.3, 0.05)
-    grid = np.linspace(0.01, 2.0, 2000)
-    reached = stats.ncx2.cdf(grid**-2.0, 5, (1.3 / grid) ** 2) >= 0.05
-    assert grid[reached][0] - 0.001 <= sigma <= grid[reached][0]
-    assert stats.ncx2.cdf(sigma**-2.0, 5, (1.3 / sigma) ** 2) == pytest.approx(0.05, rel=1e-10)
+def test_the_compensating_noise_is_the_first_of_the_two_solutions():
+    beta = 0.1
+    growth = inverse_ball_radius(5, 1.0, beta) - 1.0
+    sigma = compensating_alpha(5, 1.0, beta, 0.3)
+    grid = np.linspace(0.001, 1.0, 4000)
+    reached = stats.ncx2.cdf(grid**-2.0, 5, ((1.0 + growth) / grid) ** 2) >= 0.3
+    assert grid[reached][0] - 0.00025 <= sigma <= grid[reached][0]
+    assert stats.ncx2.cdf(sigma**-2.0, 5, ((1.0 + growth) / sigma) ** 2) == pytest.approx(0.3, rel=1e-10)
+
+
+def test_on_the_line_an_exponentially_small_growth_is_compensated_by_as_little_noise():
+    # P(1 + growth + sigma Z <= 1) = 0.2: the other end is out of reach. growth = beta Phi(-2/beta) / phi(0).
+    growth = 0.12 * np.sqrt(2.0 * np.pi) * special.ndtr(-2.0 / 0.12)
+    expected = growth / -special.ndtri(0.2)
+    assert compensating_alpha(1, 1.0, 0.12, 0.2) == pytest.approx(expected, rel=1e-9)

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sfumato.errors import SettingError
-from sfumato.theory.packing import BallUnion, ball_volume, indicator, pack_balls
+from sfumato.theory.coverage import indicator
+from sfumato.theory.packing import BallUnion, ball_volume, pack_balls
 from sfumato.theory.paper_packing import paper_draw, paper_stream
 
 

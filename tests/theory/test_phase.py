@@ -10,12 +10,7 @@ from scipy import optimize, stats
 
 from sfumato.errors import SettingError
 from sfumato.theory.intervals import Intervals, deploy, threshold
-from sfumato.theory.phase import (
-    periodic_phase_diagram,
-    periodic_width,
-    phase_diagram,
-    vanishing_sigma,
-)
+from sfumato.theory.phase import phase_diagram
 
 quick = settings(max_examples=40, deadline=None, derandomize=True)
 
@@ -47,46 +42,42 @@ def smoothed_edges_by_hand(pieces, sigma):
     ], values[0] >= 0
 
 
+def vanishing_sigma(region):
+    """The noise at which the thresholded region becomes empty, by bisection."""
+    low, high = 0.01, 10.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (low, middle) if threshold(region, middle).is_empty else (middle, high)
+    return low
+
+
+def arc(share, sigma):
+    """The share of the circle that noise leaves of an arc."""
+    return threshold(Intervals((0.0,), (share,), 1.0), sigma).length
+
+
 # Periodic
 
 
 def test_a_periodic_arc_has_the_exact_width_and_vanishes_at_the_exact_noise():
-    assert float(periodic_width(0.3, 0.15, 1.0)) == pytest.approx(0.2799821641636732, rel=1e-14)
-    critical = vanishing_sigma(Intervals((0.0,), (0.45,), period=1.0))
-    assert critical == pytest.approx(0.3581403625617034, rel=1e-13)
-    assert float(periodic_width(0.45, critical * (1 - 1e-9), 1.0)) > 0
-    assert float(periodic_width(0.45, critical * (1 + 1e-9), 1.0)) == 0
+    assert arc(0.3, 0.15) == pytest.approx(0.2799821641636732, rel=1e-14)
+    critical = 0.3581403625617034
+    assert arc(0.45, critical * (1 - 1e-9)) > 0
+    assert arc(0.45, critical * (1 + 1e-9)) == 0
 
 
 @quick
-@given(st.floats(0.01, 0.99), st.floats(0.01, 2.0), st.floats(0.1, 10.0))
-def test_the_periodic_width_is_that_of_the_thresholded_arc(share, noise, period):
-    expected = threshold(Intervals((0.0,), (share * period,), period), noise * period).length
-    found = float(periodic_width(share * period, noise * period, period))
-    assert found == pytest.approx(expected, abs=1e-7 * period)  # both are square roots of rounding at a touch
-
-
-@quick
-@given(st.floats(0.0, 1.0), st.floats(0.01, 2.0))
+@given(st.floats(0.01, 0.99), st.floats(0.01, 2.0))
 def test_arcs_narrower_than_their_gaps_shrink_wider_ones_grow_and_both_mirror(share, noise):
-    width, mirrored = periodic_width(np.array([share, 1 - share]), noise, 1.0)
+    width, mirrored = arc(share, noise), arc(1 - share, noise)
     assert width + mirrored == pytest.approx(1.0, abs=1e-7)
     assert (width - share) * (share - 0.5) >= -1e-12
 
 
-@pytest.mark.parametrize("sigma", [0.01, 0.1, 0.29, 0.31, 1.0, 3.0])
-def test_an_arc_as_wide_as_its_gap_stays(sigma):
-    assert float(periodic_width(0.5, sigma, 1.0)) == pytest.approx(0.5, abs=1e-15)
-
-
 @quick
 @given(st.floats(0.05, 5.0), st.floats(0.0, 3.0), st.floats(0.01, 3.0))
-def test_the_periodic_family_never_benefits(gap, alpha, beta):
-    diagram = periodic_phase_diagram([gap], [alpha], [beta])
-    assert diagram.benefit.max() < 1e-9
-    region = Intervals((0.0,), (1.0,), period=1.0 + gap)
-    answer = deploy(region, alpha, beta)
-    assert diagram.risk[0, 0, 0] == pytest.approx(answer.risk, abs=1e-6)
+def test_a_periodic_row_never_benefits(gap, alpha, beta):
+    assert deploy(Intervals((0.0,), (1.0,), period=1.0 + gap), alpha, beta).benefit < 1e-7
 
 
 # Two intervals
@@ -167,13 +158,11 @@ def test_the_window_of_benefit_and_the_best_alpha_are_those_of_the_grid():
     assert (ratio[diagram.best_benefit[0] > 1e-9] < 1).all()
 
 
-def test_an_interval_alone_vanishes_where_its_centre_reaches_the_level():
-    for level in (0.2, 0.5, 0.9):
-        expected = 0.5 / stats.norm.ppf((1 + level) / 2)
-        assert vanishing_sigma(Intervals((0.0,), (1.0,)), level) == pytest.approx(expected, rel=1e-14)
-    assert vanishing_sigma(Intervals((0.0,), (math.inf,))) == math.inf
-    assert vanishing_sigma(Intervals((0.0,), (0.5,), 1.0)) == math.inf
-    assert vanishing_sigma(Intervals((), ())) == 0.0
+@pytest.mark.parametrize("level", [0.2, 0.5, 0.9])
+def test_an_interval_alone_vanishes_where_its_centre_reaches_the_level(level):
+    critical = 0.5 / stats.norm.ppf((1 + level) / 2)
+    assert not threshold(Intervals((0.0,), (1.0,)), critical * (1 - 1e-12), level).is_empty
+    assert threshold(Intervals((0.0,), (1.0,)), critical * (1 + 1e-12), level).is_empty
 
 
 def test_a_pair_vanishes_where_the_maximum_of_its_probability_falls_to_a_half():
@@ -213,11 +202,6 @@ def test_a_diagram_of_60_by_60_by_60_takes_seconds():
         (lambda: phase_diagram([0.5], [1.0], [math.nan]), "betas must be"),
         (lambda: phase_diagram([0.5], [1.0], []), "betas must be a list of numbers"),
         (lambda: phase_diagram([0.5], [1.0], [1.0], count=0), "count must be a whole number"),
-        (lambda: periodic_width(1.5, 0.1, 1.0), "width must lie between 0 and the period 1.0, got 1.5"),
-        (lambda: periodic_width(0.5, -0.1, 1.0), "sigma must be"),
-        (lambda: periodic_width(0.5, 0.1, 0.0), "period must be"),
-        (lambda: periodic_width(0.5, 0.1, 1.0, level=0.0), "level must lie strictly"),
-        (lambda: vanishing_sigma(row(2, 0.5), 1.0), "level must lie strictly"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(call, message):

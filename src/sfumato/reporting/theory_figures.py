@@ -18,7 +18,7 @@ from sfumato.theory.intervals import Intervals, smooth_probability
 from sfumato.theory.phase import PhaseDiagram
 
 _GREY = "#555555"
-# Equal to rounding: a curve's lowest point is then the least noise, and a risk is not called lower.
+# Risks this close are equal up to rounding: the lowest point is then the one with the smallest noise.
 _EQUAL = 1e-12
 _HEADROOM = 1.6  # of the vertical axis above the highest risk at the first alpha
 _VISIBLE = 1e-3  # benefits below this share of class 1 are left grey in a phase diagram
@@ -33,12 +33,11 @@ def draw_curves(
     measure: str,
     path: Path,
     best_possible: float | None = None,
-    half_width: Float[np.ndarray, "alpha beta"] | None = None,
 ) -> None:
     """Draw risk against alpha, one line per beta, and save it to ``path`` (PNG, SVG or PDF by suffix).
 
-    The star is each beta's lowest point, the open ring alpha = beta. ``best_possible`` is drawn as a dashed
-    line, ``half_width`` as a band about each line.
+    The star marks each beta's lowest point, the open ring alpha = beta. ``best_possible`` is drawn as a
+    dashed line.
 
     Raises:
         OutputError: the file cannot be written.
@@ -48,9 +47,6 @@ def draw_curves(
         axes = figure.subplots()
         for index, beta in enumerate(betas):
             colour, line = COLOURS[index % len(COLOURS)], risk[:, index]
-            if half_width is not None:
-                low, high = line - half_width[:, index], line + half_width[:, index]
-                axes.fill_between(alphas, low, high, color=colour, alpha=0.15, lw=0)
             marker = MARKERS[index % len(MARKERS)] if len(alphas) <= 30 else None
             axes.plot(alphas, line, color=colour, lw=1.6, marker=marker, ms=3.5, label=rf"$\beta$ = {beta:g}")
             lowest = int(np.argmax(line <= line.min() + _EQUAL))
@@ -84,9 +80,9 @@ def draw_curves(
 
 
 def draw_two_steps(region: Intervals, alone: Intervals, answer: Deployed[Intervals], path: Path) -> None:
-    """Draw what training and smoothing make of a union of intervals, above the regions that result.
+    """Draw both steps, training and smoothing, on a union of intervals, above the regions that result.
 
-    ``alone`` is what smoothing makes of it without training noise, T_beta A.
+    ``alone`` is the region after smoothing without training noise, T_beta A.
 
     Raises:
         OutputError: the file cannot be written.

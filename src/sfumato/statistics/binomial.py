@@ -2,8 +2,8 @@
 
 Clopper & Pearson (1934) bounds through the inverse of the regularised incomplete beta function,
 computed from the failures' side: for p near 1 the information is in q = 1 - p, and forming 1 - p
-in floating point would lose it. No approximation (normal, Wilson) is used for a guarantee, and
-every bound is rounded outward, so that floating point never helps a claim.
+in floating point would lose it. No approximation (normal, Wilson) is used for a guarantee. Every
+bound is rounded outward, so that floating point never makes a claim stronger.
 """
 
 from __future__ import annotations
@@ -12,15 +12,11 @@ import math
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import optimize, special
+from scipy import special
 
 from sfumato.errors import SettingError, require_open_unit
-from sfumato.statistics.binomial_tail import improved_upper_failure_probability, tail_probability
 
-# SciPy's inverse incomplete beta loses digits in proportion to n: measured up to 1.6e-11 relative in the
-# bound at n = 1e6 and 1.6e-9 at 1e8 (benchmarks/statistics_numerics.py, 50-digit sums). From here on its
-# value is improved; every bound is widened by far more than what is left.
-IMPROVED_FROM = 1_000_000
+# Every bound is widened by this share, which is far more than its error (benchmarks/statistics_numerics.py).
 OUTWARD = 5e-10
 
 
@@ -38,7 +34,7 @@ def upper_failure_probabilities(
 
     For each count separately: with probability at least ``confidence`` over
     ``successes ~ Binomial(trials, p)`` the true q = 1 - p is at most the returned value
-    (Clopper & Pearson 1934, one-sided). Nothing is said of several counts at once.
+    (Clopper & Pearson 1934, one-sided). The bounds do not hold for several counts at once.
 
     >>> upper_failure_probabilities(np.array([0, 990, 1000]), 1000, confidence=0.999).round(7)
     array([1.       , 0.0239638, 0.006884 ])
@@ -55,22 +51,24 @@ def upper_failure_probabilities(
         _checked_counts(int(counts.max()), trials)
     # The bounds at 0 and at all successes have closed forms; 1 stands in for 0 to keep SciPy in range.
     inside = np.maximum(counts, 1).astype(np.float64)
-    upper = special.betainccinv(trials - inside + 1.0, inside, 1.0 - confidence)
-    if trials >= IMPROVED_FROM:
-        upper = _improved(upper, counts, trials, 1.0 - confidence)
+    upper = _solved(trials - inside, inside, 1.0 - confidence)
     upper = np.where(counts == trials, -np.expm1(np.log1p(-confidence) / trials), upper)
     upper = np.where(counts == 0, 1.0, upper)
     return np.asarray(np.minimum(1.0, upper * (1.0 + OUTWARD)), dtype=np.float64)
 
 
-def _improved(
-    upper: Float[np.ndarray, "*shape"], counts: Int[np.ndarray, "*shape"], trials: int, level: float
+def _solved(
+    failures: Float[np.ndarray, "*shape"], successes: Float[np.ndarray, "*shape"], level: float
 ) -> Float[np.ndarray, "*shape"]:
-    improved = [
-        improved_upper_failure_probability(float(q), trials - int(k), trials, level) if k > 0 else 1.0
-        for q, k in zip(upper.flat, counts.flat, strict=True)
-    ]
-    return np.array(improved).reshape(upper.shape)
+    """Return the q with P(at most ``failures`` failures) = level, at least one success.
+
+    SciPy's inverse loses digits in proportion to the trials (2e-9 of q at 10^8). Its tail probability does
+    not (1e-11), so one of Newton's steps repairs the inverse.
+    """
+    q = special.betainccinv(failures + 1.0, successes, level)
+    log_density = special.xlogy(failures, q) + special.xlog1py(successes - 1.0, -q)
+    density = np.exp(log_density - special.betaln(failures + 1.0, successes))
+    return np.asarray(q + (special.betaincc(failures + 1.0, successes, q) - level) / density)
 
 
 def upper_failure_probability(successes: int, trials: int, confidence: float) -> float:
@@ -144,43 +142,6 @@ def two_sided_interval(successes: int, trials: int, confidence: float) -> tuple[
     require_open_unit("confidence", confidence)
     each_side = (1.0 + confidence) / 2.0
     return (lower_bound(successes, trials, each_side), upper_bound(successes, trials, each_side))
-
-
-def randomized_upper_failure_probability(
-    successes: int, trials: int, confidence: float, uniform: float
-) -> float:
-    """Return the randomized upper bound of q = 1 - p: its error is exactly 1 - confidence.
-
-    ``uniform`` is one draw from (0, 1], independent of the votes, made before they are seen. Over
-    votes and draw together the true q is at most the returned value with probability ``confidence``
-    (up to the outward rounding); ``uniform = 1`` gives the Clopper-Pearson bound. Solves
-    P_p(X > successes) + uniform * P_p(X = successes) = 1 - confidence (Stevens 1950).
-
-    >>> round(randomized_upper_failure_probability(990, 1000, 0.999, uniform=0.5), 7)
-    0.0233812
-
-    Raises:
-        SettingError: counts that do not fit, a confidence outside (0, 1), a draw outside (0, 1].
-    """
-    widest = upper_failure_probability(successes, trials, confidence)
-    if not 0.0 < uniform <= 1.0:
-        raise SettingError(f"uniform must lie in (0, 1], got {uniform}")
-    level = 1.0 - confidence
-    if successes == trials:  # uniform * (1 - q)^n = level
-        q = 0.0 if uniform <= level else -math.expm1(math.log(level / uniform) / trials)
-        return min(widest, q * (1.0 + OUTWARD))
-    failures = trials - successes
-
-    def excess(q: float) -> float:
-        at_most = 1.0 if successes == 0 else tail_probability(failures, trials, q)
-        return uniform * at_most + (1.0 - uniform) * tail_probability(failures - 1, trials, q) - level
-
-    low = upper_failure_probability(successes + 1, trials, confidence) * (1.0 - 4.0 * OUTWARD)
-    high = min(widest, 1.0 - 1e-16)
-    if excess(low) <= 0.0 or excess(high) >= 0.0:
-        return widest
-    root = optimize.brentq(excess, low, high, xtol=1e-18, rtol=1e-13, maxiter=500)
-    return float(min(widest, root * (1.0 + OUTWARD)))
 
 
 def two_class_bounds(

@@ -46,26 +46,6 @@ def mcnemar_p_values(
     return np.asarray(np.where(first == 0, 1.0, tail), dtype=np.float64)
 
 
-def mcnemar_mid_p_values(
-    worse: Int[np.ndarray, "*pairs"], better: Int[np.ndarray, "*pairs"]
-) -> Float[np.ndarray, "*pairs"]:
-    """Return the mid-p form of ``mcnemar_p_values``: half of the observed count's probability less.
-
-    Its error is close to the level instead of below it, at the price of exceeding it at times
-    (Fagerland, Lydersen & Laake 2013).
-
-    >>> mcnemar_mid_p_values(np.array([8]), np.array([2])).round(6)
-    array([0.032715])
-
-    Raises:
-        SettingError: counts that are negative or not whole.
-    """
-    first, second = _checked_counts(worse), _checked_counts(better)
-    more = special.betainc(first + 1.0, np.maximum(second, 1), 0.5)
-    more = np.where(second == 0, 0.0, more)
-    return np.asarray((mcnemar_p_values(first, second) + more) / 2.0, dtype=np.float64)
-
-
 def _checked_counts(counts: Int[np.ndarray, "*pairs"]) -> Int[np.ndarray, "*pairs"]:
     values = np.asarray(counts)
     if not np.issubdtype(values.dtype, np.integer) or (values.size and values.min() < 0):

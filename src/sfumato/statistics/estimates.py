@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool
-from scipy import special
 
-from sfumato.errors import SettingError, require_count, require_open_unit
+from sfumato.errors import SettingError, require_open_unit
 from sfumato.statistics.binomial import sign_test_p_value, two_sided_interval
 
 
@@ -75,30 +74,6 @@ def certified_accuracy(
     return CertifiedAccuracy(
         images, certified, certified / images, robust, high, confidence, certificate_confidence
     )
-
-
-def most_false_certificates(images: int, *, confidence: float, certificate_confidence: float) -> int:
-    """Return a number that the false certificates among these very images do not exceed.
-
-    With probability at least ``confidence`` over the noise, images fixed, at most this many of the
-    ``images`` certificates are false: their number is a sum of independent events of probability at most
-    1 - ``certificate_confidence`` each, so stochastically at most binomial. Needs noise that is
-    independent between images.
-
-    >>> most_false_certificates(10_000, confidence=0.95, certificate_confidence=0.999)
-    15
-
-    Raises:
-        SettingError: a negative number of images, confidences outside (0, 1).
-    """
-    require_count("images", images, minimum=0)
-    require_open_unit("confidence", confidence)
-    require_open_unit("certificate_confidence", certificate_confidence)
-    error = 1.0 - certificate_confidence
-    most = 0
-    while most < images and special.betainc(most + 1, images - most, error) > 1.0 - confidence:
-        most += 1
-    return most
 
 
 @dataclass(frozen=True)

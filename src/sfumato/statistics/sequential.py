@@ -1,12 +1,11 @@
-"""Exact group-sequential tests of p against p0: when to look, and the boundaries to compare with.
+"""Exact group-sequential tests of p against p0: when to look, and what boundaries are.
 
 A test looks at the successes S_n after n_1 < ... < n_J votes and certifies p > p0 as soon as
 S_{n_j} >= b_j. Its error P_{p0}(S_{n_j} >= b_j for some j) is computed exactly by carrying the binomial
 random walk through all looks (``walk``); it increases with p, so p0 is the worst case of p <= p0.
 Giving up (S_{n_j} <= a_j) is not counted on: stopping early for any reason keeps the guarantee.
 
-Source: Jennison & Turnbull 1999, Group Sequential Methods, ch. 7 (spending functions), 12 (exact
-binomial tests).
+Source: Jennison & Turnbull 1999, Group Sequential Methods, ch. 12 (exact binomial tests).
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sfumato.errors import SettingError, require_count, require_open_unit
-from sfumato.statistics.walk import Walk, WalkOutcome, crossing_probability, walk_outcome
+from sfumato.errors import SettingError, require_count
+from sfumato.statistics.walk import WalkOutcome, walk_outcome
 
 GROWTH = 1.1
 MOST_VOTES = 10_000_000
@@ -99,37 +98,3 @@ def free_selection_floor(looks: tuple[int, ...], q0: float) -> tuple[int, ...]:
     """
     # n p0 + q0 = n - (n - 1) q0; the small margin keeps rounding on the safe side.
     return tuple(int(np.ceil(n - (n - 1) * q0 * (1.0 - 1e-12))) for n in looks)
-
-
-def spending_boundaries(q0: float, level: float, looks: tuple[int, ...]) -> Boundaries:
-    """Return the exact group-sequential test that spends its error evenly in log n.
-
-    With probability at most ``level`` it ever certifies when p <= p0 = 1 - q0: at look j the boundary
-    is the smallest count that keeps the crossing probability so far within
-    level * log(1 + j-th look / first look) / log(1 + last look / first look). It never gives up.
-
-    >>> test = spending_boundaries(0.5, 0.001, (16, 32, 64))
-    >>> test.certify, test.crossing <= 0.001
-    ((15, 26, 46), True)
-
-    Raises:
-        SettingError: q0 or level outside (0, 1).
-    """
-    require_open_unit("q0", q0)
-    require_open_unit("level", level)
-    p0 = 1.0 - q0
-    walk = Walk.start()
-    certify: list[int] = []
-    crossed, before = 0.0, 0
-    for n in looks:
-        walk.advance(n - before, p0, q0)
-        before = n
-        share = np.log1p(n / looks[0]) / np.log1p(looks[-1] / looks[0])
-        room = level * (1.0 - MARGIN) * share - crossed - walk.left_out
-        # Entry i of `tails` is the probability of the i + 1 largest counts.
-        tails = np.cumsum(walk.mass[::-1])
-        taken = int(np.searchsorted(tails, room, side="right"))
-        certify.append(min(walk.offset + walk.mass.size - taken, n + 1))
-        crossed += walk.stop_at_or_above(certify[-1])
-    exact = crossing_probability(looks, certify, p0, q0)
-    return Boundaries(looks, tuple(certify), (-1,) * len(looks), q0, level, exact)

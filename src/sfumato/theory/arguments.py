@@ -1,6 +1,6 @@
 """Array arguments of the exact engines: checked, broadcast to flat arrays, and shaped back.
 
-A mistake in any entry is one ``SettingError`` that names the first bad value.
+A mistake in any entry raises one ``SettingError`` that names the first bad value.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import special
 
 from sfumato.errors import SettingError, require_nonnegative, require_open_unit, require_positive
 
@@ -18,7 +17,8 @@ Dims: TypeAlias = "int | Int[np.ndarray, '...']"
 Column: TypeAlias = "Float[np.ndarray, 'n']"
 
 LARGEST_DIM = 1_000_000
-"""Up to here the engines are checked against independent values."""
+SMALLEST_LEVEL = 1e-40
+"""Up to this dimension and down to this level the engines are checked against independent values."""
 
 
 def _numbers(name: str, values: Reals | Dims) -> Column:
@@ -51,7 +51,7 @@ def nonnegative(name: str, values: Reals) -> Column:
     array([0. , 1.5])
 
     Raises:
-        SettingError: one is negative or not finite; ``name`` is what the message calls it.
+        SettingError: one is negative or not finite; the message calls it ``name``.
     """
     numbers = _numbers(name, values)
     bad = ~(np.isfinite(numbers) & (numbers >= 0.0))
@@ -75,24 +75,26 @@ def positive(name: str, values: Reals) -> Column:
     return numbers
 
 
-def scores(level: Reals, name: str = "level") -> Column:
-    """Return Phi^-1 of levels.
+def checked_levels(level: Reals, name: str = "level") -> Column:
+    """Return levels as floats.
 
-    >>> scores([0.5]).tolist()
-    [0.0]
+    >>> checked_levels([0.5])
+    array([0.5])
 
     Raises:
-        SettingError: one does not lie in (0, 1).
+        SettingError: one does not lie in (0, 1), or is below ``SMALLEST_LEVEL``.
     """
     levels = _numbers(name, level)
     bad = ~((levels > 0.0) & (levels < 1.0))
     if bad.any():
         require_open_unit(name, float(levels[bad][0]))
-    return np.asarray(special.ndtri(levels))
+    if (levels < SMALLEST_LEVEL).any():
+        raise SettingError(f"{name} must be at least {SMALLEST_LEVEL:g}, got {levels.min():g}")
+    return levels
 
 
 def broadcast(*values: Column) -> tuple[Any, ...]:
-    """Return the values as flat arrays of one length, and last the shape that they stand for.
+    """Return the values as flat arrays of one length, followed by their common shape.
 
     >>> broadcast(np.array([1.0, 2.0]), np.array(3.0))
     (array([1., 2.]), array([3., 3.]), (2,))
@@ -109,7 +111,7 @@ def broadcast(*values: Column) -> tuple[Any, ...]:
 
 
 def shaped(values: Column, shape: tuple[int, ...]) -> Reals:
-    """Return flat values in their shape, or a plain number where the shape is that of one.
+    """Return flat values in their shape, or a plain number for the shape ().
 
     >>> shaped(np.array([2.0]), ())
     2.0

@@ -1,4 +1,4 @@
-"""What every exact engine answers: the region that is deployed after two noises, and its risk."""
+"""The answer of the exact engines: the region that is deployed after two noises, and its risk."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Deployed(Generic[Region]):
     Attributes:
         alpha: training noise, standard deviation in the region's unit.
         beta: smoothing noise, likewise.
-        trained: T_alpha A, what the base classifier calls class 1.
-        smoothed: T_beta T_alpha A, what the smoothed classifier calls class 1.
+        trained: T_alpha A, the region that the base classifier calls class 1.
+        smoothed: T_beta T_alpha A, the region that the smoothed classifier calls class 1.
         risk: Delta(alpha, beta), the measure of the set where it differs from A.
         plain_risk: Delta(0, beta), the risk without augmentation.
     """

@@ -4,42 +4,34 @@ Training with noise alpha gives the Bayes rule f(z) = 1[((h - 1/2) p) * p_alpha 
 uniform density is 1[h * p_alpha >= 1/2]; smoothing with beta gives g = 1[f * p_beta >= 1/2]; the risk is the
 p-measure of the set where g differs from 1[h >= 1/2] (Pal & Sulam 2023, with a density).
 
-A field holds averages over cells, so that a boundary may cross a cell. Three things keep the error small:
-the Gaussian is applied in Fourier space with its exact transfer function exp(-2 pi^2 sigma^2 |k|^2), which
-turns averages over cells into averages over cells; a threshold gives each cell the share of it that lies
-above, by the plane with the cell's average and central differences; and the average, unlike the value at the
-middle, knows how curved the boundary is. Every risk comes at two spacings, whose difference is the reported
-error (Richardson).
+A field holds averages over cells, so that a boundary may cross a cell. ``blur`` applies noise and threshold
+to these averages. An average, unlike the value at the middle, knows how curved the boundary is, which keeps
+the error small. Every risk is computed at two spacings, and their difference is the reported error
+(Richardson).
 
 On a torus the noise wraps around. In a box everything outside belongs to class 0 and does not count. The
-noise must span a cell or more. Balls and their indicators come from ``packing``. Fourier transforms run on
-as many threads as ``scipy.fft.set_workers`` says.
+noise must span at least one cell. Balls come from ``packing``, their shares of cells from ``coverage``.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy import fft
 
 from sfumato.errors import SettingError, require_nonnegative, require_positive
+from sfumato.theory.blur import Blur, Field, grid_axes, threshold
+from sfumato.theory.coverage import indicator
 from sfumato.theory.deployed import Deployed
-from sfumato.theory.packing import BallUnion, indicator
-
-Field = Float[np.ndarray, "*shape"]
+from sfumato.theory.packing import BallUnion
 
 # The narrowest noise in cells of the given grid. Measured for one disc of radius 10 cells, against the exact
 # radius: off by at most 2.5e-3 of the class mass at one cell, 1.3e-3 at 1.5 cells, 7e-4 at two, and less by
 # the square root of their number for many discs.
 NARROWEST = 1.0
-# Zeros around a box, in noise levels: beyond, a Gaussian holds less than 1e-11.
-REACH = 7.0
 MASS_TOLERANCE = 1e-6
 
 
@@ -86,7 +78,7 @@ class LabelField:
 
     def measure(self, per_volume: Field) -> Field:
         """Return the integral over the torus or box, (*draws)."""
-        total = np.sum(per_volume, axis=_axes(self.dim), dtype=np.float64)
+        total = np.sum(per_volume, axis=grid_axes(self.dim), dtype=np.float64)
         return np.asarray(total * self.spacing**self.dim)
 
     def coarsened(self) -> LabelField:
@@ -110,8 +102,8 @@ class FieldRisk:
         risk: (alpha, beta, *draws), Delta(alpha, beta).
         plain_risk: (beta, *draws), Delta(0, beta).
         error: (alpha, beta, *draws), numerical error of ``risk``: its difference from the grid with cells
-            twice as wide, and no less than the root mean square of that over the table. Second order would
-            leave a third of it (Richardson), but where boundaries meet the grid is chance.
+            twice as wide, or the root mean square of that over the table if larger. A method of second order
+            would leave a third of it (Richardson), but where boundaries meet the grid is chance.
         plain_error: (beta, *draws), likewise.
         class_mass: (*draws), P(h >= 1/2).
     """
@@ -142,8 +134,8 @@ def ball_field(
     """Return the field of balls: labels ``inside`` >= 1/2 within them and ``outside`` < 1/2 elsewhere.
 
     ``emptiness`` is the density outside the balls over that inside (1: uniform). Several regions of one
-    torus or box become draws, the leading axis. A box of uniform density is surrounded by the same density
-    of ``outside``; otherwise it is surrounded by nothing.
+    torus or box become draws, the leading axis. Around a box of uniform density the density goes on, with the
+    label ``outside``; around any other box there is nothing.
 
     >>> disc = BallUnion(np.array([[5.0, 5.0]]), radius=2.0, side=10.0)
     >>> round(float(ball_field(disc, cells=64).class_mass), 6)
@@ -163,7 +155,7 @@ def ball_field(
         raise SettingError("all regions must share their dim, side and kind (torus or box)")
     dim, side, periodic = unions[0].dim, unions[0].side, unions[0].periodic
     shares = np.stack([indicator(union, cells, dtype=dtype) for union in unions])
-    covered = shares.mean(axis=_axes(dim), keepdims=True, dtype=np.float64)
+    covered = shares.mean(axis=grid_axes(dim), keepdims=True, dtype=np.float64)
     dense = (1 / (side**dim * (covered + emptiness * (1 - covered)))).astype(dtype)
     sparse = emptiness * dense
     signed = shares * (inside - 0.5) * dense + (1 - shares) * (outside - 0.5) * sparse
@@ -185,8 +177,8 @@ def label_field(
     """Return the field of soft labels h(x) = P(y = 1 | x) with a density p(x), both averages over cells.
 
     ``labels`` has the shape (*draws, *grid) with an even number of cells along each of its last ``dim``
-    axes (default: all). ``density`` is per volume and integrates to 1; none means uniform, and then the
-    world outside a box is uniform class 0, whereas a given density is zero there.
+    axes (default: all). ``density`` is per volume and integrates to 1. Without it the density is uniform, and
+    outside a box there is class 0 of the same density; a given density is zero outside.
 
     >>> middles = (np.arange(64) + 0.5) / 64
     >>> field = label_field(np.where(middles < 0.25, 1.0, 0.0), side=1.0)
@@ -216,7 +208,7 @@ def label_field(
         p = np.asarray(density, dtype=dtype)
         if p.shape[-dim:] != h.shape[-dim:]:
             raise SettingError(f"density must have the shape of the labels, {h.shape}, got {p.shape}")
-        total = np.mean(p, axis=_axes(dim), dtype=np.float64) * side**dim
+        total = np.mean(p, axis=grid_axes(dim), dtype=np.float64) * side**dim
         if not bool(np.all(p >= 0)) or not bool(np.all(np.abs(total - 1) <= MASS_TOLERANCE)):
             found = np.ravel(total)[np.argmax(np.abs(np.ravel(total) - 1))]
             raise SettingError(f"density must be nonnegative and integrate to 1, got {found:.6g}")
@@ -226,62 +218,10 @@ def label_field(
     return LabelField(region, (h - 0.5) * p, p, p, side, dim, periodic, beyond)
 
 
-def smooth(
-    field: Field, sigma: float, spacing: float, *, dim: int | None = None, periodic: bool = True
-) -> Field:
-    """Return the averages over cells of the field convolved with N(0, sigma^2 I), in the field's precision.
-
-    ``field`` holds averages over cells, (*batch, *grid), the grid being the last ``dim`` axes (default:
-    all); on a torus the noise wraps around, in a box the field is zero outside. sigma = 0 returns the field.
-
-    >>> wave = np.cos(2 * np.pi * np.arange(32) / 32)
-    >>> damped = smooth(wave, sigma=0.2, spacing=1 / 32)
-    >>> bool(np.isclose(damped[0], np.exp(-2 * (np.pi * 0.2) ** 2)))
-    True
-
-    Raises:
-        SettingError: a negative sigma, or one too narrow for the spacing.
-    """
-    require_positive("spacing", spacing)
-    dim = field.ndim if dim is None else dim
-    if require_nonnegative("sigma", sigma) == 0:
-        return field
-    if sigma < NARROWEST / 2 * spacing * (1 - 1e-9):
-        raise SettingError(
-            f"spacing must be at most {2 * sigma / NARROWEST:g} for noise of {sigma:g}, got {spacing:g}"
-        )
-    blur = _Blur(field.shape[-1], spacing, dim, periodic, sigma)
-    return blur.smoothed(blur.spectrum(field), sigma)
-
-
-def threshold(field: Field, level: float, *, dim: int | None = None, periodic: bool = True) -> Field:
-    """Return for each cell the share of it where a smooth field is at least ``level``.
-
-    ``field`` holds averages over cells, (*batch, *grid); within a cell it is taken as the plane with that
-    average and the central differences to the neighbours as slopes. The answer has the same shape and
-    precision.
-
-    >>> threshold(np.array([0.0, 0.2, 0.4, 0.8, 1.2, 1.6]), 0.5, periodic=False).round(3)
-    array([0.   , 0.   , 0.167, 1.   , 1.   , 1.   ])
-    """
-    dim = field.ndim if dim is None else dim
-    above = field - field.dtype.type(level)
-    share = (above >= 0).astype(field.dtype)
-    steps = [np.abs(np.diff(above, axis=axis)).max(initial=0.0) for axis in _axes(dim)]
-    if periodic:
-        ends = [np.take(above, 0, axis) - np.take(above, -1, axis) for axis in _axes(dim)]
-        steps = [max(step, np.abs(end).max(initial=0.0)) for step, end in zip(steps, ends, strict=True)]
-    # Only a cell whose middle is this close to the level can be cut by it.
-    near = np.unravel_index(np.flatnonzero(np.abs(above) < 0.5 * sum(steps)), above.shape)
-    slopes = [_slope(above, near, field.ndim + axis, periodic) for axis in _axes(dim)]
-    share[near] = _share_above(above[near].astype(np.float64), slopes)
-    return np.asarray(share)
-
-
 def field_risk(field: LabelField, alphas: Sequence[float], betas: Sequence[float]) -> FieldRisk:
     """Return Delta(alpha, beta) for all pairs of noises and all draws, with its numerical error.
 
-    The spectrum of the field serves every alpha, that of T_alpha A every beta.
+    One spectrum of the field serves every alpha, and one spectrum of T_alpha A serves every beta.
 
     >>> middles = (np.arange(250) + 0.5) / 250
     >>> found = field_risk(label_field(np.where(middles < 0.3, 1.0, 0.0), side=1.0), [0.0], [0.15])
@@ -289,7 +229,8 @@ def field_risk(field: LabelField, alphas: Sequence[float], betas: Sequence[float
     True
 
     Raises:
-        SettingError: a negative noise, or one too narrow for the grid (the message says which is needed).
+        SettingError: a negative noise, or one too narrow for the grid (the message says how many cells are
+            needed).
     """
     noises = [*alphas, *betas]
     for value in noises:
@@ -351,14 +292,14 @@ def _risks(
     return risks
 
 
-def _trained(field: LabelField, blur: _Blur, labels: np.ndarray, alpha: float) -> Field:
+def _trained(field: LabelField, blur: Blur, labels: np.ndarray, alpha: float) -> Field:
     """Return T_alpha A, or A itself at alpha = 0, where h and not its average decides."""
     if alpha == 0:
         return field.region
     return threshold(blur.smoothed(labels, alpha) + field.beyond, 0.0, dim=field.dim, periodic=field.periodic)
 
 
-def _smoothed(field: LabelField, blur: _Blur, spectrum: np.ndarray, trained: Field, beta: float) -> Field:
+def _smoothed(field: LabelField, blur: Blur, spectrum: np.ndarray, trained: Field, beta: float) -> Field:
     if beta == 0:
         return trained
     return threshold(blur.smoothed(spectrum, beta), 0.5, dim=field.dim, periodic=field.periodic)
@@ -381,79 +322,14 @@ def _require_resolution(field: LabelField, noises: Sequence[float]) -> None:
         )
 
 
-def _blur(field: LabelField, noises: Sequence[float]) -> _Blur:
-    return _Blur(field.cells, field.spacing, field.dim, field.periodic, max(noises))
-
-
-class _Blur:
-    """Gaussian noise on one grid: transforms there and back, transfer functions made once."""
-
-    def __init__(self, cells: int, spacing: float, dim: int, periodic: bool, widest: float) -> None:
-        self.cells, self.spacing, self.axes = cells, spacing, _axes(dim)
-        padded = (
-            cells if periodic else fft.next_fast_len(cells + math.ceil(REACH * widest / spacing), real=True)
-        )
-        self.shape = (padded,) * dim
-        self.cut: tuple[Any, ...] = (..., *[slice(cells)] * dim)
-        self.transfers: dict[float, np.ndarray] = {}
-
-    def spectrum(self, field: Field) -> np.ndarray:
-        return fft.rfftn(field, s=self.shape, axes=self.axes)
-
-    def smoothed(self, spectrum: np.ndarray, sigma: float) -> Field:
-        transfer = self.transfers.get(sigma)
-        if transfer is None:
-            transfer = self.transfers[sigma] = self._transfer(sigma).astype(spectrum.real.dtype)
-        return np.asarray(fft.irfftn(spectrum * transfer, s=self.shape, axes=self.axes)[self.cut])
-
-    def _transfer(self, sigma: float) -> np.ndarray:
-        """Return exp(-2 pi^2 sigma^2 |k|^2) on the grid's frequencies."""
-        transfer = np.ones(())
-        for axis, number in enumerate(self.shape):
-            last = axis == len(self.shape) - 1
-            k = fft.rfftfreq(number, self.spacing) if last else fft.fftfreq(number, self.spacing)
-            factor = np.exp(-2 * (np.pi * sigma * k) ** 2)
-            transfer = transfer[..., None] * factor
-        return transfer
-
-
-def _slope(field: Field, where: tuple[np.ndarray, ...], axis: int, periodic: bool) -> Field:
-    """Return the difference per cell along one axis at the given places, one-sided at a box's edge."""
-    cells = field.shape[axis]
-    ahead, behind = where[axis] + 1, where[axis] - 1
-    ahead = ahead % cells if periodic else np.minimum(ahead, cells - 1)
-    behind = behind % cells if periodic else np.maximum(behind, 0)
-    steps = np.asarray(2 if periodic else ahead - behind)
-    front = field[(*where[:axis], ahead, *where[axis + 1 :])].astype(np.float64)
-    back = field[(*where[:axis], behind, *where[axis + 1 :])].astype(np.float64)
-    return np.asarray((front - back) / steps)
-
-
-def _share_above(middle: Field, slopes: Sequence[Field]) -> Field:
-    """Return the share of the unit cube where middle + slopes . t >= 0, t in [-1/2, 1/2]^dim.
-
-    The distribution function of a sum of independent uniform numbers (Irwin-Hall with widths).
-    """
-    widths = np.abs(np.array(slopes))
-    # A slope far below the steepest one counts for nothing, and dividing by it would lose all digits.
-    steepest = np.maximum(widths.max(axis=0), np.finfo(np.float64).tiny ** 0.25)
-    widths = np.maximum(widths, 1e-3 * steepest) / steepest
-    middle = np.clip(middle / steepest, -2.0 * len(slopes), 2.0 * len(slopes))
-    total = np.zeros_like(middle)
-    for signs in itertools.product((1, -1), repeat=len(slopes)):
-        corner = middle + 0.5 * np.tensordot(np.array(signs, dtype=np.float64), widths, axes=1)
-        total += math.prod(signs) * np.maximum(corner, 0) ** len(slopes)
-    return np.asarray(np.clip(total / (math.factorial(len(slopes)) * widths.prod(axis=0)), 0.0, 1.0))
+def _blur(field: LabelField, noises: Sequence[float]) -> Blur:
+    return Blur(field.cells, field.spacing, field.dim, field.periodic, max(noises))
 
 
 def _paired(values: Field, dim: int) -> Field:
     """Return averages over blocks of two cells along each grid axis; numbers and axes of 1 stay."""
-    for axis in _axes(dim) if values.ndim >= dim else ():
+    for axis in grid_axes(dim) if values.ndim >= dim else ():
         if values.shape[axis] > 1:
             along = np.moveaxis(values, axis, 0)
             values = np.moveaxis((along[0::2] + along[1::2]) / 2, 0, axis)
     return values
-
-
-def _axes(dim: int) -> tuple[int, ...]:
-    return tuple(range(-dim, 0))

@@ -2,8 +2,8 @@
 
 Class 1 is a set of equal discs with interference distance zeta; the curves show Delta(alpha, beta) -
 Delta(0, beta) over alpha, below zero where noise-augmented training helps. ``figure4_published`` repeats
-the published pixel experiment, number for number; ``figure4_continuum`` asks the same question of discs on a
-torus, without pixels, border or seam. ``significant_dips`` says which curves truly dip below zero.
+the published pixel experiment, number for number; ``figure4_continuum`` asks the same question about discs on
+a torus, without pixels, border or seam. ``significant_dips`` says which curves truly dip below zero.
 Drawing is not done here.
 """
 
@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float, Int
 from scipy import fft
 
 from sfumato.errors import SettingError, require_count, require_nonnegative, require_open_unit
+from sfumato.statistics.estimates import holm
 from sfumato.theory.fields import ball_field, field_risk
 from sfumato.theory.packing import pack_balls
 from sfumato.theory.paper_packing import PAPER_ATTEMPTS, paper_draw, paper_stream
@@ -92,8 +93,9 @@ class Dip:
         beta: smoothing noise of the curve.
         alpha: where the mean curve is lowest, among alpha > 0.
         depth: the mean there, negative for a dip.
-        standard_error: of that mean, over the draws, no allowance made for the choice of alpha.
-        p_value: that a curve without benefit dips so far at any alpha, in standard errors (sign flips).
+        standard_error: of that mean over the draws, without any allowance for the choice of alpha.
+        p_value: probability that a curve without benefit dips this far, in standard errors, at any alpha
+            (sign flips).
         adjusted: ``p_value`` after Holm's correction for the number of curves.
         significant: ``adjusted`` is at most the level.
     """
@@ -122,8 +124,8 @@ def figure4_published(
 ) -> Figure4:
     """Return the published experiment: pixel discs, truncated Gaussian filters, zeros outside the picture.
 
-    Every beta has draws of its own, taken from one stream in the published order, so that the defaults give
-    the published numbers; ``common_draws`` gives all betas the draws of the first instead.
+    Every beta has its own draws, taken from one stream in the published order, so that the defaults give the
+    published numbers. With ``common_draws`` all betas use the draws of the first.
 
     >>> published = figure4_published(draws=2, zetas=(0,), betas=(8,), alphas=(0, 20))
     >>> published.risk.shape, bool(published.mean[0, 0, 1] > 0.1)
@@ -198,11 +200,11 @@ def figure4_continuum(
 def significant_dips(figure: Figure4, level: float = 0.05, *, seed: int = 0) -> list[Dip]:
     """Return the lowest point of every curve, with a test that the curve dips below zero at all.
 
-    The lowest of many noisy points is low by choice, so its own standard error says too little. The
-    statistic is the smallest mean over its standard error among all alpha > 0; its law without benefit comes
-    from flipping the signs of whole draws (all patterns up to 12 draws), which keeps the dependence between
-    alphas. Holm's correction then makes it improbable, at most ``level``, that any curve without benefit is
-    called significant, if the differences of a draw are symmetric about 0 there.
+    The lowest of many noisy points is low by choice, so its own standard error is too small. The statistic is
+    the smallest mean over its standard error among all alpha > 0. Its law without benefit comes from flipping
+    the signs of whole draws (all patterns up to 12 draws), which keeps the dependence between alphas. After
+    Holm's correction the probability that any curve without benefit is called significant is at most
+    ``level``, if the differences of a draw are symmetric about 0 on these curves.
 
     >>> dips = significant_dips(figure4_published(alphas=(0, 2, 4, 6), betas=(14,)))
     >>> [(dip.zeta, dip.alpha, round(dip.depth, 4)) for dip in dips][:2]
@@ -218,9 +220,9 @@ def significant_dips(figure: Figure4, level: float = 0.05, *, seed: int = 0) -> 
     difference, mean, errors = figure.difference[:, :, 1:], figure.mean[:, :, 1:], figure.standard_error
     curves = list(itertools.product(range(len(figure.zetas)), range(len(figure.betas))))
     p_values = np.array([_dip_p_value(difference[curve], signs) for curve in curves])
-    adjusted = _holm(p_values)
+    adjusted = holm(p_values.tolist())
     dips = []
-    for curve, p_value, holm in zip(curves, p_values, adjusted, strict=True):
+    for curve, p_value, corrected in zip(curves, p_values, adjusted, strict=True):
         lowest = int(mean[curve].argmin())
         dips.append(
             Dip(
@@ -230,8 +232,8 @@ def significant_dips(figure: Figure4, level: float = 0.05, *, seed: int = 0) -> 
                 depth=float(mean[curve][lowest]),
                 standard_error=float(errors[curve][lowest + 1]),
                 p_value=float(p_value),
-                adjusted=float(holm),
-                significant=bool(holm <= level),
+                adjusted=corrected,
+                significant=corrected <= level,
             )
         )
     return dips
@@ -240,7 +242,8 @@ def significant_dips(figure: Figure4, level: float = 0.05, *, seed: int = 0) -> 
 def dips_sentence(figure: Figure4, level: float = 0.05, *, seed: int = 0) -> str:
     """Return one sentence that says which curves of the figure dip significantly below zero.
 
-    With n draws no p-value is below 2^-n: where even that could not be significant, it is said.
+    With n draws no p-value is below 2^-n. The sentence says so if there are too few draws for any dip to be
+    significant.
 
     >>> dips_sentence(figure4_published(draws=7, betas=(8,), alphas=(0, 5, 10)))
     'published: of 4 curves over 7 draws, none dips significantly below zero (family-wise level 0.05).'
@@ -359,16 +362,8 @@ def _dip_p_value(
     means = signs @ difference.T / draws
     # Flipping signs leaves the squares alone.
     variance = np.maximum((difference**2).mean(axis=-1) - means**2, 0.0) / (draws - 1)
-    # Without any spread a mean of zero says nothing, and any other is as far as can be.
+    # With zero variance a zero mean is no evidence; any other mean is infinitely many standard errors away.
     floor = 1e-12 * np.abs(difference).max(initial=0.0) + 1e-300
     lowest = (means / np.maximum(np.sqrt(variance), floor)).min(axis=-1)
     observed = lowest[0]
     return float(np.mean(lowest <= observed + 1e-9 * abs(observed)))
-
-
-def _holm(p_values: Float[np.ndarray, " curves"]) -> Float[np.ndarray, " curves"]:
-    order = np.argsort(p_values)
-    scaled = p_values[order] * np.arange(len(p_values), 0, -1)
-    adjusted = np.empty_like(p_values)
-    adjusted[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
-    return adjusted

@@ -1,11 +1,11 @@
-"""The theorems as verdicts: can noise in training help on this region, and why not.
+"""The theorems as verdicts: whether noise in training can help on this region, and why not.
 
 Everything rests on one inclusion. If T_alpha A and T_beta A both lie within A, or both contain A, then
-T_beta T_alpha A differs from A by at least as much as T_beta A does, whatever the measure: the risk
-Delta(alpha, beta) is not below Delta(0, beta). So augmentation can help only where a noise lets the region
-spill over, into a gap that it bridges. The functions here prove the inclusion, for every noise from the
-shape alone or at the noise given, or say that they do not decide. They never conclude a benefit, save
-where :func:`sfumato.theory.benefit.interval_benefit` proves one.
+T_beta T_alpha A differs from A by at least as much as T_beta A does, under every measure. The risk
+Delta(alpha, beta) is then not below Delta(0, beta). So augmentation can help only where a noise lets the
+region spill over into a gap that it bridges. The functions here prove the inclusion, from the shape for
+every noise or from the numbers at the given noise, or they say that they do not decide. They state a benefit
+only where :func:`sfumato.theory.benefit.interval_benefit` proves it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from sfumato.theory.spillover import neighbour_bound, pair_spills, separation_ne
 from sfumato.theory.thresholds import erosion_slack
 
 UNIVERSAL_GAP = 32.0  # zeta / r from which equal balls never spill over, in every dimension and number
-# Below these shares a strict inequality is left to the arithmetic's doubt: of the region's extent for a
-# moving edge, of the slack for a sum of probabilities.
+# A strict inequality that holds by less than these shares is not decided, because of rounding: a share of the
+# region's extent for a moving edge, of the slack for a sum of probabilities.
 RESOLVED_EDGE = 1e-12
 RESOLVED_SUM = 1e-9
 # A width and a gap that differ by this share of the extent are equal up to the rounding of their edges.
@@ -40,14 +40,14 @@ Region = Ball | Intervals | BallUnion
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the theorems say of a region.
+    """What the theorems say about a region.
 
     Attributes:
         holds: True: proved; False: refuted; None: not decided by these theorems.
         statement: what is proved or left open.
         reason: the numbers that were compared.
-        theorem: the condition that decided, or was tried last, in words.
-        margin: room in that condition, in the unit the reason names, negative where it fails; None where
+        theorem: the condition that decided, or that was tried last, in words.
+        margin: room in that condition, in the unit named in the reason; negative where it fails, None where
             there is nothing to measure.
     """
 
@@ -61,10 +61,10 @@ class Verdict:
 def no_benefit(region: Region, alpha: float, beta: float) -> Verdict:
     """Return whether Delta(alpha, beta) >= Delta(0, beta) is proved for the region, and by which theorem.
 
-    ``holds`` is True if augmentation provably cannot help, whatever the measure; False if it provably
-    helps (two equal intervals, Lebesgue measure); None if the theorems do not decide, which is no claim
-    of a benefit. ``alpha`` and ``beta`` are in the region's unit. The balls of a union are taken whole,
-    in all of space, and those of a torus with their images.
+    ``holds`` is True if augmentation provably cannot help, under any measure. It is False if it provably
+    helps (two equal intervals, Lebesgue measure), and None if the theorems do not decide. ``alpha`` and
+    ``beta`` are in the region's unit. Balls that stick out of a box count whole; a torus is repeated in all
+    of space.
 
     >>> no_benefit(Ball(10, 1.0), alpha=0.1, beta=0.2).statement
     'proved: augmentation cannot help'
@@ -85,19 +85,19 @@ def no_benefit(region: Region, alpha: float, beta: float) -> Verdict:
     eroded = _erodes_twice(region, alpha, beta)
     if eroded.holds or not isinstance(region, Intervals):
         return eroded
-    # the complement of T_s A is T_s of the complement: what erodes there dilates here
+    # The complement of T_s A is T_s of the complement: where the complement erodes, the region dilates.
     dilated = _erodes_twice(region.complement(), alpha, beta)
     if dilated.holds:
-        return replace(dilated, theorem=f"of the complement: {dilated.theorem}")
+        return replace(dilated, theorem=f"for the complement: {dilated.theorem}")
     return _pair_gain(region, alpha, beta) or eroded
 
 
 def stays_within(region: Region, sigma: float) -> Verdict:
     """Return whether T_sigma A is proved to lie within A: this noise only erodes the region.
 
-    Exact for intervals (by their edges after the noise), balls and two balls; a sufficient condition for
-    larger unions. The opposite inclusion is the same question about the complement. ``sigma`` is in the
-    region's unit.
+    It is exact for intervals (by their edges after the noise), one ball and two balls, and a sufficient
+    condition for larger unions. The opposite inclusion is the same question about the complement. ``sigma``
+    is in the region's unit.
 
     >>> stays_within(Intervals((0.0, 1.4), (1.0, 2.4)), 0.4).statement
     'proved: T_sigma A is not within A'
@@ -134,7 +134,7 @@ def _erodes_twice(region: Region, alpha: float, beta: float) -> Verdict:
 
 
 def _erodes_always(region: Region) -> Verdict | None:
-    """Return the verdict, for every noise at once, that the region's shape gives, if it gives one."""
+    """Return the verdict that the region's shape gives for every noise at once, or None."""
     if isinstance(region, Ball):
         return _CONVEX
     if isinstance(region, Intervals):
@@ -195,7 +195,7 @@ def _edges_recede(region: Intervals, sigma: float) -> Verdict:
 
 
 def _least_recession(noisy: Intervals, region: Intervals) -> float:
-    """Return by how much the edges of ``noisy`` lie inside the interval that holds them, the least of all."""
+    """Return the smallest distance by which an edge of ``noisy`` lies inside the interval that holds it."""
     shifts = (0.0,) if region.period is None else (-region.period, 0.0, region.period)
     homes = [
         (start + shift, end + shift)
@@ -226,7 +226,7 @@ def _pair_gain(region: Intervals, alpha: float, beta: float) -> Verdict | None:
 
 
 def _gap(region: BallUnion) -> float:
-    """Return zeta, infinite for a single ball; on a torus a ball's own images are its neighbours too."""
+    """Return zeta, infinite for a single ball. On a torus a ball's own images are neighbours too."""
     gap = region.interference_distance()
     return max(0.0, min(gap, region.side - 2.0 * region.radius) if region.periodic else gap)
 

@@ -1,7 +1,7 @@
-"""Unions of intervals on the line and on a circle: what two noises make of them, exactly.
+"""Unions of intervals on the line and on a circle after training and smoothing noise, exactly.
 
-Everything is sums of normal probabilities and bracketed roots (``theory.crossings``); no grid is
-involved. Slabs in R^d, bounded in one direction, are the same problem. Notation of ``theory``: class 1 is
+Everything is computed from sums of normal probabilities and bracketed roots (``theory.crossings``), without a
+grid. Slabs in R^d, bounded in one direction, are the same problem. Notation of ``theory``: class 1 is
 the region A, u_s(x) = P(x + s Z in A), T_s A = {u_s >= 1/2}, risk = measure of A xor T_beta T_alpha A
 (Pal & Sulam 2023). Phase diagrams over many gaps and noises are in ``theory.phase``.
 """
@@ -16,17 +16,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from sfumato.errors import SettingError, require_nonnegative, require_open_unit, require_positive
-from sfumato.theory.crossings import (
-    EPSILON,
-    Crossings,
-    EdgeWave,
-    FourierWave,
-    find_crossings,
-    finest_noise,
-    gaussian_mass,
-    reach,
-)
+from sfumato.theory.crossings import Crossings, find_crossings, finest_noise, reach
 from sfumato.theory.deployed import Deployed
+from sfumato.theory.waves import EPSILON, EdgeWave, FourierWave, gaussian_mass
 
 Cdf = Callable[[float], float]
 
@@ -41,8 +33,8 @@ MAX_PERIODS = 100_000
 class Intervals:
     """A union of disjoint closed intervals, on the line or repeated with a period.
 
-    On the line the outermost ends may be -inf and inf. With a ``period``, the intervals given are those
-    of one period and everything repeats. Intervals that touch are joined; no intervals is the empty set.
+    On the line the outermost ends may be -inf and inf. With a ``period`` the intervals of one period are
+    given, and everything repeats. Intervals that touch are joined. No interval at all is the empty set.
 
     >>> Intervals((0.0, 2.0), (1.0, 3.5)).length
     2.5
@@ -168,9 +160,9 @@ class Intervals:
     def measure(self, cdf: Cdf | None = None) -> float:
         """Return the Lebesgue measure (of one period), or the probability under a distribution.
 
-        ``cdf`` is its cumulative distribution function on the line, called with one float at a time,
-        also with -inf and inf. A periodic region is meant with all its repetitions; a distribution on
-        one period is one whose CDF rises from 0 to 1 there.
+        ``cdf`` is its cumulative distribution function on the line. It is called with one float at a time,
+        also with -inf and inf. A periodic region counts with all its repetitions. For a distribution on one
+        period give a CDF that rises from 0 to 1 there.
 
         >>> from scipy.stats import norm
         >>> round(Intervals((0.0,), (math.inf,)).measure(norm.cdf), 12)
@@ -312,12 +304,12 @@ def _fourier(region: Intervals, sigma: float, level: float) -> FourierWave:
 def threshold(region: Intervals, sigma: float, level: float = 0.5) -> Intervals:
     """Return {x : u_sigma(x) >= level}: all its ends, to rounding.
 
-    No end is missed: they can lie only near an edge (at distance t sigma from all edges u differs from
-    the indicator by at most 2 Phi(-t)), and the cells that cover that neighbourhood are halved until a
-    Taylor expansion with proved remainder shows each to hold no crossing or one, which is then
-    bracketed. Where u touches the level, a dip or a bump smaller than the rounding error of u (about
-    1e-15 of the level) cannot be told from a touch. The result never has more intervals than the region
-    (the normal kernel is variation diminishing, Schoenberg 1930). sigma = 0 returns the region.
+    No end is missed. Ends can lie only near an edge, because at distance t sigma from all edges u differs
+    from the indicator by at most 2 Phi(-t). The cells that cover this neighbourhood are halved until a Taylor
+    expansion with proved remainder shows that each holds no crossing or exactly one, which is then bracketed.
+    Where u touches the level, a dip or a bump smaller than the rounding error of u (about 1e-15 of the level)
+    cannot be told from a touch. The result never has more intervals than the region (the normal kernel is
+    variation diminishing, Schoenberg 1930). sigma = 0 returns the region.
 
     >>> threshold(Intervals((-1.0,), (1.0,)), sigma=1.0).ends
     (0.93327...,)
@@ -342,7 +334,7 @@ def threshold(region: Intervals, sigma: float, level: float = 0.5) -> Intervals:
 
 
 def _assembled(crossings: Crossings, region: Intervals) -> Intervals:
-    """The intervals between crossings; outside all of them the region itself says what lies there."""
+    """The intervals between crossings. Beyond the outermost crossings the region itself decides."""
     starts = list(crossings.x[crossings.rising])
     ends = list(crossings.x[~crossings.rising])
     if region.period is None:
@@ -363,7 +355,7 @@ def deploy(
     measure: Cdf | None = None,
     training_level: float = 0.5,
 ) -> Deployed[Intervals]:
-    """Return what training noise alpha and smoothing noise beta make of a region, with both risks.
+    """Return the region after training noise alpha and smoothing noise beta, with both risks.
 
     The risk is the measure of A xor T_beta T_alpha A: Lebesgue (per period for a periodic region), or
     the probability under the distribution with CDF ``measure`` (see ``Intervals.measure``).

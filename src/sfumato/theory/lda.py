@@ -1,6 +1,6 @@
-"""Two Gaussian classes whose rule is a half-space: training noise turns or shifts it, smoothing leaves it.
+"""Two Gaussian classes whose rule is a half-space: training noise turns or shifts it, smoothing does not.
 
-Training on samples with added noise N(0, alpha^2 I) gives the Bayes rule of the blurred classes; a half-space
+Training on samples with added noise N(0, alpha^2 I) gives the Bayes rule of the blurred classes. A half-space
 is a fixed point of smoothing with a majority vote, and its L2 certificate is the distance to the boundary for
 every beta. So the best alpha depends on the radius to certify and not on beta. The risk is the probability of
 a wrong label under the clean distribution.
@@ -87,7 +87,7 @@ class TwoGaussians:
         return self.risk(0.0, 0.0)
 
     def certified_accuracy(self, alpha: float, beta: float, radius: float) -> float:
-        """Return the probability of being on the right side by at least ``radius``, whatever beta.
+        """Return the probability of being on the right side by at least ``radius``, for every beta.
 
         >>> round(TwoGaussians(1.0, 1.0).certified_accuracy(0.0, 0.5, 1.0), 6)
         0.5
@@ -101,9 +101,10 @@ class TwoGaussians:
     def best_alpha(self, beta: float, radius: float = 0.0) -> float:
         """Return the alpha of the largest certified accuracy at ``radius`` (0: of the smallest risk).
 
-        alpha^2 = radius scale^2 / (mean - radius), for every prior and beta: there the densities of both
-        classes moved by ``radius`` towards each other are equal at the boundary. inf for radius >= mean,
-        where naming the likelier class always is best; 0 at equal priors, where no alpha matters.
+        alpha^2 = radius scale^2 / (mean - radius), for every prior and beta: at this alpha the densities of
+        the two classes, moved by ``radius`` towards each other, are equal at the boundary. It is inf for
+        radius >= mean, where it is best to name the likelier class everywhere, and 0 at equal priors, where
+        alpha does not matter.
 
         >>> round(TwoGaussians(1.0, 1.0, 0.8).best_alpha(0.5, radius=0.5), 6)
         1.0
@@ -194,7 +195,7 @@ class LinearDiscriminant:
         return self.risk(0.0, 0.0)
 
     def certified_accuracy(self, alpha: float, beta: float, radius: float) -> float:
-        """Return the probability of being on the right side by at least ``radius``, whatever beta.
+        """Return the probability of being on the right side by at least ``radius``, for every beta.
 
         >>> classes = LinearDiscriminant(np.ones(2), np.diag([1.0, 0.04]))
         >>> round(classes.certified_accuracy(0.0, 1.0, radius=0.5), 10)
@@ -207,13 +208,13 @@ class LinearDiscriminant:
     def best_alpha(self, beta: float, radius: float = 0.0) -> float:
         """Return the alpha of the largest certified accuracy at ``radius``: it depends on radius, not beta.
 
-        It is the best of all linear rules through 0. Along the unit normal w let M be the class mean and s
-        its standard deviation; (M - radius)/s is stationary iff
+        The rule is the best of all linear rules through 0. Along the unit normal w let M be the class mean
+        and s its standard deviation; (M - radius)/s is stationary iff
         covariance w + (radius s^2 / (M - radius)) w is parallel to the mean, so that w is the rule of
         alpha^2 = radius s^2 / (M - radius). The root is unique as (M - radius)/s is quasi-concave in w.
 
         Raises:
-            SettingError: a radius of at least |mean|, which no linear rule certifies for half the points.
+            SettingError: a radius of at least |mean|; no linear rule certifies half of the points at it.
         """
         require_noises(0.0, beta, radius)
         farthest = float(np.linalg.norm(self.mean))

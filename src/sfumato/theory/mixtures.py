@@ -1,13 +1,13 @@
 """Gaussian mixtures for which training noise, smoothing noise and all risks have closed forms.
 
-Training on samples with added noise N(0, alpha^2 I) gives the Bayes rule of the blurred classes; smoothing
+Training on samples with added noise N(0, alpha^2 I) gives the Bayes rule of the blurred classes. Smoothing
 with N(0, beta^2 I) and a majority vote then moves its boundary. For two Gaussian classes the rule is a
-half-space, which smoothing leaves alone (``theory.lda``). For three Gaussians on a line and for concentric
-Gaussians it is a ball, which smoothing shrinks (``theory.balls``), so that the best alpha is the one whose
-over-filled ball shrinks back to the Bayes rule. The risk here is the probability of a wrong label under the
-clean distribution (not the disagreement with noiseless labels), and the certified accuracy at radius R that
-of a correct label with an L2 certificate of at least R (Cohen et al. 2019, Theorem 1, with the exact vote
-probability).
+half-space, which smoothing does not change (``theory.lda``). For three Gaussians on a line and for concentric
+Gaussians it is a ball, which smoothing shrinks (``theory.balls``). The best alpha gives a ball that is too
+large by exactly what smoothing takes away. The risk here is the probability of a wrong label under the clean
+distribution, not the disagreement with noiseless labels. The certified accuracy at radius R is the
+probability of a correct label with an L2 certificate of at least R (Cohen et al. 2019, Theorem 1, with the
+exact vote probability).
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from sfumato.errors import (
     require_positive,
 )
 from sfumato.theory.balls import ball_radius, inverse_ball_radius
-from sfumato.theory.crossings import gaussian_mass
 from sfumato.theory.lda import RTOL, require_noises
+from sfumato.theory.waves import gaussian_mass
 
 
 class Mixture(Protocol):
-    """What every mixture answers, also those of ``theory.lda``; noises and radii are in the unit of x."""
+    """The questions that every mixture answers, those of ``theory.lda`` too; lengths are in the unit of x."""
 
     def boundary(self, alpha: float) -> float | Float[np.ndarray, "dim"]:
         """Return the decision boundary of the Bayes rule under training noise alpha."""
@@ -58,7 +58,7 @@ class Mixture(Protocol):
 
 
 class _BallRule(ABC):
-    """The mixtures whose rule is "class 0 iff |x| <= t", t depending on alpha: smoothing shrinks the ball."""
+    """The mixtures with the rule "class 0 iff |x| <= t(alpha)": smoothing shrinks this ball."""
 
     prior0: float
 
@@ -99,8 +99,8 @@ class _BallRule(ABC):
         """Return the probability of a correct label certified at ``radius``.
 
         A point of class 0 needs P(vote 0) >= Phi(radius/beta), one of class 1 P(vote 0) <= Phi(-radius/beta)
-        (Cohen et al. 2019, Theorem 1): inside one ball, outside another. The first level is rounded to
-        double precision, which costs the result digits beyond radius = 5 beta.
+        (Cohen et al. 2019, Theorem 1). So the point must lie inside one ball or outside another. The first
+        level is rounded to double precision, and the result has fewer digits beyond radius = 5 beta.
 
         Raises:
             SettingError: a negative noise or radius, a radius above 8 beta (at beta = 0, above 0).
@@ -120,12 +120,12 @@ class _BallRule(ABC):
         return self.prior0 * right0 + (1 - self.prior0) * right1
 
     def best_alpha(self, beta: float) -> float:
-        """Return the training noise of the smallest risk at smoothing noise beta (the smallest such).
+        """Return the training noise of the smallest risk at smoothing noise beta, the smallest of several.
 
-        The root of boundary(alpha) = rho^-1(boundary(0), beta): the ball is over-filled by exactly what
-        smoothing takes away and the risk is the Bayes risk. It exists for every beta if class 0 is at
-        least as likely as class 1. Otherwise training noise may never fill enough; then the answer is the
-        alpha of the largest ball, the risk falling with the ball's radius up to the Bayes rule's.
+        It is the root of boundary(alpha) = rho^-1(boundary(0), beta): the ball is too large by exactly what
+        smoothing takes away, and the risk is the Bayes risk. The root exists for every beta if class 0 is at
+        least as likely as class 1. Otherwise no training noise may be enough. The answer is then the alpha of
+        the largest ball, because the risk falls with the radius up to that of the Bayes rule.
 
         Raises:
             SettingError: a negative noise.
@@ -171,8 +171,8 @@ class _BallRule(ABC):
 class ThreeGaussians(_BallRule):
     """On the line, class 0 is N(0, scale^2) and class 1 an equal mixture of N(+-separation, scale^2).
 
-    ``scale`` = 0 is allowed: three points, and the rule under training noise is Parzen's. With one point of
-    class 0 and two of class 1 counted alike, ``prior0`` is 1/3.
+    ``scale`` = 0 is allowed and means three points; the rule under training noise is then Parzen's. If the
+    one point of class 0 and the two of class 1 have equal weight, ``prior0`` is 1/3.
 
     >>> round(ThreeGaussians(separation=2.0, scale=0.5).boundary(0.0), 12)
     1.086643394053

@@ -1,14 +1,14 @@
 """Equal balls at random with a gap between them: random sequential adsorption, to proved saturation.
 
 Balls arrive one after the other at uniformly random places and stay if their surface is at least the
-interference distance zeta away from every ball already there. The law of that sequence is kept exactly;
-what is saved is the time spent on places that cannot accept a ball: as in Zhang & Torquato 2013
-("Precise algorithm to generate random sequential addition of hard hyperspheres at saturation"),
-candidates are drawn from a list of voxels that holds all the free space, and voxels that lie inside one
-exclusion ball are dropped. When no voxel is left, the packing is saturated, and that is a proof.
+interference distance zeta away from every ball already there. The sequence keeps its exact law, but no time
+is spent on places that cannot accept a ball. As in Zhang & Torquato 2013 ("Precise algorithm to generate
+random sequential addition of hard hyperspheres at saturation"), candidates are drawn from a list of voxels
+that holds all the free space, and voxels that lie inside one exclusion ball are dropped. When no voxel is
+left, the packing is proved to be saturated.
 
-``indicator`` puts a region on a grid. The published experiment's own sampler is in ``paper_packing``;
-smoothing of such regions in ``fields``.
+Module ``coverage`` puts a region on a grid and ``fields`` smooths it there. The published experiment's own
+sampler is in ``paper_packing``.
 """
 
 from __future__ import annotations
@@ -29,11 +29,9 @@ from sfumato.errors import SettingError, require_count, require_nonnegative, req
 SAFETY = 1e-12
 # Gaps narrower than 2^-45 of a voxel are below what double precision resolves.
 MOST_LEVELS = 45
-# Past this many voxels memory would suffer: sampling goes on without finer voxels, saturation unproved.
+# More voxels than this take too much memory: sampling then goes on without finer voxels, saturation unproved.
 MOST_VOXELS = 6_000_000
 LARGEST_BATCH = 1_000_000
-# Heights per cell at which the area of a ball's slice is taken.
-HEIGHTS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +81,7 @@ class BallUnion:
 
     @property
     def number(self) -> int:
-        """How many balls."""
+        """Number of balls."""
         return int(self.centres.shape[0])
 
     @property
@@ -103,8 +101,7 @@ class BallUnion:
     def interference_distance(self) -> float:
         """Return the smallest gap between the surfaces of two balls, infinite for fewer than two.
 
-        On a torus a ball's own images count as other balls do not: only distinct balls are compared, by
-        the nearest image.
+        Only distinct balls are compared; on a torus by their nearest images.
 
         >>> BallUnion(np.array([[1.0, 5.0], [9.0, 5.0]]), radius=0.5, side=10.0).interference_distance()
         1.0
@@ -118,7 +115,7 @@ class BallUnion:
 
 @dataclass(frozen=True)
 class Packing:
-    """What sequential adsorption left.
+    """The result of sequential adsorption.
 
     Attributes:
         balls: the region, centres in the order of arrival.
@@ -154,9 +151,9 @@ def pack_balls(
 ) -> Packing:
     """Return balls of one radius placed by random sequential adsorption, surfaces at least ``zeta`` apart.
 
-    Stops at saturation, at ``number`` balls or after ``attempts`` candidates, whichever comes first. In a
+    It stops at saturation, at ``number`` balls or after ``attempts`` candidates, whichever comes first. In a
     box (``periodic=False``) the balls lie wholly inside. Without ``attempts`` or ``number`` the packing goes
-    on until saturation is proved; that is quick in one to three dimensions, and refused beyond.
+    on until saturation is proved. That is quick in one to three dimensions and refused in more.
 
     >>> packing = pack_balls(2, side=100.0, radius=10.0, zeta=1.0, seed=0)
     >>> packing.saturated, packing.balls.interference_distance() >= 1.0
@@ -165,8 +162,8 @@ def pack_balls(
     20
 
     Raises:
-        SettingError: a bad setting, a side in which no ball fits, or ``number`` balls asked for where
-            the packing saturated with fewer.
+        SettingError: a bad setting, a side in which no ball fits, or a packing that saturated with fewer
+            than ``number`` balls.
     """
     require_count("dim", dim)
     require_positive("radius", radius)
@@ -188,89 +185,6 @@ def pack_balls(
     if number is not None and balls.number < number and adsorption.saturated:
         raise SettingError(f"number must be at most {balls.number} here: the packing saturated, got {number}")
     return Packing(balls, adsorption.attempts, adsorption.saturated)
-
-
-def indicator(
-    balls: BallUnion, cells: int, *, dtype: type[np.floating] = np.float64
-) -> Float[np.ndarray, "*grid"]:
-    """Return the share of each grid cell that lies in a ball, (cells,) * dim, in two or three dimensions.
-
-    The area of a cell within a disc is exact (segments of circles); in three dimensions such areas are
-    integrated across the cell by Gauss-Legendre nodes. In a box, what sticks out of it is cut off.
-
-    >>> shares = indicator(BallUnion(np.array([[5.0, 5.0]]), radius=2.0, side=10.0), cells=20)
-    >>> bool(np.isclose(shares.sum() * 0.5**2, 4 * np.pi))
-    True
-
-    Raises:
-        SettingError: a region of another dimension.
-    """
-    require_count("cells", cells)
-    if balls.dim not in (2, 3):
-        raise SettingError(f"balls must be of dim 2 or 3 for a grid, got dim {balls.dim}")
-    spacing = balls.side / cells
-    width = math.ceil(2 * balls.radius / spacing) + 1
-    shares = np.zeros((cells,) * balls.dim)
-    nodes, weights = np.polynomial.legendre.leggauss(HEIGHTS)
-    per_ball = (width + 1) ** 2 * (HEIGHTS * width if balls.dim == 3 else 1)
-    chunk = max(1, 2_000_000 // per_ball)
-    for start in range(0, balls.number, chunk):
-        centres = balls.centres[start : start + chunk]
-        first = np.floor((centres - balls.radius) / spacing).astype(np.int64)
-        edges = (first[:, :, None] + np.arange(width + 1)) * spacing - centres[:, :, None]
-        if balls.dim == 2:
-            parts = _cell_areas(edges[:, 0], edges[:, 1], np.full(len(centres), balls.radius))
-        else:
-            parts = np.zeros((len(centres), width, width, width))
-            # Up to the poles and no farther: there the area of a slice has a kink.
-            heights = np.clip(edges[:, 2], -balls.radius, balls.radius)
-            below, above = heights[:, :-1], heights[:, 1:]
-            for node, weight in zip(nodes, weights, strict=True):
-                heights = below + (1 + node) / 2 * (above - below)
-                radii = np.sqrt(np.maximum(balls.radius**2 - heights**2, 0.0))
-                for layer in range(width):
-                    slices = _cell_areas(edges[:, 0], edges[:, 1], radii[:, layer])
-                    thickness = weight / 2 * (above - below)[:, layer]
-                    parts[..., layer] += thickness[:, None, None] * slices
-        places = first[:, :, None] + np.arange(width)
-        index = [
-            places[:, axis].reshape(-1, *(width if other == axis else 1 for other in range(balls.dim)))
-            for axis in range(balls.dim)
-        ]
-        if balls.periodic:
-            np.add.at(shares, tuple(one % cells for one in index), parts)
-        else:
-            full = np.broadcast_arrays(*index)
-            inside = np.logical_and.reduce([(one >= 0) & (one < cells) for one in full])
-            np.add.at(shares, tuple(one[inside] for one in full), parts[inside])
-    return np.clip(shares / spacing**balls.dim, 0.0, 1.0).astype(dtype)
-
-
-def _cell_areas(
-    across: Float[np.ndarray, "balls edges"],
-    down: Float[np.ndarray, "balls edges"],
-    radii: Float[np.ndarray, " balls"],
-) -> Float[np.ndarray, "balls cells cells"]:
-    """Return the area of each cell between the given edges (from the middle) within a disc."""
-    scale = np.where(radii > 0, radii, 1.0)
-    a = np.clip(across / scale[:, None], -1.0, 1.0)
-    b = np.clip(down / scale[:, None], -1.0, 1.0)
-    # The area of the unit disc to one side of a line, less that of its half.
-    beside_a = a * np.sqrt(1 - a**2) + np.arcsin(a)
-    beside_b = b * np.sqrt(1 - b**2) + np.arcsin(b)
-    a, b = a[:, :, None], b[:, None, :]
-    beside_a, beside_b = beside_a[:, :, None], beside_b[:, None, :]
-    # The disc's part below and left of the corner (a, b): with the corner in the disc, two triangles and
-    # two sectors; outside, what the two lines leave, which is nothing if they meet beyond the disc.
-    within = a * b + np.pi / 4 + (beside_a + beside_b) / 2
-    outside = np.where(
-        (a >= 0) & (b >= 0),
-        beside_a + beside_b,
-        np.where(a >= 0, np.pi / 2 + beside_b, np.where(b >= 0, np.pi / 2 + beside_a, 0.0)),
-    )
-    corner = np.where(a**2 + b**2 < 1, within, outside)
-    areas = np.diff(np.diff(corner, axis=1), axis=2)
-    return np.asarray(areas * (radii**2)[:, None, None])
 
 
 def _tree(points: Float[np.ndarray, "points dim"], period: float | None) -> cKDTree[Any, Any]:

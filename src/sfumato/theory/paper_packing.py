@@ -1,11 +1,11 @@
 """The published experiment's own random discs on a pixel grid, flaws included.
 
 Pal & Sulam 2023 ("Understanding Noise-Augmented Training for Randomized Smoothing", TMLR, synthetic
-experiment) place discs with whole-number centres on a grid, by rejection. Kept as published, since their
-figure depends on it: a candidate is rejected if a centre lies in a square, half-open window around it
-(a Chebyshev distance, asymmetric by one pixel); a disc is drawn from -radius to radius - 1 in each
-direction; what falls off the low side comes back on the high side (negative indices), what falls off the
-high side is lost. For discs in the continuum see ``packing``.
+experiment) place discs with whole-number centres on a grid, by rejection. Their procedure is kept as it is,
+because their figure depends on it. A candidate is rejected if a centre lies in a square, half-open window
+around it (a Chebyshev distance, asymmetric by one pixel). A disc is drawn from -radius to radius - 1 in each
+direction. Pixels below the low side come back on the high side (negative indices); pixels beyond the high
+side are lost. For discs in the continuum see ``packing``.
 """
 
 from __future__ import annotations

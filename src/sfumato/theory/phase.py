@@ -1,33 +1,20 @@
 """One-dimensional phase diagrams: where augmentation helps, over (gap/width, alpha, beta), exactly.
 
-Families of equal intervals of width 1 with equal gaps: a finite number of them on the line, or infinitely
-many (periodic). Scaling makes width 1 general: alpha, beta and gap are in units of the width. The regions
-come from bracketed roots (``theory.crossings``), not from a grid of points; only the axes of the diagram
-are a grid. Known answers: no benefit at gaps >= width, whatever the noises; never a benefit for the
-periodic family, whose arcs only shrink (gap > width), stay (gap = width) or grow (gap < width).
+The regions are equal intervals of width 1 with equal gaps. Scaling makes width 1 general: alpha, beta and gap
+are in units of the width. The regions after noise come from bracketed roots (``crossings``), not from a grid
+of points. Only the axes of the diagram are a grid. There is never a benefit at gaps of at least the width.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from numpy.typing import ArrayLike
-from scipy import special
 
-from sfumato.errors import SettingError, require_count, require_open_unit
-from sfumato.theory.crossings import (
-    EPSILON,
-    FAR,
-    Cells,
-    bracketed_roots,
-    finest_noise,
-    gaussian_mass,
-    threshold_edges,
-)
-from sfumato.theory.intervals import FOURIER_FROM, Intervals, threshold
+from sfumato.errors import SettingError, require_count
+from sfumato.theory.crossings import threshold_edges
 
 # Benefits below this are rounding: risks are relative to the class and of order 1.
 ROUNDING = 1e-12
@@ -121,132 +108,3 @@ def _difference(
         overlap = np.minimum(end[:, None], second[:, 1::2]) - np.maximum(start[:, None], second[:, ::2])
         common += np.maximum(overlap, 0.0).sum(axis=1)
     return np.asarray(np.maximum(total - 2 * common, 0.0))
-
-
-def periodic_phase_diagram(gaps: ArrayLike, alphas: ArrayLike, betas: ArrayLike) -> PhaseDiagram:
-    """Return the risks of infinitely many intervals of width 1 with equal gaps, per period.
-
-    >>> periodic_phase_diagram([0.5], [0.2], [0.3]).best_benefit
-    array([[0.]])
-
-    Raises:
-        SettingError: a gap that is not positive, a negative noise.
-    """
-    gap, alpha, beta = _axis("gaps", gaps, True), _axis("alphas", alphas, False), _axis("betas", betas, False)
-    period = (1.0 + gap)[:, None]
-    trained_with = np.concatenate([[0.0], alpha])
-    trained = periodic_width(1.0, trained_with, period)
-    smoothed = periodic_width(trained[:, :, None], beta, period[:, :, None])
-    risk = np.abs(smoothed - 1.0)
-    return PhaseDiagram(gap, alpha, beta, risk[:, 1:], risk[:, 0])
-
-
-@dataclass(frozen=True)
-class _ArcWave:
-    """u - level for one arc centred at 0 on a circle of length 1, for many widths and sigmas."""
-
-    width: Float[np.ndarray, "problems"]
-    sigma: Float[np.ndarray, "problems"]
-    level: float
-
-    @property
-    def scale(self) -> Float[np.ndarray, "problems"]:
-        return np.ones_like(self.sigma)
-
-    def series(
-        self, problem: Int[np.ndarray, "cells"], x: Float[np.ndarray, "cells"], order: int
-    ) -> Float[np.ndarray, "terms cells"]:
-        width, sigma = self.width[problem], self.sigma[problem]
-        terms = np.zeros((2, len(x)))
-        wide = sigma > FOURIER_FROM
-        n = np.arange(1, math.ceil(1.45 / FOURIER_FROM) + 2)[:, None]
-        mode = 2 / (np.pi * n) * np.sin(np.pi * n * width[wide])
-        mode *= np.exp(-2 * (np.pi * n * sigma[wide]) ** 2)
-        terms[0, wide] = (width[wide] - self.level) + (mode * np.cos(2 * np.pi * n * x[wide])).sum(axis=0)
-        terms[1, wide] = -(2 * np.pi * n * mode * np.sin(2 * np.pi * n * x[wide])).sum(axis=0)
-        s, at, half = sigma[~wide], x[~wide], width[~wide] / 2
-        value, slope = np.full(len(at), -self.level), np.zeros(len(at))
-        images = math.ceil(9 * float(s.max(initial=0.0))) + 1
-        for k in range(-images, images + 1):
-            low, high = np.clip((k - half - at) / s, -FAR, FAR), np.clip((k + half - at) / s, -FAR, FAR)
-            value += gaussian_mass(low, high)
-            slope += (np.exp(-(low**2) / 2) - np.exp(-(high**2) / 2)) / (s * math.sqrt(2 * np.pi))
-        terms[0, ~wide], terms[1, ~wide] = value, slope
-        return terms[: order + 1]
-
-
-def periodic_width(
-    width: ArrayLike, sigma: ArrayLike, period: ArrayLike, level: float = 0.5
-) -> Float[np.ndarray, "*shape"]:
-    """Return the width of {u_sigma >= level} for arcs of a width repeated with a period, broadcast.
-
-    u is symmetric and falls from the centre of the arc to the middle of the gap, so the region is again
-    one arc per period with the same centre: 0 where it is empty, the period where it is everything. All
-    in one unit of length. At level 1/2 the width falls with sigma if width < period/2, grows if
-    width > period/2, and stays at equality.
-
-    >>> float(periodic_width(0.3, 0.15, 1.0).round(12))
-    0.279982164164
-
-    Raises:
-        SettingError: a width outside [0, period], a negative sigma, a period that is not positive, a
-            level outside (0, 1).
-    """
-    require_open_unit("level", level)
-    widths, sigmas, periods = np.broadcast_arrays(
-        *(np.asarray(v, dtype=np.float64) for v in (width, sigma, period))
-    )
-    _axis("period", periods.ravel(), True)
-    _axis("sigma", sigmas.ravel(), False)
-    outside = ~((widths >= 0) & (widths <= periods))
-    if outside.any():
-        raise SettingError(
-            f"width must lie between 0 and the period {periods[outside][0]}, got {widths[outside][0]}"
-        )
-    share, noise = (widths / periods).ravel(), (sigmas / periods).ravel()
-    result = share.copy()
-    (open_rows,) = np.nonzero((noise > finest_noise(np.ones((1, 1)))) & (share > 0) & (share < 1))
-    wave = _ArcWave(share[open_rows], noise[open_rows], level)
-    rows = np.arange(len(open_rows))
-    centre, far = np.zeros(len(rows)), np.full(len(rows), 0.5)
-    top, bottom = wave.series(rows, centre, 0)[0], wave.series(rows, far, 0)[0]
-    result[open_rows] = np.where(top < 0, 0.0, 1.0)
-    crossed = (top >= 0) & (bottom < 0)
-    inside, outside_ = np.ones(crossed.sum(), dtype=bool), np.zeros(crossed.sum(), dtype=bool)
-    cells = Cells(rows[crossed], centre[crossed], far[crossed], inside, outside_)
-    result[open_rows[crossed]] = 2 * bracketed_roots(wave, cells)
-    return np.asarray(result.reshape(widths.shape) * periods)
-
-
-def vanishing_sigma(region: Intervals, level: float = 0.5) -> float:
-    """Return the largest sigma at which some point still has u_sigma >= level.
-
-    The maximum of u falls with sigma, so beyond it the thresholded region is empty. inf if it never
-    vanishes (an unbounded region, a periodic one that fills at least ``level`` of its period), 0 for
-    the empty set. In the unit of the region, to rounding.
-
-    >>> round(vanishing_sigma(Intervals((0.0,), (0.45,), period=1.0)), 12)
-    0.358140362562
-
-    Raises:
-        SettingError: a level outside (0, 1).
-    """
-    require_open_unit("level", level)
-    if region.is_empty:
-        return 0.0
-    density = region.length / (math.inf if region.period is None else region.period)
-    if not math.isfinite(region.length) or density >= level:
-        return math.inf
-    # The widest interval alone reaches the level at its centre up to this sigma.
-    widest = max(end - start for start, end in zip(region.starts, region.ends, strict=True))
-    low = widest / 2 / float(special.ndtri((1.0 + level) / 2))
-    high = 2 * low
-    while not threshold(region, high, level).is_empty:
-        low, high = high, 2 * high
-    while high - low > 2 * EPSILON * high:
-        middle = low + (high - low) / 2
-        if threshold(region, middle, level).is_empty:
-            high = middle
-        else:
-            low = middle
-    return low

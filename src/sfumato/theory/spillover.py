@@ -1,4 +1,4 @@
-"""Bounds on what the balls around a point add up to: when noise cannot make equal balls spill over.
+"""Bounds on the sum of many balls' probabilities: when noise cannot make equal balls spill over.
 
 Let A be N balls of radius r whose surfaces are at least zeta apart, and x a point outside. The nearest
 ball alone gives P(x + s Z in it) <= 1/2 - slack, where slack is :func:`~.thresholds.erosion_slack`; so
@@ -14,6 +14,7 @@ from jaxtyping import Float
 from scipy import special
 
 from sfumato.errors import require_count, require_nonnegative, require_positive
+from sfumato.theory.arguments import SMALLEST_LEVEL
 from sfumato.theory.balls import ball_probability
 
 _SHELLS_PER_DIM = 40  # shells thin enough that counting a shell's balls at its inside costs about 2.5 %
@@ -83,11 +84,20 @@ def _shells(dim: int, radius: float, half: float, sigma: float, number: float) -
 def _log_probability(
     dim: int, distances: Float[np.ndarray, " edges"], radius: float, sigma: float
 ) -> Float[np.ndarray, " edges"]:
-    """Return the logarithm of one ball's probability, never above that of the half-space before it."""
+    """Return the logarithm of one ball's probability, or of an upper bound where it is too small to compute.
+
+    The bounds are the half-space that holds the ball, and Chernoff's bound E exp(s (y - X)) of P(X <= y), X
+    noncentral chi-square, at the best s = (1/v - 1)/2.
+    """
     behind = special.log_ndtr((radius - distances) / sigma)
     exact = np.asarray(ball_probability(dim, distances, radius, sigma))
-    held = exact > 1e-290  # below, digits are lost to underflow
-    return np.where(held, np.minimum(np.log(np.where(held, exact, 1.0)), behind), behind)
+    y, lam = (radius / sigma) ** 2, (distances / sigma) ** 2
+    v = 2.0 * y / (dim + np.sqrt(dim**2 + 4.0 * lam * y))
+    chernoff = (y * (1.0 / v - 1.0) - lam * (1.0 - v) + dim * np.log(v)) / 2.0
+    held = exact > SMALLEST_LEVEL
+    return np.minimum(
+        np.where(held, np.log(np.where(held, exact, 1.0)), np.where(v < 1.0, chernoff, 0.0)), behind
+    )
 
 
 def pair_spills(dim: int, radius: float, gap: float, sigma: float) -> bool:

@@ -1,45 +1,25 @@
-"""How far apart equal balls must be so that noise never makes them spill over: numbers without parameters.
+"""How far apart two equal balls must be so that noise never makes them spill over.
 
-Two mechanisms let the region A = union of balls grow somewhere under T_s. A narrow gap between neighbours
-is bridged when zeta / r is below about k* / (d - 1); and where the local density is above one half, noise
-that sees many balls at once fills everything. The thresholds of both are computed here, in units of the
-balls' radius; zeta is the gap between the surfaces of nearest neighbours. Verdicts on a given region are
-the matter of :mod:`sfumato.theory.interference`.
+Two mechanisms let a union of balls grow somewhere under T_s. Noise bridges a narrow gap between neighbours,
+with zeta / r below about 0.53 / (d - 1). And where balls cover more than half of space, noise that sees many
+of them at once fills everything. The threshold of the first is computed here, in units of the balls' radius;
+zeta is the gap between the surfaces of nearest neighbours. :mod:`sfumato.theory.interference` gives verdicts
+on a given region.
 """
 
 from __future__ import annotations
 
 import math
 from functools import cache
-from types import MappingProxyType
 
 from scipy import optimize, special
 
-from sfumato.errors import SettingError, require_count, require_open_unit
+from sfumato.errors import require_count
 from sfumato.theory.balls import ball_probability, ball_radius
-
-# sup over c of 2 c (-Phi^-1(1/2 - Phi(-c)) - c): the limit of (d - 1) zeta*/r for a pair of balls
-K_STAR = 0.5313047686465894
-# Balls of diameter 1 on each lattice cover this share of space (Conway & Sloane 1999, table 1.2).
-PACKING_FRACTIONS = MappingProxyType(
-    {
-        "line": (1, 1.0),
-        "square": (2, math.pi / 4),
-        "hexagonal": (2, math.pi / math.sqrt(12)),
-        "cubic": (3, math.pi / 6),
-        "fcc": (3, math.pi / math.sqrt(18)),
-        "d4": (4, math.pi**2 / 16),
-        "d5": (5, math.pi**2 / (15 * math.sqrt(2))),
-        "e6": (6, math.pi**3 / (48 * math.sqrt(3))),
-        "e7": (7, math.pi**3 / 105),
-        "e8": (8, math.pi**4 / 384),
-    }
-)
-LATTICES = tuple(PACKING_FRACTIONS)
 
 
 def erosion_slack(dim: int, ratio: float) -> float:
-    """Return 1/2 - P(|t e + Z| <= t) for a unit vector e: what one ball leaves free at its own surface.
+    """Return 1/2 - P(|t e + Z| <= t) for a unit vector e: the part of 1/2 that a ball lacks at its surface.
 
     ``ratio`` is t = radius / sigma. Neighbours whose probabilities sum to less than this at a point of
     the surface cannot turn it into class 1. At least Phi(-2 t), its value in one dimension.
@@ -78,7 +58,7 @@ def pair_threshold(dim: int) -> float:
 
     Below it some noise fills part of the gap. Exactly 2 in one dimension (sharp: intervals at least as
     far apart as they are wide); the supremum of :func:`pair_gap` over the noise otherwise. Times (d - 1)
-    it tends to ``K_STAR`` as d grows.
+    it tends to 0.5313 as d grows, the supremum over c of 2 c (-Phi^-1(1/2 - Phi(-c)) - c).
 
     >>> pair_threshold(1), round(pair_threshold(2), 6), round(pair_threshold(3), 6)
     (2.0, 0.534807, 0.272481)
@@ -97,39 +77,3 @@ def pair_threshold(dim: int) -> float:
         options={"xatol": 1e-7},
     )
     return -float(best.fun)
-
-
-def density_gap(dim: int, packing_fraction: float) -> float:
-    """Return zeta_c / r = 2 ((2 theta)^(1/d) - 1), the gap at which the balls cover half of space.
-
-    ``packing_fraction`` is theta, the share they cover when they touch. Above zeta_c noise that sees many
-    balls at once empties them; below, it fills all between them. Negative: they never cover half.
-
-    >>> density_gap(1, 1.0)
-    2.0
-
-    Raises:
-        SettingError: a dimension below 1 or a fraction outside (0, 1].
-    """
-    require_count("dim", dim)
-    if packing_fraction != 1.0:
-        require_open_unit("packing_fraction", packing_fraction)
-    return 2.0 * (math.pow(2.0 * packing_fraction, 1.0 / dim) - 1.0)
-
-
-def lattice_threshold(name: str) -> float:
-    """Return max(pair threshold, half-density gap) of a lattice, a lower bound of its zeta* / r.
-
-    The true zeta* sums all neighbours and lies less than 2 % above for square (.542), hexagonal (.694),
-    cubic (.273) and fcc (.280), where it was computed.
-
-    >>> round(lattice_threshold("hexagonal"), 4), round(lattice_threshold("fcc"), 4)
-    (0.6935, 0.2797)
-
-    Raises:
-        SettingError: a name that is not in ``LATTICES``.
-    """
-    if name not in PACKING_FRACTIONS:
-        raise SettingError(f"lattice must be one of {', '.join(LATTICES)}, got {name!r}")
-    dim, fraction = PACKING_FRACTIONS[name]
-    return max(pair_threshold(dim), density_gap(dim, fraction))

@@ -13,22 +13,24 @@ from sfumato.cli.theory import output
 
 def command(
     dim: Annotated[int, typer.Option("--dim", help="Dimension of the space, 1 to 1000000.")] = 2,
-    radius: Annotated[float, typer.Option("--radius", help="Of the ball, in the unit of the noise.")] = 1.0,
+    radius: Annotated[
+        float, typer.Option("--radius", help="Radius of the ball, in the unit of the noise.")
+    ] = 1.0,
     alpha: output.Alpha = "0:0.6:61",
     beta: output.Beta = "0.3,0.5,0.7",
     training_level: Annotated[
         float,
         typer.Option(
             "--training-level",
-            help="Where training draws the boundary: 0.5, or p_out/(p_in + p_out) for a ball of density p_in "
-            "in a background of density p_out.",
+            help="Level at which training draws the boundary: 0.5, or p_out/(p_in + p_out) for a ball of "
+            "density p_in in a background of density p_out.",
         ),
     ] = 0.5,
     figure: output.FigureFile = None,
     csv: output.CsvFile = None,
     as_json: options.Json = False,
 ) -> None:
-    """Compute what two noises leave of one ball: the share of its volume that is lost, exactly.
+    """Compute the share of a ball's volume that training and smoothing noise get wrong, exactly.
 
     Example: sfumato theory ball --dim 10 --alpha 0:0.35:71 --beta 0.1,0.2,0.3 --figure ball.png
     """
@@ -39,9 +41,9 @@ def command(
 
     output.check_files(figure, csv)
     alphas, betas = output.parse_range("alpha", alpha), output.parse_range("beta", beta)
-    grid = np.array(alphas)[:, None], np.array(betas)[None, :]
-    risk = np.asarray(ball_risk(dim, radius, *grid, training_level=training_level))
-    plain = np.asarray(ball_risk(dim, radius, 0.0, np.array(betas)))
+    rows = np.array(alphas)[:, None]
+    risk = np.asarray(ball_risk(dim, radius, rows, np.array(betas), training_level=training_level))
+    grid = output.RiskGrid(alphas, betas, risk, np.asarray(ball_risk(dim, radius, 0.0, np.array(betas))))
     undone = [compensating_alpha(dim, radius, value, training_level) for value in betas]
     left = [ball_radius(dim, radius, value).radius for value in betas]
     critical = critical_sigma(dim, radius)
@@ -58,18 +60,18 @@ def command(
             "compensating_alpha": undone,
             "no_benefit": verdict,
         }
-        output.print_risks(alphas, betas, risk, plain, about)
+        grid.print_json(about)
     else:
         more = {
             "radius left at alpha = 0": [f"{value:.6g}" for value in left],
             "alpha that undoes beta": ["none" if value is None else f"{value:.6g}" for value in undone],
         }
         title = f"Ball of radius {radius:g} in dimension {dim}: risk, in its own volume"
-        output.print_best(title, alphas, betas, risk, plain, more)
+        grid.print_best(title, more)
         OUT.print(f"noise above {critical:.6g} leaves nothing at level 1/2")
         if verdict is not None:
             output.print_verdict(verdict)
-    output.write_risks(csv, alphas, betas, risk, plain)
+    grid.write(csv)
     if figure is not None:
         from sfumato.reporting.theory_figures import draw_curves
 

@@ -12,32 +12,32 @@ from sfumato.cli.theory import output
 
 
 def command(
-    dim: Annotated[int, typer.Option("--dim", help="2 or 3.")] = 2,
-    side: Annotated[float, typer.Option("--side", help="Of the torus or box.")] = 400.0,
-    radius: Annotated[float, typer.Option("--radius", help="Of the balls.")] = 10.0,
-    zeta: Annotated[float, typer.Option("--zeta", help="Least distance between their surfaces.")] = 2.0,
+    dim: Annotated[int, typer.Option("--dim", help="Dimension of the space, 2 or 3.")] = 2,
+    side: Annotated[float, typer.Option("--side", help="Side of the torus or box.")] = 400.0,
+    radius: Annotated[float, typer.Option("--radius", help="Radius of the balls.")] = 10.0,
+    zeta: Annotated[float, typer.Option("--zeta", help="Smallest distance between their surfaces.")] = 2.0,
     alpha: output.Alpha = "0:20:21",
     beta: output.Beta = "14",
-    draws: Annotated[int, typer.Option("--draws", help="Random arrangements.")] = 4,
+    draws: Annotated[int, typer.Option("--draws", help="Number of random arrangements.")] = 4,
     number: Annotated[
-        int | None, typer.Option("--number", help="Balls per arrangement; as many as fit if not given.")
+        int | None, typer.Option("--number", help="Balls per arrangement; if not given, as many as fit.")
     ] = None,
     emptiness: Annotated[
         float, typer.Option("--emptiness", help="Density of the background over that of the balls.")
     ] = 1.0,
-    cells: Annotated[int, typer.Option("--cells", help="Of the grid, along each axis (even).")] = 400,
+    cells: Annotated[int, typer.Option("--cells", help="Grid cells along each axis, an even number.")] = 400,
     box: Annotated[
-        bool, typer.Option("--box", help="A box with nothing but background outside, instead of a torus.")
+        bool, typer.Option("--box", help="Use a box instead of a torus; outside it there is only background.")
     ] = False,
     seed: options.Seed = 0,
     figure: output.FigureFile = None,
     csv: output.CsvFile = None,
     as_json: options.Json = False,
 ) -> None:
-    """Compute the risk of many balls at random, packed one after the other, by spectral smoothing.
+    """Compute the risk of many balls at random places, by spectral smoothing on a grid.
 
-    Risks are shares of the total probability; each comes with its numerical error and the spread over
-    arrangements. The figure shows the first arrangement at the best pair of noises (2-D).
+    Risks are shares of the total probability. Each comes with its numerical error and its spread over the
+    arrangements. The figure shows the first arrangement at the best pair of noises, in two dimensions.
 
     Example: sfumato theory field --zeta 2 --beta 14 --draws 4 --figure discs.png
     """
@@ -71,8 +71,7 @@ def command(
     benefit = np.array([one.benefit for one in found])
     spread = np.full(risk.shape, np.nan) if draws < 2 else benefit.std(axis=0, ddof=1) / np.sqrt(draws)
     error = np.max([one.error for one in found], axis=0)
-    best = output.best_alphas(risk)
-    columns = range(len(betas))
+    grid = output.RiskGrid(alphas, betas, risk, plain)
     where = "box" if box else "torus"
     if as_json:
         about = {
@@ -88,25 +87,24 @@ def command(
             "standard_error_of_benefit": spread,
             "numerical_error": error,
         }
-        output.print_risks(alphas, betas, risk, plain, about)
+        grid.print_json(about)
     else:
         more = {
-            "± over draws": [f"{spread[best[k], k]:.2g}" if draws > 1 else "" for k in columns],
-            "numerical error": [f"{error[best[k], k]:.2g}" for k in columns],
+            "± over draws": [f"{spread[row, k]:.2g}" if draws > 1 else "" for k, row in enumerate(grid.best)],
+            "numerical error": [f"{error[row, k]:.2g}" for k, row in enumerate(grid.best)],
         }
         title = (
             f"Balls of radius {radius:g}, {zeta:g} apart, covering {np.mean(densities):.4f} of a {where}: "
             "risk"
         )
-        output.print_best(title, alphas, betas, risk, plain, more)
+        grid.print_best(title, more)
         OUT.print(f"{draws} arrangements, seed {seed}, {cells} cells along each axis", markup=False)
-    output.write_risks(csv, alphas, betas, risk, plain)
+    grid.write(csv)
     if figure is not None:
         from sfumato.reporting.theory_figures import draw_field
 
-        k = int(np.argmax(plain - risk[best, columns]))
-        answer = deploy_field(first, alphas[best[k]], betas[k])
-        alone = deploy_field(first, 0.0, betas[k]).smoothed
+        answer = deploy_field(first, *grid.largest_benefit)
+        alone = deploy_field(first, 0.0, answer.beta).smoothed
         panels = {
             "class 1": first.region,
             rf"trained, $\alpha$ = {answer.alpha:g}": answer.trained,

@@ -17,8 +17,12 @@ if TYPE_CHECKING:
     from sfumato.theory.figure4 import Dip, Figure4
 
 SAMPLERS = ("paper", "continuum", "both")
-# The published figure's stream: with it the published numbers come out.
+# The seed of the published figure, which gives the published numbers.
 _PAPER_SEED = 246
+_COLUMNS = (
+    *("study", "zeta", "beta", "alpha", "difference", "standard_error"),
+    *("risk_without_augmentation", "density"),
+)
 
 
 def command(
@@ -27,7 +31,7 @@ def command(
     ] = "both",
     draws: Annotated[int, typer.Option("--draws", help="Random arrangements per curve.")] = 10,
     seed: Annotated[
-        int | None, typer.Option("--seed", help="Of the arrangements; by default that of the publication.")
+        int | None, typer.Option("--seed", help="Seed of the arrangements; by default the published one.")
     ] = None,
     figure: output.FigureFile = None,
     csv: output.CsvFile = None,
@@ -66,16 +70,7 @@ def command(
             _print_study(study, found)
     output.write_csv(
         csv,
-        (
-            "study",
-            "zeta",
-            "beta",
-            "alpha",
-            "difference",
-            "standard_error",
-            "risk_without_augmentation",
-            "density",
-        ),
+        _COLUMNS,
         (
             (
                 study.name,

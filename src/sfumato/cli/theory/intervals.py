@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 def command(
     widths: Annotated[
-        str, typer.Option("--widths", help="Of the intervals of class 1, from left to right.")
+        str, typer.Option("--widths", help="Widths of the class 1 intervals, from left to right.")
     ] = "1,1",
     gaps: Annotated[
-        str, typer.Option("--gaps", help="Between them; one more than that makes the pattern periodic.")
+        str, typer.Option("--gaps", help="Gaps between them; one gap more makes the pattern periodic.")
     ] = "0.5",
     alpha: output.Alpha = "0.38",
     beta: output.Beta = "1.36",
@@ -29,7 +29,7 @@ def command(
     csv: output.CsvFile = None,
     as_json: options.Json = False,
 ) -> None:
-    """Compute training and smoothing of intervals on the line, or of parallel slabs, to rounding.
+    """Compute the regions and risks of intervals on the line, or of parallel slabs, to rounding.
 
     The figure shows both steps at the pair of noises with the largest benefit.
 
@@ -51,24 +51,21 @@ def command(
                 bar.advance()
     risk = np.array([[answers[one, other].risk for other in betas] for one in alphas])
     plain = np.array([answers[alphas[0], other].plain_risk for other in betas])
+    grid = output.RiskGrid(alphas, betas, risk, plain)
     kind = "Lebesgue measure" if region.period is None else f"per period of {region.period:g}"
-    best = output.best_alphas(risk)
-    column = int(np.argmax(plain - risk[best, range(len(betas))]))
-    chosen = answers[alphas[best[column]], betas[column]]
+    chosen = answers[grid.largest_benefit]
     verdict = no_benefit(region, chosen.alpha, chosen.beta)
     if as_json:
-        output.print_risks(
-            alphas, betas, risk, plain, {"region": region, "largest_benefit": chosen, "no_benefit": verdict}
-        )
+        grid.print_json({"region": region, "largest_benefit": chosen, "no_benefit": verdict})
     else:
-        output.print_best(f"Risk of the intervals {_text(region)}, {kind}", alphas, betas, risk, plain)
+        grid.print_best(f"Risk of the intervals {_text(region)}, {kind}")
         OUT.print(
             f"at alpha = {chosen.alpha:g}, beta = {chosen.beta:g}: trained {_text(chosen.trained)}, "
             f"then smoothed {_text(chosen.smoothed)}",
             markup=False,
         )
         output.print_verdict(verdict)
-    output.write_risks(csv, alphas, betas, risk, plain)
+    grid.write(csv)
     if figure is not None:
         from sfumato.reporting.theory_figures import draw_two_steps
 
@@ -77,7 +74,7 @@ def command(
 
 
 def _placed(widths: tuple[float, ...], gaps: tuple[float, ...]) -> Intervals:
-    """Return intervals of the given widths and gaps, the first starting so that the whole is centred at 0."""
+    """Return intervals of the given widths and gaps, centred at 0 as a whole."""
     from sfumato.errors import require_positive
     from sfumato.theory.intervals import Intervals
 

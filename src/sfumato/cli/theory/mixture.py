@@ -15,7 +15,7 @@ from sfumato.errors import SettingError
 if TYPE_CHECKING:
     from sfumato.theory.mixtures import Mixture
 
-# What each kind is made of, with its values where none are given.
+# The options of each kind, with their default values.
 KINDS: dict[str, dict[str, str]] = {
     "two": {"mean": "1", "scale": "1", "prior": "0.5"},
     "lda": {"mean": "1,1", "variances": "1,0.04"},
@@ -36,11 +36,19 @@ def command(
     mean: Annotated[str | None, typer.Option("--mean", help="two: a number; lda: a vector, 1,1.")] = None,
     scale: Annotated[str | None, typer.Option("--scale", help="two, three: standard deviation.")] = None,
     variances: Annotated[str | None, typer.Option("--variances", help="lda: diagonal of S.")] = None,
-    separation: Annotated[str | None, typer.Option("--separation", help="three: of the outer means.")] = None,
+    separation: Annotated[
+        str | None, typer.Option("--separation", help="three: distance of the outer means.")
+    ] = None,
     dim: Annotated[str | None, typer.Option("--dim", help="concentric: dimension.")] = None,
-    inner: Annotated[str | None, typer.Option("--inner", help="concentric: of class 0.")] = None,
-    outer: Annotated[str | None, typer.Option("--outer", help="concentric: of class 1.")] = None,
-    prior: Annotated[str | None, typer.Option("--prior", help="two, three, concentric: of class 0.")] = None,
+    inner: Annotated[
+        str | None, typer.Option("--inner", help="concentric: standard deviation of class 0.")
+    ] = None,
+    outer: Annotated[
+        str | None, typer.Option("--outer", help="concentric: standard deviation of class 1.")
+    ] = None,
+    prior: Annotated[
+        str | None, typer.Option("--prior", help="two, three, concentric: probability of class 0.")
+    ] = None,
     alpha: output.Alpha = "0:2:81",
     beta: output.Beta = "0.5,1,2",
     radius: Annotated[
@@ -50,9 +58,9 @@ def command(
     csv: output.CsvFile = None,
     as_json: options.Json = False,
 ) -> None:
-    """Compute the accuracy of Gaussian classes after two noises in closed form, and the best alpha.
+    """Compute the error of Gaussian classes after two noises in closed form, and the best alpha.
 
-    The error is that of the true labels on clean data, certified at the radius if one is given.
+    The error counts wrong labels on clean data, and labels that are not certified at the radius.
 
     Example: sfumato theory mixture three --separation 2 --scale 0.5 --beta 0.5,1,2 --figure three.png
     """
@@ -99,10 +107,11 @@ def command(
         )
     what = "error" if radius == 0.0 else f"error certified at radius {radius:g}"
     bayes = classes.bayes_risk()
+    grid = output.RiskGrid(alphas, betas, risk, plain)
     if as_json:
         # an infinite best alpha becomes null
         about = {"kind": kind, "radius": radius, "bayes_risk": bayes, "best": found}
-        output.print_risks(alphas, betas, risk, plain, about)
+        grid.print_json(about)
     else:
         print_table(
             f"{kind}: {what}; Bayes error {bayes:.6g}",
@@ -111,7 +120,7 @@ def command(
         )
         if radius > 0.0 and kind in ("three", "concentric"):
             OUT.print(f"the best alpha is the best of the {len(alphas)} given")
-    output.write_risks(csv, alphas, betas, risk, plain)
+    grid.write(csv)
     if figure is not None:
         from sfumato.reporting.theory_figures import draw_curves
 
@@ -122,7 +131,7 @@ def command(
             title=f"Gaussian classes: {kind}",
             measure=what,
             path=figure,
-            best_possible=classes.bayes_risk() if radius == 0.0 else None,
+            best_possible=bayes if radius == 0.0 else None,
         )
         output.note_figure(figure)
 

@@ -1,9 +1,9 @@
-"""What the subcommands of ``sfumato theory`` share: their options, ranges of numbers, tables and files."""
+"""The common part of the ``sfumato theory`` commands: options, ranges of numbers, tables and files."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +27,7 @@ FigureFile = Annotated[Path | None, typer.Option("--figure", help="Draw to this 
 CsvFile = Annotated[Path | None, typer.Option("--csv", help="Write all numbers to this file.")]
 
 SUFFIXES = (".png", ".svg", ".pdf")
-# More values than anybody means: a slip of the keyboard should not fill the memory.
+# More values than anybody needs: a slip of the keyboard must not fill the memory.
 MOST_VALUES = 10_000
 
 
@@ -63,7 +63,7 @@ def parse_range(name: str, text: str) -> tuple[float, ...]:
 
 
 def check_files(figure: Path | None, table: Path | None) -> None:
-    """Refuse, before any work, files that could not be written.
+    """Refuse files that cannot be written, before any work.
 
     Raises:
         SettingError: a figure's suffix that is not .png, .svg or .pdf.
@@ -98,80 +98,76 @@ def note_figure(path: Path) -> None:
     note(f"figure in {path}")
 
 
-def write_risks(
-    path: Path | None,
-    alphas: Sequence[float],
-    betas: Sequence[float],
-    risk: Float[np.ndarray, "alpha beta"],
-    plain: Float[np.ndarray, " beta"],
-) -> None:
-    """Write one row per pair of noises: its risk, that without augmentation, and the benefit."""
-    pairs = itertools.product(enumerate(alphas), enumerate(betas))
-    rows = (
-        (
-            alpha,
-            beta,
-            float(risk[row, column]),
-            float(plain[column]),
-            float(plain[column] - risk[row, column]),
-        )
-        for (row, alpha), (column, beta) in pairs
-    )
-    write_csv(path, ("alpha", "beta", "risk", "risk_without_augmentation", "benefit"), rows)
-
-
 def print_verdict(verdict: Verdict) -> None:
     """Print what the theorems say."""
     OUT.print(f"{verdict.statement} ({verdict.theorem}: {verdict.reason})", markup=False)
 
 
-def best_alphas(risk: Float[np.ndarray, "alpha beta"]) -> list[int]:
-    """Return for each beta the index of the least alpha that does as well as the best, to rounding."""
-    return [int((column <= column.min() + 1e-12).argmax()) for column in risk.T]
+@dataclass(frozen=True, eq=False)
+class RiskGrid:
+    """The risks of all pairs of noises, as a table, as JSON and as a file.
 
+    Attributes:
+        alphas: training noises.
+        betas: smoothing noises.
+        risk: Delta(alpha, beta).
+        plain: Delta(0, beta), the risk without augmentation.
+    """
 
-def print_best(
-    title: str,
-    alphas: Sequence[float],
-    betas: Sequence[float],
-    risk: Float[np.ndarray, "alpha beta"],
-    plain: Float[np.ndarray, " beta"],
-    more: Mapping[str, Sequence[str]] | None = None,
-) -> None:
-    """Print for each beta the alpha of the lowest risk; ``more`` adds columns."""
-    more = more or {}
-    rows = []
-    for column, (beta, row) in enumerate(zip(betas, best_alphas(risk), strict=True)):
-        benefit = float(plain[column] - risk[row, column])
-        rows.append(
-            [
-                f"{beta:g}",
-                f"{plain[column]:.6g}",
-                f"{alphas[row]:g}",
-                f"{risk[row, column]:.6g}",
-                f"{0.0 if abs(benefit) < 1e-10 else benefit:.4g}",
-                *(values[column] for values in more.values()),
-            ]
+    alphas: Sequence[float]
+    betas: Sequence[float]
+    risk: Float[np.ndarray, "alpha beta"]
+    plain: Float[np.ndarray, " beta"]
+
+    @property
+    def best(self) -> list[int]:
+        """For each beta the index of the smallest alpha whose risk is the lowest, up to rounding."""
+        return [int((column <= column.min() + 1e-12).argmax()) for column in self.risk.T]
+
+    @property
+    def largest_benefit(self) -> tuple[float, float]:
+        """The alpha and beta at which augmentation helps most."""
+        gains = [self.plain[k] - self.risk[row, k] for k, row in enumerate(self.best)]
+        column = gains.index(max(gains))
+        return self.alphas[self.best[column]], self.betas[column]
+
+    def write(self, path: Path | None) -> None:
+        """Write one row per pair of noises: its risk, that without augmentation, and the benefit."""
+        rows = (
+            (alpha, beta, risk, plain, plain - risk)
+            for alpha, line in zip(self.alphas, self.risk.tolist(), strict=True)
+            for beta, risk, plain in zip(self.betas, line, self.plain.tolist(), strict=True)
         )
-    print_table(title, ["beta", "risk at alpha = 0", "best alpha given", "its risk", "benefit", *more], rows)
+        write_csv(path, ("alpha", "beta", "risk", "risk_without_augmentation", "benefit"), rows)
 
+    def print_best(self, title: str, more: Mapping[str, Sequence[str]] | None = None) -> None:
+        """Print for each beta the alpha of the lowest risk; ``more`` adds columns."""
+        more = more or {}
+        rows = []
+        for column, (beta, row) in enumerate(zip(self.betas, self.best, strict=True)):
+            benefit = float(self.plain[column] - self.risk[row, column])
+            rows.append(
+                [
+                    f"{beta:g}",
+                    f"{self.plain[column]:.6g}",
+                    f"{self.alphas[row]:g}",
+                    f"{self.risk[row, column]:.6g}",
+                    f"{0.0 if abs(benefit) < 1e-10 else benefit:.4g}",
+                    *(values[column] for values in more.values()),
+                ]
+            )
+        columns = ["beta", "risk at alpha = 0", "best alpha given", "its risk", "benefit", *more]
+        print_table(title, columns, rows)
 
-def print_risks(
-    alphas: Sequence[float],
-    betas: Sequence[float],
-    risk: Float[np.ndarray, "alpha beta"],
-    plain: Float[np.ndarray, " beta"],
-    more: Mapping[str, object],
-) -> None:
-    """Print the risks of all pairs of noises, and what else was found, as JSON."""
-    best = [alphas[row] for row in best_alphas(risk)]
-    print_json(
-        {
-            **more,
-            "alpha": alphas,
-            "beta": betas,
-            "risk": risk,
-            "risk_without_augmentation": plain,
-            "best_alpha_given": best,
-        }
-    )
+    def print_json(self, about: Mapping[str, object]) -> None:
+        """Print the risks of all pairs of noises, and the further answers in ``about``, as JSON."""
+        print_json(
+            {
+                **about,
+                "alpha": self.alphas,
+                "beta": self.betas,
+                "risk": self.risk,
+                "risk_without_augmentation": self.plain,
+                "best_alpha_given": [self.alphas[row] for row in self.best],
+            }
+        )

@@ -18,18 +18,18 @@ _ROWS = 12  # gaps on the terminal; all are in the file
 
 def command(
     gaps: Annotated[
-        str, typer.Option("--gaps", help="Between intervals of width 1, listed or first:last:count.")
+        str, typer.Option("--gaps", help="Gaps between intervals of width 1, listed or first:last:count.")
     ] = "0.05:1.1:43",
     alpha: output.Alpha = "0.02:1.6:80",
     beta: output.Beta = "0.1:2:58",
-    count: Annotated[int, typer.Option("--count", help="How many intervals.")] = 2,
+    count: Annotated[int, typer.Option("--count", help="Number of intervals.")] = 2,
     figure: output.FigureFile = None,
     csv: output.CsvFile = None,
     as_json: options.Json = False,
 ) -> None:
-    """Draw where augmentation helps on intervals in one dimension: over gap / width and beta / width.
+    """Compute where augmentation helps equal intervals on the line, over gap / width and beta / width.
 
-    Every point is exact; alpha and beta are in units of the width, benefits shares of class 1.
+    Every point is exact. alpha and beta are in units of the width; benefits are shares of class 1.
 
     Example: sfumato theory phase --figure phase.png --csv phase.csv
     """
