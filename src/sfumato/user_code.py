@@ -20,6 +20,7 @@ from typing import Any
 from sfumato.errors import ModelError, SfumatoError
 
 _LONGEST = 200
+_PLUGINS = "SFUMATO_PLUGINS"
 _OURS = str(Path(__file__).parent)
 _LIBRARIES = tuple(sysconfig.get_path(name) for name in ("purelib", "platlib"))
 _PYTHON = sysconfig.get_path("stdlib")
@@ -82,6 +83,26 @@ def import_named(reference: str) -> Callable[..., Any]:
     if not callable(found):
         raise ModelError(f"{reference!r} must be a function or a class, got {type(found).__name__}")
     return found
+
+
+def load_plugins(*modules: str) -> None:
+    """Import these modules, and those of SFUMATO_PLUGINS (separated by commas), for what they register.
+
+    They are added to SFUMATO_PLUGINS, so that worker processes started from here import them too.
+
+    Raises:
+        ModelError: no name of a module, no such module; whatever a module raises.
+    """
+    wanted = [*filter(None, os.environ.get(_PLUGINS, "").split(",")), *modules]
+    for module in dict.fromkeys(wanted):
+        if not all(map(_is_name, module.split("."))):
+            raise ModelError(f"plugin {module!r} is not the name of a module; write mymodule for mymodule.py")
+        with told_in_one_line(f"plugin {module!r} cannot be imported"):
+            importlib.invalidate_caches()
+            _search_folder_for(module.partition(".")[0])
+            importlib.import_module(module)
+    if modules:
+        os.environ[_PLUGINS] = ",".join(dict.fromkeys(wanted))
 
 
 def _is_name(part: str) -> bool:

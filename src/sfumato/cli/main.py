@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import inspect as inspection
 import io
+import itertools
 import os
 import sys
 import traceback
+from typing import Annotated
 
 import typer
 
@@ -30,9 +32,10 @@ from sfumato.cli.advice import advise, geometry, interference, surrogate
 from sfumato.cli.from_settings import command_class
 from sfumato.errors import SfumatoError
 from sfumato.files import is_bad_path
-from sfumato.user_code import current_folder_searched
+from sfumato.user_code import current_folder_searched, load_plugins
 
 _LEVELS = ("--quiet", "-q", "--verbose", "-v")
+_PLUGIN = "--plugin"
 
 app = typer.Typer(
     name="sfumato",
@@ -83,10 +86,19 @@ def _options(
     verbose: bool = typer.Option(
         False, "--verbose", "-v", help="Also details, and an error's traceback; may stand anywhere."
     ),
+    plugin: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--plugin",
+            help="A module that registers noises, plans, training methods or data sets of your own; may "
+            "stand anywhere, and several times (also: SFUMATO_PLUGINS).",
+        ),
+    ] = None,
 ) -> None:
     """Certified robustness by randomized smoothing, and how much noise to train with for it."""
     terminal.LEVEL.quiet, terminal.LEVEL.verbose = quiet, verbose
     context.with_resource(current_folder_searched())
+    load_plugins(*plugin or ())
 
 
 def main() -> None:
@@ -116,14 +128,21 @@ def main() -> None:
 
 
 def _levels_first(arguments: list[str]) -> list[str]:
-    """Return the arguments with --quiet and --verbose, wherever they stand, before the command.
+    """Return the arguments with --quiet, --verbose and --plugin, wherever they stand, before the command.
 
-    >>> _levels_first(["study", "show", "folder", "-q", "--", "-v"])
-    ['-q', 'study', 'show', 'folder', '--', '-v']
+    >>> _levels_first(["study", "show", "folder", "-q", "--plugin", "mine", "--", "-v"])
+    ['-q', '--plugin', 'mine', 'study', 'show', 'folder', '--', '-v']
     """
     end = arguments.index("--") if "--" in arguments else len(arguments)
-    levels = [a for a in arguments[:end] if a in _LEVELS]
-    return levels + [a for a in arguments[:end] if a not in _LEVELS] + arguments[end:]
+    first, rest, given = [], [], iter(arguments[:end])
+    for argument in given:
+        if argument == _PLUGIN:
+            first += [argument, *itertools.islice(given, 1)]
+        elif argument in _LEVELS or argument.startswith(f"{_PLUGIN}="):
+            first.append(argument)
+        else:
+            rest.append(argument)
+    return first + rest + arguments[end:]
 
 
 def _given_value(error: Exception) -> str:

@@ -1,8 +1,9 @@
-"""From a name or path to a data set. A new set is one line in ``_LOADERS``."""
+"""From a name or path to a data set. A new set is one line in ``_LOADERS``, or ``register_dataset``."""
 
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -14,9 +15,13 @@ from sfumato.datasets.digits import load_digits_dataset
 from sfumato.datasets.idx import load_idx_dataset, load_idx_folder
 from sfumato.datasets.reading import is_folder, require_regular_file, require_text
 from sfumato.datasets.user import load_folder, load_npz
-from sfumato.errors import DataError, DataNote
+from sfumato.errors import DataError, DataNote, SettingError
+from sfumato.user_code import told_in_one_line
 
-_LOADERS: dict[str, Callable[[Path | None, bool], Dataset]] = {
+Loader = Callable[[Path | None, bool], Dataset]
+"""Makes a data set, given where to look for its files first and whether missing ones may be downloaded."""
+
+_LOADERS: dict[str, Loader] = {
     "digits": lambda *_: load_digits_dataset(),
     "mnist": partial(load_idx_dataset, "mnist"),
     "fashion-mnist": partial(load_idx_dataset, "fashion-mnist"),
@@ -29,6 +34,23 @@ _LONGEST_SHOWN = 100
 def dataset_names() -> tuple[str, ...]:
     """Return the names of the built-in data sets."""
     return tuple(_LOADERS)
+
+
+def register_dataset(name: str) -> Callable[[Loader], Loader]:
+    """Return a decorator that makes a loader known by this name, to the command line too.
+
+    Raises:
+        SettingError: the name is taken, or could be a path.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+        raise SettingError(f"a data set's name is made of the letters a-z, digits, - and _, got {name!r}")
+
+    def register(loader: Loader) -> Loader:
+        if _LOADERS.setdefault(name, loader) is not loader:
+            raise SettingError(f"a data set called {name!r} is registered already; choose another name")
+        return loader
+
+    return register
 
 
 def load_dataset(
@@ -57,7 +79,8 @@ def load_dataset(
 def _load(name: str, data_dir: str | os.PathLike[str] | None, fetch: bool) -> Dataset:
     root = None if data_dir is None else Path(_text(data_dir, "data_dir"))
     if name in _LOADERS:
-        return _LOADERS[name](root, fetch)
+        with told_in_one_line(f"the data set {name!r} cannot be loaded"):
+            return _LOADERS[name](root, fetch)
     path = Path(name)
     if is_folder(path):
         return load_cifar10_folder(path) or load_idx_folder(path) or load_folder(path)

@@ -34,6 +34,7 @@ from sfumato.execution.base import (
 from sfumato.execution.folder import KeptFolder
 from sfumato.execution.shipping import require_shippable
 from sfumato.files import cannot_write
+from sfumato.user_code import load_plugins
 
 T = TypeVar("T")
 
@@ -284,6 +285,7 @@ def _serve(pipe: Connection, folder: Path, cores: Sequence[int], gpu: int | None
     def report(value: Any) -> None:
         pipe.send(("report", value))
 
+    load_plugins()
     while True:
         try:
             message = pipe.recv_bytes()

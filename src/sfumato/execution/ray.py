@@ -319,6 +319,9 @@ def _worker_function() -> Callable[..., tuple[Any, ...]]:
             if found != wanted:
                 return "refused", node, name, wanted, found
         from sfumato.execution.base import resolving, sendable
+        from sfumato.user_code import load_plugins
+
+        load_plugins()
 
         def report(value: Any) -> None:
             # as bytes: who only keeps it need not import what it is made of
