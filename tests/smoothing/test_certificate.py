@@ -105,9 +105,12 @@ def test_the_summary_adds_up():
 
 
 def test_a_classifier_that_never_saw_the_noise_is_named(digits_model):
-    record = load_model(digits_model)[1].model_copy(update={"alpha": 0.0})
-    assert "alpha = 0;" in (lack_of_noise_training(ROWS, record, 0.5) or "")
-    assert lack_of_noise_training(ROWS, record.model_copy(update={"alpha": 0.4}), 0.5) is None
+    record = load_model(digits_model)[1]
+    never, much = (
+        record.model_copy(update={"training": {**record.training, "alpha": alpha}}) for alpha in (0.0, 0.4)
+    )
+    assert "alpha = 0;" in (lack_of_noise_training(ROWS, never, 0.5) or "")
+    assert lack_of_noise_training(ROWS, much, 0.5) is None
 
 
 THEIRS = "\t".join(HEADER)
