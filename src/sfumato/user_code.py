@@ -12,7 +12,7 @@ import os
 import sys
 import sysconfig
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -85,24 +85,37 @@ def import_named(reference: str) -> Callable[..., Any]:
     return found
 
 
-def load_plugins(*modules: str) -> None:
-    """Import these modules, and those of SFUMATO_PLUGINS (separated by commas), for what they register.
+@contextmanager
+def plugins_loaded(modules: Iterable[str]) -> Iterator[None]:
+    """Import these modules for what they register; worker processes started inside import them too.
 
-    They are added to SFUMATO_PLUGINS, so that worker processes started from here import them too.
+    Raises:
+        ModelError: as ``load_plugins``.
+    """
+    before = os.environ.get(_PLUGINS)
+    os.environ[_PLUGINS] = ",".join(filter(None, [before, *modules]))
+    try:
+        load_plugins()
+        yield
+    finally:
+        os.environ.pop(_PLUGINS)
+        if before is not None:
+            os.environ[_PLUGINS] = before
+
+
+def load_plugins() -> None:
+    """Import the modules that SFUMATO_PLUGINS names, separated by commas, for what they register.
 
     Raises:
         ModelError: no name of a module, no such module; whatever a module raises.
     """
-    wanted = [*filter(None, os.environ.get(_PLUGINS, "").split(",")), *modules]
-    for module in dict.fromkeys(wanted):
+    for module in filter(None, os.environ.get(_PLUGINS, "").split(",")):
         if not all(map(_is_name, module.split("."))):
             raise ModelError(f"plugin {module!r} is not the name of a module; write mymodule for mymodule.py")
         with told_in_one_line(f"plugin {module!r} cannot be imported"):
             importlib.invalidate_caches()
             _search_folder_for(module.partition(".")[0])
             importlib.import_module(module)
-    if modules:
-        os.environ[_PLUGINS] = ",".join(dict.fromkeys(wanted))
 
 
 def _is_name(part: str) -> bool:

@@ -32,7 +32,7 @@ from sfumato.cli.advice import advise, geometry, interference, surrogate
 from sfumato.cli.from_settings import command_class
 from sfumato.errors import SfumatoError
 from sfumato.files import is_bad_path
-from sfumato.user_code import current_folder_searched, load_plugins
+from sfumato.user_code import current_folder_searched, plugins_loaded
 
 _LEVELS = ("--quiet", "-q", "--verbose", "-v")
 _PLUGIN = "--plugin"
@@ -98,7 +98,7 @@ def _options(
     """Certified robustness by randomized smoothing, and how much noise to train with for it."""
     terminal.LEVEL.quiet, terminal.LEVEL.verbose = quiet, verbose
     context.with_resource(current_folder_searched())
-    load_plugins(*plugin or ())
+    context.with_resource(plugins_loaded(plugin or ()))
 
 
 def main() -> None:
