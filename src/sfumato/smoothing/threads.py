@@ -1,10 +1,10 @@
 """May a network be computed in several threads at once? Found out by letting two of them interfere.
 
-One thread computes; before each of its operations, after each line of the user's own code and after each
-of its writes to an object, another one computes its whole forward pass on other inputs. What the two
-share and write to, such as a cache in a global or a random generator that is seeded in ``forward``, then
-changes the first one's logits in every run and not only by chance. Each thread has a copy of the network
-of its own, so that what a network keeps in itself is not shared.
+One thread computes; before each line of the user's own code and after each of its writes and calls, another
+one computes its whole forward pass on other inputs. What the two share and write to, such as a cache
+in a global or a random generator that is seeded in ``forward``, then changes the first one's logits in every
+run and not only by chance. Each thread has a copy of the network of its own, so that what a network keeps
+in itself is not shared.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ import random  # not keyed noise: the generator of others is watched
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Any, Self
+from types import CodeType, FrameType
+from typing import Any
 
 import numpy as np
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from sfumato.smoothing.fixed_function import RELATIVE, apart, scale_of
 
@@ -29,68 +30,79 @@ Forward = Callable[[torch.Tensor], torch.Tensor]
 
 _LONGEST_WAIT = 2.0
 _MOST_SECONDS = 0.5
-_WRITES = {dis.opmap[name] for name in ("STORE_ATTR", "STORE_SUBSCR", "STORE_GLOBAL", "STORE_DEREF")}
+_OFTEN_ENOUGH = 3  # at one place of the code: a layer that is there a hundred times is tried in three of them
+_WRITES = {"STORE_ATTR", "STORE_SUBSCR", "STORE_GLOBAL", "STORE_DEREF", "CALL", "CALL_KW", "CALL_FUNCTION_EX"}
+_WRITE_CODES = {dis.opmap[name] for name in _WRITES & dis.opmap.keys()}
 _NOT_THE_USERS = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
+_GENERATOR = "it uses a global random generator"
 
 
 def interference(first: Forward, second: Forward, x: torch.Tensor, other: torch.Tensor) -> str | None:
     """Return why the two networks, copies of one, must not be computed at once; None if they may."""
     expected = first(x)
     if _moves_global_generators(lambda: first(x)):
-        return "it uses a global random generator"
-    interrupted = _Interrupted(lambda: second(other))
+        return _GENERATOR
+    interruption = _Interruption(lambda: second(other))
     try:
-        with interrupted:
+        with interruption.of_this_thread():
             found = first(x)
     except Exception as error:  # of the user's forward pass, from whatever the other one left behind
         return f"{type(error).__name__} when two threads compute"
     finally:
-        interrupted.close()
-    if interrupted.reason is None and apart(found, expected) > RELATIVE * scale_of(expected):
+        interruption.close()
+    if interruption.reason is None and apart(found, expected) > RELATIVE * scale_of(expected):
         return "its logits change when another thread computes as well (state shared between calls)"
-    return interrupted.reason
+    return interruption.reason
 
 
-class _Interrupted(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Lets another thread run ``other`` before every operation of the calling one."""
+class _Interruption:
+    """Lets another thread run ``other`` again and again while the calling one computes.
+
+    Attributes:
+        reason: why the two must not compute at once, as far as it has been seen.
+    """
 
     def __init__(self, other: Callable[[], Any]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
         self.reason: str | None = None
         self._other = other
-        self._deadline = time.monotonic() + _MOST_SECONDS
         self._busy = False
+        self._tried: Counter[tuple[CodeType, int, str]] = Counter()
+        self._deadline = time.monotonic() + _MOST_SECONDS
         self._waiting: threading.Thread | None = None
 
-    def __enter__(self) -> Self:
-        """Begin to interrupt the calling thread."""
-        super().__enter__()  # type: ignore[no-untyped-call]
-        self._traced_before = sys.gettrace()
+    @contextmanager
+    def of_this_thread(self) -> Iterator[None]:
+        """Interrupt the user's code that the calling thread runs inside the block."""
+        trace, profile = sys.gettrace(), sys.getprofile()
+        sys.setprofile(self._notice_generator)
         sys.settrace(self._trace)
-        return self
+        try:
+            yield
+        finally:
+            sys.settrace(trace)
+            sys.setprofile(profile)
 
-    def __exit__(self, *exception: Any) -> None:
-        """Leave the calling thread alone."""
-        sys.settrace(self._traced_before)
-        super().__exit__(*exception)  # type: ignore[no-untyped-call]
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if torch.Tag.nondeterministic_seeded in func.tags:
-            self.reason = "it uses a random generator"
-        self._interrupt()
-        return func(*args, **(kwargs or {}))
+    def close(self) -> None:
+        """Wait for a thread that had to wait."""
+        if self._waiting is not None:
+            self._waiting.join(_LONGEST_WAIT)
 
     def _trace(self, frame: FrameType, event: str, _: Any) -> Any:
-        """Interrupt before every line, and after every write, of a function that is the user's."""
+        """Interrupt a function of the user's before every line, after every write or call, and at its end."""
         if frame.f_code.co_filename.startswith(_NOT_THE_USERS):
             return None
         frame.f_trace_opcodes = True
-        code = frame.f_code.co_code
-        if event == "line" or (event == "opcode" and _written_before(code, frame.f_lasti)):
-            self._interrupt()
+        place = frame.f_code, frame.f_lasti, event
+        if event != "opcode" or _written_before(frame.f_code.co_code, frame.f_lasti):
+            self._tried[place] += 1
+            if self._tried[place] <= _OFTEN_ENOUGH:
+                self._interrupt()
         return self._trace
+
+    def _notice_generator(self, frame: FrameType, event: str, called: Any) -> None:
+        """Notice a generator that is set and put back: ``torch.random.fork_rng`` is for one thread."""
+        if event == "c_call" and getattr(called, "__self__", None) is torch.default_generator:
+            self.reason = _GENERATOR
 
     def _interrupt(self) -> None:
         if self.reason is None and not self._busy and time.monotonic() < self._deadline:
@@ -109,34 +121,33 @@ class _Interrupted(TorchDispatchMode):  # type: ignore[no-untyped-call]
         except Exception as error:
             self.reason = f"{type(error).__name__} when two threads compute"
 
-    def close(self) -> None:
-        """Wait for a thread that had to wait."""
-        if self._waiting is not None:
-            self._waiting.join(_LONGEST_WAIT)
-
 
 def _written_before(code: bytes, place: int) -> bool:
-    """Return whether the instruction before this place writes to an object; it is followed by its caches."""
+    """Return whether the instruction before this place may write to an object; its caches lie between."""
     place -= 2
-    while place >= 0 and code[place] == dis.opmap["CACHE"]:
+    while place >= 0 and code[place] == dis.opmap.get("CACHE"):
         place -= 2
-    return place >= 0 and code[place] in _WRITES
+    return place >= 0 and code[place] in _WRITE_CODES
 
 
 def _moves_global_generators(call: Callable[[], Any]) -> bool:
-    """Return whether the call changes Python's or NumPy's generator, which are left as they were."""
+    """Return whether the call moves a generator of Python, NumPy or PyTorch; they are put back."""
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the global one is meant
+    state = torch.get_rng_state()
     try:
-        # not keyed noise: a state that the call cannot have set itself, put back below
         random.seed("before the call")
+        # not keyed noise: states that the call cannot have set itself, put back below
         np.random.seed(20240229)  # noqa: NPY002
+        torch.default_generator.manual_seed(20240229)
         before = _states()
         call()
         return _states() != before
     finally:
         random.setstate(python)
         np.random.set_state(numpy)  # noqa: NPY002
+        torch.set_rng_state(state)
 
 
 def _states() -> tuple[Any, ...]:
-    return random.getstate(), repr(np.random.get_state(legacy=False)["state"]["key"].tolist())  # noqa: NPY002
+    numpy = np.random.get_state(legacy=False)  # noqa: NPY002
+    return random.getstate(), repr(numpy["state"]["key"].tolist()), bytes(torch.get_rng_state().numpy())
