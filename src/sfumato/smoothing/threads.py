@@ -100,7 +100,7 @@ class _Interruption:
         return self._trace
 
     def _notice_generator(self, frame: FrameType, event: str, called: Any) -> None:
-        """Notice a generator that is set and put back: ``torch.random.fork_rng`` is for one thread."""
+        """Notice a generator that is set and put back: forking is for one thread."""
         if event == "c_call" and getattr(called, "__self__", None) is torch.default_generator:
             self.reason = _GENERATOR
 
