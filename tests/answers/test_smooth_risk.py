@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import interpolate, special
 
+from sfumato.answers.smooth_risk import _smoother, smooth_counts, smooth_errors
 from sfumato.errors import SettingError
-from sfumato.studies.curve import _smoother, smooth_counts, smooth_errors
 
 ALPHAS = np.linspace(0.0, 1.0, 11)
 
