@@ -8,7 +8,7 @@ from scipy.signal import savgol_filter
 
 from sfumato.answers.search import AlphaSearch, search_study
 from sfumato.errors import OutputError, SettingError
-from sfumato.locks import locked
+from sfumato.files import locked
 from sfumato.studies.design import make_design, read_design
 from sfumato.studies.run import STUDY_FILE, Watch, run_study
 from sfumato.studies.store import load_results

@@ -8,8 +8,9 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from sfumato.datasets import load_dataset, locate, sources
+from sfumato.datasets import load_dataset, sources
 from sfumato.errors import DownloadError
+from sfumato.files import cache_folder
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
@@ -31,7 +32,7 @@ def redirect(monkeypatch, tmp_path, address):
     """Point MNIST at ``address`` and look nowhere but in a cache of this test's own."""
     table = {k: replace(f, address=address + f.name) for k, f in sources.IDX_FILES["mnist"].items()}
     monkeypatch.setitem(sources.IDX_FILES, "mnist", table)
-    monkeypatch.setattr(locate, "user_cache", lambda: tmp_path / "cache")
+    monkeypatch.setenv("SFUMATO_CACHE", str(tmp_path / "cache"))
     return table
 
 
@@ -66,7 +67,7 @@ def test_an_unreachable_mirror_says_where_to_put_the_file(monkeypatch, tmp_path)
 
 def test_a_cache_that_cannot_be_written_is_named(monkeypatch, tmp_path, server):
     redirect(monkeypatch, tmp_path, server[1])
-    cache = locate.user_cache()
+    cache = cache_folder("data")
     cache.parent.mkdir(parents=True, exist_ok=True)
     cache.write_text("a file where the folder should be")
     with pytest.raises(DownloadError, match=rf"\({cache}.*: .+\); put the file into"):

@@ -28,7 +28,7 @@ from sfumato.errors import (
     require_positive,
 )
 from sfumato.execution.local import InProcess
-from sfumato.locks import locked
+from sfumato.files import locked
 from sfumato.studies.design import Design, GridTable
 from sfumato.studies.keys import Keys, content_key
 from sfumato.studies.results import CellResult

@@ -15,15 +15,9 @@ from pathlib import Path
 from sfumato.datasets.reading import is_folder, is_regular_file
 from sfumato.datasets.sources import OfficialFile
 from sfumato.errors import DataError, DownloadError
+from sfumato.files import cache_folder
 
 _SYSTEM_ROOTS = (Path("/usr/share/datasets"),)  # Debian's dataset-fashion-mnist
-
-
-def user_cache() -> Path:
-    """Return the folder into which data sets are downloaded."""
-    import pooch
-
-    return Path(pooch.os_cache("sfumato")) / "data"
 
 
 def data_roots(data_dir: Path | None) -> list[Path]:
@@ -38,7 +32,7 @@ def data_roots(data_dir: Path | None) -> list[Path]:
     for origin, root in named:
         if not is_folder(root):
             raise DataError(f"{origin}: {root} is not a directory; give an existing one")
-    return [root for _, root in named] + [*_SYSTEM_ROOTS, user_cache()]
+    return [root for _, root in named] + [*_SYSTEM_ROOTS, cache_folder("data")]
 
 
 def as_named(name: str) -> tuple[str, ...]:
@@ -105,7 +99,7 @@ def download(file: OfficialFile, folder: str) -> Path:
                 file.address,
                 known_hash=f"md5:{file.published_md5}",
                 fname=file.name,
-                path=user_cache() / folder,
+                path=cache_folder("data") / folder,
                 progressbar=False,
             )
         )

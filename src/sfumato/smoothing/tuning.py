@@ -27,7 +27,7 @@ from torch import nn
 
 from sfumato.devices import device_name
 from sfumato.errors import ModelError, require_positive
-from sfumato.files import write_text
+from sfumato.files import cache_folder, write_text
 from sfumato.noise import Gaussian, Run, Stream, Use
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.configuration import Classifier, Configuration, usual_configuration
@@ -75,7 +75,7 @@ def tuned_configuration(
             than near ties.
     """
     bench = bench or Bench(model, shape, device)
-    path = (directory or cache_directory()) / f"{_digest(model, shape, device, precision)}.json"
+    path = (directory or cache_folder("tuning")) / f"{_digest(model, shape, device, precision)}.json"
     known = _read(path)
     if known is None and votes < LEAST_VOTES:
         return usual_configuration(model, device, precision=precision)
@@ -164,16 +164,6 @@ class Bench:
 
         counter.count(self._image, zero, zero, zero + batch)
         return (lambda: 0.0) if configuration.compiled and not base.compiled else sample
-
-
-def cache_directory() -> Path:
-    """Return the folder of remembered choices: under ``SFUMATO_CACHE``, or the user's cache folder."""
-    chosen = os.environ.get("SFUMATO_CACHE")
-    if chosen:
-        return Path(chosen) / "tuning"
-    import pooch
-
-    return Path(pooch.os_cache("sfumato")) / "tuning"
 
 
 def require_same_classes(

@@ -17,12 +17,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-import sfumato
 from sfumato.datasets import Dataset, Split
 from sfumato.devices import choose_device, device_name
 from sfumato.errors import ModelError, OutputError, SfumatoError
-from sfumato.files import require_writable
-from sfumato.locks import locked
+from sfumato.files import locked, require_writable
 from sfumato.models import ModelRecord, build_model, load_model, save_model
 from sfumato.models.checkpoint import read_record
 from sfumato.models.registry import is_built_in
@@ -30,6 +28,7 @@ from sfumato.noise import Run, Stream, Use
 from sfumato.training.settings import TrainingSettings
 from sfumato.training.state import restore_state, save_state, state_path
 from sfumato.user_code import told_in_one_line
+from sfumato.version import __version__
 
 _EVALUATION_BATCH = 500
 _MONITORED = 1000
@@ -140,7 +139,7 @@ def train_alone(
         noisy_accuracy=noisy,
         train_seconds=round(seconds, 3),
         device=device_name(chosen),
-        sfumato_version=sfumato.__version__,
+        sfumato_version=__version__,
         torch_version=str(torch.__version__),
     )
     with told_in_one_line(f"{whose} failed", lost=SfumatoError):

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-import sfumato
 from sfumato.answers.best import StudyAnswer, answer_study
 from sfumato.answers.gallery import Gallery, sample_gallery, usual_pair
 from sfumato.datasets import load_dataset
@@ -24,6 +23,7 @@ from sfumato.reporting.table_gallery import named_data, sample_tables
 from sfumato.studies.design import Design
 from sfumato.studies.provenance import study_progress, study_provenance
 from sfumato.studies.results import StudyResults
+from sfumato.version import __version__
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class ReportMaker:
         pairs = [
             ("command", self.settings.command),
             ("made", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")),
-            ("with", f"Sfumato {sfumato.__version__}, Plotly {version('plotly')}"),
+            ("with", f"Sfumato {__version__}, Plotly {version('plotly')}"),
             ("Python", sys.version.split()[0]),
             ("bootstrap", f"{self.settings.draws} draws, seed {self.settings.seed}"),
         ]
