@@ -175,7 +175,7 @@ def _smoothed(
     roughness, luck = _restricted_likelihood_fit(place, measured, sampling, training)
     fine = np.union1d(alphas, np.linspace(alphas[0], alphas[-1], _STEPS + 1).round(6))
     where = (fine - alphas[0]) / (alphas[-1] - alphas[0])
-    smoother = _smoother(where, place, roughness, sampling + luck * training)
+    smoother = smoothing_matrix(where, place, roughness, sampling + luck * training)
     curve = special.expit(smoother @ measured)
     lucky = rng.standard_normal(resampled.shape) * np.sqrt(luck * training)
     curves = (resampled + lucky) @ smoother.T + _smoothing_error(
@@ -255,7 +255,7 @@ def _restricted_likelihood_fit(
     return float(bend), float(luck)
 
 
-def _smoother(
+def smoothing_matrix(
     where: Float[np.ndarray, " grid"],
     place: Float[np.ndarray, " alphas"],
     bend: float,

@@ -33,7 +33,7 @@ BatchSize = Annotated[
         "--batch-size", help="Noisy copies per forward pass, measured if not given; no influence on results."
     ),
 ]
-Classifier = Annotated[
+ModelSource = Annotated[
     str,
     typer.Option("--model", help="A .safetensors written by train, or package.module:factory of your own."),
 ]
