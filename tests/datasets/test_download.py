@@ -8,7 +8,10 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from sfumato.datasets import load_dataset, sources
+from sfumato.datasets import load_dataset
+from sfumato.datasets.fashion_mnist import FASHION_MNIST
+from sfumato.datasets.mnist import MNIST
+from sfumato.datasets.registry import DATASETS
 from sfumato.errors import DownloadError
 from sfumato.files import cache_folder
 
@@ -30,10 +33,10 @@ def server(tmp_path):
 
 def redirect(monkeypatch, tmp_path, address):
     """Point MNIST at ``address`` and look nowhere but in a cache of this test's own."""
-    table = {k: replace(f, address=address + f.name) for k, f in sources.IDX_FILES["mnist"].items()}
-    monkeypatch.setitem(sources.IDX_FILES, "mnist", table)
+    elsewhere = replace(MNIST, address=address)
+    monkeypatch.setitem(DATASETS, "mnist", elsewhere.load)
     monkeypatch.setenv("SFUMATO_CACHE", str(tmp_path / "cache"))
-    return table
+    return elsewhere.files
 
 
 def test_a_missing_set_is_downloaded_once(mnist, monkeypatch, tmp_path, server):
@@ -75,8 +78,8 @@ def test_a_cache_that_cannot_be_written_is_named(monkeypatch, tmp_path, server):
 
 
 def test_addresses_and_checksums_are_of_official_mirrors():
-    for table in sources.IDX_FILES.values():
-        for file in table.values():
+    for official in (MNIST, FASHION_MNIST):
+        for file in official.files.values():
             assert file.address.startswith("http")
             assert file.address.endswith(file.name)
             assert len(file.published_md5) == len(hashlib.md5(b"").hexdigest())

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from sfumato.datasets import load_dataset
-from sfumato.datasets.idx import read_idx
-from sfumato.datasets.sources import IDX_FILES
+from sfumato.datasets.idx import NAMES, read_idx
 from sfumato.errors import DataError
 from support import SHARED_DATA
 
-PARTS = {part: file.name.removesuffix(".gz") for part, file in IDX_FILES["mnist"].items()}
+PARTS = {part: name.removesuffix(".gz") for part, name in NAMES.items()}
 RNG = np.random.default_rng(0)
 
 

@@ -10,14 +10,32 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from sfumato.datasets.reading import is_folder, is_regular_file
-from sfumato.datasets.sources import OfficialFile
 from sfumato.errors import DataError, DownloadError
 from sfumato.files import cache_folder
 
 _SYSTEM_ROOTS = (Path("/usr/share/datasets"),)  # Debian's dataset-fashion-mnist
+
+
+@dataclass(frozen=True)
+class OfficialFile:
+    """One file to download and how to know it is the right one.
+
+    Attributes:
+        name: of the file.
+        address: where it is fetched.
+        published_md5: what the data set's authors (or their mirror) publish for the file to download.
+        content_sha256: of the decompressed content, so that a distribution's recompressed copy of the same
+            data is accepted.
+    """
+
+    name: str
+    address: str
+    published_md5: str
+    content_sha256: str | None = None
 
 
 def data_roots(data_dir: Path | None) -> list[Path]:
