@@ -4,7 +4,7 @@
     python benchmarks/study_runs.py mnist-cnn [--published pal_sulam_mnist_risk.csv]
 
 The authors' smoothed minimum and its alphas within one standard error are of the curve smoothed by the same
-model as ours (:mod:`sfumato.studies.curve`).
+model as ours (:mod:`sfumato.answers.smooth_risk`).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from sfumato.answers.best import BetaAnswer, answer_study
+from sfumato.answers.published import PublishedResults, load_published, published_best
 from sfumato.statistics.binomial import two_sided_interval
-from sfumato.studies.answers import BetaAnswer, answer_study
-from sfumato.studies.published import PublishedResults, load_published, published_best
 from sfumato.studies.store import load_results
 
 

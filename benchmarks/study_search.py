@@ -32,9 +32,9 @@ from scipy.special import expit, logit
 
 from sfumato.advice.kappa import KappaRule, tolerated_beta
 from sfumato.advice.rules import same_rule, share_rule
-from sfumato.studies.baselines import rule_regrets
-from sfumato.studies.published import load_published
-from sfumato.studies.search import AlphaSearch
+from sfumato.answers.baselines import rule_regrets
+from sfumato.answers.published import load_published
+from sfumato.answers.search import AlphaSearch
 
 LOWEST, HIGHEST = 0.25, 1.5  # of beta: where the rivals search
 OWN_SHARE = 0.35

@@ -24,9 +24,12 @@ ALLOWED = {
     "advice": {"noise", "statistics", "plans", "theory", "datasets", "smoothing"},
     "studies": {
         *("execution", "noise", "statistics", "plans", "datasets", "models", "smoothing", "training"),
-        "advice",
     },
-    "reporting": {"noise", "statistics", "plans", "theory", "datasets", "smoothing", "advice", "studies"},
+    "answers": {
+        *("noise", "statistics", "plans", "datasets", "models", "smoothing"),
+        *("execution", "advice", "studies"),
+    },
+    "reporting": {"noise", "statistics", "plans", "theory", "datasets", "smoothing", "studies", "answers"},
     "cli": {
         "execution",
         "noise",
@@ -39,6 +42,7 @@ ALLOWED = {
         "training",
         "advice",
         "studies",
+        "answers",
         "reporting",
     },
 }

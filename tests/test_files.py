@@ -9,7 +9,7 @@ import pytest
 
 from sfumato import files
 from sfumato.errors import OutputError, WriteError
-from sfumato.files import cannot_write, require_writable, write_bytes, write_text
+from sfumato.files import cache_folder, cannot_write, require_writable, write_bytes, write_text
 
 
 @pytest.mark.parametrize(
@@ -113,3 +113,12 @@ def test_a_name_of_the_greatest_length_can_be_written(tmp_path):
     require_writable(path)
     write_text(path, "text")
     assert path.read_text() == "text"
+
+
+def test_the_environment_names_the_cache_folder_of_every_kind(monkeypatch, tmp_path):
+    monkeypatch.setenv("SFUMATO_CACHE", str(tmp_path / "mine"))
+    kinds = ("data", "tuning", "boundaries")
+    assert [cache_folder(kind) for kind in kinds] == [tmp_path / "mine" / kind for kind in kinds]
+    monkeypatch.delenv("SFUMATO_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "usual"))
+    assert [cache_folder(kind) for kind in kinds] == [tmp_path / "usual/sfumato" / kind for kind in kinds]

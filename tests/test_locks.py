@@ -7,16 +7,16 @@ import sys
 
 import pytest
 
-from sfumato import locks
+from sfumato import files
 from sfumato.errors import MissingPackageError, OutputError
-from sfumato.locks import locked
+from sfumato.files import locked
 
 
 @pytest.fixture
 def holder(tmp_path):
     """A process that holds ``tmp_path / "out"``."""
     code = (
-        "import sys; from pathlib import Path; from sfumato.locks import locked\n"
+        "import sys; from pathlib import Path; from sfumato.files import locked\n"
         f"with locked(Path({str(tmp_path / 'out')!r})): print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
@@ -66,7 +66,7 @@ def test_a_link_in_the_place_of_the_lock_is_not_followed(tmp_path):
 
 def test_a_lock_whose_file_was_replaced_meanwhile_is_taken_anew(tmp_path, monkeypatch):
     """Who held it has removed its file after it was opened here: what was locked is no lock any more."""
-    real, opened = locks._opened, []
+    real, opened = files._opened, []
 
     def open_and_lose_the_first(place):
         opened.append(real(place))
@@ -74,7 +74,7 @@ def test_a_lock_whose_file_was_replaced_meanwhile_is_taken_anew(tmp_path, monkey
             place.unlink()
         return opened[-1]
 
-    monkeypatch.setattr(locks, "_opened", open_and_lose_the_first)
+    monkeypatch.setattr(files, "_opened", open_and_lose_the_first)
     with locked(tmp_path / "out"):
         assert len(opened) == 2
         with pytest.raises(OutputError, match="holds it"), locked(tmp_path / "out"):
@@ -82,6 +82,6 @@ def test_a_lock_whose_file_was_replaced_meanwhile_is_taken_anew(tmp_path, monkey
 
 
 def test_windows_is_told_in_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(locks, "fcntl", None)
+    monkeypatch.setattr(files, "fcntl", None)
     with pytest.raises(MissingPackageError, match=r"Windows is not supported.*WSL"), locked(tmp_path / "out"):
         pass

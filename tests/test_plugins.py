@@ -102,7 +102,6 @@ class Focal(Method):
         return 1, 1
 
 
-@register_dataset("evens")
 def evens(data_dir, fetch):
     """The digits 0 and 8, as two classes."""
     digits = load_dataset("digits")
@@ -112,6 +111,9 @@ def evens(data_dir, fetch):
         return Split(split.x[chosen], (split.y[chosen] == 8).astype(np.int64))
 
     return Dataset("evens", kept(digits.train), kept(digits.test), ("zero", "eight"), digits.unit, "")
+
+
+register_dataset("evens", evens)
 '''
 
 
@@ -189,7 +191,7 @@ print(smoothed.certify(data.test.x[:2], parse_plan("halves(200)"))[0].plan)
 def test_a_plugin_that_cannot_be_used_is_one_line(folder, module, words):
     (folder / "broken.py").write_text("raise ValueError('no configuration')")
     (folder / "taken.py").write_text(
-        "from sfumato.datasets.registry import register_dataset\nregister_dataset('mnist')(print)"
+        "from sfumato.datasets.registry import register_dataset\nregister_dataset('mnist', print)"
     )
     done = sfumato(folder, "data", "digits", "--plugin", module)
     assert done.returncode == 2
@@ -207,12 +209,11 @@ def test_a_name_is_given_once():
         with pytest.raises(SettingError, match=f"'{name}'.* (is registered already|exists)"):
             register(type("Other", (registered,), {}))
     with pytest.raises(SettingError, match="'mnist' is registered already"):
-        register_dataset("mnist")(print)
-    for register in (register_plan, register_dataset):
-        with pytest.raises(SettingError, match="the letters a-z"):
-            register("My set") if register is register_dataset else register(
-                type("Other", (Fixed,), {"method": "my plan"})
-            )
+        register_dataset("mnist", print)
+    with pytest.raises(SettingError, match="of the letters a-z"):
+        register_plan(type("Other", (Fixed,), {"method": "my plan"}))
+    with pytest.raises(SettingError, match="must be of letters, digits"):
+        register_dataset("my set", print)
 
 
 def test_a_methods_field_is_no_setting_of_every_training():

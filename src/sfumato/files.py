@@ -1,7 +1,10 @@
-"""Writing files so that nothing half-made or belonging to another run is ever left or lost.
+"""Files: written so that nothing half-made is ever left, held by one run alone, and the cache folder.
 
 A path that cannot be an output is the user's mistake (``OutputError``, exit code 2). A good path that
 cannot be written, as on a full disk, is a failure (``WriteError``, exit code 1).
+
+A lock is an ``flock`` of the operating system: it ends with the process that holds it, however that
+ends, so that a killed run blocks nobody.
 """
 
 from __future__ import annotations
@@ -10,9 +13,16 @@ import contextlib
 import errno
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
-from sfumato.errors import OutputError, WriteError
+from sfumato.errors import MissingPackageError, OutputError, WriteError
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows; what locks nothing can still be imported there
+    fcntl = None  # type: ignore[assignment]
 
 _MISTAKES = frozenset(
     (
@@ -138,3 +148,87 @@ def _replace(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             part.unlink()
         raise
+
+
+def try_lock(file: IO[Any]) -> bool:
+    """Lock the open file for this process alone; return False where another one holds it.
+
+    Raises:
+        MissingPackageError: the operating system is Windows.
+        OSError: the file system cannot lock.
+    """
+    if fcntl is None:
+        raise MissingPackageError(
+            "files cannot be locked here: Windows is not supported; run Sfumato in WSL, the Windows "
+            "Subsystem for Linux"
+        )
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def locked(output: Path, lock: Path | None = None) -> Iterator[None]:
+    """Hold ``output`` for this process alone while the block runs.
+
+    What is locked is a hidden file, ``lock`` or one beside the output, which is gone afterwards. Another
+    spelling of the path leads to the same lock.
+
+    Raises:
+        OutputError: another run holds it, or it cannot be locked.
+    """
+    place = lock or output.with_name(f".{output.name}.lock")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        # the last part is not resolved: an output that is a link is replaced, not followed
+        place = place.parent.resolve() / place.name
+        file = _opened(place)
+        while (held := try_lock(file)) and not _is_at(file, place):
+            # whoever held it has removed it since it was opened
+            file.close()
+            file = _opened(place)
+    except OSError as error:
+        kind = OutputError if is_bad_path(error) else WriteError
+        raise kind(f"{output}: cannot be locked ({error.strerror or error})") from error
+    with file:
+        if not held:
+            process = file.read(20).strip() or "unknown"
+            raise OutputError(
+                f"{output}: another run (process {process}) holds it; wait for it or choose another output"
+            )
+        with contextlib.suppress(OSError):  # who holds it is for messages only; the disk may be full
+            file.truncate(0)
+            file.write(f"{os.getpid()}\n")
+            file.flush()
+        try:
+            yield
+        finally:
+            if _is_at(file, place):
+                place.unlink(missing_ok=True)
+
+
+def _opened(place: Path) -> IO[str]:
+    """Return the lock's file, made if it is not there; a link is not followed."""
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    return os.fdopen(os.open(place, flags, 0o666), "r+", encoding="utf-8")
+
+
+def _is_at(file: IO[str], place: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.lstat(place))
+    except FileNotFoundError:
+        return False
+
+
+def cache_folder(kind: str) -> Path:
+    """Return the folder of what may be computed or fetched again, by kind: ``data``, ``tuning``, ...
+
+    It lies under ``SFUMATO_CACHE`` where that is set, or else in the user's cache folder.
+    """
+    if chosen := os.environ.get("SFUMATO_CACHE"):
+        return Path(chosen) / kind
+    import pooch
+
+    return Path(pooch.os_cache("sfumato")) / kind

@@ -3,7 +3,11 @@ import math
 import numpy as np
 import pytest
 
-from sfumato.advice.interference import ClassInterference, estimate_interference, intrinsic_dimension
+from sfumato.advice.estimated_interference import (
+    ClassInterference,
+    estimate_interference,
+    intrinsic_dimension,
+)
 from sfumato.advice.points import labelled_points
 from sfumato.errors import SettingError
 

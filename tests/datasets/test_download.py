@@ -8,8 +8,12 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from sfumato.datasets import load_dataset, locate, sources
+from sfumato.datasets import load_dataset
+from sfumato.datasets.fashion_mnist import FASHION_MNIST
+from sfumato.datasets.mnist import MNIST
+from sfumato.datasets.registry import DATASETS
 from sfumato.errors import DownloadError
+from sfumato.files import cache_folder
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
@@ -29,10 +33,10 @@ def server(tmp_path):
 
 def redirect(monkeypatch, tmp_path, address):
     """Point MNIST at ``address`` and look nowhere but in a cache of this test's own."""
-    table = {k: replace(f, address=address + f.name) for k, f in sources.IDX_FILES["mnist"].items()}
-    monkeypatch.setitem(sources.IDX_FILES, "mnist", table)
-    monkeypatch.setattr(locate, "user_cache", lambda: tmp_path / "cache")
-    return table
+    elsewhere = replace(MNIST, address=address)
+    monkeypatch.setitem(DATASETS, "mnist", elsewhere.load)
+    monkeypatch.setenv("SFUMATO_CACHE", str(tmp_path / "cache"))
+    return elsewhere.files
 
 
 def test_a_missing_set_is_downloaded_once(mnist, monkeypatch, tmp_path, server):
@@ -66,7 +70,7 @@ def test_an_unreachable_mirror_says_where_to_put_the_file(monkeypatch, tmp_path)
 
 def test_a_cache_that_cannot_be_written_is_named(monkeypatch, tmp_path, server):
     redirect(monkeypatch, tmp_path, server[1])
-    cache = locate.user_cache()
+    cache = cache_folder("data")
     cache.parent.mkdir(parents=True, exist_ok=True)
     cache.write_text("a file where the folder should be")
     with pytest.raises(DownloadError, match=rf"\({cache}.*: .+\); put the file into"):
@@ -74,8 +78,8 @@ def test_a_cache_that_cannot_be_written_is_named(monkeypatch, tmp_path, server):
 
 
 def test_addresses_and_checksums_are_of_official_mirrors():
-    for table in sources.IDX_FILES.values():
-        for file in table.values():
+    for official in (MNIST, FASHION_MNIST):
+        for file in official.files.values():
             assert file.address.startswith("http")
             assert file.address.endswith(file.name)
             assert len(file.published_md5) == len(hashlib.md5(b"").hexdigest())

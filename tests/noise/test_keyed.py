@@ -15,7 +15,7 @@ import sfumato
 from oracles import noise_of_votes, uniforms_of_key
 from sfumato.errors import SettingError
 from sfumato.noise import Run, Stream, Use
-from sfumato.noise.keyed import CHUNK, _words
+from sfumato.noise.keyed import CHUNK, words_of
 from sfumato.training.loop import train
 from sfumato.training.methods.gaussian import GaussianAugmentation
 from sfumato.training.settings import TrainingSettings
@@ -69,7 +69,7 @@ def test_no_two_uses_seeds_items_or_parts_share_a_number():
     found = [uniforms(1, 64, Run(item), use=use, seed=seed, part=part) for use, seed, item, part in keys]
     assert len(np.unique(np.concatenate(found))) == 64 * len(keys)
     words = [
-        _words(use, seed, item, part, chunk) for use, seed, item, part in keys for chunk in (0, 1, 2**52)
+        words_of(use, seed, item, part, chunk) for use, seed, item, part in keys for chunk in (0, 1, 2**52)
     ]
     assert len(np.unique(np.concatenate(words))) == 4 * 3 * len(keys)
 

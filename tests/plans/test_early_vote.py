@@ -8,7 +8,7 @@ import pytest
 from sfumato.errors import SettingError
 from sfumato.noise import Gaussian
 from sfumato.plans import ABSTAIN
-from sfumato.plans.early_vote import EarlyVote, _crossing, boundaries, error_bound
+from sfumato.plans.early_vote import EarlyVote, boundaries, crossing_probability, error_bound
 
 
 def run_on(sequence: np.ndarray, plan: EarlyVote, classes: int):
@@ -27,7 +27,7 @@ def test_the_crossing_probability_is_that_of_all_orders_of_the_votes():
         any(sum(place < look for place in places) >= need for look, need in zip(looks, needed, strict=True))
         for places in itertools.combinations(range(n), total)
     ]
-    assert _crossing(n, looks, needed, total) == pytest.approx(np.mean(crossed), abs=1e-12)
+    assert crossing_probability(n, looks, needed, total) == pytest.approx(np.mean(crossed), abs=1e-12)
 
 
 @pytest.mark.parametrize(("n", "error"), [(40, 0.05), (100, 0.001), (101, 0.01), (150, 0.001)])
@@ -35,7 +35,7 @@ def test_the_error_of_every_composition_stays_within_the_bound(n, error):
     looks, needed = boundaries(n, error)
     assert (needed > looks / 2).all(), "two classes could be declared at once"
     assert error_bound(n, looks, needed) <= error
-    chance = [0.0, *(_crossing(n, looks, needed, total) for total in range(1, n // 2 + 1))]
+    chance = [0.0, *(crossing_probability(n, looks, needed, total) for total in range(1, n // 2 + 1))]
     worst = 0.0
     for most in range(1, n):
         # the others as few and as large as possible, and as many equal ones as possible

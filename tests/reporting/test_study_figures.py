@@ -5,12 +5,12 @@ import pytest
 from matplotlib import pyplot as plt
 from PIL import Image
 
+from sfumato.answers.best import answer_study
+from sfumato.answers.published import PublishedResults
 from sfumato.errors import OutputError, SettingError
 from sfumato.reporting import study_figures
 from sfumato.reporting.study_figures import draw_best_alpha, draw_study_risk
 from sfumato.reporting.style import require_figure_path
-from sfumato.studies.answers import answer_study
-from sfumato.studies.published import PublishedResults
 from sfumato.studies.results import CellResult, StudyResults
 
 ALPHAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)

@@ -80,13 +80,6 @@ def test_a_folder_that_cannot_be_made_is_no_error(tmp_path, fresh):
     assert planned.crossing <= 0.01
 
 
-def test_the_environment_names_the_folder(monkeypatch, tmp_path):
-    monkeypatch.setenv("SFUMATO_CACHE", str(tmp_path))
-    assert cache.cache_directory() == tmp_path / "boundaries"
-    monkeypatch.delenv("SFUMATO_CACHE")
-    assert cache.cache_directory().name == "boundaries"
-
-
 def test_no_temporary_file_is_left_behind(tmp_path, fresh):
     cache.cached_boundaries(*ARGUMENTS, tmp_path)
     assert [path.suffix for path in tmp_path.iterdir()] == [".json"]

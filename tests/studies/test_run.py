@@ -256,7 +256,7 @@ def test_the_work_announced_is_the_work_done(tmp_path):
 
 def test_a_second_process_is_refused(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from sfumato.locks import locked\n"
+        "import sys; from pathlib import Path; from sfumato.files import locked\n"
         f"folder = Path({str(tmp_path)!r})\n"
         "with locked(folder, folder / '.lock'): print('held', flush=True); sys.stdin.read()"
     )

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from sfumato.datasets import Dataset, Split
-from sfumato.training.loop import _fastest_layout, train
+from sfumato.training.loop import fastest_layout, train
 from sfumato.training.settings import TrainingSettings
 
 SETTINGS = TrainingSettings(alpha=0.2, architecture="cnn", epochs=3, batch_size=100)
@@ -53,6 +53,6 @@ class Viewing(nn.Module):
 
 def test_only_models_that_can_are_laid_out_with_their_channels_innermost():
     x = torch.from_numpy(np.ones((2, 1, 8, 8), dtype=np.float32))
-    assert _fastest_layout(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU()), x) == torch.channels_last
-    assert _fastest_layout(nn.Sequential(nn.Flatten(), nn.Linear(64, 2)), x) == torch.contiguous_format
-    assert _fastest_layout(Viewing(), x) == torch.contiguous_format
+    assert fastest_layout(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU()), x) == torch.channels_last
+    assert fastest_layout(nn.Sequential(nn.Flatten(), nn.Linear(64, 2)), x) == torch.contiguous_format
+    assert fastest_layout(Viewing(), x) == torch.contiguous_format

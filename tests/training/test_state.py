@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from sfumato.errors import ModelError, OutputError
-from sfumato.locks import locked
+from sfumato.files import locked
 from sfumato.models.checkpoint import read_safetensors
 from sfumato.training import state
 from sfumato.training.loop import train

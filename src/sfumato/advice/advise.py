@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sfumato.advice.estimated_interference import ClassInterference
 from sfumato.advice.geometry import Geometry
-from sfumato.advice.interference import ClassInterference
 from sfumato.advice.surrogate import Surrogate
 from sfumato.advice.sweep import Sweep
 from sfumato.errors import SettingError, require_positive

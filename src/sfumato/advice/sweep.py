@@ -17,7 +17,7 @@ from sfumato.errors import SettingError, require_count, require_nonnegative
 from sfumato.plans.early_vote import EarlyVote
 from sfumato.smoothing.answers import require_classes
 from sfumato.smoothing.base_classifier import BaseClassifier
-from sfumato.smoothing.configuration import Classifier, Configuration
+from sfumato.smoothing.configuration import Configuration, Network
 from sfumato.smoothing.smoothed import DEFAULT_VOTES, SmoothedClassifier
 
 DEFAULT_IMAGES = 1000
@@ -101,7 +101,7 @@ def sweep_betas(alpha0: float, beta: float) -> tuple[float, ...]:
 
 
 def sweep(
-    model: Classifier,
+    model: Network,
     split: Split,
     alpha0: float,
     betas: Sequence[float],

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from sfumato.datasets import Dataset
     from sfumato.noise import Noise
     from sfumato.plans import Plan
-    from sfumato.smoothing.configuration import Classifier
+    from sfumato.smoothing.configuration import Network
     from sfumato.smoothing.smoothed import SmoothedClassifier
     from sfumato.smoothing.summary import Summary
 
 
 def command(
-    model: options.Classifier,
+    model: options.ModelSource,
     beta: Annotated[
         float,
         typer.Option(
@@ -185,9 +185,7 @@ def _refuse_with_workers(batch_size: int | None, profile: bool) -> None:
         raise SettingError("profile is for one process; leave out --profile, or --executor and --workers")
 
 
-def _tuned(
-    smoothed: SmoothedClassifier, model: Classifier, dataset: Dataset, votes: int
-) -> SmoothedClassifier:
+def _tuned(smoothed: SmoothedClassifier, model: Network, dataset: Dataset, votes: int) -> SmoothedClassifier:
     """Return the same smoothed classifier, made fast for so many votes."""
     from sfumato.smoothing.smoothed import SmoothedClassifier
     from sfumato.smoothing.tuning import tuned_configuration

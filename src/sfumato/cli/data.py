@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from sfumato.cli import options
+from sfumato.cli.registered_names import DATA_SETS
 from sfumato.cli.terminal import OUT, print_json
 
 
 def command(
-    name: Annotated[str, typer.Argument(help="digits, mnist, fashion-mnist, cifar10, a .npz, or a folder.")],
+    name: Annotated[str, typer.Argument(help=f"{DATA_SETS}, a .npz, or a folder.")],
     data_dir: options.DataDir = None,
     as_json: options.Json = False,
 ) -> None:

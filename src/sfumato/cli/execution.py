@@ -20,8 +20,8 @@ def chosen_executor(
     """
     import torch
 
-    import sfumato
     from sfumato.execution.choose import open_executor
+    from sfumato.version import __version__
 
     executor = open_executor(
         kind,
@@ -29,7 +29,7 @@ def chosen_executor(
         gpus_per_worker=gpus_per_worker,
         ray_address=ray_address,
         device=device,
-        versions={"sfumato": sfumato.__version__, "torch": str(torch.__version__)},
+        versions={"sfumato": __version__, "torch": str(torch.__version__)},
     )
     if not executor.in_process:
         ERR.print(str(executor), markup=False)

@@ -14,9 +14,9 @@ from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
-from typer.core import TyperCommand
 
 from sfumato.cli.options import parse_numbers
+from sfumato.cli.registered_names import CommandNamingRegistered
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -35,7 +35,7 @@ def takes_fields(
     """
     given: dict[str, Any] = {}
 
-    class CommandWithFields(TyperCommand):
+    class CommandWithFields(CommandNamingRegistered):
         def get_params(self, ctx: Any) -> list[Any]:
             known = {param.name for param in self.params}
             if not known & {prefix + name for name in fields()}:
@@ -64,9 +64,10 @@ def takes_fields(
     return decorate
 
 
-def command_class(command: Command) -> type[TyperCommand] | None:
-    """Return the class to register the command with; None for one whose options are all written out."""
-    return getattr(command, "command_class", None)
+def command_class(command: Command) -> type[CommandNamingRegistered]:
+    """Return the class to register the command with: one of its own if it takes fields of settings."""
+    found: type[CommandNamingRegistered] = getattr(command, "command_class", CommandNamingRegistered)
+    return found
 
 
 def _options(fields: Mapping[str, FieldInfo], prefix: str, every_optional: bool) -> list[Any]:

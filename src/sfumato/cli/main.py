@@ -13,7 +13,6 @@ from typing import Annotated
 
 import typer
 
-import sfumato
 from sfumato.cli import (
     certify,
     data,
@@ -33,6 +32,7 @@ from sfumato.cli.from_settings import command_class
 from sfumato.errors import SfumatoError
 from sfumato.files import is_bad_path
 from sfumato.user_code import current_folder_searched, plugins_loaded
+from sfumato.version import __version__
 
 _LEVELS = ("--quiet", "-q", "--verbose", "-v")
 _PLUGIN = "--plugin"
@@ -72,7 +72,7 @@ _join_lines_of_help(app)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"sfumato {sfumato.__version__}")
+        print(f"sfumato {__version__}")
         raise typer.Exit
 
 

@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
+from sfumato.cli.registered_names import DATA_SETS, NOISES
 from sfumato.errors import SettingError
 
 Data = Annotated[
     str,
     typer.Option(
         "--data",
-        help="digits, mnist, fashion-mnist, cifar10, a .npz with x and y, or a folder of images by class.",
+        help=f"{DATA_SETS}, a .npz with x and y, or a folder of images by class.",
     ),
 ]
 DataDir = Annotated[
@@ -22,9 +23,7 @@ DataDir = Annotated[
         "--data-dir", help="Where to look for the data first (then SFUMATO_DATA, then the user cache)."
     ),
 ]
-Noise = Annotated[
-    str, typer.Option("--noise", help="gaussian (certifies L2 radii), uniform or laplace (L1 radii).")
-]
+Noise = Annotated[str, typer.Option("--noise", help=f"{NOISES}.")]
 Seed = Annotated[int, typer.Option("--seed", help="Determines all randomness.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 BatchSize = Annotated[
@@ -33,7 +32,7 @@ BatchSize = Annotated[
         "--batch-size", help="Noisy copies per forward pass, measured if not given; no influence on results."
     ),
 ]
-Classifier = Annotated[
+ModelSource = Annotated[
     str,
     typer.Option("--model", help="A .safetensors written by train, or package.module:factory of your own."),
 ]

@@ -90,10 +90,10 @@ def _draw_study(
     draws: int,
     seed: int,
 ) -> None:
+    from sfumato.answers.best import answer_study
     from sfumato.errors import SettingError
     from sfumato.reporting.risk_lines import published_lines, study_lines
     from sfumato.reporting.study_figures import draw_best_alpha, draw_risk_map, draw_study_risk
-    from sfumato.studies.answers import answer_study
 
     if figure is Figure.map and len(found.published) == 1 and not found.studies:
         draw_risk_map(

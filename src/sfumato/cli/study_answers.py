@@ -12,7 +12,7 @@ from sfumato.cli import options
 from sfumato.cli.terminal import OUT, print_json, print_table, warn
 
 if TYPE_CHECKING:
-    from sfumato.studies.answers import BetaAnswer, CertifiedLine, StudyAnswer
+    from sfumato.answers.best import BetaAnswer, CertifiedLine, StudyAnswer
 
 Folder = Annotated[Path, typer.Argument(help="The folder of a study, as written by sfumato study run.")]
 Confidence = Annotated[
@@ -40,9 +40,9 @@ def show(
 
     Example: sfumato study show mnist-study --soft
     """
+    from sfumato.answers.best import certified_lines, risk_points
     from sfumato.errors import DataError
     from sfumato.reporting.answer_tables import risk_table
-    from sfumato.studies.answers import certified_lines, risk_points
     from sfumato.studies.store import load_results
 
     wanted = options.parse_numbers("radii", radii) or ()
@@ -189,10 +189,10 @@ def plot(
 
     Example: sfumato study plot mnist-study --best-out best.svg
     """
+    from sfumato.answers.published import load_published
     from sfumato.errors import SettingError
     from sfumato.reporting.study_figures import draw_best_alpha, draw_study_risk
     from sfumato.reporting.style import require_figure_path
-    from sfumato.studies.published import load_published
 
     figures = [(path, draw) for path, draw in ((out, draw_study_risk), (best_out, draw_best_alpha)) if path]
     if not figures:
@@ -208,8 +208,8 @@ def plot(
 
 
 def _answer(folder: Path, confidence: float, draws: int, seed: int) -> StudyAnswer:
+    from sfumato.answers.best import answer_study
     from sfumato.errors import require_count
-    from sfumato.studies.answers import answer_study
     from sfumato.studies.store import load_results
 
     require_count("seed", seed, minimum=0)

@@ -12,7 +12,7 @@ from sfumato.cli.slow_precision import warn_if_slow
 from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar, tell, warn
 
 if TYPE_CHECKING:
-    from sfumato.studies.search import SearchResult
+    from sfumato.answers.search import SearchResult
 
 
 def command(
@@ -41,11 +41,11 @@ def command(
 
     Example: sfumato study search mnist-study --beta 0.5 --budget 6
     """
+    from sfumato.answers.search import AlphaSearch, SearchPoint, search_study
     from sfumato.errors import SettingError
     from sfumato.statistics.binomial import two_sided_interval
     from sfumato.studies.design import read_design
     from sfumato.studies.run import STUDY_FILE, Watch
-    from sfumato.studies.search import AlphaSearch, SearchPoint, search_study
 
     search = AlphaSearch(beta, budget, step=step)
     data = {} if data_dir is None else {"data_dir": str(data_dir)}
@@ -114,7 +114,7 @@ def _print_best(result: SearchResult) -> None:
 def _print_rules(result: SearchResult, folder: Path) -> None:
     """Print what the rules name that need no search, with the curve's risk there."""
     from sfumato.advice.rules import same_rule, share_rule
-    from sfumato.studies.baselines import study_kappa_rule
+    from sfumato.answers.baselines import study_kappa_rule
     from sfumato.studies.store import load_results
 
     beta = result.search.beta

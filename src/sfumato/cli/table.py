@@ -87,9 +87,9 @@ def command(
 
 
 def _study_table(kind: Kind, found: Sources, confidence: float, draws: int, seed: int) -> Table:
+    from sfumato.answers.best import answer_study, risk_points
     from sfumato.errors import SettingError
     from sfumato.reporting.answer_tables import best_table, risk_table
-    from sfumato.studies.answers import answer_study, risk_points
 
     results = [study.results for study in found.studies if study.results is not None]
     if len(results) != 1:

@@ -5,7 +5,7 @@ layer of the model, so that alpha, beta and radii keep one unit everywhere.
 """
 
 from sfumato.datasets.base import Dataset, Split
-from sfumato.datasets.registry import dataset_names, load_dataset
+from sfumato.datasets.registry import dataset_names, load_dataset, register_dataset
 from sfumato.errors import DataNote
 
-__all__ = ["DataNote", "Dataset", "Split", "dataset_names", "load_dataset"]
+__all__ = ["DataNote", "Dataset", "Split", "dataset_names", "load_dataset", "register_dataset"]

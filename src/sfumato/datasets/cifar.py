@@ -19,14 +19,16 @@ from typing import Any
 import numpy as np
 
 from sfumato.datasets.base import Dataset, checked_split
-from sfumato.datasets.locate import check_digest, download, files_in, find_files, incomplete, not_here
-from sfumato.datasets.reading import damage_is_a_data_error, read_file
-from sfumato.datasets.sources import (
-    CIFAR10_ARCHIVE,
-    CIFAR10_BINARY_MD5,
-    CIFAR10_CLASSES,
-    CIFAR10_PYTHON_MD5,
+from sfumato.datasets.locate import (
+    OfficialFile,
+    check_digest,
+    download,
+    files_in,
+    find_files,
+    incomplete,
+    not_here,
 )
+from sfumato.datasets.reading import damage_is_a_data_error, read_file
 from sfumato.datasets.units import PIXELS, pixels_from_bytes
 from sfumato.errors import DataError
 
@@ -34,6 +36,44 @@ _PIXELS = 3 * 32 * 32
 _RECORD = 1 + _PIXELS
 _BINARY_FOLDERS = ("cifar10/cifar-10-batches-bin", "cifar-10-batches-bin", "cifar10")
 _PYTHON_FOLDERS = ("cifar10/cifar-10-batches-py", "cifar-10-batches-py", "cifar10")
+
+CIFAR10_ARCHIVE = OfficialFile(
+    "cifar-10-binary.tar.gz",
+    "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+    "c32a1d4ab5d03f1284b67883e8d87530",
+)
+
+# published for each batch, decompressed
+CIFAR10_BINARY_MD5: dict[str, str] = {
+    "data_batch_1.bin": "5dd7e06a14cb22eb9f671a540d1b7c25",
+    "data_batch_2.bin": "5ea93a67294ea407fff1d09f752e9692",
+    "data_batch_3.bin": "942cd6a4bcdd0dd3c604fbe906cb4421",
+    "data_batch_4.bin": "ae636b3ba5c66a11e91e8cb52e771fcb",
+    "data_batch_5.bin": "53f37980c15c3d472c316c40844f3f0d",
+    "test_batch.bin": "803d5f7f4d78ea53de84dbe85f74fb6d",
+}
+
+CIFAR10_PYTHON_MD5: dict[str, str] = {
+    "data_batch_1": "c99cafc152244af753f735de768cd75f",
+    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+    "data_batch_4": "634d18415352ddfa80567beed471001a",
+    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    "test_batch": "40351d587109b95175f43aff81a1287e",
+}
+
+CIFAR10_CLASSES = (
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
 
 
 def parse_binary_batch(content: bytes, path: Path) -> tuple[np.ndarray, np.ndarray]:

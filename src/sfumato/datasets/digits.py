@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from sfumato.datasets.base import Dataset, checked_split
@@ -14,7 +16,7 @@ _TRAIN = 1000
 _BRIGHTEST = 16.0
 
 
-def load_digits_dataset() -> Dataset:
+def load_digits_dataset(data_dir: Path | None = None, fetch: bool = True) -> Dataset:
     """Return the bundled digits; nothing is read from outside the installed packages."""
     from sklearn.datasets import load_digits
 

@@ -6,25 +6,36 @@ import gzip
 import io
 import math
 import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from sfumato.datasets.base import Dataset, checked_split
 from sfumato.datasets.labels import class_labels
-from sfumato.datasets.locate import check_digest, download, files_in, find_files, incomplete, not_here
+from sfumato.datasets.locate import (
+    OfficialFile,
+    check_digest,
+    download,
+    files_in,
+    find_files,
+    incomplete,
+    not_here,
+)
 from sfumato.datasets.reading import DEFLATE_LIMIT, damage_is_a_data_error, escaped, read_file
-from sfumato.datasets.sources import FASHION_CLASSES, IDX_FILES, OfficialFile
 from sfumato.datasets.units import in_one_unit
 from sfumato.errors import DataError
 
 _UNSIGNED_BYTE = 0x08
 _GZIP = b"\x1f\x8b"
 
-# in the folder of the set's name, or as torchvision lays them out below and inside its folders
-_FOLDERS = {
-    "mnist": ("mnist", "MNIST/raw", "mnist/raw", "raw", "MNIST"),
-    "fashion-mnist": ("fashion-mnist", "FashionMNIST/raw", "fashion-mnist/raw", "raw", "FashionMNIST"),
+# the four files, the same in every set of this format
+NAMES = {
+    "train_x": "train-images-idx3-ubyte.gz",
+    "train_y": "train-labels-idx1-ubyte.gz",
+    "test_x": "t10k-images-idx3-ubyte.gz",
+    "test_y": "t10k-labels-idx1-ubyte.gz",
 }
 
 
@@ -99,19 +110,50 @@ def spellings(name: str) -> tuple[str, ...]:
     return (f"{plain}.gz", plain, f"{dotted}.gz", dotted)
 
 
-def load_idx_dataset(name: str, data_dir: Path | None, fetch: bool = True) -> Dataset:
-    """Return MNIST or Fashion-MNIST from its four official files, gzipped or not.
+@dataclass(frozen=True)
+class IdxSet:
+    """An official set of four IDX files.
 
-    They are looked for in the folder of the set's name, in torchvision's layout, and in the root itself.
+    Attributes:
+        name: of the set.
+        class_names: one per label.
+        folders: where its files may lie below a root: in the folder of its name, or as torchvision lays them
+            out.
+        address: of the folder that they are fetched from.
+        checksums: by part (``train_x``, ...), those of its ``OfficialFile``: the published MD5 and the
+            SHA-256 of the content.
     """
-    table = IDX_FILES[name]
-    found = find_files(_FOLDERS[name], [file.name for file in table.values()], data_dir, spellings)
-    if found is None and not fetch:
-        raise not_here(name)
-    paths = {part: found[file.name] if found else download(file, name) for part, file in table.items()}
-    arrays = {part: read_idx(path, _dimensions(part), table[part]) for part, path in paths.items()}
-    classes = FASHION_CLASSES if name == "fashion-mnist" else tuple(str(digit) for digit in range(10))
-    return _dataset(name, arrays, classes, paths["train_x"].parent)
+
+    name: str
+    class_names: tuple[str, ...]
+    folders: tuple[str, ...]
+    address: str
+    checksums: Mapping[str, tuple[str, str]]
+
+    @property
+    def files(self) -> dict[str, OfficialFile]:
+        """The files by part."""
+        return {
+            part: OfficialFile(name, self.address + name, *self.checksums[part])
+            for part, name in NAMES.items()
+        }
+
+    def load(self, data_dir: Path | None, fetch: bool = True) -> Dataset:
+        """Return the set from its files, gzipped or not, each checked.
+
+        Raises:
+            DataError: damaged files; missing ones that are not to be fetched.
+            DownloadError: missing ones that cannot be fetched.
+        """
+        found = find_files(self.folders, list(NAMES.values()), data_dir, spellings)
+        if found is None and not fetch:
+            raise not_here(self.name)
+        files = self.files
+        paths = {
+            part: found[file.name] if found else download(file, self.name) for part, file in files.items()
+        }
+        arrays = {part: read_idx(path, _dimensions(part), files[part]) for part, path in paths.items()}
+        return _dataset(self.name, arrays, self.class_names, paths["train_x"].parent)
 
 
 def load_idx_folder(path: Path) -> Dataset | None:
@@ -122,15 +164,14 @@ def load_idx_folder(path: Path) -> Dataset | None:
     Raises:
         DataError: some of the files but not all, or damaged ones.
     """
-    table = IDX_FILES["mnist"]
-    names = [file.name for file in table.values()]
+    names = list(NAMES.values())
     for folder in (path, path / "raw"):
         found = files_in(folder, names, spellings)
         if not found:
             continue
         if len(found) < len(names):
             raise incomplete(folder, names, found)
-        arrays = {part: read_idx(found[file.name], _dimensions(part)) for part, file in table.items()}
+        arrays = {part: read_idx(found[name], _dimensions(part)) for part, name in NAMES.items()}
         labels = class_labels({part: arrays[part] for part in ("train_y", "test_y")}, str(folder))
         return _dataset(str(path), arrays, labels.class_names, folder)
     return None

@@ -10,20 +10,32 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from sfumato.datasets.reading import is_folder, is_regular_file
-from sfumato.datasets.sources import OfficialFile
 from sfumato.errors import DataError, DownloadError
+from sfumato.files import cache_folder
 
 _SYSTEM_ROOTS = (Path("/usr/share/datasets"),)  # Debian's dataset-fashion-mnist
 
 
-def user_cache() -> Path:
-    """Return the folder into which data sets are downloaded."""
-    import pooch
+@dataclass(frozen=True)
+class OfficialFile:
+    """One file to download and how to know it is the right one.
 
-    return Path(pooch.os_cache("sfumato")) / "data"
+    Attributes:
+        name: of the file.
+        address: where it is fetched.
+        published_md5: what the data set's authors (or their mirror) publish for the file to download.
+        content_sha256: of the decompressed content, so that a distribution's recompressed copy of the same
+            data is accepted.
+    """
+
+    name: str
+    address: str
+    published_md5: str
+    content_sha256: str | None = None
 
 
 def data_roots(data_dir: Path | None) -> list[Path]:
@@ -38,7 +50,7 @@ def data_roots(data_dir: Path | None) -> list[Path]:
     for origin, root in named:
         if not is_folder(root):
             raise DataError(f"{origin}: {root} is not a directory; give an existing one")
-    return [root for _, root in named] + [*_SYSTEM_ROOTS, user_cache()]
+    return [root for _, root in named] + [*_SYSTEM_ROOTS, cache_folder("data")]
 
 
 def as_named(name: str) -> tuple[str, ...]:
@@ -105,7 +117,7 @@ def download(file: OfficialFile, folder: str) -> Path:
                 file.address,
                 known_hash=f"md5:{file.published_md5}",
                 fname=file.name,
-                path=user_cache() / folder,
+                path=cache_folder("data") / folder,
                 progressbar=False,
             )
         )

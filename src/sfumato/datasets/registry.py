@@ -1,4 +1,4 @@
-"""From a name or path to a data set. A new set is one line in ``_LOADERS``, or ``register_dataset``."""
+"""From a name or path to a data set. A new set is one line here, or a ``register_dataset`` from outside."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ import os
 import re
 import warnings
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sfumato.datasets.base import Dataset
+from sfumato.datasets.base import Dataset, checked_split
 from sfumato.datasets.cifar import load_cifar10, load_cifar10_folder
 from sfumato.datasets.digits import load_digits_dataset
-from sfumato.datasets.idx import load_idx_dataset, load_idx_folder
+from sfumato.datasets.fashion_mnist import FASHION_MNIST
+from sfumato.datasets.idx import load_idx_folder
+from sfumato.datasets.mnist import MNIST
 from sfumato.datasets.reading import is_folder, require_regular_file, require_text
 from sfumato.datasets.user import load_folder, load_npz
 from sfumato.errors import DataError, DataNote, SettingError
 from sfumato.user_code import told_in_one_line
 
 Loader = Callable[[Path | None, bool], Dataset]
-"""Makes a data set, given where to look for its files first and whether missing ones may be downloaded."""
+"""Takes the folder to look in first, or None, and whether what is missing may be fetched."""
 
-_LOADERS: dict[str, Loader] = {
-    "digits": lambda *_: load_digits_dataset(),
-    "mnist": partial(load_idx_dataset, "mnist"),
-    "fashion-mnist": partial(load_idx_dataset, "fashion-mnist"),
+DATASETS: dict[str, Loader] = {
+    "digits": load_digits_dataset,
+    "mnist": MNIST.load,
+    "fashion-mnist": FASHION_MNIST.load,
     "cifar10": load_cifar10,
 }
 
@@ -32,25 +34,48 @@ _LONGEST_SHOWN = 100
 
 
 def dataset_names() -> tuple[str, ...]:
-    """Return the names of the built-in data sets."""
-    return tuple(_LOADERS)
+    """Return the names of the data sets that are known."""
+    return tuple(DATASETS)
 
 
-def register_dataset(name: str) -> Callable[[Loader], Loader]:
-    """Return a decorator that makes a loader known by this name, to the command line too.
+def register_dataset(name: str, load: Loader) -> None:
+    """Make a data set known by its name, to the command line and to study files too.
+
+    ``load(data_dir, fetch)`` returns it; its name becomes ``name``. ``data_dir`` is the folder that the user
+    wants looked in first, or None, and ``fetch`` says whether missing files may be downloaded.
 
     Raises:
-        SettingError: the name is taken, or could be a path.
+        SettingError: another data set has the name, or it could be taken for a path.
     """
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
-        raise SettingError(f"a data set's name is made of the letters a-z, digits, - and _, got {name!r}")
+    if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]*", name):
+        raise SettingError(f"a data set's name must be of letters, digits, - and _, got {_shortened(name)}")
+    if DATASETS.setdefault(name, loader := _Checked(name, load)) != loader:
+        raise SettingError(f"a data set {name!r} is registered already; choose another name")
 
-    def register(loader: Loader) -> Loader:
-        if _LOADERS.setdefault(name, loader) is not loader:
-            raise SettingError(f"a data set called {name!r} is registered already; choose another name")
-        return loader
 
-    return register
+@dataclass(frozen=True)
+class _Checked:
+    """Somebody else's loader, whose data are looked at as those of any file are."""
+
+    name: str
+    load: Loader
+
+    def __call__(self, data_dir: Path | None, fetch: bool) -> Dataset:
+        with told_in_one_line(f"{self.name}: the data set cannot be loaded", lost=DataError):
+            found = self.load(data_dir, fetch)
+        if not isinstance(found, Dataset):
+            raise DataError(f"{self.name}: its loader must return a Dataset, got {type(found).__name__}")
+        classes = len(found.class_names)
+        train, test = (
+            checked_split(split.x, split.y, classes, f"{self.name} ({part})")
+            for part, split in (("train", found.train), ("test", found.test))
+        )
+        if train.x.shape[1:] != test.x.shape[1:]:
+            raise DataError(
+                f"{self.name}: training examples have shape {train.x.shape[1:]} but test examples "
+                f"{test.x.shape[1:]}"
+            )
+        return replace(found, name=self.name, train=train, test=test)
 
 
 def load_dataset(
@@ -78,9 +103,8 @@ def load_dataset(
 
 def _load(name: str, data_dir: str | os.PathLike[str] | None, fetch: bool) -> Dataset:
     root = None if data_dir is None else Path(_text(data_dir, "data_dir"))
-    if name in _LOADERS:
-        with told_in_one_line(f"the data set {name!r} cannot be loaded"):
-            return _LOADERS[name](root, fetch)
+    if name in DATASETS:
+        return DATASETS[name](root, fetch)
     path = Path(name)
     if is_folder(path):
         return load_cifar10_folder(path) or load_idx_folder(path) or load_folder(path)
@@ -88,7 +112,7 @@ def _load(name: str, data_dir: str | os.PathLike[str] | None, fetch: bool) -> Da
         require_regular_file(path)
         return load_npz(path)
     raise DataError(
-        f"data set {_shortened(name)} is not known; accepted are {', '.join(_LOADERS)}, a path ending in "
+        f"data set {_shortened(name)} is not known; accepted are {', '.join(DATASETS)}, a path ending in "
         ".npz, or a folder of images by class"
     )
 

@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 from sfumato.errors import OutputError
-from sfumato.locks import try_lock
+from sfumato.files import try_lock
 
 _PREFIX = "sfumato-workers-"
 _OWNED = "owned"  # a file in the folder, locked as long as the folder is in use

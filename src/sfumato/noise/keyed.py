@@ -189,7 +189,7 @@ class Stream:
         filled = 0
         for item, first, rows in runs:
             for chunk in range(first // CHUNK, -(-(first + rows) // CHUNK)):
-                words = _words(self._use, self._seed, item, self._part, chunk)
+                words = words_of(self._use, self._seed, item, self._part, chunk)
                 generator.manual_seed(int(words[0]) >> 1)
                 drawn.random_(0, 2**53, generator=generator)
                 begin, end = max(first - chunk * CHUNK, 0), min(first + rows - chunk * CHUNK, CHUNK)
@@ -225,7 +225,7 @@ class _Generators(threading.local):
 _generators = _Generators()
 
 
-def _words(use: Use, seed: int, item: int, part: int, chunk: int = 0) -> UInt64[np.ndarray, " 4"]:
+def words_of(use: Use, seed: int, item: int, part: int, chunk: int = 0) -> UInt64[np.ndarray, " 4"]:
     """Return the 256 bits of a key."""
     philox = _generators.philox
     philox.state = {
@@ -244,7 +244,7 @@ def _words(use: Use, seed: int, item: int, part: int, chunk: int = 0) -> UInt64[
 
 def _generator_at(use: Use, seed: int, item: int, part: int, place: int) -> np.random.Generator:
     """Return this thread's generator, about to draw number ``place`` of the key's stream."""
-    first, second, third, fourth = _words(use, seed, item, part).tolist()
+    first, second, third, fourth = words_of(use, seed, item, part).tolist()
     generator = _generators.pcg
     generator.bit_generator.state = {
         "bit_generator": "PCG64DXSM",

@@ -120,13 +120,13 @@ def _boundaries(n: int, looks: Int[np.ndarray, " looks"], error: float) -> Int[n
         low, high = int(looks[index]) // 2 + 1, int(looks[index]) + 1
         while low < high:
             middle = (low + high) // 2
-            found = _crossing(n, looks[: index + 1], np.array([*needed, middle]), n // 2)
+            found = crossing_probability(n, looks[: index + 1], np.array([*needed, middle]), n // 2)
             low, high = (low, middle) if found <= allowed else (middle + 1, high)
         needed.append(low)
     return np.array(needed, dtype=np.int64)
 
 
-def _crossing(
+def crossing_probability(
     n: int, looks: Int[np.ndarray, " looks"], needed: Int[np.ndarray, " looks"], total: int
 ) -> float:
     """Return the probability that a class with ``total`` of n votes reaches its boundary at any look."""
@@ -157,7 +157,7 @@ def error_bound(n: int, looks: Int[np.ndarray, " looks"], needed: Int[np.ndarray
     if not len(looks):
         return 0.0
     totals = np.arange(1, n // 2 + 1)
-    rates = np.array([_crossing(n, looks, needed, int(total)) for total in totals]) / totals
+    rates = np.array([crossing_probability(n, looks, needed, int(total)) for total in totals]) / totals
     largest = np.maximum.accumulate(rates)
     most = np.arange(1, n)  # the majority's votes; with all n there is no other class
     return float(((n - most) * largest[np.minimum(most, n - most) - 1]).max())

@@ -6,9 +6,9 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sfumato.studies.answers import StudyAnswer
-from sfumato.studies.curve import SmoothCurve
-from sfumato.studies.published import PublishedResults, published_best
+from sfumato.answers.best import StudyAnswer
+from sfumato.answers.published import PublishedResults, published_best
+from sfumato.answers.smooth_risk import SmoothRisk
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class RiskLine:
     risks: tuple[float, ...]
     low: tuple[float, ...] | None
     high: tuple[float, ...] | None
-    curve: SmoothCurve | None
+    curve: SmoothRisk | None
     best: float
     nearest: float
     images: int

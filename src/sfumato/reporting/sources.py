@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sfumato.answers.published import PublishedResults, load_published
 from sfumato.errors import DataError
 from sfumato.smoothing.certificate import Certificate, read_certificates
 from sfumato.smoothing.certification_file import read_settings, settings_path
-from sfumato.studies.published import PublishedResults, load_published
 from sfumato.studies.results import StudyResults
 from sfumato.studies.store import FILE, load_results
 

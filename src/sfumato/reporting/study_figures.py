@@ -13,12 +13,12 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from sfumato.answers.best import LOWER_SHARE, BetaAnswer, StudyAnswer
+from sfumato.answers.published import PublishedBest, PublishedResults, published_best
+from sfumato.answers.smooth_risk import SmoothRisk
 from sfumato.reporting.figures import line_colours, new_figure, place_legend, save_figure
 from sfumato.reporting.risk_lines import RiskLine, edges
 from sfumato.reporting.style import COLOURS, MARKERS, figure_size, require_figure_path, sized_style
-from sfumato.studies.answers import LOWER_SHARE, BetaAnswer, StudyAnswer
-from sfumato.studies.curve import SmoothCurve
-from sfumato.studies.published import PublishedBest, PublishedResults, published_best
 
 _PUBLISHED = "#8a8a8a"
 
@@ -104,7 +104,7 @@ def _published_line(
         _curve(axes, best.curve, floor, colour)
 
 
-def _curve(axes: Axes, curve: SmoothCurve, floor: float, colour: str) -> None:
+def _curve(axes: Axes, curve: SmoothRisk, floor: float, colour: str) -> None:
     _line(axes, curve.alphas, curve.risk, np.array([curve.low, curve.high]), floor, colour)
     _star(axes, curve.alpha, curve.lowest, colour)
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from sfumato.errors import ModelError, SfumatoError
-from sfumato.smoothing.configuration import Classifier
+from sfumato.smoothing.configuration import Network
 
 
 class Asked:
@@ -20,7 +20,7 @@ class Asked:
 
     def __init__(
         self,
-        network: Classifier,
+        network: Network,
         dtype: torch.dtype,
         layout: torch.memory_format = torch.contiguous_format,
     ) -> None:

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from sfumato.errors import DataError, OutputError, WriteError
-from sfumato.files import cannot_write, require_writable, write_text
-from sfumato.locks import try_lock
+from sfumato.files import cannot_write, require_writable, try_lock, write_text
 from sfumato.noise.keyed import require_same_noise
 from sfumato.smoothing.certificate import HEADER, OURS, Certificate, parse_row
 from sfumato.smoothing.recorded_answers import difference

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import nn
 
-import sfumato
 from sfumato.datasets import Dataset
 from sfumato.errors import ModelError, SettingError, require_open_unit
 from sfumato.execution.base import Done, Executor, Task
@@ -36,6 +35,7 @@ from sfumato.smoothing.shipped import (
 )
 from sfumato.smoothing.smoothed import DEFAULT_CONFIDENCE, SmoothedClassifier
 from sfumato.smoothing.table_cells import LARGEST_RADIUS
+from sfumato.version import __version__
 
 LARGEST_BETA = LARGEST_RADIUS / 100  # no number of votes certifies 100 beta
 
@@ -222,7 +222,7 @@ def _settings(
         "noise_version": NOISE_VERSION,
         "device": computing_device(smoothed.device.type, executor),
         "precision": smoothed.configuration.precision,
-        "sfumato_version": sfumato.__version__,
+        "sfumato_version": __version__,
         "torch_version": str(torch.__version__),
     }
 

@@ -16,7 +16,8 @@ from torch import nn
 from sfumato.errors import SettingError, require_count
 
 PRECISIONS = ("float32", "bf16")
-Classifier = Callable[[torch.Tensor], torch.Tensor]
+Network = Callable[[torch.Tensor], torch.Tensor]
+"""What is smoothed: from a batch (batch, *shape) to logits (batch, classes); a module or any function."""
 
 _CONVOLUTIONAL_BATCH = 64
 _DENSE_BATCH = 1024
@@ -62,7 +63,7 @@ def require_precision(precision: str) -> str:
 
 
 def usual_configuration(
-    model: Classifier,
+    model: Network,
     device: torch.device,
     *,
     batch_size: int | None = None,

@@ -14,7 +14,7 @@ from sfumato.devices import choose_device
 from sfumato.errors import require_count, require_nonnegative
 from sfumato.smoothing.answers import require_classes
 from sfumato.smoothing.base_classifier import BaseClassifier
-from sfumato.smoothing.configuration import Classifier, Configuration, require_precision
+from sfumato.smoothing.configuration import Configuration, Network, require_precision
 from sfumato.smoothing.smoothed import DEFAULT_VOTES, SmoothedClassifier
 from sfumato.statistics.binomial import two_sided_interval
 
@@ -47,7 +47,7 @@ class Risk:
 
 
 def measure_risk(
-    model: Classifier,
+    model: Network,
     split: Split,
     beta: float,
     *,

@@ -22,7 +22,7 @@ from sfumato.plans import Plan
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.certificate import Certificate
 from sfumato.smoothing.certify_images import certify_images, images_together
-from sfumato.smoothing.configuration import Classifier, Configuration
+from sfumato.smoothing.configuration import Configuration, Network
 from sfumato.smoothing.smoothed import SmoothedClassifier
 from sfumato.smoothing.tuning import tuned_configuration
 
@@ -47,7 +47,7 @@ class Recipe:
         configuration: what is fastest, if known.
     """
 
-    network: Shared[Classifier]
+    network: Shared[Network]
     noise: Noise
     seed: int
     device: str

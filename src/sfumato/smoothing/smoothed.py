@@ -21,8 +21,8 @@ from sfumato.plans import ABSTAIN, Decision, Fixed, Plan, Run
 from sfumato.smoothing.answers import require_classes
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.configuration import (
-    Classifier,
     Configuration,
+    Network,
     require_precision,
     usual_configuration,
 )
@@ -61,7 +61,7 @@ class SmoothedClassifier:
 
     def __init__(
         self,
-        model: Classifier,
+        model: Network,
         beta: float | None = None,
         *,
         noise: Noise | None = None,

@@ -27,10 +27,10 @@ from torch import nn
 
 from sfumato.devices import device_name
 from sfumato.errors import ModelError, require_positive
-from sfumato.files import write_text
+from sfumato.files import cache_folder, write_text
 from sfumato.noise import Gaussian, Run, Stream, Use
 from sfumato.smoothing.base_classifier import BaseClassifier
-from sfumato.smoothing.configuration import Classifier, Configuration, usual_configuration
+from sfumato.smoothing.configuration import Configuration, Network, usual_configuration
 from sfumato.smoothing.race import Race, Sample, race
 from sfumato.smoothing.voting import VoteCounter
 
@@ -55,7 +55,7 @@ _CHECKED = 64
 
 
 def tuned_configuration(
-    model: Classifier,
+    model: Network,
     shape: tuple[int, ...],
     device: torch.device,
     *,
@@ -75,7 +75,7 @@ def tuned_configuration(
             than near ties.
     """
     bench = bench or Bench(model, shape, device)
-    path = (directory or cache_directory()) / f"{_digest(model, shape, device, precision)}.json"
+    path = (directory or cache_folder("tuning")) / f"{_digest(model, shape, device, precision)}.json"
     known = _read(path)
     if known is None and votes < LEAST_VOTES:
         return usual_configuration(model, device, precision=precision)
@@ -134,7 +134,7 @@ class _Choice:
 class Bench:
     """Measures configurations of one model on this machine."""
 
-    def __init__(self, model: Classifier, shape: tuple[int, ...], device: torch.device) -> None:
+    def __init__(self, model: Network, shape: tuple[int, ...], device: torch.device) -> None:
         self._model, self._device = model, device
         self._image = torch.full((1, *shape), 0.5, device=device)
 
@@ -166,18 +166,8 @@ class Bench:
         return (lambda: 0.0) if configuration.compiled and not base.compiled else sample
 
 
-def cache_directory() -> Path:
-    """Return the folder of remembered choices: under ``SFUMATO_CACHE``, or the user's cache folder."""
-    chosen = os.environ.get("SFUMATO_CACHE")
-    if chosen:
-        return Path(chosen) / "tuning"
-    import pooch
-
-    return Path(pooch.os_cache("sfumato")) / "tuning"
-
-
 def require_same_classes(
-    model: Classifier, shape: tuple[int, ...], device: torch.device, configuration: Configuration
+    model: Network, shape: tuple[int, ...], device: torch.device, configuration: Configuration
 ) -> None:
     """Refuse a configuration under which other classes are found than by the model as it stands.
 
@@ -205,7 +195,7 @@ def require_same_classes(
 
 def _search(
     bench: Bench,
-    model: Classifier,
+    model: Network,
     start: _Choice,
     sample: Sample | None,
     deadline: float,
@@ -242,31 +232,31 @@ def _search(
     return _Choice(best, max(found.present), found, seconds, close, start.tries + 1, bench.date())
 
 
-def _larger(start: Configuration, model: Classifier) -> Iterator[Configuration]:
+def _larger(start: Configuration, model: Network) -> Iterator[Configuration]:
     size = start.batch_size * 2
     while size <= _LARGEST_BATCH:
         yield replace(start, batch_size=size)
         size *= 2
 
 
-def _smaller(start: Configuration, model: Classifier) -> Iterator[Configuration]:
+def _smaller(start: Configuration, model: Network) -> Iterator[Configuration]:
     size = start.batch_size // 2
     while size >= _SMALLEST_BATCH:
         yield replace(start, batch_size=size)
         size //= 2
 
 
-def _other_layout(start: Configuration, model: Classifier) -> Iterator[Configuration]:
+def _other_layout(start: Configuration, model: Network) -> Iterator[Configuration]:
     if isinstance(model, nn.Module) and any(isinstance(m, nn.Conv2d) for m in model.modules()):
         yield replace(start, channels_last=not start.channels_last)
 
 
-def _other_threads(start: Configuration, model: Classifier) -> Iterator[Configuration]:
+def _other_threads(start: Configuration, model: Network) -> Iterator[Configuration]:
     if start.workers > 1:
         yield replace(start, workers=1)
 
 
-def _classifier(model: Classifier, device: torch.device, configuration: Configuration) -> BaseClassifier:
+def _classifier(model: Network, device: torch.device, configuration: Configuration) -> BaseClassifier:
     return BaseClassifier(
         model,
         device,
@@ -276,7 +266,7 @@ def _classifier(model: Classifier, device: torch.device, configuration: Configur
     )
 
 
-def _digest(model: Classifier, shape: tuple[int, ...], device: torch.device, precision: str) -> str:
+def _digest(model: Network, shape: tuple[int, ...], device: torch.device, precision: str) -> str:
     """Return a name for all that the choice depends on; weights do not matter to the speed."""
     machine = (platform.node(), device_name(device), os.cpu_count(), torch.get_num_threads())
     parts = (FORMAT, machine, str(torch.__version__), repr(model), shape, precision)

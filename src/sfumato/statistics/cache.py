@@ -10,25 +10,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from functools import lru_cache
 from pathlib import Path
 
-from sfumato.files import write_text
+from sfumato.files import cache_folder, write_text
 from sfumato.statistics.planner import bayes_boundaries
 from sfumato.statistics.sequential import Boundaries
 
 FORMAT = 1
-
-
-def cache_directory() -> Path:
-    """Return the folder of cached boundaries: under ``SFUMATO_CACHE``, or the user's cache folder."""
-    chosen = os.environ.get("SFUMATO_CACHE")
-    if chosen:
-        return Path(chosen) / "boundaries"
-    import pooch
-
-    return Path(pooch.os_cache("sfumato")) / "boundaries"
 
 
 def cached_boundaries(
@@ -36,7 +25,7 @@ def cached_boundaries(
 ) -> Boundaries:
     """Return ``bayes_boundaries`` of these parameters, from disk where they were planned before.
 
-    ``directory`` defaults to ``cache_directory()``. A folder that cannot be written is no error: the
+    ``directory`` defaults to ``cache_folder("boundaries")``. A folder that cannot be written is no error: the
     boundaries are then planned again next time.
 
     >>> import tempfile
@@ -49,7 +38,7 @@ def cached_boundaries(
     Raises:
         SettingError: as ``bayes_boundaries``.
     """
-    return _remembered(q0, level, looks, cost, directory or cache_directory())
+    return _remembered(q0, level, looks, cost, directory or cache_folder("boundaries"))
 
 
 @lru_cache(maxsize=1024)

@@ -66,9 +66,7 @@ Precision = Literal["float32", "bf16"]
 class DataTable(Settings):
     """Which data. ``images``: the first so many test images; None for all."""
 
-    name: str = Field(
-        default="digits", description="digits, mnist, fashion-mnist, cifar10, a .npz, or a folder"
-    )
+    name: str = Field(default="digits", description="a set's name as digits or mnist, a .npz, or a folder")
     data_dir: str | None = Field(default=None, description="where to look for the files first")
     images: Count | None = Field(
         default=None, description="only the first so many test images; left out: all"

@@ -18,8 +18,7 @@ from sfumato.devices import choose_device
 from sfumato.errors import SfumatoError
 from sfumato.execution.base import Executor
 from sfumato.execution.local import InProcess
-from sfumato.files import require_writable
-from sfumato.locks import locked
+from sfumato.files import locked, require_writable
 from sfumato.models import build_model
 from sfumato.noise.keyed import require_same_noise
 from sfumato.smoothing.answers import require_classes

@@ -24,7 +24,7 @@ from sfumato.files import write_bytes
 from sfumato.models.classifier import load_classifier
 from sfumato.noise import Gaussian
 from sfumato.smoothing.certificate import Certificate
-from sfumato.smoothing.configuration import Classifier
+from sfumato.smoothing.configuration import Network
 from sfumato.smoothing.pace import Pace
 from sfumato.smoothing.shipped import Certified, ImageShelf, Recipe, Voting, certify, first_size
 from sfumato.studies.design import Design
@@ -49,7 +49,7 @@ _Model = tuple[float, int]  # alpha, seed
 class _Network:
     """A trained model that workers vote with, and how many of its cells are not complete."""
 
-    shared: Shared[Classifier]
+    shared: Shared[Network]
     cells: int
 
 

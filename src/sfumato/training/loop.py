@@ -17,12 +17,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-import sfumato
 from sfumato.datasets import Dataset, Split
 from sfumato.devices import choose_device, device_name
 from sfumato.errors import ModelError, OutputError, SfumatoError
-from sfumato.files import require_writable
-from sfumato.locks import locked
+from sfumato.files import locked, require_writable
 from sfumato.models import ModelRecord, build_model, load_model, save_model
 from sfumato.models.checkpoint import read_record
 from sfumato.models.registry import is_built_in
@@ -30,6 +28,7 @@ from sfumato.noise import Run, Stream, Use
 from sfumato.training.settings import TrainingSettings
 from sfumato.training.state import restore_state, save_state, state_path
 from sfumato.user_code import told_in_one_line
+from sfumato.version import __version__
 
 _EVALUATION_BATCH = 500
 _MONITORED = 1000
@@ -98,7 +97,7 @@ def train_alone(
         model, mean, std, warm_sha = _starting_model(data, settings)
         model.to(chosen)
         x, y = torch.from_numpy(data.train.x).to(chosen), torch.from_numpy(data.train.y).to(chosen)
-        layout = _fastest_layout(model, x[:2])
+        layout = fastest_layout(model, x[:2])
         # the call is there for its effect on every module; mypy's stubs lack this form
         model.to(memory_format=layout)  # type: ignore[call-overload]
         optimizer = torch.optim.AdamW(
@@ -140,7 +139,7 @@ def train_alone(
         noisy_accuracy=noisy,
         train_seconds=round(seconds, 3),
         device=device_name(chosen),
-        sfumato_version=sfumato.__version__,
+        sfumato_version=__version__,
         torch_version=str(torch.__version__),
     )
     with told_in_one_line(f"{whose} failed", lost=SfumatoError):
@@ -171,7 +170,7 @@ def _starting_model(
     return model, record.mean, record.std, record.weights_sha256
 
 
-def _fastest_layout(model: nn.Module, x: torch.Tensor) -> torch.memory_format:
+def fastest_layout(model: nn.Module, x: torch.Tensor) -> torch.memory_format:
     """Return the memory format to train in: channels innermost for convolutions, unless the model cannot.
 
     Measured on CPUs, a step of ``cnn`` and ``resnet20`` takes 0.83 to 0.92 of its time with it. A model of

@@ -11,7 +11,7 @@ import pytest
 
 from sfumato.reporting.report.build import ReportMaker, ReportSettings
 from sfumato.reporting.report.page import script_json
-from sfumato.reporting.report.provenance import certify_command
+from sfumato.reporting.report.provenance_panel import certify_command
 from sfumato.reporting.sources import CertifiedSet, Sources, read_sources
 from sfumato.smoothing.certificate import Certificate
 

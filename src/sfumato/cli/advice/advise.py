@@ -67,8 +67,8 @@ def command(
     import numpy as np
 
     from sfumato.advice.advise import advise
+    from sfumato.advice.estimated_interference import estimate_interference
     from sfumato.advice.geometry import geometry
-    from sfumato.advice.interference import estimate_interference
     from sfumato.advice.neighbours import nearest_by_class
     from sfumato.advice.points import LEAST_PER_CLASS
     from sfumato.advice.surrogate import parzen_surrogate

@@ -30,7 +30,7 @@ def command(
 
     Example: sfumato interference --data mnist --points 10000
     """
-    from sfumato.advice.interference import estimate_interference
+    from sfumato.advice.estimated_interference import estimate_interference
     from sfumato.advice.neighbours import nearest_by_class
 
     dataset, sample = output.load_points(data, data_dir, points, quiet=as_json)

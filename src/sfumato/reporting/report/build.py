@@ -9,21 +9,21 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-import sfumato
+from sfumato.answers.best import StudyAnswer, answer_study
+from sfumato.answers.gallery import Gallery, sample_gallery, usual_pair
 from sfumato.datasets import load_dataset
 from sfumato.errors import SfumatoError
 from sfumato.reporting.report.certificate_panels import certified_lead, certified_panels
-from sfumato.reporting.report.gallery import gallery_panel
+from sfumato.reporting.report.gallery_panels import gallery_panel
 from sfumato.reporting.report.page import Page, Panel, Section, listing, render
-from sfumato.reporting.report.provenance import study_panel, table_panel
+from sfumato.reporting.report.provenance_panel import study_panel, table_panel
 from sfumato.reporting.report.study_panels import published_panels, study_lead, study_panels
 from sfumato.reporting.sources import CertifiedSet, Sources, StudySource
 from sfumato.reporting.table_gallery import named_data, sample_tables
-from sfumato.studies.answers import StudyAnswer, answer_study
 from sfumato.studies.design import Design
-from sfumato.studies.gallery import Gallery, sample_gallery, usual_pair
 from sfumato.studies.provenance import study_progress, study_provenance
 from sfumato.studies.results import StudyResults
+from sfumato.version import __version__
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class ReportMaker:
         pairs = [
             ("command", self.settings.command),
             ("made", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")),
-            ("with", f"Sfumato {sfumato.__version__}, Plotly {version('plotly')}"),
+            ("with", f"Sfumato {__version__}, Plotly {version('plotly')}"),
             ("Python", sys.version.split()[0]),
             ("bootstrap", f"{self.settings.draws} draws, seed {self.settings.seed}"),
         ]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sfumato.answers.best import StudyAnswer
+from sfumato.answers.published import PublishedResults
 from sfumato.reporting.answer_tables import best_table, risk_table, risk_votes_table
 from sfumato.reporting.report.page import Panel
 from sfumato.reporting.report.risk_figures import risk_figure, risk_map, risk_votes_figure
 from sfumato.reporting.risk_lines import RiskLine, published_lines, study_lines
 from sfumato.reporting.tables import Table
-from sfumato.studies.answers import StudyAnswer
-from sfumato.studies.published import PublishedResults
 from sfumato.studies.results import StudyResults
 
 

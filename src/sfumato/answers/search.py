@@ -1,6 +1,6 @@
 """The best training noise from few trainings: which alpha to train next, and what is known so far.
 
-What is believed of one beta's curve is in ``alpha_curves``. The next alpha is the one whose result is
+What is believed of one beta's curve is in ``risk_shape``. The next alpha is the one whose result is
 expected to reduce the variance of log alpha* most (MacKay 1992's information criterion in its Gaussian
 approximation); the last of the budget goes to the best alpha itself. ``AlphaSearch`` knows nothing of
 training; ``search_study`` feeds it from a study.
@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from sfumato.answers.risk_shape import ShapePosterior
 from sfumato.datasets import Dataset
 from sfumato.devices import choose_device
 from sfumato.errors import (
@@ -27,8 +28,7 @@ from sfumato.errors import (
     require_positive,
 )
 from sfumato.execution.local import InProcess
-from sfumato.locks import locked
-from sfumato.studies.alpha_curves import CurvePosterior
+from sfumato.files import locked
 from sfumato.studies.design import Design, GridTable
 from sfumato.studies.keys import Keys, content_key
 from sfumato.studies.results import CellResult
@@ -223,7 +223,7 @@ class AlphaSearch:
             return float(open_[posterior.expected_risk(self._u(open_)).argmin()])
         return float(open_[posterior.information(self._u(open_)).argmax()])
 
-    def _posterior(self) -> CurvePosterior:
+    def _posterior(self) -> ShapePosterior:
         near = sorted(filter(self.informs, self._points))
         if not near:
             raise SettingError(
@@ -231,7 +231,7 @@ class AlphaSearch:
                 f"{self.beta:g}; tell one first"
             )
         counts = np.array([self._points[a] for a in near], dtype=np.float64)
-        return CurvePosterior(self._u(np.array(near)), counts[:, 0], counts[:, 1])
+        return ShapePosterior(self._u(np.array(near)), counts[:, 0], counts[:, 1])
 
 
 @dataclass(frozen=True)

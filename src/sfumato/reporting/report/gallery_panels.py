@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
+from sfumato.answers.gallery import Gallery, GalleryImage, View
 from sfumato.plans import ABSTAIN
 from sfumato.reporting.report.page import Panel, text
-from sfumato.studies.gallery import Gallery, GalleryImage, View
 
 MOST_PIXELS = 96
 """Larger images are reduced to so many pixels on their longer side, to keep the page small."""

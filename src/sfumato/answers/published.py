@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from sfumato.answers.smooth_risk import LEAST_ALPHAS, SmoothRisk, smooth_counts
 from sfumato.errors import DataError, SettingError
-from sfumato.studies.curve import LEAST_ALPHAS, SmoothCurve, smooth_counts
 
 COLUMNS = ("alpha", "beta", "errors", "risk")
 
@@ -62,7 +62,7 @@ class PublishedBest:
     risk: float
     standard_error: float
     within_one: tuple[float, ...]
-    curve: SmoothCurve | None
+    curve: SmoothRisk | None
 
 
 def load_published(path: Path) -> PublishedResults:

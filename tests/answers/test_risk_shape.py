@@ -7,22 +7,22 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from sfumato.studies import alpha_curves
+from sfumato.answers import risk_shape
 
 
 def test_the_posterior_is_bayes_rule_by_numerical_integration():
     """The level is integrated by quadrature here, and the curves are walked through one by one."""
     u = np.log(np.array([0.6, 1.0]))
     errors, examples = np.array([30.0, 25.0]), np.array([500.0, 400.0])
-    posterior = alpha_curves.CurvePosterior(u, errors, examples)
-    grid = alpha_curves.curves()
+    posterior = risk_shape.ShapePosterior(u, errors, examples)
+    grid = risk_shape.shapes()
     pick = np.arange(7, len(grid.centre), 397)
     logit = np.log((errors + 0.5) / (examples - errors + 0.5))
     variance = 1 / (errors + 0.5) + 1 / (examples - errors + 0.5)
     heights = grid.heights(u)[pick]
     levels = np.linspace(-100, 10, 110_001)
-    for spread, row in zip(alpha_curves.SPREADS, posterior._weight, strict=True):
-        sd = np.sqrt(variance + spread**2 + (alpha_curves.MISFIT * heights) ** 2)
+    for spread, row in zip(risk_shape.SPREADS, posterior._weight, strict=True):
+        sd = np.sqrt(variance + spread**2 + (risk_shape.MISFIT * heights) ** 2)
         by_hand = []
         for h, deviation, prior in zip(heights, sd, grid.log_prior[pick], strict=True):
             density = stats.norm.pdf(logit[:, None], levels + h[:, None], deviation[:, None]).prod(axis=0)
@@ -32,7 +32,7 @@ def test_the_posterior_is_bayes_rule_by_numerical_integration():
 
 
 def test_heights_are_the_logarithm_of_the_two_powers_and_zero_at_the_centre():
-    grid = alpha_curves.curves()
+    grid = risk_shape.shapes()
     u = np.linspace(-1.5, 1.0, 6)
     heights = grid.heights(u).reshape(len(grid.falls), len(grid.rises), len(grid.centres), len(u))
     for p, q, c in itertools.product((0, 3, 6), (0, 3, 6), (5, 40)):
@@ -46,8 +46,8 @@ def test_heights_are_the_logarithm_of_the_two_powers_and_zero_at_the_centre():
 def test_the_information_is_the_drop_of_the_variance_that_simulated_results_bring():
     """Regression of log alpha* on a simulated result: the share of variance it explains."""
     u = np.log(np.array([0.5, 0.7, 1.0]))
-    posterior = alpha_curves.CurvePosterior(u, np.array([30.0, 12.0, 15.0]), np.full(3, 1000.0))
-    grid, generator = alpha_curves.curves(), np.random.default_rng(0)
+    posterior = risk_shape.ShapePosterior(u, np.array([30.0, 12.0, 15.0]), np.full(3, 1000.0))
+    grid, generator = risk_shape.shapes(), np.random.default_rng(0)
     where = np.log(np.array([0.6, 0.8, 1.4]))
     drawn = generator.choice(posterior._weight.size, 100_000, p=posterior._weight.ravel())
     spreads, curves = np.unravel_index(drawn, posterior._weight.shape)
@@ -56,10 +56,10 @@ def test_the_information_is_the_drop_of_the_variance_that_simulated_results_brin
         posterior._level_variance[spreads, curves]
     )
     binomial = np.median(1 / (np.array([30.5, 12.5, 15.5])) + 1 / (1000.5 - np.array([30.5, 12.5, 15.5])))
-    spread = np.array(alpha_curves.SPREADS)[spreads]
+    spread = np.array(risk_shape.SPREADS)[spreads]
     for column, told in enumerate(posterior.information(where)):
         h = heights[:, column]
-        noise = np.sqrt(binomial + spread**2 + (alpha_curves.MISFIT * h) ** 2)
+        noise = np.sqrt(binomial + spread**2 + (risk_shape.MISFIT * h) ** 2)
         result = level + h + noise * generator.normal(size=len(drawn))
         c = grid.centre[curves]
         explained = np.corrcoef(c, result)[0, 1] ** 2 * c.var()

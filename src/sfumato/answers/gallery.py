@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from sfumato.answers.best import BetaAnswer
 from sfumato.datasets import Dataset
 from sfumato.errors import DataError, SettingError
 from sfumato.models.classifier import load_classifier
@@ -24,7 +25,6 @@ from sfumato.plans import ABSTAIN
 from sfumato.smoothing.certificate import Certificate
 from sfumato.smoothing.smoothed import SmoothedClassifier
 from sfumato.statistics.binomial import upper_failure_probability
-from sfumato.studies.answers import BetaAnswer
 from sfumato.studies.design import Design
 from sfumato.studies.keys import Keys
 from sfumato.studies.results import CellResult, StudyResults

@@ -44,7 +44,7 @@ _UNNOTICED_SHARE = 0.1
 
 
 @dataclass(frozen=True)
-class Curves:
+class Shapes:
     """The grid of curves and their prior: every combination of centre c and slopes p and q."""
 
     centres: Float[np.ndarray, " c"]
@@ -64,7 +64,7 @@ class Curves:
 
 
 @lru_cache(maxsize=1)
-def curves() -> Curves:
+def shapes() -> Shapes:
     """Return the grid, made once."""
     centres = np.arange(-2.0, 1.4, 0.04)
     falls, rises = np.linspace(-2.35, 3.6, 13), np.linspace(-2.1, 1.6, 9)
@@ -79,10 +79,10 @@ def curves() -> Curves:
         math.log(1.0 - _UNNOTICED_SHARE) + log_density(_NOTICED),
         math.log(_UNNOTICED_SHARE) + log_density(_UNNOTICED),
     )
-    return Curves(centres, np.exp(falls), np.exp(rises), centre, log_prior)
+    return Shapes(centres, np.exp(falls), np.exp(rises), centre, log_prior)
 
 
-class CurvePosterior:
+class ShapePosterior:
     """The curves, at each spread, weighted by what was measured at u."""
 
     def __init__(
@@ -91,7 +91,7 @@ class CurvePosterior:
         errors: Float[np.ndarray, " points"],
         examples: Float[np.ndarray, " points"],
     ) -> None:
-        self._grid = curves()
+        self._grid = shapes()
         # half an error and half a hit more keep the logit and its variance finite (Haldane 1956)
         wrong, right = errors + 0.5, examples - errors + 0.5
         binomial = 1.0 / wrong + 1.0 / right

@@ -5,8 +5,8 @@ import pytest
 
 from sfumato.advice.kappa import KappaRule, tolerated_beta
 from sfumato.advice.rules import same_rule, share_rule
+from sfumato.answers.baselines import network_kappa_rule, rule_regrets
 from sfumato.errors import DataError, SettingError
-from sfumato.studies.baselines import network_kappa_rule, rule_regrets
 from sfumato.studies.results import CellResult
 from support import SHARED_DATA
 

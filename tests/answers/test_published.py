@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from sfumato.answers.published import load_published, published_best
 from sfumato.errors import DataError, SettingError
-from sfumato.studies.published import load_published, published_best
 from support import SHARED_DATA
 
 HEAD = "alpha,beta,errors,risk\n"

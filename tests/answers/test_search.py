@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy.signal import savgol_filter
 
+from sfumato.answers.search import AlphaSearch, search_study
 from sfumato.errors import OutputError, SettingError
-from sfumato.locks import locked
+from sfumato.files import locked
 from sfumato.studies.design import make_design, read_design
 from sfumato.studies.run import STUDY_FILE, Watch, run_study
-from sfumato.studies.search import AlphaSearch, search_study
 from sfumato.studies.store import load_results
 from support import SHARED_DATA
 

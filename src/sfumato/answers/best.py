@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import special
 
+from sfumato.answers.smooth_risk import LEAST_ALPHAS, SmoothRisk, smooth_errors
 from sfumato.errors import DataError, SettingError, require_count, require_nonnegative, require_open_unit
 from sfumato.smoothing.certificate import CurvePoint, certified_accuracy
 from sfumato.statistics.compare import (
@@ -27,7 +28,6 @@ from sfumato.statistics.compare import (
     cross_fitted_gain,
     mean_rate_interval,
 )
-from sfumato.studies.curve import LEAST_ALPHAS, SmoothCurve, smooth_errors
 from sfumato.studies.results import StudyResults
 
 LOWER_SHARE = 0.7  # of beta: the rule of thumb that alpha = beta is compared with beside alpha*
@@ -120,7 +120,7 @@ class BetaAnswer:
     at_edge: bool
     exact_set: tuple[float, ...]
     bootstrap_set: tuple[float, ...]
-    curve: SmoothCurve | None
+    curve: SmoothRisk | None
     soft_alpha: float
     soft_set: tuple[float, ...]
     against: tuple[Gain, Gain]

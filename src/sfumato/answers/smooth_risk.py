@@ -34,7 +34,7 @@ _BOUNDS = ((-12.0, 12.0), (-8.0, 6.0))  # of the logarithms of the curve's and t
 
 
 @dataclass(frozen=True)
-class SmoothCurve:
+class SmoothRisk:
     """Delta over alpha at one beta, smoothed.
 
     Attributes:
@@ -68,7 +68,7 @@ def smooth_errors(
     confidence: float = 0.95,
     draws: int = DEFAULT_DRAWS,
     seed: int = 0,
-) -> SmoothCurve:
+) -> SmoothRisk:
     """Return the smoothed curve of per-image errors, with bands over images and training.
 
     The bands resample the images, the same for all alphas, add to each alpha an independent draw of the
@@ -104,7 +104,7 @@ def smooth_counts(
     confidence: float = 0.95,
     draws: int = DEFAULT_DRAWS,
     seed: int = 0,
-) -> SmoothCurve:
+) -> SmoothRisk:
     """Return the smoothed curve of error counts alone, as others publish them.
 
     Without the images the part of the error that all alphas share is unknown; it moves the curve as a
@@ -169,13 +169,13 @@ def _smoothed(
     training: Float[np.ndarray, " alphas"],
     confidence: float,
     rng: np.random.Generator,
-) -> SmoothCurve:
+) -> SmoothRisk:
     """Fit on the logit scale; ``sampling`` and ``training`` are the module's v and d."""
     place = (alphas - alphas[0]) / (alphas[-1] - alphas[0])
     roughness, luck = _restricted_likelihood_fit(place, measured, sampling, training)
     fine = np.union1d(alphas, np.linspace(alphas[0], alphas[-1], _STEPS + 1).round(6))
     where = (fine - alphas[0]) / (alphas[-1] - alphas[0])
-    smoother = _smoother(where, place, roughness, sampling + luck * training)
+    smoother = smoothing_matrix(where, place, roughness, sampling + luck * training)
     curve = special.expit(smoother @ measured)
     lucky = rng.standard_normal(resampled.shape) * np.sqrt(luck * training)
     curves = (resampled + lucky) @ smoother.T + _smoothing_error(
@@ -185,7 +185,7 @@ def _smoothed(
     low, high = special.expit(np.quantile(curves, tails, axis=0))
     alpha_low, alpha_high = np.quantile(fine[curves.argmin(axis=1)], tails)
     best = int(curve.argmin())
-    return SmoothCurve(
+    return SmoothRisk(
         fine,
         curve,
         low,
@@ -255,7 +255,7 @@ def _restricted_likelihood_fit(
     return float(bend), float(luck)
 
 
-def _smoother(
+def smoothing_matrix(
     where: Float[np.ndarray, " grid"],
     place: Float[np.ndarray, " alphas"],
     bend: float,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import interpolate, special
 
+from sfumato.answers.smooth_risk import smooth_counts, smooth_errors, smoothing_matrix
 from sfumato.errors import SettingError
-from sfumato.studies.curve import _smoother, smooth_counts, smooth_errors
 
 ALPHAS = np.linspace(0.0, 1.0, 11)
 
@@ -30,7 +30,7 @@ def test_the_smoother_is_the_natural_cubic_smoothing_spline():
     where = np.linspace(0, 1, 33)
     spline = interpolate.make_smoothing_spline(place, values, 1.0 / variance, lam=1.0 / bend)
     np.testing.assert_allclose(
-        _smoother(where, place, bend, variance) @ values, spline(where), rtol=1e-6, atol=1e-8
+        smoothing_matrix(where, place, bend, variance) @ values, spline(where), rtol=1e-6, atol=1e-8
     )
 
 

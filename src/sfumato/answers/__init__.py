@@ -1,0 +1,1 @@
+"""From stored results to a recommendation with its uncertainty: the best alpha, searches for it, rules."""
