@@ -1,6 +1,7 @@
 """The house that stands: imports go one way, modules keep their secrets, nothing heavy comes early."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -176,6 +177,18 @@ def test_tests_and_benchmarks_import_no_private_names():
     for folder in (TESTS, TESTS.parent / "benchmarks"):
         for path in folder.rglob("*.py"):
             assert not private_imports(path.read_text()), path
+
+
+def test_contributing_describes_the_house_that_stands():
+    text = (TESTS.parent / "CONTRIBUTING.md").read_text()
+    assert re.findall(r"^\| `(\w+)/` \|", text, re.MULTILINE) == [
+        room for room in ALLOWED if (ROOT / room).is_dir()
+    ]
+    # NAME stands for what is added, and what is planned says so
+    named = re.findall(r"`(\w+/[\w/]+\.py)`", re.sub(r".*\(planned\).*", "", text).replace("NAME.py", ""))
+    assert len(named) > 9
+    for path in named:
+        assert (ROOT / path).is_file() or (TESTS.parent / path).is_file(), path
 
 
 @pytest.mark.parametrize("word", ["classifier", "curve", "gallery", "interference", "provenance"])
