@@ -12,6 +12,8 @@ import pytest
 from sfumato.cli.main import main
 from sfumato.datasets import dataset_names
 from sfumato.models import model_names
+from sfumato.noise import NOISES
+from sfumato.plans import PLANS
 from sfumato.smoothing import tuning
 
 COMMANDS = ("train", "risk", "certify", "report", "plot", "table", "demo", "data", "inspect")
@@ -34,6 +36,15 @@ def test_help_names_every_data_set_and_architecture():
     text = " ".join(sfumato("train", "--help").stdout.replace("│", " ").split())
     for name in (*dataset_names(), *model_names()):
         assert name in text
+
+
+def test_help_names_every_noise_and_plan():
+    text = " ".join(sfumato("certify", "--help").stdout.replace("│", " ").split())
+    for usage in (
+        *(f"{name} ({noise.norm} radii)" for name, noise in NOISES.items()),
+        *(plan.usage for plan in PLANS.values()),
+    ):
+        assert usage in text
 
 
 def test_help_wraps_to_the_terminal_not_to_the_source():

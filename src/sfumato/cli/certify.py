@@ -11,6 +11,7 @@ import typer
 from sfumato.cli import options
 from sfumato.cli.classifiers import load_classifiers
 from sfumato.cli.execution import chosen_executor
+from sfumato.cli.registered_names import PLANS
 from sfumato.cli.slow_precision import warn_if_slow
 from sfumato.cli.terminal import OUT, detail, note, print_json, print_table, progress_bar, warn
 
@@ -42,10 +43,7 @@ def command(
         str,
         typer.Option(
             "--plan",
-            help="How many votes, and what they decide: fixed(n0,n) as Cohen et al. 2019; "
-            "two_class(n0,n), bounding the rival too; decide(r), is it certified at radius r; "
-            "curve(r1,r2,...), the largest radius of a grid; precision(eps), a radius within a share eps; "
-            "predict(), the class only; vote(n), the majority of n votes, no guarantee. In quotes.",
+            help=f"How many votes, and what they decide, in quotes: {PLANS}.",
         ),
     ] = "fixed(100,100000)",
     n0: Annotated[int | None, typer.Option("--n0", help="Votes that select the class, of fixed.")] = None,

@@ -1,17 +1,19 @@
 """Help that names what is registered: written with a placeholder, filled in when it is asked for.
 
-So a new data set or noise, a plug-in's too, is in the help of every command without being written there, and
-no command but ``--help`` imports the registries for it.
+So a new data set, noise or plan, also a plug-in's, is in the help of every command without being written
+there, and no command but ``--help`` imports the registries for it.
 """
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from typer.core import TyperCommand
 
 DATA_SETS = "{data sets}"
 NOISES = "{noises}"
+PLANS = "{plans}"
 
 
 class CommandNamingRegistered(TyperCommand):
@@ -19,12 +21,25 @@ class CommandNamingRegistered(TyperCommand):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help, as Typer does, with the names of now."""
-        from sfumato.datasets import dataset_names
-        from sfumato.noise.registry import NOISES as registered
-
-        noises = ", ".join(f"{name} ({noise.norm} radii)" for name, noise in registered.items())
         for param in self.get_params(ctx):
             if words := getattr(param, "help", None):
-                names = words.replace(DATA_SETS, ", ".join(dataset_names())).replace(NOISES, noises)
-                param.help = names  # type: ignore[attr-defined]
+                for placeholder, names in _registered().items():
+                    words = words.replace(placeholder, names)
+                param.help = words  # type: ignore[attr-defined]
         super().format_help(ctx, formatter)
+
+
+def _registered() -> dict[str, str]:
+    from sfumato.datasets import dataset_names
+    from sfumato.noise import NOISES as noise_classes
+    from sfumato.plans import PLANS as plan_classes
+
+    noises = (f"{name} ({kind.norm} radii)" for name, kind in noise_classes.items())
+    rules = (f"{plan.usage}, {_summary(plan)}" for plan in plan_classes.values())
+    return {DATA_SETS: ", ".join(dataset_names()), NOISES: ", ".join(noises), PLANS: "; ".join(rules)}
+
+
+def _summary(kind: type) -> str:
+    """Return the first line of a class's docstring, to stand within a sentence."""
+    words = (inspect.getdoc(kind) or "").partition("\n")[0].rstrip(".").replace("`", "")
+    return words[:1].lower() + words[1:]

@@ -32,7 +32,7 @@ def require_reachable(n: int, confidence: float) -> None:
 
 @dataclass(frozen=True)
 class Fixed(Plan):
-    """n0 selection votes, then n estimation votes.
+    """n0 selection votes, then n estimation votes (Cohen et al. 2019).
 
     With probability at least ``confidence`` over the noise, the smoothed classifier returns the
     predicted class everywhere within the radius, for each image that is not abstained on.

@@ -19,7 +19,7 @@ from sfumato.plans.base import ABSTAIN, Decision, Plan, Run, leader_and_rival
 
 @dataclass(frozen=True)
 class Vote(Plan):
-    """The majority class of n votes, ties to the smallest class index.
+    """The majority class of n votes, without a guarantee; ties to the smallest class index.
 
     The prediction is the same as that of all n votes, always. ``chunk`` is the least number of votes
     asked for at a time: 1 spends the fewest, more votes at a time need fewer rounds. If no vote names
