@@ -20,13 +20,17 @@ ALLOWED = {
     "datasets": set(),
     "models": set(),
     "smoothing": {"execution", "noise", "statistics", "plans", "datasets", "models"},
+    "certification": {"execution", "noise", "statistics", "plans", "datasets", "models", "smoothing"},
     "training": {"noise", "models", "datasets", "smoothing"},
     "advice": {"noise", "statistics", "plans", "theory", "datasets", "smoothing"},
     "studies": {
-        *("execution", "noise", "statistics", "plans", "datasets", "models", "smoothing", "training"),
-        "advice",
+        *("execution", "noise", "statistics", "plans", "datasets", "models", "smoothing"),
+        *("certification", "training", "advice"),
     },
-    "reporting": {"noise", "statistics", "plans", "theory", "datasets", "smoothing", "advice", "studies"},
+    "reporting": {
+        *("noise", "statistics", "plans", "theory", "datasets", "smoothing", "certification"),
+        *("advice", "studies"),
+    },
     "cli": {
         "execution",
         "noise",
@@ -36,6 +40,7 @@ ALLOWED = {
         "datasets",
         "models",
         "smoothing",
+        "certification",
         "training",
         "advice",
         "studies",

@@ -5,10 +5,10 @@ import pytest
 import torch
 from scipy import stats
 
+from sfumato.certification.certificate import Certificate
 from sfumato.datasets import Split
 from sfumato.errors import DataError, SettingError
 from sfumato.models.classifier import load_classifier
-from sfumato.smoothing.certificate import Certificate
 from sfumato.smoothing.smoothed import SmoothedClassifier
 from sfumato.studies.answers import answer_study, certified_lines, risk_points
 from sfumato.studies.results import CellResult, StudyResults

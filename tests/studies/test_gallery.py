@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from sfumato.certification.certificate import Certificate
 from sfumato.errors import DataError, SettingError
-from sfumato.smoothing.certificate import Certificate
 from sfumato.studies.answers import answer_study
 from sfumato.studies.design import make_design
 from sfumato.studies.gallery import sample_gallery, usual_pair

@@ -6,12 +6,12 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
+from sfumato.certification.certificate import Certificate
 from sfumato.reporting.certified_sets import curve_of, outcomes
 from sfumato.reporting.report import certificate_figures, risk_figures
 from sfumato.reporting.report.plotly_style import colours
 from sfumato.reporting.risk_lines import edges, published_lines, study_lines
 from sfumato.reporting.sources import CertifiedSet
-from sfumato.smoothing.certificate import Certificate
 from sfumato.studies.answers import answer_study
 from sfumato.studies.published import PublishedResults
 from sfumato.studies.results import CellResult, StudyResults

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from chromium import Page, open_browser
+from sfumato.certification.certificate import Certificate
 from sfumato.reporting.report.build import ReportMaker, ReportSettings
 from sfumato.reporting.report.gallery import gallery_panel
 from sfumato.reporting.report.page import Page as ReportPage
 from sfumato.reporting.report.page import Section, render
 from sfumato.reporting.sources import CertifiedSet, Sources, read_sources
-from sfumato.smoothing.certificate import Certificate
 from sfumato.studies.design import make_design
 from sfumato.studies.gallery import sample_gallery
 from sfumato.studies.run import run_study
