@@ -28,10 +28,10 @@ import numpy as np
 import torch
 
 from sfumato import SmoothedClassifier, TrainingSettings, load_dataset, load_model, train
+from sfumato.certification.shipped import ImageShelf, Recipe, Voting
 from sfumato.execution.base import Executor, Task
 from sfumato.execution.choose import open_executor
-from sfumato.smoothing.pace import TASK_SECONDS, Pace
-from sfumato.smoothing.shipped import ImageShelf, Recipe, Voting
+from sfumato.execution.pace import TASK_SECONDS, Pace
 from sfumato.studies.design import make_design
 from sfumato.studies.evaluate import count_shard
 from sfumato.studies.run import Watch, run_study

@@ -16,11 +16,11 @@ import time
 from pathlib import Path
 
 from sfumato import SmoothedClassifier, load_dataset
+from sfumato.certification.certificate import Certificate, certified_accuracy
+from sfumato.certification.run import certify_to_file
 from sfumato.models.classifier import load_classifier
 from sfumato.noise import Gaussian
 from sfumato.plans import Curve, Decide, Predict, Vote, parse_plan
-from sfumato.smoothing.certificate import Certificate, certified_accuracy
-from sfumato.smoothing.certification_run import certify_to_file
 
 GRID = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 CURVE = "curve(" + ",".join(f"{radius:g}" for radius in GRID) + ")"

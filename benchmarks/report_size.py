@@ -24,10 +24,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from chromium import find_chromium, open_browser
+from sfumato.certification.certificate import Certificate
 from sfumato.plans import Decision
 from sfumato.reporting.report.build import ReportMaker, ReportSettings
 from sfumato.reporting.sources import read_sources
-from sfumato.smoothing.certificate import Certificate
 from sfumato.studies.design import make_design, write_design
 from sfumato.studies.run import STUDY_FILE
 from sfumato.studies.store import FILE, Current, Member, Store

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sfumato.version import __version__
 
 _PUBLIC = {
-    "Certificate": "sfumato.smoothing.certificate",
+    "Certificate": "sfumato.certification.certificate",
     "Curve": "sfumato.plans",
     "Dataset": "sfumato.datasets.base",
     "Decide": "sfumato.plans",
@@ -68,6 +68,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from sfumato.certification.certificate import Certificate
     from sfumato.datasets.base import Dataset
     from sfumato.datasets.registry import load_dataset
     from sfumato.errors import SfumatoError
@@ -85,7 +86,6 @@ if TYPE_CHECKING:
         parse_plan,
         register_plan,
     )
-    from sfumato.smoothing.certificate import Certificate
     from sfumato.smoothing.smoothed import SmoothedClassifier
     from sfumato.training.loop import train
     from sfumato.training.settings import TrainingSettings

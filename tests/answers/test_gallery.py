@@ -8,8 +8,8 @@ from scipy import stats
 
 from sfumato.answers.best import answer_study
 from sfumato.answers.gallery import sample_gallery, usual_pair
+from sfumato.certification.certificate import Certificate
 from sfumato.errors import DataError, SettingError
-from sfumato.smoothing.certificate import Certificate
 from sfumato.studies.design import make_design
 from sfumato.studies.provenance import study_progress, study_provenance
 from sfumato.studies.run import run_study

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
+from sfumato.certification.certificate import read_certificates
 from sfumato.cli.main import main
 from sfumato.models import load_model
-from sfumato.smoothing.certificate import read_certificates
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from sfumato.certification.file import settings_path
 from sfumato.cli import report
 from sfumato.cli.main import main
 from sfumato.datasets import locate
-from sfumato.smoothing.certification_file import settings_path
 from sfumato.studies.design import make_design
 from sfumato.studies.run import run_study
 from sfumato.studies.store import load_results

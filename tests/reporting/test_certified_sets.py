@@ -8,12 +8,12 @@ from matplotlib import pyplot as plt
 from PIL import Image
 from scipy import stats
 
+from sfumato.certification.certificate import Certificate
 from sfumato.errors import DataError, OutputError, SettingError
 from sfumato.reporting import certified_figures
 from sfumato.reporting.answer_tables import certified_table, outcomes_table, votes_table
 from sfumato.reporting.certified_sets import MOST_RADII, curve_of, outcomes, radius_shares
 from sfumato.reporting.sources import CertifiedSet
-from sfumato.smoothing.certificate import Certificate
 
 DRAW = (
     certified_figures.draw_certified_sets,

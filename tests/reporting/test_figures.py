@@ -1,9 +1,9 @@
 import pytest
 from PIL import Image
 
+from sfumato.certification.certificate import Certificate
 from sfumato.errors import OutputError
 from sfumato.reporting.figures import draw_certified_accuracy, draw_risk
-from sfumato.smoothing.certificate import Certificate
 from sfumato.smoothing.risk import Risk
 
 RISKS = {(a, b): Risk(b, int(10 * abs(a - b)), 100, 100) for a in (0.0, 0.1, 0.2) for b in (0.1, 0.2)}

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sfumato.certification.certificate import Certificate
 from sfumato.errors import DataError
 from sfumato.reporting.sources import CertifiedSet
 from sfumato.reporting.table_gallery import named_data, sample_tables
-from sfumato.smoothing.certificate import Certificate
 
 COUNT = 60
 

@@ -23,7 +23,7 @@ for module in pkgutil.walk_packages(sfumato.__path__, "sfumato."):
 require_unchanged("importing")
 
 from sfumato.reporting.figures import draw_certified_accuracy, draw_risk
-from sfumato.smoothing.certificate import Certificate
+from sfumato.certification.certificate import Certificate
 from sfumato.smoothing.risk import Risk
 rows = [Certificate(i, 0, 0, 0.1 * i, 1.0) for i in range(10)]
 for suffix in ("png", "svg", "pdf"):

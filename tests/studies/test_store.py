@@ -4,8 +4,8 @@ import sqlite3
 import numpy as np
 import pytest
 
+from sfumato.certification.certificate import Certificate
 from sfumato.errors import DataError, OutputError, WriteError
-from sfumato.smoothing.certificate import Certificate
 from sfumato.studies.sealed import VERSION
 from sfumato.studies.store import FILE, Current, Member, Store, load_results
 

@@ -16,8 +16,8 @@ from jaxtyping import Bool, Float
 from scipy import special
 
 from sfumato.answers.smooth_risk import LEAST_ALPHAS, SmoothRisk, smooth_errors
+from sfumato.certification.certificate import CurvePoint, certified_accuracy
 from sfumato.errors import DataError, SettingError, require_count, require_nonnegative, require_open_unit
-from sfumato.smoothing.certificate import CurvePoint, certified_accuracy
 from sfumato.statistics.compare import (
     DEFAULT_DRAWS,
     BestSet,

@@ -16,13 +16,13 @@ import torch
 from jaxtyping import Float, Int
 
 from sfumato.answers.best import BetaAnswer
+from sfumato.certification.certificate import Certificate
 from sfumato.datasets import Dataset
 from sfumato.errors import DataError, SettingError
 from sfumato.models.classifier import load_classifier
 from sfumato.models.registry import is_built_in
 from sfumato.noise import Gaussian, Noise, Run, Stream, Use
 from sfumato.plans import ABSTAIN
-from sfumato.smoothing.certificate import Certificate
 from sfumato.smoothing.smoothed import SmoothedClassifier
 from sfumato.statistics.binomial import upper_failure_probability
 from sfumato.studies.design import Design

@@ -16,12 +16,12 @@ from sfumato.cli.slow_precision import warn_if_slow
 from sfumato.cli.terminal import OUT, detail, note, print_json, print_table, progress_bar, warn
 
 if TYPE_CHECKING:
+    from sfumato.certification.summary import Summary
     from sfumato.datasets import Dataset
     from sfumato.noise import Noise
     from sfumato.plans import Plan
     from sfumato.smoothing.configuration import Network
     from sfumato.smoothing.smoothed import SmoothedClassifier
-    from sfumato.smoothing.summary import Summary
 
 
 def command(
@@ -87,13 +87,13 @@ def command(
     Example: sfumato certify --model mnist-0.4.safetensors --data mnist --beta 0.5
     --plan "curve(0.25,0.5,0.75,1)"
     """
+    from sfumato.certification.run import certify_to_file, count_finished
+    from sfumato.certification.summary import lack_of_noise_training, summarise
     from sfumato.datasets import load_dataset
     from sfumato.errors import require_count, require_open_unit, require_positive
     from sfumato.noise import make_noise
-    from sfumato.smoothing.certification_run import certify_to_file, count_finished
     from sfumato.smoothing.configuration import require_precision
     from sfumato.smoothing.smoothed import SmoothedClassifier
-    from sfumato.smoothing.summary import lack_of_noise_training, summarise
 
     smoothing_noise = make_noise(noise, require_positive("beta", beta))
     require_open_unit("confidence", confidence)

@@ -25,9 +25,9 @@ def command(
     Example: sfumato demo --out sfumato-demo
     """
     with progress_bar("loading", 1) as bar:
+        from sfumato.certification.summary import summarise
         from sfumato.noise import Gaussian
         from sfumato.reporting.figures import draw_certified_accuracy, draw_risk
-        from sfumato.smoothing.summary import summarise
         from sfumato.studies import demo
 
         def announce(stage: str, steps: int) -> None:

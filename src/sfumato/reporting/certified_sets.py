@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from sfumato.certification.certificate import CurvePoint, certified_accuracy
 from sfumato.errors import DataError
 from sfumato.plans import ABSTAIN
 from sfumato.reporting.sources import CertifiedSet
-from sfumato.smoothing.certificate import CurvePoint, certified_accuracy
 
 MOST_RADII = 300
 """At so many radii at most a line is drawn; of more, every so-manieth in order of size."""

@@ -15,9 +15,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sfumato.certification.certificate import Certificate, certified_accuracy
 from sfumato.files import write_bytes
 from sfumato.reporting.style import COLOURS, MARKERS, STYLE
-from sfumato.smoothing.certificate import Certificate, certified_accuracy
 from sfumato.smoothing.risk import Risk
 
 _POINTS = 72  # per inch

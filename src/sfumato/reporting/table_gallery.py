@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from sfumato.answers.gallery import Gallery, GalleryImage, View, require_images, sample_places, under_noise
+from sfumato.certification.certificate import Certificate
 from sfumato.datasets import Dataset
 from sfumato.errors import DataError
 from sfumato.noise import NOISES, Gaussian, Noise, make_noise
 from sfumato.reporting.certified_sets import common_norm
 from sfumato.reporting.sources import CertifiedSet
-from sfumato.smoothing.certificate import Certificate
 
 
 def named_data(tables: Sequence[CertifiedSet]) -> str | None:

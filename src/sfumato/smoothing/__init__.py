@@ -1,6 +1,1 @@
-"""From a base classifier to votes, predictions and certificates."""
-
-from sfumato.smoothing.certificate import Certificate
-from sfumato.smoothing.smoothed import SmoothedClassifier
-
-__all__ = ["Certificate", "SmoothedClassifier"]
+"""From a base classifier and noise to votes and predictions."""

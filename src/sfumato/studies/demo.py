@@ -11,13 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sfumato.certification.certificate import Certificate
+from sfumato.certification.run import certify_to_file
 from sfumato.datasets import Dataset, load_dataset
 from sfumato.errors import OutputError
 from sfumato.files import require_writable
 from sfumato.models.classifier import TrainedClassifier, load_classifier
 from sfumato.plans import Fixed
-from sfumato.smoothing.certificate import Certificate
-from sfumato.smoothing.certification_run import certify_to_file
 from sfumato.smoothing.risk import Risk, measure_risk
 from sfumato.smoothing.smoothed import SmoothedClassifier
 from sfumato.training.loop import train

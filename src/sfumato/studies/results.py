@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int
 
-from sfumato.smoothing.certificate import Certificate
+from sfumato.certification.certificate import Certificate
 
 
 @dataclass(frozen=True)

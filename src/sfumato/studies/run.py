@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from sfumato.certification.shipped import computing_device
 from sfumato.datasets import Dataset
 from sfumato.devices import choose_device
 from sfumato.errors import SfumatoError
@@ -23,7 +24,6 @@ from sfumato.models import build_model
 from sfumato.noise.keyed import require_same_noise
 from sfumato.smoothing.answers import require_classes
 from sfumato.smoothing.base_classifier import BaseClassifier
-from sfumato.smoothing.shipped import computing_device
 from sfumato.studies.design import Design, write_design
 from sfumato.studies.keys import Keys
 from sfumato.studies.results import StudyResults

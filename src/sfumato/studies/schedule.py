@@ -17,16 +17,16 @@ from typing import Any
 
 import torch
 
+from sfumato.certification.certificate import Certificate
+from sfumato.certification.shipped import Certified, ImageShelf, Recipe, Voting, certify, first_size
 from sfumato.datasets import Dataset
 from sfumato.errors import SfumatoError
 from sfumato.execution.base import Done, Executor, Shared, Task
+from sfumato.execution.pace import Pace
 from sfumato.files import write_bytes
 from sfumato.models.classifier import load_classifier
 from sfumato.noise import Gaussian
-from sfumato.smoothing.certificate import Certificate
 from sfumato.smoothing.configuration import Network
-from sfumato.smoothing.pace import Pace
-from sfumato.smoothing.shipped import Certified, ImageShelf, Recipe, Voting, certify, first_size
 from sfumato.studies.design import Design
 from sfumato.studies.evaluate import SHARD
 from sfumato.studies.keys import Keys

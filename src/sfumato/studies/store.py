@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
+from sfumato.certification.certificate import Certificate, parse_row
 from sfumato.errors import DataError, OutputError
-from sfumato.smoothing.certificate import Certificate, parse_row
 from sfumato.studies.results import CellResult, StudyResults
 from sfumato.studies.sealed import LARGE, SMALL, VERSION, DamagedPart, SealedFile
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from sfumato.certification.shipped import Voting, gather
 from sfumato.datasets import Dataset
 from sfumato.devices import arithmetic_threads
 from sfumato.errors import OutputError, SfumatoError
@@ -27,7 +28,6 @@ from sfumato.execution.base import Report, Shared
 from sfumato.files import write_bytes
 from sfumato.models import ModelRecord
 from sfumato.models.checkpoint import verify_checkpoint
-from sfumato.smoothing.shipped import Voting, gather
 from sfumato.studies.design import VotesTable
 from sfumato.studies.evaluate import SHARD, classify_shard, count_shard
 from sfumato.studies.store import Rows

@@ -8,12 +8,12 @@ import pytest
 
 from sfumato.answers.best import answer_study
 from sfumato.answers.published import PublishedResults
+from sfumato.certification.certificate import Certificate
 from sfumato.reporting.certified_sets import curve_of, outcomes
 from sfumato.reporting.report import certificate_figures, risk_figures
 from sfumato.reporting.report.plotly_style import colours
 from sfumato.reporting.risk_lines import edges, published_lines, study_lines
 from sfumato.reporting.sources import CertifiedSet
-from sfumato.smoothing.certificate import Certificate
 from sfumato.studies.results import CellResult, StudyResults
 
 ALPHAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)

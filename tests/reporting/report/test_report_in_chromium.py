@@ -11,12 +11,12 @@ import pytest
 
 from chromium import Page, open_browser
 from sfumato.answers.gallery import sample_gallery
+from sfumato.certification.certificate import Certificate
 from sfumato.reporting.report.build import ReportMaker, ReportSettings
 from sfumato.reporting.report.gallery_panels import gallery_panel
 from sfumato.reporting.report.page import Page as ReportPage
 from sfumato.reporting.report.page import Section, render
 from sfumato.reporting.sources import CertifiedSet, Sources, read_sources
-from sfumato.smoothing.certificate import Certificate
 from sfumato.studies.design import make_design
 from sfumato.studies.run import run_study
 from support import SHARED_DATA

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sfumato.certification.certificate import Certificate
 from sfumato.reporting.report.build import ReportMaker, ReportSettings
 from sfumato.reporting.report.page import script_json
 from sfumato.reporting.report.provenance_panel import certify_command
 from sfumato.reporting.sources import CertifiedSet, Sources, read_sources
-from sfumato.smoothing.certificate import Certificate
 
 EVIL = "<script>alert(1)</script>\"'&<img src=x onerror=alert(2)>"
 ROWS = [Certificate(i, 0, 0, 0.1 * i, 1.0, 100 + i, confidence=0.999) for i in range(20)]

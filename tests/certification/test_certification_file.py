@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from sfumato import Fixed, SmoothedClassifier
+from sfumato.certification.certificate import read_certificates
+from sfumato.certification.file import settings_path
+from sfumato.certification.recorded_answers import answers, difference
+from sfumato.certification.run import certify_to_file, count_finished
 from sfumato.errors import ModelError, OutputError, SettingError, WriteError
 from sfumato.execution.local import Processes
 from sfumato.models.classifier import load_classifier
-from sfumato.smoothing.certificate import read_certificates
-from sfumato.smoothing.certification_file import settings_path
-from sfumato.smoothing.certification_run import certify_to_file, count_finished
-from sfumato.smoothing.recorded_answers import answers, difference
 
 PLAN = Fixed(10, 50)
 

@@ -1,7 +1,7 @@
 import pytest
 
 from sfumato.execution.base import Done
-from sfumato.smoothing.pace import TASK_SECONDS, Pace
+from sfumato.execution.pace import TASK_SECONDS, Pace
 
 
 class Clock:

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_FLOOR, Decimal
 from pathlib import Path
 
+from sfumato.certification.table_cells import LARGEST_RADIUS, duration, real, whole, written_duration
 from sfumato.errors import DataError
 from sfumato.plans import ABSTAIN, Decision
-from sfumato.smoothing.table_cells import LARGEST_RADIUS, duration, real, whole, written_duration
 from sfumato.statistics import estimates
 
 HEADER = ("idx", "label", "predict", "radius", "correct", "time")

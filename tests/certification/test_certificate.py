@@ -4,11 +4,7 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from sfumato.errors import DataError
-from sfumato.models import load_model
-from sfumato.noise import Gaussian
-from sfumato.plans import Curve, Fixed, Vote
-from sfumato.smoothing.certificate import (
+from sfumato.certification.certificate import (
     HEADER,
     OURS,
     Certificate,
@@ -18,7 +14,11 @@ from sfumato.smoothing.certificate import (
     read_certificates,
     written_radius,
 )
-from sfumato.smoothing.summary import lack_of_noise_training, summarise
+from sfumato.certification.summary import lack_of_noise_training, summarise
+from sfumato.errors import DataError
+from sfumato.models import load_model
+from sfumato.noise import Gaussian
+from sfumato.plans import Curve, Fixed, Vote
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "reference" / "cohen"
 ROWS = [Certificate(0, 3, 3, 0.4, 1.0), Certificate(1, 5, -1, 0.0, 1.0), Certificate(2, 5, 4, 0.9, 1.0)]

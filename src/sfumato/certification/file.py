@@ -14,11 +14,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from sfumato.certification.certificate import HEADER, OURS, Certificate, parse_row
+from sfumato.certification.recorded_answers import difference
 from sfumato.errors import DataError, OutputError, WriteError
 from sfumato.files import cannot_write, require_writable, try_lock, write_text
 from sfumato.noise.keyed import require_same_noise
-from sfumato.smoothing.certificate import HEADER, OURS, Certificate, parse_row
-from sfumato.smoothing.recorded_answers import difference
 
 _HEADER = "\t".join(HEADER + OURS) + "\n"
 # The rows themselves tell of which images they are; names are compared where there is nothing better.

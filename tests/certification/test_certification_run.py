@@ -15,15 +15,15 @@ import torch
 from scipy.stats import norm
 
 from sfumato import Fixed, SmoothedClassifier
+from sfumato.certification import run as certification_run
+from sfumato.certification.certificate import OURS, read_certificates
+from sfumato.certification.file import settings_path
+from sfumato.certification.run import certify_to_file
 from sfumato.errors import OutputError, SfumatoError
 from sfumato.execution.local import Processes
 from sfumato.models.classifier import load_classifier
 from sfumato.plans import Curve, Predict, Vote, parse_plan
-from sfumato.smoothing import certification_run
 from sfumato.smoothing.base_classifier import BaseClassifier
-from sfumato.smoothing.certificate import OURS, read_certificates
-from sfumato.smoothing.certification_file import settings_path
-from sfumato.smoothing.certification_run import certify_to_file
 
 PLAN = Fixed(100, 500)
 

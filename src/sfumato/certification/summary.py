@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sfumato.certification.certificate import Certificate, CurvePoint, certified_accuracy, radius_grid
 from sfumato.models.checkpoint import ModelRecord
 from sfumato.noise import Noise
 from sfumato.plans import ABSTAIN, Plan, votes_saved
-from sfumato.smoothing.certificate import Certificate, CurvePoint, certified_accuracy, radius_grid
 from sfumato.statistics.binomial import upper_failure_probability
 
 

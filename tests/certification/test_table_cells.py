@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from sfumato.certification.table_cells import LARGEST_RADIUS, duration, real, whole, written_duration
 from sfumato.errors import DataError
-from sfumato.smoothing.table_cells import LARGEST_RADIUS, duration, real, whole, written_duration
 
 
 @example(59.9996)

@@ -12,19 +12,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from sfumato.datasets import Dataset
-from sfumato.errors import ModelError, SettingError, require_open_unit
-from sfumato.execution.base import Done, Executor, Task
-from sfumato.models.checkpoint import weights_checksum
-from sfumato.models.classifier import TrainedClassifier
-from sfumato.noise.keyed import CHUNK, NOISE_VERSION
-from sfumato.plans import Plan
-from sfumato.smoothing.certificate import Certificate
-from sfumato.smoothing.certification_file import continued, finished_rows
-from sfumato.smoothing.certify_images import certify_images
-from sfumato.smoothing.pace import Pace
-from sfumato.smoothing.recorded_answers import answers
-from sfumato.smoothing.shipped import (
+from sfumato.certification.certificate import Certificate
+from sfumato.certification.certify_images import certify_images
+from sfumato.certification.file import continued, finished_rows
+from sfumato.certification.recorded_answers import answers
+from sfumato.certification.shipped import (
     Certified,
     ImageShelf,
     Recipe,
@@ -33,8 +25,16 @@ from sfumato.smoothing.shipped import (
     computing_device,
     first_size,
 )
+from sfumato.certification.table_cells import LARGEST_RADIUS
+from sfumato.datasets import Dataset
+from sfumato.errors import ModelError, SettingError, require_open_unit
+from sfumato.execution.base import Done, Executor, Task
+from sfumato.execution.pace import Pace
+from sfumato.models.checkpoint import weights_checksum
+from sfumato.models.classifier import TrainedClassifier
+from sfumato.noise.keyed import CHUNK, NOISE_VERSION
+from sfumato.plans import Plan
 from sfumato.smoothing.smoothed import DEFAULT_CONFIDENCE, SmoothedClassifier
-from sfumato.smoothing.table_cells import LARGEST_RADIUS
 from sfumato.version import __version__
 
 LARGEST_BETA = LARGEST_RADIUS / 100  # no number of votes certifies 100 beta

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
+from sfumato.certification.certificate import Certificate
 from sfumato.plans import Plan
-from sfumato.smoothing.certificate import Certificate
 from sfumato.smoothing.configuration import Configuration
 from sfumato.smoothing.smoothed import SmoothedClassifier
 

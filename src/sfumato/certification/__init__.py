@@ -1,0 +1,1 @@
+"""From votes to certificates: the record and the collection, the table, a durable run, a summary."""
