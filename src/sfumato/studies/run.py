@@ -130,7 +130,7 @@ def run_alone(
     """Run the study as ``run_study`` does, where the caller holds the folder and has checked the data.
 
     Raises:
-        as ``run_study``.
+        OutputError, SettingError, DataError, ModelError, WorkerError, WriteError: as ``run_study``.
     """
     # where workers compute, this machine may have no such device
     chosen = choose_device(device) if executor.in_process else torch.device(computing_device("cpu", executor))
