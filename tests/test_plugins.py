@@ -1,4 +1,4 @@
-"""One module of a user's own adds a noise, a plan, a training method and a data set; nothing else does."""
+"""A module of a user's own adds a noise, a plan, a training method, an objective and a data set."""
 
 import json
 import subprocess
@@ -6,10 +6,12 @@ import sys
 
 import pytest
 
+from sfumato.answers.objective import VoteRisk, register_objective
 from sfumato.datasets.registry import register_dataset
 from sfumato.errors import SettingError
 from sfumato.noise import Gaussian, register_noise
 from sfumato.plans import Fixed, register_plan
+from sfumato.studies.store import load_results
 from sfumato.training.methods.gaussian import GaussianAugmentation
 from sfumato.training.methods.registry import register_method
 
@@ -22,6 +24,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from sfumato.answers.objective import Objective, register_objective
 from sfumato.datasets import Dataset, load_dataset
 from sfumato.datasets.base import Split
 from sfumato.datasets.registry import register_dataset
@@ -82,6 +85,16 @@ class Halves(Plan):
         selected = int(np.argmax(run.first_counts[image]))
         q_upper = upper_failure_probability(int(run.fresh[image, selected]), self.n // 2, run.confidence)
         return run.certify(image, selected, "all votes", q_upper)
+
+
+@register_objective
+class ClassEight(Objective):
+    """Only images of the second class count."""
+
+    name: ClassVar[str] = "class-eight"
+
+    def loss(self, cell):
+        return cell.wrong & (cell.labels == 1)
 
 
 @register_method
@@ -159,6 +172,18 @@ def test_all_of_it_works_on_the_command_line_with_workers_too(folder):
     done = sfumato(folder, "--plugin=mine", *study)
     assert done.returncode == 0, done.stderr
     assert "sharpness = 1.5" in (folder / "s" / "study.toml").read_text()
+    best = ["study", "best", "s", "--draws", "20", "--json", "--objective", "class-eight"]
+    done = sfumato(folder, *best, "--plugin", "mine")
+    assert done.returncode == 0, done.stderr
+    (point,) = json.loads(done.stdout)["betas"][0]["points"]
+    results = load_results(folder / "s")
+    (cell,) = results.cells.values()
+    assert point["errors"] == int((cell.wrong & (cell.labels == 1)).sum())
+    done = sfumato(folder, *best)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: objective must be one of vote-risk, got 'class-eight'\n",
+    )
     shown = " ".join(sfumato(folder, "train", "--help", "--plugin", "mine").stdout.replace("│", " ").split())
     assert "Power of the weight of an error (focal; default: 2.0)." in shown
 
@@ -204,6 +229,7 @@ def test_a_name_is_given_once():
         (register_noise, Gaussian, "gaussian"),
         (register_plan, Fixed, "fixed"),
         (register_method, GaussianAugmentation, "gaussian"),
+        (register_objective, VoteRisk, "vote-risk"),
     ):
         assert register(registered) is registered
         with pytest.raises(SettingError, match=f"'{name}'.* (is registered already|exists)"):

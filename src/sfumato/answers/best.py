@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import special
 
+from sfumato.answers.objective import Objective, VoteRisk
 from sfumato.answers.smooth_risk import LEAST_ALPHAS, SmoothRisk, smooth_errors
 from sfumato.certification.certificate import CurvePoint, certified_accuracy
 from sfumato.errors import DataError, SettingError, require_count, require_nonnegative, require_open_unit
@@ -190,8 +191,11 @@ def answer_study(
     draws: int = DEFAULT_DRAWS,
     seed: int = 0,
     radii: Sequence[float] = (),
+    objective: Objective | None = None,
 ) -> StudyAnswer:
     """Return the answers of a study. ``seed`` is that of the bootstrap and of the halves of the images.
+
+    ``objective`` is what alpha* is best at, by default ``VoteRisk()``; its mean loss stands where Delta does.
 
     Raises:
         SettingError: a confidence outside (0, 1), fewer than 1 draw, a negative radius.
@@ -201,7 +205,7 @@ def answer_study(
     require_count("draws", draws)
     certified = certified_lines(results, radii, confidence=confidence)
     _require_comparable(results)
-    answers = tuple(answer_beta(results, beta, confidence, draws, seed) for beta in results.betas)
+    answers = tuple(answer_beta(results, beta, confidence, draws, seed, objective) for beta in results.betas)
     return StudyAnswer(results.data, results.unit, results.votes, answers, certified)
 
 
@@ -214,7 +218,7 @@ def risk_points(results: StudyResults, *, confidence: float = 0.95) -> dict[floa
     """
     require_open_unit("confidence", confidence)
     _require_comparable(results)
-    return {beta: _risk_points(_comparable(results, beta), confidence) for beta in results.betas}
+    return {beta: _risk_points(_comparable(results, beta, VoteRisk()), confidence) for beta in results.betas}
 
 
 def certified_lines(
@@ -248,13 +252,20 @@ def _require_comparable(results: StudyResults) -> None:
             raise DataError(f"cells {names[0]} and {names[1]} were measured on different images")
 
 
-def answer_beta(results: StudyResults, beta: float, confidence: float, draws: int, seed: int) -> BetaAnswer:
+def answer_beta(
+    results: StudyResults,
+    beta: float,
+    confidence: float,
+    draws: int,
+    seed: int,
+    objective: Objective | None = None,
+) -> BetaAnswer:
     """Return the answer at one measured ``beta``; the rest is as in ``answer_study``.
 
     Raises:
         SettingError: a beta that was not measured.
     """
-    table = _comparable(results, beta)
+    table = _comparable(results, beta, objective or VoteRisk())
     alphas, wrong, soft = table.alphas, table.wrong, table.soft
     best = int(wrong.sum(axis=(0, 2)).argmin())
     resampled = bootstrap_means(wrong, draws=draws, seed=seed)
@@ -290,7 +301,7 @@ def answer_beta(results: StudyResults, beta: float, confidence: float, draws: in
     )
 
 
-def _comparable(results: StudyResults, beta: float) -> _Table:
+def _comparable(results: StudyResults, beta: float, objective: Objective) -> _Table:
     cells = {(alpha, run): cell for (alpha, b, run), cell in results.cells.items() if b == beta}
     if not cells:
         known = ", ".join(f"{b:g}" for b in results.betas)
@@ -300,7 +311,7 @@ def _comparable(results: StudyResults, beta: float) -> _Table:
     return _Table(
         alphas,
         seeds,
-        np.array([[cell.wrong for cell in row] for row in rows]),
+        np.array([[objective.loss(cell) for cell in row] for row in rows]),
         np.array([[1.0 - cell.first_hits / cell.first_votes for cell in row] for row in rows]),
         len(cells) - len(alphas) * len(seeds),
     )

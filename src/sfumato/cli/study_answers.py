@@ -107,6 +107,13 @@ def best(
     confidence: Confidence = 0.95,
     draws: Draws = 2000,
     seed: Seed = 0,
+    objective: Annotated[
+        str,
+        typer.Option(
+            "--objective",
+            help="What alpha* is best at: vote-risk (fewest wrong votes), or what a --plugin registers.",
+        ),
+    ] = "vote-risk",
 ) -> None:
     """Print for each beta the best alpha, how sure that is, and what it gains over alpha = beta.
 
@@ -120,7 +127,7 @@ def best(
     """
     from sfumato.reporting.answer_tables import gain_cells, members
 
-    answer = _answer(folder, confidence, draws, seed)
+    answer = _answer(folder, confidence, draws, seed, objective)
     if as_json:
         print_json(answer)
         return
@@ -207,13 +214,17 @@ def plot(
     _warn_about(answer.betas)
 
 
-def _answer(folder: Path, confidence: float, draws: int, seed: int) -> StudyAnswer:
+def _answer(
+    folder: Path, confidence: float, draws: int, seed: int, objective: str = "vote-risk"
+) -> StudyAnswer:
     from sfumato.answers.best import answer_study
+    from sfumato.answers.objective import make_objective
     from sfumato.errors import require_count
     from sfumato.studies.store import load_results
 
     require_count("seed", seed, minimum=0)
-    return answer_study(load_results(folder), confidence=confidence, draws=draws, seed=seed)
+    chosen = make_objective(objective)
+    return answer_study(load_results(folder), confidence=confidence, draws=draws, seed=seed, objective=chosen)
 
 
 def _curve_cells(found: BetaAnswer) -> list[str]:
