@@ -11,8 +11,8 @@ from sfumato import SmoothedClassifier
 from sfumato.errors import ModelError, SfumatoError
 from sfumato.models import build_model
 from sfumato.smoothing.base_classifier import BaseClassifier
-from sfumato.smoothing.folding import with_folded_batch_norms
 from sfumato.smoothing.configuration import Configuration
+from sfumato.smoothing.folding import with_folded_batch_norms
 
 CPU = torch.device("cpu")
 X = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(1))
