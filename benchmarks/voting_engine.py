@@ -27,9 +27,9 @@ import torch
 from torch import nn
 
 from sfumato import Curve, Fixed, SmoothedClassifier, load_dataset, load_model
-from sfumato.smoothing.folding import with_folded_batch_norms
 from sfumato.smoothing.certificate import Certificate, certified_accuracy
 from sfumato.smoothing.configuration import Configuration
+from sfumato.smoothing.folding import with_folded_batch_norms
 from sfumato.smoothing.tuning import tuned_configuration
 from sfumato.statistics.estimates import compare_paired
 
