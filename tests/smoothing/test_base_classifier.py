@@ -74,6 +74,79 @@ def test_a_convolution_with_other_uses_keeps_its_batch_norm():
     torch.testing.assert_close(folded(X), model(X), rtol=1e-4, atol=1e-5)
 
 
+def hooked(model):
+    """A hook on a batch norm, which tracing calls beside the graph."""
+    model[1].register_forward_hook(lambda module, given, out: torch.where(out > 1.5, 3 * out, out))
+    return model
+
+
+def hooked_before(model):
+    model[0].register_forward_pre_hook(lambda module, given: (2 * given[0],))
+    return model
+
+
+def hooked_outside(model):
+    """A hook on the whole model, which tracing drops."""
+    model.register_forward_hook(lambda module, given, out: -out)
+    return model
+
+
+def own_forward(model):
+    plain = model[1].forward
+    model[1].forward = lambda x: plain(x).abs()
+    return model
+
+
+def parametrised(model):
+    nn.utils.parametrizations.weight_norm(model[0])
+    return model
+
+
+class TwiceItsBatchNorm(nn.BatchNorm2d):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+def subclassed(model):
+    model[1] = TwiceItsBatchNorm(4)
+    return with_statistics(model)
+
+
+class ReadsTheWeights(nn.Module):
+    """Uses the convolution's weights a second time, beside the convolution."""
+
+    def __init__(self, body):
+        super().__init__()
+        self.body = body
+
+    def forward(self, x):
+        return self.body(x) + self.body[0].weight.sum() * torch.eye(4)[0]
+
+
+BESIDE_THE_GRAPH = (
+    hooked,
+    hooked_before,
+    hooked_outside,
+    own_forward,
+    parametrised,
+    subclassed,
+    ReadsTheWeights,
+)
+
+
+@pytest.mark.parametrize("change", BESIDE_THE_GRAPH)
+def test_what_happens_beside_the_graph_keeps_its_batch_norm_and_its_votes(change):
+    torch.manual_seed(0)
+    body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    model = change(with_statistics(body)).eval()
+    assert norms(with_folded_batch_norms(model)) == 1
+    with torch.inference_mode():
+        torch.testing.assert_close(with_folded_batch_norms(model)(X), model(X))
+    found = SmoothedClassifier(model, 0.5, device="cpu", batch_size=32).votes(X, 300)
+    plain = SmoothedClassifier(lambda x: model(x), 0.5, device="cpu", batch_size=32).votes(X, 300)
+    assert np.array_equal(found, plain)
+
+
 class DependsOnValues(nn.Module):
     def __init__(self):
         super().__init__()
@@ -106,6 +179,64 @@ def test_randomness_inside_a_traced_model_is_found(precision):
     classifier = BaseClassifier(with_statistics(Dice()), CPU, precision=precision)
     with pytest.raises(ModelError, match="not deterministic"):
         classifier.probe(X)
+
+
+def digits_body():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(768, 10))
+
+
+class OfTheBatch(nn.Module):
+    def __init__(self, change):
+        super().__init__()
+        self.body, self.change = digits_body(), change
+
+    def forward(self, x):
+        return self.body(self.change(x))
+
+
+def with_batch_statistics():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.BatchNorm2d(3, track_running_stats=False), digits_body())
+
+
+def dense_with_batch_statistics():
+    norm = nn.BatchNorm1d(10, track_running_stats=False)
+    return nn.Sequential(digits_body(), norm)
+
+
+NO_FIXED_FUNCTION = {
+    "batch norm": (with_batch_statistics, r"batch norm '0' has no running statistics"),
+    "dense batch norm": (dense_with_batch_statistics, r"batch norm '1' has no running statistics"),
+    "functional": (
+        lambda: OfTheBatch(lambda x: nn.functional.batch_norm(x, None, None, training=True)),
+        "depend on the other inputs",
+    ),
+    "largest": (lambda: OfTheBatch(lambda x: x / x.abs().max()), "depend on the other inputs"),
+    "mean": (lambda: OfTheBatch(lambda x: x - 0.1 * x.mean(0)), "depend on the other inputs"),
+    "place": (
+        lambda: OfTheBatch(lambda x: x + 0.01 * torch.arange(len(x)).view(-1, 1, 1, 1)),
+        "depend on the other inputs",
+    ),
+    "size": (lambda: OfTheBatch(lambda x: x * (1 + (len(x) == 1))), "depend on the other inputs"),
+    "dropout": (
+        lambda: OfTheBatch(lambda x: nn.functional.dropout(x, 0.1, training=True)),
+        "not deterministic",
+    ),
+    "quantised": (
+        lambda: torch.ao.quantization.quantize_dynamic(digits_body(), {nn.Linear}, dtype=torch.qint8),
+        "depend on the other inputs",
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.ao.quantization")
+@pytest.mark.parametrize("beta", [0.0, 0.5])
+@pytest.mark.parametrize(("make", "words"), NO_FIXED_FUNCTION.values(), ids=NO_FIXED_FUNCTION)
+def test_logits_that_depend_on_the_batch_are_refused_for_one_image_too(make, words, beta):
+    classifier = BaseClassifier(make().eval(), CPU)
+    with pytest.raises(ModelError, match=words):
+        classifier.probe(X[:1], beta)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])

@@ -9,9 +9,12 @@ import torch
 from torch import nn
 
 from sfumato import SmoothedClassifier
+from sfumato.advice.sweep import sweep
+from sfumato.datasets import Split
 from sfumato.errors import ModelError, SettingError, SfumatoError
 from sfumato.models import build_model
 from sfumato.smoothing.configuration import Configuration
+from sfumato.smoothing.risk import measure_risk
 
 X = torch.rand(5, 1, 12, 12, generator=torch.Generator().manual_seed(1))
 
@@ -130,6 +133,81 @@ class Failing(nn.Module):
 def test_a_failure_in_the_middle_is_one_line(lead):
     with pytest.raises(SfumatoError, match=r"^the model failed on \d+ noisy copies on cpu \(device lost\)$"):
         votes(Failing(lead), n=10_000, batch_size=32)
+
+
+def raising(error):
+    def change(logits):
+        raise error
+
+    return change
+
+
+class ChangingItsMind(nn.Module):
+    """Answers as it should until its class is awake."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Linear(144, 10)
+
+    def forward(self, x):
+        logits = self.body(x.flatten(1))
+        return type(self).change(logits) if type(self).awake else logits
+
+
+AFTER_THE_PROBE = {
+    "ValueError": (raising(ValueError("the height is 8\nand more")), r"\(ValueError: the height is 8\)$"),
+    "KeyError": (raising(KeyError("x")), r"\(KeyError: 'x'\)$"),
+    "AssertionError": (raising(AssertionError()), r"\(AssertionError\)$"),
+    "Exception": (raising(Exception("quota")), r"\(Exception: quota\)$"),
+    "RuntimeError": (raising(RuntimeError("lost")), r"failed on \d+ noisy copies on cpu \(lost\)$"),
+    "nothing": (lambda logits: None, r"must return \(batch, classes\) = \(\d+, 10\), got NoneType$"),
+    "a pair": (lambda logits: (logits, logits), "got tuple$"),
+    "fewer rows": (lambda logits: logits[:-1], r"got \(\d+, 10\)$"),
+    "more classes": (lambda logits: torch.cat([logits, logits[:, :1] + 50], dim=1), r"got \(\d+, 11\)$"),
+    "fewer classes": (lambda logits: logits[:, :9], r"got \(\d+, 9\)$"),
+    "whole numbers": (lambda logits: logits.long(), "must return torch.float32, got torch.int64$"),
+}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("change", "words"), AFTER_THE_PROBE.values(), ids=AFTER_THE_PROBE)
+def test_whatever_a_model_does_after_the_probe_is_one_line(change, words, workers):
+    class Sleeper(ChangingItsMind):
+        awake = False
+
+    Sleeper.change = staticmethod(change)
+    configuration = Configuration(64, workers=workers)
+    smoothed = SmoothedClassifier(Sleeper(), 0.5, device="cpu", configuration=configuration)
+    smoothed.votes(X, 100)
+    Sleeper.awake = True
+    with pytest.raises(SfumatoError, match=words) as caught:
+        smoothed.votes(X, 1000)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_what_is_no_fault_of_the_model_is_passed_on(error):
+    with pytest.raises(error):
+        votes(lambda x: raising(error())(x), batch_size=64)
+
+
+def test_a_network_with_fewer_outputs_than_the_data_has_classes_is_refused_before_the_first_vote():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(144, 3))
+    words = "returns 3 classes, but the data has 10: it can never be right about the labels 3 to 9"
+    smoothed = SmoothedClassifier(network, 0.5, device="cpu")
+    with pytest.raises(ModelError, match=words):
+        smoothed.check(X, 10)
+    smoothed.check(X, 3)
+    smoothed.check(X, 2)
+    split = Split(X.numpy(), np.array([0, 1, 2, 1, 0]))
+    for beta in (0.0, 0.5):
+        assert measure_risk(network, split, beta, n=10, device="cpu").examples == 5
+        with pytest.raises(ModelError, match=words):
+            measure_risk(network, split, beta, n=10, device="cpu", classes=10)
+        with pytest.raises(ModelError, match=words):
+            measure_risk(network, Split(split.x, split.y + 7), beta, n=10, device="cpu")
+    with pytest.raises(ModelError, match=words):
+        sweep(network, split, 0.5, (0.0, 0.5), n=10, device="cpu", classes=10)
 
 
 def test_a_failure_of_one_worker_stops_the_others_at_once():

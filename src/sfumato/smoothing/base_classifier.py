@@ -126,9 +126,15 @@ class BaseClassifier:
         self._take_copy()
         return True
 
-    def covers(self, x: torch.Tensor, beta: float) -> bool:
-        """Return whether what ``probe`` has measured of rounding holds for noisy copies of these inputs."""
-        return self._engine is not None and _reach(x, beta) <= _FARTHER * self._reach
+    def prepare(self, x: torch.Tensor, beta: float = 0.0, batch_size: int = _USUAL_BATCH) -> int:
+        """Follow what has changed, ``probe`` if that or the inputs call for it; return the number of classes.
+
+        Raises:
+            ModelError: as ``probe``.
+        """
+        if self.follow() or self._engine is None or _reach(x, beta) > _FARTHER * self._reach:
+            return self.probe(x, beta, batch_size)
+        return self._engine.classes
 
     def probe(self, x: torch.Tensor, beta: float = 0.0, batch_size: int = _USUAL_BATCH) -> int:
         """Return the number of classes after checking the model on noisy copies of the inputs ``x``.
@@ -139,7 +145,6 @@ class BaseClassifier:
             ModelError: an output that is not (batch, classes) for batches of several sizes, that is NaN
                 without noise, that changes when it is computed again, or with the company of an input.
         """
-        self.follow()
         x = x.to(self.device, torch.float32)
         size = min(max(_LEAST_BATCH, batch_size), _LARGEST_BATCH)
         with full_precision(self.device), torch.inference_mode(), self._lock:

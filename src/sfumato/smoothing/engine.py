@@ -25,6 +25,7 @@ from sfumato.smoothing.fixed_function import (
     dependence,
     layer_at_fault,
     require_fixed_function,
+    rounding_of,
     scale_of,
 )
 from sfumato.smoothing.folding import with_folded_batch_norms
@@ -39,8 +40,11 @@ SAFETY = {"float32": 16.0, "bf16": 4.0}
 _CANONICAL_BATCH = 32
 _CALIBRATED = 16
 _ALONE = 4
-# A float64 twin that is another function than the network (it rounds to float32 inside, say) is of no use.
+# A float64 twin serves where its logits are the network's to rounding, and where its own rounding is 2^-29 of
+# float32's; that of a network which rounds to float32 inside is as large. The limits lie far from what either
+# kind of network does, so that every run decides alike.
 _SAME_FUNCTION = 1e-3
+_FLOAT64_SHARE = 2.0**-15
 _FLOAT64_ROUNDING = 1e-9
 # A faster form may err so many times as much as the network itself.
 _ALLOWED_ERRORS = 32.0
@@ -118,7 +122,7 @@ def measured_engine(subject: Subject, rows: torch.Tensor, clean: int) -> Engine:
         raise ModelError(f"the model returns {found} classes depending on the batch size")
     if subject.copied and subject.tensors < _count_tensors(subject.network):
         raise ModelError("the model makes parameters in its first forward pass; run it on a batch first")
-    twin = _float64_twin(subject, rows[:_CALIBRATED], together[:_CALIBRATED])
+    twin = _float64_twin(subject, plain, rows[:_CALIBRATED], together[:_CALIBRATED])
     if twin is None:
         require_fixed_function(plain, rows, together, subject.network)
     exact: Network = twin or partial(one_at_a_time, subject.network)
@@ -148,7 +152,9 @@ def measured_engine(subject: Subject, rows: torch.Tensor, clean: int) -> Engine:
     return Engine(together.shape[1], answers, forward, layout, exact, margin, tie, plain.writes)
 
 
-def _float64_twin(subject: Subject, rows: torch.Tensor, expected: torch.Tensor) -> Network | None:
+def _float64_twin(
+    subject: Subject, plain: Asked, rows: torch.Tensor, expected: torch.Tensor
+) -> Network | None:
     """Return the network in float64; None if it has no such twin, or one that depends on the batch."""
     if not subject.is_module:
         return None
@@ -156,8 +162,9 @@ def _float64_twin(subject: Subject, rows: torch.Tensor, expected: torch.Tensor) 
         network: Any = in_precision(subject.network, subject.device, torch.float64)
         ask = Asked(network, torch.float64)
         exact = ask(rows)
-        same = apart(exact, expected.double()) <= _SAME_FUNCTION * (1.0 + scale_of(expected))
-        fixed = dependence(ask, rows, exact) <= _FLOAT64_ROUNDING * scale_of(exact)
+        error, scale = apart(exact, expected.double()), scale_of(exact)
+        same = error <= _SAME_FUNCTION * scale or error <= rounding_of(plain, rows)
+        fixed = dependence(ask, rows, exact) <= max(_FLOAT64_ROUNDING * scale, _FLOAT64_SHARE * error)
     except Exception:  # a model of the user's own may refuse float64 in any way
         return None
     if not (ask.answers == torch.float64 and same and fixed):

@@ -19,9 +19,8 @@ Ask = Callable[[torch.Tensor], torch.Tensor]
 
 # Of the largest logit: less than that is rounding in a network whose terms do not cancel.
 RELATIVE = 1e-4
-# Logits answer to a change of all pixels in their last bit by about one rounding error of the network
-# (measured: 0.5 to 1.5 times the median error); what company does is the largest of some.
-_ROUNDINGS = 64.0
+_LAST_BITS = 64.0
+_ROUNDINGS = 16.0
 _FEW = 7
 
 
@@ -63,7 +62,7 @@ def require_fixed_function(ask: Ask, rows: torch.Tensor, together: torch.Tensor,
             "when asked again (state or randomness inside the model)"
         )
     far = dependence(ask, rows, together)
-    if far > rounding + _ROUNDINGS * _response(ask, rows, together):
+    if far > rounding + rounding_of(ask, rows):
         raise ModelError(
             f"the model's logits for an input depend on the other inputs of its batch (by {far:.2g}), so it "
             "is no fixed function that could be certified"
@@ -71,12 +70,17 @@ def require_fixed_function(ask: Ask, rows: torch.Tensor, together: torch.Tensor,
         )
 
 
-def _response(ask: Ask, rows: torch.Tensor, together: torch.Tensor) -> float:
-    """Return the median over the rows of how far logits move when each pixel moves by a rounding."""
+def rounding_of(ask: Ask, rows: torch.Tensor) -> float:
+    """Return more than rounding does to the logits of the rows: ``_ROUNDINGS`` times what it does usually.
+
+    That is how far the median row's move when each pixel moves by ``_LAST_BITS`` of its last bit: far enough
+    for every sum to be rounded anew, too little for anything else.
+    """
     # not keyed noise: directions of roundings, on no image that is voted on
     signs = torch.randint(0, 2, rows.shape, generator=torch.Generator().manual_seed(0)).to(rows) * 2 - 1
-    moved = ask(rows + torch.finfo(rows.dtype).eps * rows.abs().amax() * signs) - together
-    return float(moved.abs().nan_to_num(0.0, 0.0, 0.0).amax(dim=1).median())
+    step = _LAST_BITS * torch.finfo(rows.dtype).eps * rows.abs().amax()
+    moved = ask(rows + step * signs) - ask(rows)
+    return _ROUNDINGS * float(moved.abs().nan_to_num(0.0, 0.0, 0.0).amax(dim=1).median())
 
 
 def layer_at_fault(model: object) -> str:

@@ -120,7 +120,7 @@ def _smoothed_predictor(smoothed: SmoothedClassifier, n: int, classes: int) -> _
 
 def _plain_predictor(base: BaseClassifier, classes: int) -> _Predictor:
     def predict(x: torch.Tensor, examples: range) -> Int[np.ndarray, " images"]:
-        require_classes(base.probe(x), classes)
+        require_classes(base.prepare(x.to(base.device)), classes)
         found: np.ndarray = base.classes(x.to(base.device)).cpu().numpy()
         return found
 

@@ -252,11 +252,10 @@ class SmoothedClassifier:
         shape = tuple(images.shape[1:])
         if self._shape not in (None, shape):
             raise DataError(f"images have shape {shape}, but the first ones had {self._shape}")
-        if self._base.follow() or not self._base.covers(images, self.beta):
-            classes = self._base.probe(images, self.beta, self.configuration.batch_size)
-            if classes != self._num_classes:
-                self._num_classes, self._counter = classes, None
-            self._shape = shape
+        classes = self._base.prepare(images, self.beta, self.configuration.batch_size)
+        if classes != self._num_classes:
+            self._num_classes, self._counter = classes, None
+        self._shape = shape
         return images
 
 

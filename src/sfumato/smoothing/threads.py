@@ -88,7 +88,7 @@ class _Interruption:
             self._waiting.join(_LONGEST_WAIT)
 
     def _trace(self, frame: FrameType, event: str, _: Any) -> Any:
-        """Interrupt a function of the user's before every line, after every write or call, and at its end."""
+        """Interrupt the user's functions before every line, after every write or call, and at the end."""
         if frame.f_code.co_filename.startswith(_NOT_THE_USERS):
             return None
         frame.f_trace_opcodes = True

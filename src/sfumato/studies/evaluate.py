@@ -28,7 +28,7 @@ def classify_shard(
         ModelError: the model does not fit the images.
         SfumatoError: the forward pass failed.
     """
-    require_classes(base.probe(x), int(labels.max()) + 1)
+    require_classes(base.prepare(x), int(labels.max()) + 1)
     predicted = base.classes(x).cpu().numpy()
     ones = np.ones(len(x), dtype=np.int64)
     return _rows(examples, labels, predicted, ones, ones, predicted == labels)

@@ -1,0 +1,60 @@
+"""Arrays of the user's: bytes follow the rule of files, and what has no known unit is refused or said."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sfumato import Fixed, SmoothedClassifier
+from sfumato.errors import DataError
+
+BYTES = np.random.default_rng(0).integers(0, 256, (3, 1, 8, 8), dtype=np.uint8)
+PIXELS = BYTES.astype(np.float32) / np.float32(255)
+
+
+def smoothed(beta=0.5):
+    torch.manual_seed(0)
+    return SmoothedClassifier(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), beta, device="cpu")
+
+
+@pytest.mark.parametrize("x", [BYTES, torch.from_numpy(BYTES)])
+def test_bytes_are_divided_by_255_as_in_files_and_it_is_said_once(x, recwarn):
+    classifier = smoothed()
+    assert classifier.certify(x, Fixed(100, 500)) == smoothed().certify(PIXELS, Fixed(100, 500))
+    classifier.votes(x, 10)
+    assert [str(w.message)[:44] for w in recwarn] == ["images are bytes: they are divided by 255, an"[:44]]
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.int64, np.uint16, np.complex64])
+def test_images_of_other_whole_numbers_are_refused(kind):
+    with pytest.raises(DataError, match=f"images are {np.dtype(kind).name}; accepted are"):
+        smoothed().votes(BYTES.astype(kind), 10)
+
+
+def test_floating_point_pixels_of_0_to_255_are_said():
+    with pytest.warns(UserWarning, match=r"pixels reach 255, and beta = 0.5 is in the same unit"):
+        smoothed().votes(BYTES.astype(np.float64).reshape(3, -1) * 0 + 255.0, 10)
+    with pytest.warns(UserWarning, match="almost no noise"):
+        smoothed().votes(255 * PIXELS, 10)
+
+
+@pytest.mark.parametrize(
+    ("x", "beta"),
+    [(PIXELS, 0.5), (255 * PIXELS, 64.0), (255 * PIXELS - 128, 0.5), (PIXELS.reshape(3, -1) * 99.9, 0.5)],
+    ids=["unit", "beta in bytes", "normalised", "features"],
+)
+def test_other_floating_point_numbers_are_taken_as_they_are(x, beta, recwarn):
+    smoothed(beta).votes(x, 10)
+    assert not recwarn.list
+
+
+def test_arrays_in_any_order_of_bytes_and_of_strides_are_read():
+    expected = smoothed().votes(PIXELS, 100)
+    for x in (PIXELS.astype(">f4"), np.flip(PIXELS[..., ::-1], axis=-1), np.asfortranarray(PIXELS)):
+        assert np.array_equal(smoothed().votes(x, 100), expected)
+
+
+@pytest.mark.parametrize("x", [np.array([["a", "b"]]), np.array([[None, 1]], dtype=object)])
+def test_what_is_no_array_of_numbers_is_refused(x):
+    with pytest.raises(DataError, match="images must be an array of numbers"):
+        smoothed().votes(x, 10)
