@@ -24,7 +24,7 @@ _PUBLIC = {
     "Precision": "sfumato.plans",
     "Predict": "sfumato.plans",
     "SfumatoError": "sfumato.errors",
-    "SmoothedClassifier": "sfumato.smoothing.smoothed",
+    "SmoothedClassifier": "sfumato.certification.smoothed_classifier",
     "TrainingSettings": "sfumato.training.settings",
     "Uniform": "sfumato.noise",
     "Vote": "sfumato.plans",
@@ -69,6 +69,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from sfumato.certification.certificate import Certificate
+    from sfumato.certification.smoothed_classifier import SmoothedClassifier
     from sfumato.datasets.base import Dataset
     from sfumato.datasets.registry import load_dataset
     from sfumato.errors import SfumatoError
@@ -86,7 +87,6 @@ if TYPE_CHECKING:
         parse_plan,
         register_plan,
     )
-    from sfumato.smoothing.smoothed import SmoothedClassifier
     from sfumato.training.loop import train
     from sfumato.training.settings import TrainingSettings
 

@@ -6,10 +6,10 @@ import torch
 from scipy import stats
 
 from sfumato.certification.certificate import Certificate
+from sfumato.certification.smoothed_classifier import SmoothedClassifier
 from sfumato.datasets import Split
 from sfumato.errors import DataError, SettingError
 from sfumato.models.classifier import load_classifier
-from sfumato.smoothing.smoothed import SmoothedClassifier
 from sfumato.studies.answers import answer_study, certified_lines, risk_points
 from sfumato.studies.results import CellResult, StudyResults
 from sfumato.training.loop import train

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from sfumato.errors import ModelError, SfumatoError
-from sfumato.smoothing.configuration import Classifier
+from sfumato.smoothing.configuration import Model
 
 
 class Asked:
@@ -20,7 +20,7 @@ class Asked:
 
     def __init__(
         self,
-        network: Classifier,
+        network: Model,
         dtype: torch.dtype,
         layout: torch.memory_format = torch.contiguous_format,
     ) -> None:

@@ -38,7 +38,7 @@ from sfumato.errors import ModelError, SfumatoError
 from sfumato.noise import Run, Stream, Use
 from sfumato.smoothing.answers import Asked, first_line, require_form, said
 from sfumato.smoothing.compiling import compiled_network
-from sfumato.smoothing.configuration import Classifier, require_precision
+from sfumato.smoothing.configuration import Model, require_precision
 from sfumato.smoothing.engine import MARGINS, Engine, Subject, measured_engine, one_at_a_time
 from sfumato.smoothing.full_precision import full_precision
 from sfumato.smoothing.private_copy import Snapshot, private_copy, replica
@@ -71,7 +71,7 @@ class BaseClassifier:
 
     def __init__(
         self,
-        model: Classifier,
+        model: Model,
         device: torch.device,
         *,
         precision: str = "float32",
@@ -81,7 +81,7 @@ class BaseClassifier:
         self.device = device
         self.precision = require_precision(precision)
         # what the user has compiled is copied and checked as it was before, and compiled again if asked
-        self._given: Classifier = getattr(model, "_orig_mod", model)
+        self._given: Model = getattr(model, "_orig_mod", model)
         self._lock = threading.RLock()
         self._channels_last = channels_last
         self._asked_compiled_batch = compiled_batch
@@ -115,7 +115,7 @@ class BaseClassifier:
         self._engine: Engine | None = None
         self._reach = 0.0
         self._threads: bool | None = None
-        self._compiled: Classifier | None = None
+        self._compiled: Model | None = None
         self._compiled_batch = self._asked_compiled_batch if copied else 0
         self._batches = itertools.count(1)
 
@@ -267,7 +267,7 @@ class BaseClassifier:
         ties = logits >= logits.amax(dim=1, keepdim=True) - engine.tie
         return ties.to(torch.uint8).argmax(dim=1).masked_fill_(logits.isnan().any(dim=1), INVALID)
 
-    def _run(self, forward: Classifier, x: torch.Tensor) -> torch.Tensor:
+    def _run(self, forward: Model, x: torch.Tensor) -> torch.Tensor:
         try:
             return forward(x)
         except (torch.OutOfMemoryError, MemoryError, SfumatoError):
@@ -285,7 +285,7 @@ class BaseClassifier:
                 return self._through(self._compiled, x)
         return self._through(self._own_forward(), x)
 
-    def _own_forward(self) -> Classifier:
+    def _own_forward(self) -> Model:
         """Return the calling thread's own copy of the fast form: a network may keep values in itself."""
         forward = self._ready.forward
         if not self._subject.copied:
@@ -297,7 +297,7 @@ class BaseClassifier:
             self._local.forward = forward, own
         return own  # type: ignore[no-any-return]
 
-    def _through(self, forward: Classifier, x: torch.Tensor) -> torch.Tensor:
+    def _through(self, forward: Model, x: torch.Tensor) -> torch.Tensor:
         engine = self._ready
         given = x.clone() if engine.in_place else x
         version = None if given.is_inference() else given._version

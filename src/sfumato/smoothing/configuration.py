@@ -16,7 +16,7 @@ from torch import nn
 from sfumato.errors import SettingError, require_count
 
 PRECISIONS = ("float32", "bf16")
-Classifier = Callable[[torch.Tensor], torch.Tensor]
+Model = Callable[[torch.Tensor], torch.Tensor]
 
 _CONVOLUTIONAL_BATCH = 64
 _DENSE_BATCH = 1024
@@ -62,7 +62,7 @@ def require_precision(precision: str) -> str:
 
 
 def usual_configuration(
-    model: Classifier,
+    model: Model,
     device: torch.device,
     *,
     batch_size: int | None = None,

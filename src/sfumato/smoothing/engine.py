@@ -17,7 +17,7 @@ import torch
 
 from sfumato.errors import ModelError, SfumatoError
 from sfumato.smoothing.answers import Asked, require_form
-from sfumato.smoothing.configuration import Classifier
+from sfumato.smoothing.configuration import Model
 from sfumato.smoothing.fixed_function import (
     RELATIVE,
     apart,
@@ -91,9 +91,9 @@ class Engine:
 
     classes: int
     answers: torch.dtype | None
-    forward: Classifier
+    forward: Model
     layout: torch.memory_format
-    exact: Classifier
+    exact: Model
     margin: float
     tie: float
     in_place: bool
@@ -121,7 +121,7 @@ def measured_engine(subject: Subject, rows: torch.Tensor, clean: int) -> Engine:
     twin = _float64_twin(subject, rows[:_CALIBRATED], together[:_CALIBRATED])
     if twin is None:
         require_fixed_function(plain, rows, together, subject.network)
-    exact: Classifier = twin or partial(one_at_a_time, subject.network)
+    exact: Model = twin or partial(one_at_a_time, subject.network)
     expected = exact(rows[: _CALIBRATED if twin else _ALONE])
     error = _error(plain, rows, together, expected)
     allowed = max(RELATIVE * scale_of(expected), _ALLOWED_ERRORS * error)
@@ -148,7 +148,7 @@ def measured_engine(subject: Subject, rows: torch.Tensor, clean: int) -> Engine:
     return Engine(together.shape[1], answers, forward, layout, exact, margin, tie, plain.writes)
 
 
-def _float64_twin(subject: Subject, rows: torch.Tensor, expected: torch.Tensor) -> Classifier | None:
+def _float64_twin(subject: Subject, rows: torch.Tensor, expected: torch.Tensor) -> Model | None:
     """Return the network in float64; None if it has no such twin, or one that depends on the batch."""
     if not subject.is_module:
         return None
@@ -180,7 +180,7 @@ def one_at_a_time(network: Callable[[torch.Tensor], Any], x: torch.Tensor) -> to
     return torch.cat(found)
 
 
-def _canonical(network: Classifier, x: torch.Tensor) -> torch.Tensor:
+def _canonical(network: Model, x: torch.Tensor) -> torch.Tensor:
     """Return the logits of the bfloat16 network, in batches that are all alike in shape and layout."""
     found = []
     for start in range(0, len(x), _CANONICAL_BATCH):

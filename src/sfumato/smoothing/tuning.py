@@ -30,7 +30,7 @@ from sfumato.errors import ModelError, require_positive
 from sfumato.files import write_text
 from sfumato.noise import Gaussian, Run, Stream, Use
 from sfumato.smoothing.base_classifier import BaseClassifier
-from sfumato.smoothing.configuration import Classifier, Configuration, usual_configuration
+from sfumato.smoothing.configuration import Configuration, Model, usual_configuration
 from sfumato.smoothing.race import Race, Sample, race
 from sfumato.smoothing.voting import VoteCounter
 
@@ -55,7 +55,7 @@ _CHECKED = 64
 
 
 def tuned_configuration(
-    model: Classifier,
+    model: Model,
     shape: tuple[int, ...],
     device: torch.device,
     *,
@@ -134,7 +134,7 @@ class _Choice:
 class Bench:
     """Measures configurations of one model on this machine."""
 
-    def __init__(self, model: Classifier, shape: tuple[int, ...], device: torch.device) -> None:
+    def __init__(self, model: Model, shape: tuple[int, ...], device: torch.device) -> None:
         self._model, self._device = model, device
         self._image = torch.full((1, *shape), 0.5, device=device)
 
@@ -177,7 +177,7 @@ def cache_directory() -> Path:
 
 
 def require_same_classes(
-    model: Classifier, shape: tuple[int, ...], device: torch.device, configuration: Configuration
+    model: Model, shape: tuple[int, ...], device: torch.device, configuration: Configuration
 ) -> None:
     """Refuse a configuration under which other classes are found than by the model as it stands.
 
@@ -205,7 +205,7 @@ def require_same_classes(
 
 def _search(
     bench: Bench,
-    model: Classifier,
+    model: Model,
     start: _Choice,
     sample: Sample | None,
     deadline: float,
@@ -242,31 +242,31 @@ def _search(
     return _Choice(best, max(found.present), found, seconds, close, start.tries + 1, bench.date())
 
 
-def _larger(start: Configuration, model: Classifier) -> Iterator[Configuration]:
+def _larger(start: Configuration, model: Model) -> Iterator[Configuration]:
     size = start.batch_size * 2
     while size <= _LARGEST_BATCH:
         yield replace(start, batch_size=size)
         size *= 2
 
 
-def _smaller(start: Configuration, model: Classifier) -> Iterator[Configuration]:
+def _smaller(start: Configuration, model: Model) -> Iterator[Configuration]:
     size = start.batch_size // 2
     while size >= _SMALLEST_BATCH:
         yield replace(start, batch_size=size)
         size //= 2
 
 
-def _other_layout(start: Configuration, model: Classifier) -> Iterator[Configuration]:
+def _other_layout(start: Configuration, model: Model) -> Iterator[Configuration]:
     if isinstance(model, nn.Module) and any(isinstance(m, nn.Conv2d) for m in model.modules()):
         yield replace(start, channels_last=not start.channels_last)
 
 
-def _other_threads(start: Configuration, model: Classifier) -> Iterator[Configuration]:
+def _other_threads(start: Configuration, model: Model) -> Iterator[Configuration]:
     if start.workers > 1:
         yield replace(start, workers=1)
 
 
-def _classifier(model: Classifier, device: torch.device, configuration: Configuration) -> BaseClassifier:
+def _classifier(model: Model, device: torch.device, configuration: Configuration) -> BaseClassifier:
     return BaseClassifier(
         model,
         device,
@@ -276,7 +276,7 @@ def _classifier(model: Classifier, device: torch.device, configuration: Configur
     )
 
 
-def _digest(model: Classifier, shape: tuple[int, ...], device: torch.device, precision: str) -> str:
+def _digest(model: Model, shape: tuple[int, ...], device: torch.device, precision: str) -> str:
     """Return a name for all that the choice depends on; weights do not matter to the speed."""
     machine = (platform.node(), device_name(device), os.cpu_count(), torch.get_num_threads())
     parts = (FORMAT, machine, str(torch.__version__), repr(model), shape, precision)

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import special
 
-from sfumato.certification.certificate import CurvePoint, certified_accuracy
+from sfumato.certification.accuracy import CurvePoint, certified_accuracy
 from sfumato.errors import DataError, SettingError, require_count, require_nonnegative, require_open_unit
 from sfumato.statistics.compare import (
     DEFAULT_DRAWS,

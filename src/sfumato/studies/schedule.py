@@ -26,7 +26,7 @@ from sfumato.execution.pace import Pace
 from sfumato.files import write_bytes
 from sfumato.models.classifier import load_classifier
 from sfumato.noise import Gaussian
-from sfumato.smoothing.configuration import Classifier
+from sfumato.smoothing.configuration import Model
 from sfumato.studies.design import Design
 from sfumato.studies.evaluate import SHARD
 from sfumato.studies.keys import Keys
@@ -49,7 +49,7 @@ _Model = tuple[float, int]  # alpha, seed
 class _Network:
     """A trained model that workers vote with, and how many of its cells are not complete."""
 
-    shared: Shared[Classifier]
+    shared: Shared[Model]
     cells: int
 
 
@@ -258,7 +258,7 @@ class Schedule:
                 self.data.num_classes,
                 factory=self.design.model.shared.architecture,
             )
-        weights = classifier.weights_sha256
+        weights = classifier.checksum()
         self.store.keep_model(self.keys.model(alpha, seed), alpha, seed, weights)
         numbers = self._members(alpha, seed, weights)
         missing = self._missing(alpha, seed, weights)
