@@ -1,6 +1,6 @@
-from dataclasses import replace
-
 """The sequential plans, on real votes of a classifier whose true radius is known."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest

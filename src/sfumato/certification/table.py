@@ -93,7 +93,7 @@ def _cells(line: str) -> list[str]:
     return [cell.strip(" \r\n") for cell in line.split("\t")]
 
 
-def read_certificates(path: Path, on_note: Callable[[str], None] = warnings.warn) -> list[Certificate]:
+def read_certificates(path: Path | str, on_note: Callable[[str], None] = warnings.warn) -> list[Certificate]:
     """Return the certificates in a table written by Sfumato or by another tool of the field.
 
     Tables that went through other programs are read all the same: with a byte-order mark, blanks around
@@ -103,7 +103,7 @@ def read_certificates(path: Path, on_note: Callable[[str], None] = warnings.warn
     Raises:
         DataError: a missing file, another header, or a damaged line.
     """
-    lines = _lines(path)
+    lines = _lines(Path(path))
     ours, most = False, 0
     found: dict[int, Certificate] = {}
     repeated: list[int] = []
