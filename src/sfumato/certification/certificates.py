@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -67,14 +67,11 @@ class Certificates(Sequence[Certificate]):
         return Certificates((*self._found, *other))
 
     def __repr__(self) -> str:
-        radii = sorted(found.radius for found in self)
-        middle = f", median radius {(radii[(len(radii) - 1) // 2] + radii[len(radii) // 2]) / 2:.4g}"
-        plans = Counter(found.plan for found in self if found.plan)
-        abstained = sum(found.predict == ABSTAIN for found in self)
-        return (
-            f"Certificates({len(self)} examples, {abstained} abstained{middle if radii else ''}"
-            f"{''.join(f', {plan}' for plan in plans)})"
-        )
+        parts = [f"{len(self)} examples", f"{sum(found.predict == ABSTAIN for found in self)} abstained"]
+        if self._found:
+            parts.append(f"median radius {statistics.median(found.radius for found in self):.4g}")
+        plans = dict.fromkeys(found.plan for found in self if found.plan)
+        return f"Certificates({', '.join([*parts, *plans])})"
 
     def accuracy(
         self, radii: float | Iterable[float] = (0.0,), *, confidence: float = 0.95

@@ -270,18 +270,29 @@ class Smoothed:
         return images
 
     def _probe(self, images: torch.Tensor) -> int:
-        """Return the number of classes; of a model that takes the images as one image, say so."""
+        """Return the number of classes; where the images may be one image without a batch axis, say so."""
+        alone = images.dim() == 3 and len(images) == 1 and self._shape is None
+        if alone and self._takes(images[None]):
+            raise ModelError(
+                f"images have shape {tuple(images.shape)}: one image needs a batch axis, x[None]; images "
+                "without channels need their axis, x[:, None]"
+            )
         try:
             return self._base.probe(images, self.beta, self.configuration.batch_size)
         except ModelError as error:
-            try:
-                self._base.probe(images[None], self.beta, self.configuration.batch_size)
-            except SfumatoError:
-                raise error from None
-        raise ModelError(
-            f"the model takes no images of shape {tuple(images.shape[1:])}, but one of shape "
-            f"{tuple(images.shape)}: one image needs a batch axis, x[None]"
-        )
+            if alone or not self._takes(images[None]):
+                raise
+            raise ModelError(
+                f"images have shape {tuple(images.shape)}: one image needs a batch axis, x[None]"
+            ) from error
+
+    def _takes(self, images: torch.Tensor) -> bool:
+        """Return whether the model takes the images, of another shape than those that it votes on."""
+        try:
+            BaseClassifier(self.model, self.device, precision=self._base.precision).probe(images, self.beta)
+        except SfumatoError:
+            return False
+        return True
 
 
 def _keys(examples: Sequence[int], images: torch.Tensor) -> Int[np.ndarray, " images"]:
