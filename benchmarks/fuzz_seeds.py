@@ -150,7 +150,7 @@ def tables() -> list[bytes]:
 
 
 def parse_table(path: Path) -> object:
-    from sfumato.certification.certificate import read_certificates
+    from sfumato.certification.table import read_certificates
 
     return read_certificates(path)
 

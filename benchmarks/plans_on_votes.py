@@ -16,8 +16,9 @@ import time
 from pathlib import Path
 
 from sfumato import SmoothedClassifier, load_dataset
-from sfumato.certification.certificate import Certificate, certified_accuracy
-from sfumato.certification.run import certify_to_file
+from sfumato.certification.accuracy import certified_accuracy
+from sfumato.certification.certificates import Certificates
+from sfumato.certification.run import Certification, certify_to_file
 from sfumato.models.classifier import load_classifier
 from sfumato.noise import Gaussian
 from sfumato.plans import Curve, Decide, Predict, Vote, parse_plan
@@ -53,22 +54,19 @@ def main() -> None:
     print(f"{len(examples)} test images of {data.name}, {classifier.name}, beta = {settings.beta:g}\n")
     print("| plan | label known | votes per image | times fewer | processor time, s | times less |")
     print("|---|---|---|---|---|---|")
-    found: dict[tuple[str, bool], list[Certificate]] = {}
+    found: dict[tuple[str, bool], Certificates] = {}
     seconds: dict[tuple[str, bool], float] = {}
     with tempfile.TemporaryDirectory() as folder:
         for number, (text, known) in enumerate(PLANS):
-            smoothed = SmoothedClassifier(classifier.model, settings.beta)
+            smoothed = SmoothedClassifier(classifier, settings.beta)
             # boundaries are planned once per machine and cached; the first image pays for that here
             parse_plan(text).start(1, data.num_classes, noise=Gaussian(settings.beta), confidence=0.999)
             started = time.process_time()
             rows = certify_to_file(
-                classifier,
-                data,
-                examples,
-                Path(folder) / f"{number}.tsv",
                 smoothed,
-                parse_plan(text),
-                label_known=known,
+                data,
+                Certification(examples, text, label_known=known),
+                Path(folder) / f"{number}.tsv",
             )
             found[text, known], seconds[text, known] = rows, time.process_time() - started
             votes = sum(row.votes or 0 for row in rows)
@@ -83,7 +81,7 @@ def main() -> None:
     _print_agreement(found)
 
 
-def _print_accuracy(found: dict[tuple[str, bool], list[Certificate]]) -> None:
+def _print_accuracy(found: dict[tuple[str, bool], Certificates]) -> None:
     grid = (0.0, *GRID)
     print("\nCertified accuracy (%) by radius:\n")
     print("| plan | label known | " + " | ".join(f"{radius:g}" for radius in grid) + " |")
@@ -99,7 +97,7 @@ def _print_accuracy(found: dict[tuple[str, bool], list[Certificate]]) -> None:
         print(f"| `{text}` | {'yes' if known else 'no'} | " + " | ".join(shown) + " |")
 
 
-def _print_agreement(found: dict[tuple[str, bool], list[Certificate]]) -> None:
+def _print_agreement(found: dict[tuple[str, bool], Certificates]) -> None:
     """Compare each plan's answer with the fixed plan's at every radius asked about, image by image."""
     fixed = found[FIXED, False]
     print("\nAgreement with the fixed plan, image by image:\n")

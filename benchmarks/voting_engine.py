@@ -27,7 +27,8 @@ import torch
 from torch import nn
 
 from sfumato import Curve, Fixed, SmoothedClassifier, load_dataset, load_model
-from sfumato.certification.certificate import Certificate, certified_accuracy
+from sfumato.certification.accuracy import certified_accuracy
+from sfumato.certification.certificate import Certificate
 from sfumato.noise import Gaussian
 from sfumato.smoothing.configuration import Configuration
 from sfumato.smoothing.folding import with_folded_batch_norms

@@ -232,6 +232,16 @@ def test_import_and_command_line_load_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
+def test_type_checkers_see_the_same_public_names():
+    (block,) = (
+        node
+        for node in ast.walk(ast.parse((ROOT / "__init__.py").read_text()))
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    )
+    seen = {alias.asname: part.module for part in block.body for alias in part.names}
+    assert seen == sfumato._PUBLIC
+
+
 def test_every_public_name_can_be_imported():
     for name in sfumato.__all__:
         assert getattr(sfumato, name) is not None

@@ -7,10 +7,10 @@ from scipy import stats
 
 from sfumato.answers.best import answer_study, certified_lines, risk_points
 from sfumato.certification.certificate import Certificate
+from sfumato.certification.smoothed_classifier import SmoothedClassifier
 from sfumato.datasets import Split
 from sfumato.errors import DataError, SettingError
 from sfumato.models.classifier import load_classifier
-from sfumato.smoothing.smoothed import SmoothedClassifier
 from sfumato.studies.results import CellResult, StudyResults
 from sfumato.training.loop import train
 from sfumato.training.settings import TrainingSettings

@@ -4,17 +4,10 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from sfumato.certification.certificate import (
-    HEADER,
-    OURS,
-    Certificate,
-    certified_accuracy,
-    parse_row,
-    radius_grid,
-    read_certificates,
-    written_radius,
-)
+from sfumato.certification.accuracy import certified_accuracy, radius_grid
+from sfumato.certification.certificate import Certificate, written_radius
 from sfumato.certification.summary import lack_of_noise_training, summarise
+from sfumato.certification.table import HEADER, OURS, parse_row, read_certificates, written_row
 from sfumato.errors import DataError
 from sfumato.models import load_model
 from sfumato.noise import Gaussian
@@ -26,8 +19,8 @@ ROWS = [Certificate(0, 3, 3, 0.4, 1.0), Certificate(1, 5, -1, 0.0, 1.0), Certifi
 
 def test_a_row_is_read_back_and_its_radius_is_never_rounded_up():
     row = Certificate(7, 3, 3, 0.1234567891, 75.25)
-    assert row.row() == "7\t3\t3\t0.123456\t1\t0:01:15.250000"
-    back = parse_row(row.row(), "here")
+    assert written_row(row) == "7\t3\t3\t0.123456\t1\t0:01:15.250000"
+    back = parse_row(written_row(row), "here")
     assert (back.idx, back.predict, back.radius, back.correct, back.seconds) == (7, 3, 0.123456, True, 75.25)
 
 
@@ -59,14 +52,14 @@ def test_certified_accuracy_counts_only_correct_rows_with_an_exact_interval():
 
 @pytest.mark.parametrize("radius", [0.29, 0.57, 0.07, 1 / 3, 1.15, 2.3])
 def test_a_radius_of_the_grid_counts_as_certified_at_itself(radius):
-    row = parse_row(Certificate(0, 1, 1, written_radius(radius), 1.0).row(), "here")
+    row = parse_row(written_row(Certificate(0, 1, 1, written_radius(radius), 1.0)), "here")
     assert row.radius <= radius < row.radius + 1e-6
     assert certified_accuracy([row], [radius])[0].certified == 1
 
 
 def test_a_row_of_ours_that_lacks_columns_is_refused():
     with pytest.raises(DataError, match="6 columns, at least 12"):
-        parse_row(Certificate(0, 1, 1, 0.5, 1.0).row(), "here", ours=True)
+        parse_row(written_row(Certificate(0, 1, 1, 0.5, 1.0)), "here", ours=True)
 
 
 @pytest.mark.parametrize(
@@ -106,11 +99,12 @@ def test_the_summary_adds_up():
 
 def test_a_classifier_that_never_saw_the_noise_is_named(digits_model):
     record = load_model(digits_model)[1]
-    never, much = (
-        record.model_copy(update={"training": {**record.training, "alpha": alpha}}) for alpha in (0.0, 0.4)
-    )
-    assert "alpha = 0;" in (lack_of_noise_training(ROWS, never, 0.5) or "")
-    assert lack_of_noise_training(ROWS, much, 0.5) is None
+
+    def trained_with(alpha):
+        return record.model_copy(update={"training": record.training | {"alpha": alpha}})
+
+    assert "alpha = 0;" in (lack_of_noise_training(ROWS, trained_with(0.0), 0.5) or "")
+    assert lack_of_noise_training(ROWS, trained_with(0.4), 0.5) is None
 
 
 THEIRS = "\t".join(HEADER)
@@ -143,7 +137,7 @@ def test_tables_that_went_through_other_programs_are_read(tmp_path, content):
 def test_runs_of_two_tools_in_one_table_are_each_read_under_their_own_header(tmp_path):
     path = tmp_path / "t.tsv"
     ours = Certificate(1, 3, 3, 0.25, 1.0, 100, "votes", 0.9, 0.1, 0.999, "fixed(10,90)")
-    path.write_text("\n".join([THEIRS, ONE, "\t".join(HEADER + OURS), ours.row(), ""]))
+    path.write_text("\n".join([THEIRS, ONE, "\t".join(HEADER + OURS), written_row(ours), ""]))
     assert [row.votes for row in read_certificates(path)] == [None, 100]
 
 
@@ -200,7 +194,7 @@ def test_a_device_without_end_is_refused():
 
 
 def test_numbers_of_ours_that_are_no_probabilities_are_refused():
-    row = Certificate(0, 1, 1, 0.5, 1.0, 100, "votes", 0.9, 0.1, 0.999, "fixed(10,90)").row()
+    row = written_row(Certificate(0, 1, 1, 0.5, 1.0, 100, "votes", 0.9, 0.1, 0.999, "fixed(10,90)"))
     for good, bad, words in (
         ("\t0.9\t", "\t1.5\t", "p_lower must be a finite number from 0 to 1"),
         ("\t0.999\t", "\t1\t", "confidence must lie strictly between 0 and 1"),

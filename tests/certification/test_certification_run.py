@@ -16,9 +16,9 @@ from scipy.stats import norm
 
 from sfumato import Fixed, SmoothedClassifier
 from sfumato.certification import run as certification_run
-from sfumato.certification.certificate import OURS, read_certificates
 from sfumato.certification.file import settings_path
-from sfumato.certification.run import certify_to_file
+from sfumato.certification.run import Certification, certify_to_file
+from sfumato.certification.table import OURS, read_certificates
 from sfumato.errors import OutputError, SfumatoError
 from sfumato.execution.local import Processes
 from sfumato.models.classifier import load_classifier
@@ -30,8 +30,9 @@ PLAN = Fixed(100, 500)
 
 def run(digits, model, out, *, seed=0, batch_size=100, beta=0.5, examples=range(8), plan=PLAN, **options):
     classifier = load_classifier(str(model), digits.input_shape, digits.num_classes)
-    smoothed = SmoothedClassifier(classifier.model, beta, seed=seed, batch_size=batch_size, device="cpu")
-    return certify_to_file(classifier, digits, examples, out, smoothed, plan, **options)
+    smoothed = SmoothedClassifier(classifier, beta, seed=seed, batch_size=batch_size, device="cpu")
+    named = {name: options.pop(name) for name in ("confidence", "label_known") if name in options}
+    return certify_to_file(smoothed, digits, Certification(examples, plan, **named), out, **options)
 
 
 def without_time(path):
@@ -249,9 +250,9 @@ def test_black_boxes_are_told_apart_by_their_names(digits, tmp_path, monkeypatch
     with pytest.raises(OutputError, match="with model boxes:one and not boxes:other"):
         run(digits, "boxes:other", out, examples=range(4))
     classifier = load_classifier("boxes:one", digits.input_shape, digits.num_classes, [0.5], [0.5])
-    smoothed = SmoothedClassifier(classifier.model, 0.5, batch_size=100, device="cpu")
+    smoothed = SmoothedClassifier(classifier, 0.5, batch_size=100, device="cpu")
     with pytest.raises(OutputError, match="with weights_sha256"):
-        certify_to_file(classifier, digits, range(2), out, smoothed, PLAN)
+        certify_to_file(smoothed, digits, Certification(range(2), PLAN), out)
 
 
 def test_a_checkpoint_may_move(digits, digits_model, tmp_path):

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from sfumato.certification.certificate import read_certificates
+from sfumato.certification.table import read_certificates
 from sfumato.cli.main import main
 from sfumato.models import load_model
 

@@ -1,5 +1,7 @@
 """The sequential plans, on real votes of a classifier whose true radius is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -43,4 +45,4 @@ def test_the_outcome_does_not_depend_on_which_images_are_certified_together(line
         alone = SmoothedClassifier(linear, 0.5, batch_size=64, device="cpu").certify(
             x[index : index + 1], plan, examples=[index]
         )
-        assert alone[0] == together[index]
+        assert replace(alone[0], seconds=0.0) == replace(together[index], seconds=0.0)

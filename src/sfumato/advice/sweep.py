@@ -18,7 +18,7 @@ from sfumato.plans.early_vote import EarlyVote
 from sfumato.smoothing.answers import require_classes
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.configuration import Configuration, Network
-from sfumato.smoothing.smoothed import DEFAULT_VOTES, SmoothedClassifier
+from sfumato.smoothing.smoothed import DEFAULT_VOTES, Smoothed
 
 DEFAULT_IMAGES = 1000
 _ERROR = 1e-3  # how often at most a prediction is not that of all votes
@@ -135,7 +135,7 @@ def sweep(
     clean = float(columns[0].mean())
     limit = clean + _FAR_ABOVE * math.sqrt(max(clean * (1.0 - clean), 1.0 / len(split)) / len(split))
     for beta in betas[1:]:
-        smoothed = SmoothedClassifier(model, beta, seed=seed, device=device, configuration=configuration)
+        smoothed = Smoothed(model, beta, seed=seed, device=device, configuration=configuration)
         columns.append(_wrong(split, _majority(smoothed, n), on_progress))
         if columns[-1].mean() > limit:
             break
@@ -145,11 +145,13 @@ def sweep(
 _Predictor = Callable[[torch.Tensor, range], np.ndarray]
 
 
-def _majority(smoothed: SmoothedClassifier, n: int) -> _Predictor:
+def _majority(smoothed: Smoothed, n: int) -> _Predictor:
     plan = EarlyVote(n, _ERROR)
 
     def predict(x: torch.Tensor, examples: range) -> np.ndarray:
-        return np.array([decision.prediction for decision in smoothed.certify(x, plan, examples=examples)])
+        return np.array(
+            [decision.prediction for decision in smoothed.run(x, plan, examples=examples).decisions()]
+        )
 
     return predict
 

@@ -17,7 +17,7 @@ from scipy import special
 
 from sfumato.answers.objective import Objective, VoteRisk
 from sfumato.answers.smooth_risk import LEAST_ALPHAS, SmoothRisk, smooth_errors
-from sfumato.certification.certificate import CurvePoint, certified_accuracy
+from sfumato.certification.accuracy import CurvePoint, certified_accuracy
 from sfumato.errors import DataError, SettingError, require_count, require_nonnegative, require_open_unit
 from sfumato.statistics.compare import (
     DEFAULT_DRAWS,

@@ -23,7 +23,7 @@ from sfumato.models.classifier import load_classifier
 from sfumato.models.registry import is_built_in
 from sfumato.noise import Gaussian, Noise, Run, Stream, Use
 from sfumato.plans import ABSTAIN
-from sfumato.smoothing.smoothed import SmoothedClassifier
+from sfumato.smoothing.smoothed import Smoothed
 from sfumato.statistics.binomial import upper_failure_probability
 from sfumato.studies.design import Design
 from sfumato.studies.keys import Keys
@@ -269,8 +269,8 @@ def _count_again(
                 "an earlier version or on a device that is not here"
             )
     classifier = load_classifier(str(path), data.input_shape, data.num_classes, factory=factory)
-    smoothed = SmoothedClassifier(
-        classifier.model,
+    smoothed = Smoothed(
+        classifier,
         beta,
         seed=design.votes.seed,
         device=kind if device == "auto" else device,

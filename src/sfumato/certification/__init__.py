@@ -1,1 +1,16 @@
 """From votes to certificates: the record and the collection, the table, a durable run, a summary."""
+
+from sfumato.certification.accuracy import CurvePoint, certified_accuracy
+from sfumato.certification.certificate import Certificate
+from sfumato.certification.certificates import Certificates
+from sfumato.certification.smoothed_classifier import SmoothedClassifier
+from sfumato.certification.table import read_certificates
+
+__all__ = [
+    "Certificate",
+    "Certificates",
+    "CurvePoint",
+    "SmoothedClassifier",
+    "certified_accuracy",
+    "read_certificates",
+]

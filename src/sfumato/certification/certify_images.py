@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -10,9 +9,9 @@ import torch
 from jaxtyping import Int
 
 from sfumato.certification.certificate import Certificate
+from sfumato.certification.smoothed_classifier import SmoothedClassifier
 from sfumato.plans import Plan
 from sfumato.smoothing.configuration import Configuration
-from sfumato.smoothing.smoothed import SmoothedClassifier
 
 _MOST_TOGETHER = 64
 _FULL_BATCHES = 4
@@ -50,16 +49,12 @@ def certify_images(
     together = images_together(plan, smoothed.configuration)
     for begin in range(0, len(examples), together):
         group = slice(begin, begin + together)
-        started = time.perf_counter()
-        decisions = smoothed.certify(
+        found = smoothed.certify(
             x[group],
             plan,
             confidence=confidence,
             examples=examples[group],
-            labels=labels[group] if label_known else None,
+            labels=labels[group],
+            known_labels=labels[group] if label_known else None,
         )
-        per_vote = (time.perf_counter() - started) / sum(decision.votes for decision in decisions)
-        yield [
-            Certificate.of(index, int(label), decision, per_vote * decision.votes)
-            for index, label, decision in zip(examples[group], labels[group], decisions, strict=True)
-        ]
+        yield [certificate.as_written() for certificate in found]

@@ -14,8 +14,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sfumato.certification.certificate import HEADER, OURS, Certificate, parse_row
+from sfumato.certification.certificate import Certificate
 from sfumato.certification.recorded_answers import difference
+from sfumato.certification.table import HEADER, OURS, parse_row, written_row
 from sfumato.errors import DataError, OutputError, WriteError
 from sfumato.files import cannot_write, require_writable, try_lock, write_text
 from sfumato.noise.keyed import require_same_noise
@@ -95,7 +96,7 @@ class GrowingTable:
         Raises:
             WriteError: the disk is full, or the table is no longer what this process has written.
         """
-        self._write("".join(row.row() + "\n" for row in found).encode())
+        self._write("".join(written_row(row) + "\n" for row in found).encode())
         self.rows += found
 
     def begin(self) -> None:

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float32
 
 from sfumato.noise import Gaussian, Run, Stream, Use
-from sfumato.smoothing.smoothed import SmoothedClassifier
+from sfumato.smoothing.smoothed import Smoothed
 
 _IMAGES = 16
 _BATCH = 8
@@ -26,13 +26,13 @@ Answers = list[str]
 """Three numbers each; as text, since JSON has no infinite ones."""
 
 
-def answers(smoothed: SmoothedClassifier, x: Float32[np.ndarray, "images *shape"]) -> Answers:
+def answers(smoothed: Smoothed, x: Float32[np.ndarray, "images *shape"]) -> Answers:
     """Return the largest output, the root mean square and a weighted sum of them, for 32 fixed inputs.
 
     They are 16 images from the whole of ``x``, and one copy of each with noise of beta.
 
     Raises:
-        DataError, ModelError, SfumatoError: as ``SmoothedClassifier.check``.
+        DataError, ModelError, SfumatoError: as ``Smoothed.check``.
     """
     images = x[np.linspace(0, len(x) - 1, min(_IMAGES, len(x))).round().astype(int)]
     smoothed.check(images[:1])
@@ -47,13 +47,15 @@ def answers(smoothed: SmoothedClassifier, x: Float32[np.ndarray, "images *shape"
     return [" ".join(f"{number:.7g}" for number in row) for row in np.stack(found, axis=1)]
 
 
-def difference(before: object, now: Answers) -> str | None:
-    """Return in what the answers differ by more than rounding, None if they agree.
+def difference(before: object, now: Answers | None) -> str | None:
+    """Return in what the answers differ by more than rounding, None if they agree or are not asked for.
 
     >>> difference(["2.5 1.1 0"], ["2.5000001 1.1 0"])
     >>> difference(["2.5 1.1 0"], ["2.5 1.1 -1"])
     'its outputs for input 1 of 1 were 2.5 1.1 0, and are 2.5 1.1 -1 now'
     """
+    if now is None:
+        return None
     if not isinstance(before, list) or len(before) != len(now):
         return "its answers are not recorded"
     for number, (old, new) in enumerate(zip(before, now, strict=True), 1):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from sfumato.certification.certificate import Certificate
+from sfumato.certification.certificates import Certificates
 from sfumato.certification.certify_images import certify_images
 from sfumato.certification.file import continued, finished_rows
 from sfumato.certification.recorded_answers import answers
@@ -25,62 +26,87 @@ from sfumato.certification.shipped import (
     computing_device,
     first_size,
 )
+from sfumato.certification.smoothed_classifier import SmoothedClassifier
 from sfumato.certification.table_cells import LARGEST_RADIUS
 from sfumato.datasets import Dataset
-from sfumato.errors import ModelError, SettingError, require_open_unit
+from sfumato.errors import SettingError, require_open_unit
 from sfumato.execution.base import Done, Executor, Task
 from sfumato.execution.pace import Pace
-from sfumato.models.checkpoint import weights_checksum
-from sfumato.models.classifier import TrainedClassifier
 from sfumato.noise.keyed import CHUNK, NOISE_VERSION
-from sfumato.plans import Plan
-from sfumato.smoothing.smoothed import DEFAULT_CONFIDENCE, SmoothedClassifier
+from sfumato.plans import Fixed, Plan, as_plan
+from sfumato.smoothing.smoothed import DEFAULT_CONFIDENCE
 from sfumato.version import __version__
 
 LARGEST_BETA = LARGEST_RADIUS / 100  # no number of votes certifies 100 beta
 
 
+@dataclass(frozen=True)
+class Certification:
+    """What is certified of a data set, and how: what names a run beside its classifier and its data.
+
+    Attributes:
+        examples: indices of test examples.
+        plan: the stopping plan, or its text.
+        confidence: of each certificate.
+        label_known: plans that can do so test the true label only, at fewer votes; a row then predicts the
+            label or nothing.
+
+    Raises:
+        SettingError: no examples, a plan that cannot be read, a confidence out of range.
+    """
+
+    examples: Sequence[int]
+    plan: Plan | str = field(default_factory=Fixed)
+    confidence: float = DEFAULT_CONFIDENCE
+    label_known: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.examples:
+            raise SettingError("no examples to certify; at least 1 is needed")
+        require_open_unit("confidence", self.confidence)
+        object.__setattr__(self, "plan", as_plan(self.plan))
+
+    @property
+    def stopping(self) -> Plan:
+        """The plan itself."""
+        return as_plan(self.plan)
+
+
 def certify_to_file(
-    classifier: TrainedClassifier,
-    data: Dataset,
-    examples: Sequence[int],
-    output: Path,
     smoothed: SmoothedClassifier,
-    plan: Plan,
+    data: Dataset,
+    what: Certification,
+    output: Path,
     *,
-    confidence: float = DEFAULT_CONFIDENCE,
-    label_known: bool = False,
     on_certificate: Callable[[Certificate], None] = lambda certificate: None,
     executor: Executor | None = None,
     on_pace: Callable[[str], None] = lambda note: None,
     on_invalid: Callable[[int], None] = lambda votes: None,
-) -> list[Certificate]:
-    """Certify the test examples with these indices into ``output``; return all rows of the file.
+) -> Certificates:
+    """Certify the test examples into ``output``; return all rows of the file.
 
-    With probability at least ``confidence`` over the noise, for each row that is no abstention, the
+    With probability at least ``what.confidence`` over the noise, for each row that is no abstention, the
     smoothed classifier returns the predicted class everywhere within the radius. Rows that an
     interrupted run of the same settings has written, or a finished one over the first of these examples,
-    are kept and not computed again.
-    With ``label_known`` plans that can do so test the true label only, at fewer votes; a row then
-    predicts the label or nothing. ``on_certificate`` is called for every row, kept ones first.
+    are kept and not computed again. ``on_certificate`` is called for every row, kept ones first.
 
     With an ``executor`` of workers the images are shared out among them, ``smoothed`` saying what is
     computed and each worker how; the file is the same, times aside, rows in the same order. ``on_pace``
     then hears the rates, ``on_invalid`` how many of a task's votes were NaN.
 
     Raises:
-        SettingError: ``smoothed`` smooths another model than the classifier's.
+        ModelError: the classifier's weights are no longer those that were loaded.
         OutputError: ``output`` is another run's or another model's, another process is writing it, or it
             cannot be written.
         WriteError: the disk is full, or the table was removed, replaced or changed meanwhile.
         DataError: a row in it that is none.
     """
-    require_open_unit("confidence", confidence)
-    settings = _settings(classifier, data, examples, smoothed, plan, confidence, label_known, executor)
+    settings = _settings(smoothed, data, what, executor)
+    examples = what.examples
     smoothed.check(data.test.x[examples[0] : examples[0] + 1], data.num_classes)
     # what the plan refuses, it refuses before anything is written
-    labels = np.array([data.test.y[examples[0]]]) if label_known else None
-    plan.start(1, data.num_classes, noise=smoothed.noise, confidence=confidence, labels=labels)
+    labels = np.array([data.test.y[examples[0]]]) if what.label_known else None
+    what.stopping.start(1, data.num_classes, noise=smoothed.noise, confidence=what.confidence, labels=labels)
     with continued(output, settings, examples) as table:
         for row in table.rows:
             on_certificate(row)
@@ -94,43 +120,42 @@ def certify_to_file(
         if executor is None or executor.in_process:
             x, labels = data.test.x[left], data.test.y[left]
             for found in certify_images(
-                smoothed, plan, x, left, labels, confidence=confidence, label_known=label_known
+                smoothed,
+                what.stopping,
+                x,
+                left,
+                labels,
+                confidence=what.confidence,
+                label_known=what.label_known,
             ):
                 keep(found)
         else:
-            statement = (plan, confidence, label_known)
-            _share_out(executor, classifier, data, left, smoothed, statement, keep, on_pace, on_invalid)
-    return table.rows
+            _share_out(executor, smoothed, data, what, left, keep, on_pace, on_invalid)
+    return Certificates(table.rows)
 
 
 def count_finished(
-    classifier: TrainedClassifier,
-    data: Dataset,
-    examples: Sequence[int],
-    output: Path,
     smoothed: SmoothedClassifier,
-    plan: Plan,
+    data: Dataset,
+    what: Certification,
+    output: Path,
     *,
-    confidence: float = DEFAULT_CONFIDENCE,
-    label_known: bool = False,
     executor: Executor | None = None,
 ) -> int:
     """Return how many of the examples ``certify_to_file`` would find certified; nothing is written.
 
     Raises:
-        SettingError, OutputError, DataError: as ``certify_to_file``.
+        ModelError, OutputError, DataError: as ``certify_to_file``.
     """
-    settings = _settings(classifier, data, examples, smoothed, plan, confidence, label_known, executor)
-    return len(finished_rows(output, settings, examples))
+    return len(finished_rows(output, _settings(smoothed, data, what, executor), what.examples))
 
 
 def _share_out(
     executor: Executor,
-    classifier: TrainedClassifier,
-    data: Dataset,
-    examples: Sequence[int],
     smoothed: SmoothedClassifier,
-    statement: tuple[Plan, float, bool],
+    data: Dataset,
+    what: Certification,
+    examples: Sequence[int],
     keep: Callable[[list[Certificate]], None],
     on_pace: Callable[[str], None],
     on_invalid: Callable[[int], None],
@@ -138,13 +163,13 @@ def _share_out(
     """Let workers certify the examples; ``keep`` their rows in the order of the examples."""
     slots = max(1, executor.slots)
     recipe = Recipe(
-        executor.share("the model", classifier.model),
+        executor.share("the model", smoothed.model),
         smoothed.noise,
         smoothed.seed,
         computing_device(smoothed.device.type, executor),
         smoothed.configuration.precision,
         data.input_shape,
-        len(examples) * statement[0].least_votes // slots,
+        len(examples) * what.stopping.least_votes // slots,
         "certification",
     )
     shelf, pace, waiting = ImageShelf(executor, data.test.x), Pace(lambda: executor.slots), deque(examples)
@@ -168,7 +193,7 @@ def _share_out(
         nonlocal handed_out
         if not waiting:
             return None
-        size = min(len(waiting), pace.size("certificates", first_size(statement[0]), len(waiting)))
+        size = min(len(waiting), pace.size("certificates", first_size(what.stopping), len(waiting)))
         part = tuple(waiting.popleft() for _ in range(size))
         pieces = shelf.pieces(part)
         voting = Voting(recipe, pieces, part, data.test.y[list(part)], executor.cpus_per_worker)
@@ -176,7 +201,7 @@ def _share_out(
         return Task(
             f"certifying images {part[0]} to {part[-1]}",
             certify,
-            (voting, *statement),
+            (voting, what.stopping, what.confidence, what.label_known),
             partial(came_back, number),
             needs=(recipe.network, *(piece.block for piece in pieces)),
             cpus=executor.cpus_per_worker or 1,
@@ -186,27 +211,20 @@ def _share_out(
 
 
 def _settings(
-    classifier: TrainedClassifier,
-    data: Dataset,
-    examples: Sequence[int],
-    smoothed: SmoothedClassifier,
-    plan: Plan,
-    confidence: float,
-    label_known: bool,
-    executor: Executor | None,
+    smoothed: SmoothedClassifier, data: Dataset, what: Certification, executor: Executor | None
 ) -> dict[str, Any]:
     """Return all that determines the rows, and what a reader needs to know about them."""
-    if not examples:
-        raise SettingError("no examples to certify; at least 1 is needed")
-    _require_one_model(classifier, smoothed)
+    classifier, examples = smoothed.classifier, what.examples
+    checksum = classifier.checksum()
     if smoothed.beta > LARGEST_BETA:
         raise SettingError(f"beta must be at most {LARGEST_BETA:g} for a table, got {smoothed.beta:g}")
     return {
         "format": 3,
         "model": classifier.name,
-        "weights_sha256": classifier.weights_sha256,
+        "weights_sha256": checksum,
         "factory": classifier.factory,
-        "answers": answers(smoothed, data.test.x),
+        "fingerprint": classifier.fingerprint,
+        "answers": answers(smoothed, data.test.x) if classifier.fingerprint is None else None,
         "alpha": classifier.record.alpha if classifier.record else None,
         "data": data.name,
         "data_sha256": data.checksum(),
@@ -214,9 +232,9 @@ def _settings(
         **smoothed.noise.identity(),
         "norm": smoothed.noise.norm,
         "unit": data.unit,
-        "plan": plan.name,
-        "confidence": confidence,
-        "label_known": label_known,
+        "plan": what.stopping.name,
+        "confidence": what.confidence,
+        "label_known": what.label_known,
         "seed": smoothed.seed,
         "chunk": CHUNK,
         "noise_version": NOISE_VERSION,
@@ -225,19 +243,3 @@ def _settings(
         "sfumato_version": __version__,
         "torch_version": str(torch.__version__),
     }
-
-
-def _require_one_model(classifier: TrainedClassifier, smoothed: SmoothedClassifier) -> None:
-    """Refuse to write down one model for the votes of another."""
-    if smoothed.model is not classifier.model:
-        raise SettingError(
-            f"the smoothed classifier is of another model than {classifier.name}; make it of this "
-            "classifier's model"
-        )
-    if isinstance(classifier.model, nn.Module):
-        found = weights_checksum(classifier.model.state_dict())
-        if found != classifier.weights_sha256:
-            raise ModelError(
-                f"{classifier.name}: its weights have changed since it was loaded (checksum {found[:12]}, it "
-                f"was {classifier.weights_sha256[:12]}); save the changed model and load that"
-            )

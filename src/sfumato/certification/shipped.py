@@ -17,13 +17,13 @@ from jaxtyping import Float32, Int
 
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.certify_images import certify_images, images_together
+from sfumato.certification.smoothed_classifier import SmoothedClassifier
 from sfumato.devices import arithmetic_threads
 from sfumato.execution.base import Executor, Report, Shared, built
 from sfumato.noise import Gaussian, Noise
 from sfumato.plans import Plan
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.configuration import Configuration, Network
-from sfumato.smoothing.smoothed import SmoothedClassifier
 from sfumato.smoothing.tuning import tuned_configuration
 
 _BLOCK_BYTES = 64 * 2**20

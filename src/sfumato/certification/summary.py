@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sfumato.certification.certificate import Certificate, CurvePoint, certified_accuracy, radius_grid
+from sfumato.certification.accuracy import CurvePoint, certified_accuracy, radius_grid
+from sfumato.certification.certificate import Certificate
 from sfumato.models.checkpoint import ModelRecord
 from sfumato.noise import Noise
 from sfumato.plans import ABSTAIN, Plan, votes_saved

@@ -16,12 +16,11 @@ from sfumato.cli.slow_precision import warn_if_slow
 from sfumato.cli.terminal import OUT, detail, note, print_json, print_table, progress_bar, warn
 
 if TYPE_CHECKING:
+    from sfumato.certification.smoothed_classifier import SmoothedClassifier
     from sfumato.certification.summary import Summary
     from sfumato.datasets import Dataset
     from sfumato.noise import Noise
     from sfumato.plans import Plan
-    from sfumato.smoothing.configuration import Network
-    from sfumato.smoothing.smoothed import SmoothedClassifier
 
 
 def command(
@@ -65,6 +64,14 @@ def command(
     model_factory: options.ModelFactory = None,
     mean: options.Mean = None,
     std: options.Std = None,
+    fingerprint: Annotated[
+        str | None,
+        typer.Option(
+            "--fingerprint",
+            help="Your word for what a package.module:factory is, e.g. a version: a run goes on only under "
+            "the same. Left out, its answers to fixed inputs are compared.",
+        ),
+    ] = None,
     seed: options.Seed = 0,
     batch_size: options.BatchSize = None,
     device: options.Device = "auto",
@@ -87,13 +94,13 @@ def command(
     Example: sfumato certify --model mnist-0.4.safetensors --data mnist --beta 0.5
     --plan "curve(0.25,0.5,0.75,1)"
     """
-    from sfumato.certification.run import certify_to_file, count_finished
+    from sfumato.certification.run import Certification, certify_to_file, count_finished
+    from sfumato.certification.smoothed_classifier import SmoothedClassifier
     from sfumato.certification.summary import lack_of_noise_training, summarise
     from sfumato.datasets import load_dataset
     from sfumato.errors import require_count, require_open_unit, require_positive
     from sfumato.noise import make_noise
     from sfumato.smoothing.configuration import require_precision
-    from sfumato.smoothing.smoothed import SmoothedClassifier
 
     smoothing_noise = make_noise(noise, require_positive("beta", beta))
     require_open_unit("confidence", confidence)
@@ -104,13 +111,14 @@ def command(
     dataset = load_dataset(data, data_dir)
     limit = len(dataset.test) if first is None else require_count("first", first)
     examples = range(0, len(dataset.test), require_count("skip", skip))[:limit]
-    (classifier,) = load_classifiers([model], dataset, mean, std, model_factory)
+    what = Certification(examples, chosen, confidence, label_known)
+    (classifier,) = load_classifiers([model], dataset, mean, std, model_factory, fingerprint)
     invalid: list[int] = []
     with chosen_executor(executor, workers, gpus_per_worker, ray_address, device) as opened:
         if not opened.in_process:
             _refuse_with_workers(batch_size, profile)
         smoothed = SmoothedClassifier(
-            classifier.model,
+            classifier,
             noise=smoothing_noise,
             seed=seed,
             batch_size=batch_size,
@@ -118,17 +126,7 @@ def command(
             precision=precision,
         )
         # another run's file is refused before any time is spent on measuring what is fast
-        finished = count_finished(
-            classifier,
-            dataset,
-            examples,
-            out,
-            smoothed,
-            chosen,
-            confidence=confidence,
-            label_known=label_known,
-            executor=opened,
-        )
+        finished = count_finished(smoothed, dataset, what, out, executor=opened)
         if 0 < finished < len(examples):
             note(f"{out} holds {finished:,} of the {len(examples):,} images; the others are added")
         if opened.in_process:
@@ -136,19 +134,15 @@ def command(
             smoothed.check(dataset.test.x[examples[0] : examples[0] + 1], dataset.num_classes)
             if batch_size is None:
                 votes = (len(examples) - finished) * chosen.least_votes
-                smoothed = _tuned(smoothed, classifier.model, dataset, votes)
+                smoothed = _tuned(smoothed, dataset, votes)
         detail(f"{dataset!r}; {smoothed!r}")
         started = time.perf_counter()
         with progress_bar("certifying", len(examples)) as bar:
             rows = certify_to_file(
-                classifier,
-                dataset,
-                examples,
-                out,
                 smoothed,
-                chosen,
-                confidence=confidence,
-                label_known=label_known,
+                dataset,
+                what,
+                out,
                 executor=opened,
                 on_certificate=lambda row: bar.advance(note=f"image {row.idx}: radius {row.radius:.3f}"),
                 on_pace=lambda note: bar.advance(0, note),
@@ -183,17 +177,17 @@ def _refuse_with_workers(batch_size: int | None, profile: bool) -> None:
         raise SettingError("profile is for one process; leave out --profile, or --executor and --workers")
 
 
-def _tuned(smoothed: SmoothedClassifier, model: Network, dataset: Dataset, votes: int) -> SmoothedClassifier:
+def _tuned(smoothed: SmoothedClassifier, dataset: Dataset, votes: int) -> SmoothedClassifier:
     """Return the same smoothed classifier, made fast for so many votes."""
-    from sfumato.smoothing.smoothed import SmoothedClassifier
+    from sfumato.certification.smoothed_classifier import SmoothedClassifier
     from sfumato.smoothing.tuning import tuned_configuration
 
     precision = smoothed.configuration.precision
     configuration = tuned_configuration(
-        model, dataset.input_shape, smoothed.device, votes=votes, precision=precision
+        smoothed.model, dataset.input_shape, smoothed.device, votes=votes, precision=precision
     )
     return SmoothedClassifier(
-        model,
+        smoothed.classifier,
         noise=smoothed.noise,
         seed=smoothed.seed,
         device=str(smoothed.device),

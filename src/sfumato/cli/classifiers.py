@@ -10,12 +10,17 @@ from sfumato.cli.terminal import warn
 
 if TYPE_CHECKING:
     from sfumato.datasets import Dataset
-    from sfumato.models.classifier import TrainedClassifier
+    from sfumato.models.classifier import Classifier
 
 
 def load_classifiers(
-    references: Sequence[str], dataset: Dataset, mean: str | None, std: str | None, factory: str | None
-) -> list[TrainedClassifier]:
+    references: Sequence[str],
+    dataset: Dataset,
+    mean: str | None,
+    std: str | None,
+    factory: str | None,
+    fingerprint: str | None = None,
+) -> list[Classifier]:
     """Return the classifiers named by ``--model``; ``factory`` is what ``--model-factory`` says.
 
     Raises:
@@ -28,7 +33,15 @@ def load_classifiers(
 
     means, stds = options.parse_numbers("mean", mean), options.parse_numbers("std", std)
     loaded = [
-        load_classifier(name, dataset.input_shape, dataset.num_classes, means, stds, factory=factory)
+        load_classifier(
+            name,
+            dataset.input_shape,
+            dataset.num_classes,
+            means,
+            stds,
+            factory=factory,
+            fingerprint=fingerprint,
+        )
         for name in references
     ]
     made = [found for found in loaded if found.record and not is_built_in(found.record.architecture)]

@@ -1,10 +1,10 @@
-"""A trained classifier as a user names it: a checkpoint of ours, or a factory of their own."""
+"""A classifier with its identity: a checkpoint of ours, a factory's, or a model that was handed over."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +18,64 @@ from sfumato.user_code import told_in_one_line
 
 
 @dataclass(frozen=True)
-class TrainedClassifier:
-    """A classifier ready to be smoothed.
+class Classifier:
+    """A classifier with its identity: the one owner of a model.
 
     Attributes:
-        name: as the user gave it.
-        model: network behind its normalisation, in evaluation mode; or a black box.
-        weights_sha256: checksum of all its tensors; for a black box, whose tensors are not seen, of
-            ``mean`` and ``std``.
-        record: what its checkpoint says of it; None for a factory.
+        name: as the user gave it, or the model's own.
+        model: network behind its normalisation, or a black box, from a batch to (batch, classes).
+        weights_sha256: checksum of the tensors that were loaded (of a black box those of ``mean`` and
+            ``std``); None for a model that was handed over, whose tensors count as they are.
+        record: what its checkpoint says of it; None for a model of one's own.
         factory: name of the factory that made the network, where its record names another: the same weights
             in other code are another classifier.
+        fingerprint: its owner's word for what it is, for a model whose weights are not seen; where there is
+            none, its answers to fixed inputs tell it from others.
     """
 
     name: str
     model: Callable[[torch.Tensor], torch.Tensor]
-    weights_sha256: str
-    record: ModelRecord | None
+    weights_sha256: str | None = None
+    record: ModelRecord | None = None
     factory: str | None = None
+    fingerprint: str | None = None
+
+    @staticmethod
+    def of(model: Callable[[torch.Tensor], torch.Tensor] | Classifier) -> Classifier:
+        """Return the classifier of a module or a callable; its attribute ``fingerprint`` is its owner's word.
+
+        >>> Classifier.of(nn.Linear(2, 2)).name
+        'Linear'
+
+        Raises:
+            ModelError: what cannot be called, or a fingerprint that is no text.
+        """
+        if isinstance(model, Classifier):
+            return model
+        if not callable(model):
+            raise ModelError(f"a model is a torch.nn.Module or a callable, got {type(model).__name__}")
+        name = getattr(model, "__qualname__", None) or type(model).__name__
+        return Classifier(name, model, fingerprint=_fingerprint_of(model))
+
+    def checksum(self) -> str:
+        """Return the checksum of the tensors that the model has now.
+
+        Raises:
+            ModelError: they are no longer those that were loaded.
+            SfumatoError: the module does not say what they are.
+        """
+        if not isinstance(self.model, nn.Module):
+            return weights_checksum({}) if self.weights_sha256 is None else self.weights_sha256
+        with told_in_one_line(
+            f"{self.name}: the module does not say what its weights are", lost=SfumatoError
+        ):
+            found = weights_checksum(self.model.state_dict())
+        if self.weights_sha256 not in (None, found):
+            raise ModelError(
+                f"{self.name}: its weights have changed since it was loaded (checksum {found[:12]}, it was "
+                f"{str(self.weights_sha256)[:12]}); save the changed model and load that"
+            )
+        return found
 
 
 def load_classifier(
@@ -46,7 +86,8 @@ def load_classifier(
     std: Sequence[float] | None = None,
     *,
     factory: Factory | None = None,
-) -> TrainedClassifier:
+    fingerprint: str | None = None,
+) -> Classifier:
     """Return the classifier in a ``.safetensors`` of ours, or made by ``package.module:factory``.
 
     The factory gets (input_shape, num_classes) and returns a trained module, or any callable from a batch
@@ -54,7 +95,8 @@ def load_classifier(
     ``mean`` and ``std`` wrap it for inputs in [0, 1] if it expects normalised ones.
 
     ``factory`` makes the network of a file whose record names a factory, as in ``load_model``; a file of a
-    built-in architecture makes no use of it.
+    built-in architecture makes no use of it. ``fingerprint`` says what a model of a factory is, in place of
+    an attribute of this name.
 
     Raises:
         ModelError: a missing or damaged file, one made for other data, or a factory that fails.
@@ -65,18 +107,23 @@ def load_classifier(
         body = build_body(reference, input_shape, num_classes)
         if isinstance(body, nn.Module):
             wrapped = nn.Sequential(normalise, body).eval()
-            with told_in_one_line(
-                f"{reference}: the module does not say what its weights are", lost=SfumatoError
-            ):
-                checksum = weights_checksum(wrapped.state_dict())
-            return TrainedClassifier(reference, wrapped, checksum, None)
+            word = fingerprint or _fingerprint_of(body)
+            loaded = Classifier(reference, wrapped, fingerprint=word)
+            return replace(loaded, weights_sha256=loaded.checksum())
         if not callable(body):
             raise ModelError(
                 f"{reference}: the factory must return a torch.nn.Module or a callable, got "
                 f"{type(body).__name__}"
             )
-        return TrainedClassifier(
-            reference, _black_box(normalise, body), weights_checksum(normalise.state_dict()), None
+        return Classifier(
+            reference,
+            _black_box(normalise, body),
+            weights_checksum(normalise.state_dict()),
+            fingerprint=fingerprint or _fingerprint_of(body),
+        )
+    if fingerprint is not None:
+        raise ModelError(
+            f"{reference}: --fingerprint is for a package.module:factory; this file has its checksum"
         )
     if mean is not None or std is not None:
         raise ModelError(
@@ -92,9 +139,16 @@ def load_classifier(
     needed = None if is_built_in(record.architecture) else factory
     model, record = load_model(path, factory=needed)
     other = needed is not None and factory_name(needed) != record.architecture
-    return TrainedClassifier(
+    return Classifier(
         reference, model, record.weights_sha256, record, factory_name(needed) if needed and other else None
     )
+
+
+def _fingerprint_of(model: object) -> str | None:
+    found = getattr(model, "fingerprint", None)
+    if found is not None and not isinstance(found, str):
+        raise ModelError(f"the attribute fingerprint of a model must be a text, got {type(found).__name__}")
+    return found
 
 
 def _black_box(

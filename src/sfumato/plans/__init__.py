@@ -11,7 +11,7 @@ from sfumato.plans.decide import Decide
 from sfumato.plans.fixed import Fixed
 from sfumato.plans.precision import Precision
 from sfumato.plans.predict import Predict
-from sfumato.plans.registry import PLANS, accepted_plans, parse_plan, register_plan
+from sfumato.plans.registry import PLANS, accepted_plans, as_plan, parse_plan, register_plan
 from sfumato.plans.two_class import FixedTwoClass
 from sfumato.plans.vote import Vote
 
@@ -29,6 +29,7 @@ __all__ = [
     "Run",
     "Vote",
     "accepted_plans",
+    "as_plan",
     "parse_plan",
     "register_plan",
     "votes_saved",

@@ -54,6 +54,19 @@ def accepted_plans() -> str:
     return ", ".join(plan.usage for plan in PLANS.values())
 
 
+def as_plan(plan: Plan | str) -> Plan:
+    """Return the plan, or the one that a text names.
+
+    Raises:
+        SettingError: as ``parse_plan``, and what is neither.
+    """
+    if isinstance(plan, str):
+        return parse_plan(plan)
+    if not isinstance(plan, Plan):
+        raise SettingError(f"plan must be a plan or its text, as 'decide(0.5)', got {plan!r}")
+    return plan
+
+
 def parse_plan(text: str) -> Plan:
     """Return the plan that ``text`` names, e.g. ``decide(0.5)`` or ``curve(0.25,0.5,n_max=10000)``.
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from sfumato.answers.best import Gain, RiskPoint, StudyAnswer
-from sfumato.certification.certificate import certified_accuracy, radius_grid
+from sfumato.certification.accuracy import certified_accuracy, radius_grid
 from sfumato.reporting.certified_sets import FULL, common_norm, largest_radius, outcomes, votes_spent
 from sfumato.reporting.sources import CertifiedSet
 from sfumato.reporting.tables import Table

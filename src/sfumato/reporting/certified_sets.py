@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from sfumato.certification.certificate import CurvePoint, certified_accuracy
+from sfumato.certification.accuracy import CurvePoint, certified_accuracy
 from sfumato.errors import DataError
 from sfumato.plans import ABSTAIN
 from sfumato.reporting.sources import CertifiedSet

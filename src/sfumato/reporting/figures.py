@@ -15,7 +15,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sfumato.certification.certificate import Certificate, certified_accuracy
+from sfumato.certification.accuracy import certified_accuracy
+from sfumato.certification.certificate import Certificate
 from sfumato.files import write_bytes
 from sfumato.reporting.style import COLOURS, MARKERS, STYLE
 from sfumato.smoothing.risk import Risk

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sfumato.answers.published import PublishedResults, load_published
-from sfumato.certification.certificate import Certificate, read_certificates
+from sfumato.certification.certificate import Certificate
 from sfumato.certification.file import read_settings, settings_path
+from sfumato.certification.table import read_certificates
 from sfumato.errors import DataError
 from sfumato.studies.results import StudyResults
 from sfumato.studies.store import FILE, load_results

@@ -15,7 +15,7 @@ from sfumato.errors import require_count, require_nonnegative
 from sfumato.smoothing.answers import require_classes
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.configuration import Configuration, Network, require_precision
-from sfumato.smoothing.smoothed import DEFAULT_VOTES, SmoothedClassifier
+from sfumato.smoothing.smoothed import DEFAULT_VOTES, Smoothed
 from sfumato.statistics.binomial import two_sided_interval
 
 _VOTES_PER_CALL = 50_000
@@ -75,7 +75,7 @@ def measure_risk(
     classes = classes or int(split.y.max()) + 1
     predict = (
         _smoothed_predictor(
-            SmoothedClassifier(
+            Smoothed(
                 model,
                 beta,
                 seed=seed,
@@ -110,7 +110,7 @@ def measure_risk(
 _Predictor = Callable[[torch.Tensor, range], Int[np.ndarray, " images"]]
 
 
-def _smoothed_predictor(smoothed: SmoothedClassifier, n: int, classes: int) -> _Predictor:
+def _smoothed_predictor(smoothed: Smoothed, n: int, classes: int) -> _Predictor:
     def predict(x: torch.Tensor, examples: range) -> Int[np.ndarray, " images"]:
         smoothed.check(x[:1], classes)
         return smoothed.predict(x, n, examples=examples)

@@ -1,8 +1,9 @@
-"""The smoothed classifier: predict and certify by votes of a base classifier under noise.
+"""The smoothed classifier as far as its votes: how often a base classifier names each class under noise.
 
 Source: Cohen, Rosenfeld & Kolter 2019. g(x) is the class that the base classifier returns most often
 for x + noise, N(0, beta^2 I) if nothing else is said. Noise is added to what the caller calls the input;
-anything after it, normalisation included, is part of the base classifier.
+anything after it, normalisation included, is part of the base classifier. What is certified by the votes
+stands to the right of here, in ``sfumato.certification``, which makes certificates of them.
 """
 
 from __future__ import annotations
@@ -15,9 +16,18 @@ import torch
 from jaxtyping import Int
 
 from sfumato.devices import choose_device
-from sfumato.errors import DataError, SettingError, require_count, require_open_unit, require_positive
+from sfumato.errors import (
+    DataError,
+    ModelError,
+    SettingError,
+    SfumatoError,
+    require_count,
+    require_open_unit,
+    require_positive,
+)
+from sfumato.models.classifier import Classifier
 from sfumato.noise import Gaussian, Noise
-from sfumato.plans import ABSTAIN, Decision, Fixed, Plan, Run
+from sfumato.plans import ABSTAIN, Plan, Run, as_plan
 from sfumato.smoothing.answers import require_classes
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.configuration import (
@@ -34,16 +44,17 @@ DEFAULT_CONFIDENCE = 0.999
 DEFAULT_VOTES = 100
 
 
-class SmoothedClassifier:
+class Smoothed:
     """A base classifier smoothed by N(0, beta^2 I), or by another noise.
 
     Args:
-        model: from a batch (batch, *shape) to logits (batch, classes); a module is put in eval mode.
+        model: from a batch (batch, *shape) to logits (batch, classes): a module, any callable, or a
+            ``Classifier``. A module is left as it is; a copy in evaluation mode votes.
         beta: smoothing noise, standard deviation in the input's unit, of Gaussian noise.
         noise: in place of beta, any noise; its ``norm`` is that of the radii.
         seed: with an image's example number it determines all noise. Images that ``predict`` and ``certify``
             are given no number for are numbered through: 0, 1, ... over all calls of this object, so that no
-            two of them share noise.
+            two of them share noise; so are those it is called with.
         batch_size: noisy copies per forward pass, chosen by the model's kind if not given; has no
             influence on any result.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
@@ -52,16 +63,14 @@ class SmoothedClassifier:
 
     >>> model = torch.nn.Linear(2, 2, bias=False)
     >>> _ = model.weight.data.copy_(torch.tensor([[0.0, 0.0], [1.0, 0.0]]))
-    >>> smoothed = SmoothedClassifier(model, beta=0.5, device="cpu")
+    >>> smoothed = Smoothed(model, beta=0.5, device="cpu")
     >>> smoothed.predict(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]), n=100)
     array([1, 0])
-    >>> smoothed.certify(torch.tensor([[1.0, 0.0]]), plan=Fixed(n0=100, n=1000))[0].prediction
-    1
     """
 
     def __init__(
         self,
-        model: Network,
+        model: Network | Classifier,
         beta: float | None = None,
         *,
         noise: Noise | None = None,
@@ -73,7 +82,8 @@ class SmoothedClassifier:
     ) -> None:
         if (beta is None) == (noise is None):
             raise SettingError(f"give either beta or noise, got beta {beta} and noise {noise}")
-        self.model = model
+        self.classifier = Classifier.of(model)
+        model = self.classifier.model
         self.noise = Gaussian(require_positive("beta", beta or 0.0)) if noise is None else noise
         require_positive("beta", self.noise.standard_deviation)
         self.seed = require_count("seed", seed, minimum=0)
@@ -100,9 +110,19 @@ class SmoothedClassifier:
 
     def __repr__(self) -> str:
         return (
-            f"SmoothedClassifier(noise={self.noise!r}, seed={self.seed}, device={str(self.device)!r}, "
-            f"configuration={self.configuration})"
+            f"{type(self).__name__}({self.classifier.name}, noise={self.noise!r}, seed={self.seed}, "
+            f"device={str(self.device)!r}, configuration={self.configuration})"
         )
+
+    def __call__(self, x: torch.Tensor | np.ndarray, n: int = DEFAULT_VOTES) -> torch.Tensor:
+        """Return the share of ``n`` votes that each class gets: (images, classes), float32 on x's device.
+
+        A row sums to less than 1 where the model returned NaN under noise. Every call goes on counting the
+        images, so that its noise is fresh.
+        """
+        counts = self.votes(x, n, examples=self._next_numbers(len(self._prepare(x))).tolist())
+        device = x.device if isinstance(x, torch.Tensor) else None
+        return torch.as_tensor(counts / n, dtype=torch.float32, device=device)
 
     def check(self, x: torch.Tensor | np.ndarray, classes: int = 2) -> None:
         """Refuse images or a model that cannot be smoothed, before any vote is counted.
@@ -176,46 +196,35 @@ class SmoothedClassifier:
             return np.where(counts.any(axis=1), counts.argmax(axis=1), ABSTAIN)
         return np.array([verified_majority(row, confidence) for row in counts])
 
-    def certify(
-        self,
-        x: torch.Tensor | np.ndarray,
-        plan: Plan | None = None,
-        *,
-        confidence: float = DEFAULT_CONFIDENCE,
-        examples: Sequence[int] | None = None,
-        labels: Int[np.ndarray, " images"] | None = None,
-    ) -> list[Decision]:
-        """Return a certificate for each image, under ``plan`` (``Fixed()``: n0 = 100, n = 100,000).
-
-        With probability at least ``confidence`` over the noise, for each image that is not abstained
-        on, the smoothed classifier returns the predicted class everywhere within the radius. The
-        statement holds per image, not for all images together.
-
-        ``examples`` are the images' numbers, by which their noise is keyed; without them every call goes on
-        counting, so that its noise is fresh. Give them to repeat a result.
-        """
-        plan = Fixed() if plan is None else plan
-        return self.run(x, plan, confidence=confidence, examples=examples, labels=labels).decisions()
-
     def run(
         self,
         x: torch.Tensor | np.ndarray,
-        plan: Plan,
+        plan: Plan | str,
         *,
         confidence: float = DEFAULT_CONFIDENCE,
         examples: Sequence[int] | None = None,
-        labels: Int[np.ndarray, " images"] | None = None,
+        known_labels: Int[np.ndarray, " images"] | None = None,
     ) -> Run:
-        """Return the finished run of ``plan``: its decisions, and the counts they rest on."""
+        """Return the finished run of ``plan``: its decisions, and the counts they rest on.
+
+        With ``known_labels``, the true classes, plans that can do so test these classes only: a decision then
+        names the label or none.
+        """
+        plan = as_plan(plan)
         require_open_unit("confidence", confidence)
         images = self._prepare(x)
         keys = self._next_numbers(len(images)) if examples is None else _keys(examples, images)
         run = plan.start(
-            len(images), self._num_classes, noise=self.noise, confidence=confidence, labels=labels
+            len(images), self._num_classes, noise=self.noise, confidence=confidence, labels=known_labels
         )
         while (wanted := run.demand()).any():
             run.update(self._count(images, keys, run.votes, wanted))
         return run
+
+    @property
+    def model(self) -> Network:
+        """The base classifier as it was given."""
+        return self.classifier.model
 
     @property
     def beta(self) -> float:
@@ -251,12 +260,41 @@ class SmoothedClassifier:
         images = images_in_unit(x, self.beta, tell=self._shape is None).to(self.device)
         shape = tuple(images.shape[1:])
         if self._shape not in (None, shape):
-            raise DataError(f"images have shape {shape}, but the first ones had {self._shape}")
-        classes = self._base.prepare(images, self.beta, self.configuration.batch_size)
+            hint = "; one image needs a batch axis: x[None]" if tuple(images.shape) == self._shape else ""
+            raise DataError(f"images have shape {shape}, but the first ones had {self._shape}{hint}")
+        if self._shape is None:
+            classes = self._probe(images)
+        else:
+            classes = self._base.prepare(images, self.beta, self.configuration.batch_size)
         if classes != self._num_classes:
             self._num_classes, self._counter = classes, None
         self._shape = shape
         return images
+
+    def _probe(self, images: torch.Tensor) -> int:
+        """Return the number of classes; where the images may be one image without a batch axis, say so."""
+        alone = images.dim() == 3 and len(images) == 1 and self._shape is None
+        if alone and self._takes(images[None]):
+            raise ModelError(
+                f"images have shape {tuple(images.shape)}: one image needs a batch axis, x[None]; images "
+                "without channels need their axis, x[:, None]"
+            )
+        try:
+            return self._base.probe(images, self.beta, self.configuration.batch_size)
+        except ModelError as error:
+            if alone or not self._takes(images[None]):
+                raise
+            raise ModelError(
+                f"images have shape {tuple(images.shape)}: one image needs a batch axis, x[None]"
+            ) from error
+
+    def _takes(self, images: torch.Tensor) -> bool:
+        """Return whether the model takes the images, of another shape than those that it votes on."""
+        try:
+            BaseClassifier(self.model, self.device, precision=self._base.precision).probe(images, self.beta)
+        except SfumatoError:
+            return False
+        return True
 
 
 def _keys(examples: Sequence[int], images: torch.Tensor) -> Int[np.ndarray, " images"]:

@@ -30,7 +30,10 @@ def images_in_unit(x: torch.Tensor | np.ndarray, beta: float, *, tell: bool = Tr
     """
     given = _as_tensor(x)
     if given.dim() < 2 or len(given) == 0:
-        raise DataError(f"images must have shape (images, *shape), at least one, got {tuple(given.shape)}")
+        hint = "; one image needs a batch axis: x[None]" if given.dim() == 1 else ""
+        raise DataError(
+            f"images must have shape (images, *shape), at least one, got {tuple(given.shape)}{hint}"
+        )
     whole = not given.is_floating_point()
     if given.is_complex() or (whole and given.dim() > 2 and given.dtype not in (torch.uint8, torch.bool)):
         raise DataError(

@@ -11,15 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sfumato.certification.certificate import Certificate
-from sfumato.certification.run import certify_to_file
+from sfumato.certification.certificates import Certificates
+from sfumato.certification.run import Certification, certify_to_file
+from sfumato.certification.smoothed_classifier import SmoothedClassifier
 from sfumato.datasets import Dataset, load_dataset
 from sfumato.errors import OutputError
 from sfumato.files import require_writable
-from sfumato.models.classifier import TrainedClassifier, load_classifier
+from sfumato.models.classifier import Classifier, load_classifier
 from sfumato.plans import Fixed
 from sfumato.smoothing.risk import Risk, measure_risk
-from sfumato.smoothing.smoothed import SmoothedClassifier
 from sfumato.training.loop import train
 from sfumato.training.settings import TrainingSettings
 
@@ -49,7 +49,7 @@ class DemoResult:
 
     data: Dataset
     risks: dict[tuple[float, float], Risk]
-    certificates: dict[float, list[Certificate]]
+    certificates: dict[float, Certificates]
 
     def best_alpha(self, beta: float) -> float:
         """Return the alpha of the lowest measured risk, the smallest such in a tie."""
@@ -98,22 +98,19 @@ def run_demo(
     on_stage("certifying", len(compared) * CERTIFIED_IMAGES)
     for alpha in compared:
         smoothed = SmoothedClassifier(
-            classifiers[alpha].model, CERTIFIED_BETA, seed=seed, batch_size=_BATCH_SIZE, device=device
+            classifiers[alpha], CERTIFIED_BETA, seed=seed, batch_size=_BATCH_SIZE, device=device
         )
         result.certificates[alpha] = certify_to_file(
-            classifiers[alpha],
-            data,
-            range(CERTIFIED_IMAGES),
-            output / f"certificates-alpha-{alpha:.1f}-beta-{CERTIFIED_BETA:.1f}.tsv",
             smoothed,
-            PLAN,
-            confidence=CONFIDENCE,
+            data,
+            Certification(range(CERTIFIED_IMAGES), PLAN, CONFIDENCE),
+            output / f"certificates-alpha-{alpha:.1f}-beta-{CERTIFIED_BETA:.1f}.tsv",
             on_certificate=lambda _: on_step(),
         )
     return result
 
 
-def _trained(data: Dataset, alpha: float, folder: Path, seed: int, device: str) -> TrainedClassifier:
+def _trained(data: Dataset, alpha: float, folder: Path, seed: int, device: str) -> Classifier:
     settings = TrainingSettings(alpha=alpha, seed=seed, epochs=_EPOCHS, batch_size=64)
     path = folder / f"alpha-{alpha:.1f}.safetensors"
     if not path.exists():

@@ -10,7 +10,7 @@ from pathlib import Path
 from sfumato.datasets import Split
 from sfumato.devices import choose_device
 from sfumato.models.classifier import load_classifier
-from sfumato.smoothing.smoothed import SmoothedClassifier
+from sfumato.smoothing.smoothed import Smoothed
 from sfumato.studies.design import Design
 from sfumato.studies.todo import ToDo, study_data
 from sfumato.training.loop import train
@@ -48,7 +48,7 @@ def estimate_seconds(design: Design, todo: ToDo, *, device: str = "auto") -> flo
         ).model
     per_example = record.train_seconds / size
     least = votes.n if votes.rule == "all" else max(1, votes.plan().least_votes)
-    smoothed = SmoothedClassifier(network, 0.5, device=str(choose_device(device)), precision=votes.precision)
+    smoothed = Smoothed(network, 0.5, device=str(choose_device(device)), precision=votes.precision)
     smoothed.votes(few.test.x, 1)
     began = time.perf_counter()
     smoothed.votes(few.test.x, least)

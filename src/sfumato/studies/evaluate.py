@@ -11,7 +11,7 @@ from jaxtyping import Int
 from sfumato.plans import ABSTAIN
 from sfumato.smoothing.answers import require_classes
 from sfumato.smoothing.base_classifier import BaseClassifier
-from sfumato.smoothing.smoothed import SmoothedClassifier
+from sfumato.smoothing.smoothed import Smoothed
 from sfumato.studies.design import VotesTable
 from sfumato.studies.store import Rows
 
@@ -35,7 +35,7 @@ def classify_shard(
 
 
 def count_shard(
-    smoothed: SmoothedClassifier,
+    smoothed: Smoothed,
     votes: VotesTable,
     x: torch.Tensor,
     examples: Sequence[int],

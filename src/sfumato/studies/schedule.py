@@ -258,7 +258,7 @@ class Schedule:
                 self.data.num_classes,
                 factory=self.design.model.shared.architecture,
             )
-        weights = classifier.weights_sha256
+        weights = classifier.checksum()
         self.store.keep_model(self.keys.model(alpha, seed), alpha, seed, weights)
         numbers = self._members(alpha, seed, weights)
         missing = self._missing(alpha, seed, weights)

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from sfumato.certification.certificate import Certificate, parse_row
+from sfumato.certification.certificate import Certificate
+from sfumato.certification.table import parse_row, written_row
 from sfumato.errors import DataError, OutputError
 from sfumato.studies.results import CellResult, StudyResults
 from sfumato.studies.sealed import LARGE, SMALL, VERSION, DamagedPart, SealedFile
@@ -160,7 +161,7 @@ class Store(SealedFile):
     def add_certificates(self, cell: int, certificates: Sequence[Certificate]) -> None:
         """Keep certificates; one that is there already is not counted twice."""
         with self.transaction():
-            self.add("certificates", cell, [(cell, found.idx, found.row()) for found in certificates])
+            self.add("certificates", cell, [(cell, found.idx, written_row(found)) for found in certificates])
 
     def members(self, settings: str, kind: str) -> dict[Member, int]:
         """Return the cells that these settings have, complete or not."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sfumato.advice.advise import Advice, Amount
     from sfumato.advice.sweep import Sweep
     from sfumato.datasets import Dataset
-    from sfumato.models.classifier import TrainedClassifier
+    from sfumato.models.classifier import Classifier
 
 _SUBSAMPLES = 10
 
@@ -110,7 +110,7 @@ def command(
     )
 
 
-def _classifiers(loaded: Sequence[TrainedClassifier], alpha0: str | None) -> list[tuple[Any, float]]:
+def _classifiers(loaded: Sequence[Classifier], alpha0: str | None) -> list[tuple[Any, float]]:
     """Return each classifier with the noise that it was trained with."""
     from sfumato.errors import SettingError, require_nonnegative
 

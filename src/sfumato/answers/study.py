@@ -1,0 +1,164 @@
+"""A study as one object: data and noise levels in, a finished folder and its answers out.
+
+It adds nothing to ``studies`` but the convenience: the study file, the folder and the command line are
+the same, so that ``sfumato study best FOLDER`` goes on where this ends.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sfumato.answers.best import StudyAnswer, answer_study
+from sfumato.datasets import Dataset, load_dataset
+from sfumato.errors import DataError, OutputError, SettingError
+from sfumato.execution.base import Executor
+from sfumato.files import require_writable, write_bytes
+from sfumato.studies.design import Design, make_design
+from sfumato.studies.results import StudyResults
+from sfumato.studies.run import run_study
+
+_ARRAYS = ("x", "y", "x_test", "y_test")
+_SAVED = "data.npz"
+
+
+class BestAlphas(StudyAnswer):
+    """The answers of a study; printed, the best alpha of each beta in a line."""
+
+    def __repr__(self) -> str:
+        return "\n".join(
+            f"beta {found.beta:g}: best alpha {found.alpha:g}, risk {found.best.risk:.4f} "
+            f"({found.best.low:.4f} to {found.best.high:.4f}); with probability {found.confidence:g} the "
+            f"best of those measured is among {', '.join(f'{alpha:g}' for alpha in found.exact_set)}"
+            for found in self.betas
+        )
+
+
+class Study:
+    """Train at each alpha, smooth at each beta, and compare on the same test images.
+
+    Args:
+        data: the name or path of a data set, a ``Dataset``, or arrays (x, y) or (x, y, x_test, y_test).
+        alphas: training noises, standard deviations in the input's unit; increasing, 0 is no noise.
+        betas: smoothing noises, likewise.
+        seeds: of the trainings, increasing.
+        images: only the first so many test images; all if not given.
+        votes: noisy copies whose majority is the prediction.
+        settings: of the trainings, as of ``TrainingSettings``: ``architecture="cnn"``, ``epochs=20``.
+
+    Raises:
+        SettingError: a name or value that is not accepted.
+    """
+
+    def __init__(
+        self,
+        data: str | Path | Dataset | Sequence[Any],
+        alphas: Iterable[float],
+        betas: Iterable[float],
+        *,
+        seeds: Iterable[int] = (0,),
+        images: int | None = None,
+        votes: int = 100,
+        **settings: Any,
+    ) -> None:
+        self._data = data
+        name = str(data) if isinstance(data, str | Path) else _SAVED
+        self.design: Design = make_design(
+            {
+                "data": {"name": name, "images": images},
+                "grid": {
+                    "alpha": [float(alpha) for alpha in alphas],
+                    "beta": [float(beta) for beta in betas],
+                    "seeds": [int(seed) for seed in seeds],
+                },
+                "votes": {"n": votes},
+                "model": settings,
+            }
+        )
+        self._results: StudyResults | None = None
+
+    def __repr__(self) -> str:
+        grid = self.design.grid
+        state = "finished" if self._results else "not run yet"
+        return f"Study({self.design.data.name!r}, alphas={grid.alpha}, betas={grid.beta}; {state})"
+
+    def run(self, folder: str | Path, *, device: str = "auto", executor: Executor | None = None) -> Study:
+        """Compute what the study lacks in ``folder``, and return it finished; it goes on after a kill.
+
+        Raises:
+            as ``run_study``; OutputError: the folder holds the study of other data.
+        """
+        folder = Path(folder)
+        if self.design.data.name == _SAVED and not isinstance(self._data, str | Path):
+            tables = self.design.model_dump(mode="python", exclude_none=True)
+            tables["data"]["name"] = str(_kept(self._data, folder))
+            self.design = make_design(tables)
+        self._results = run_study(self.design, folder, device=device, executor=executor)
+        return self
+
+    @property
+    def results(self) -> StudyResults:
+        """The results per image.
+
+        Raises:
+            SettingError: the study has not been run.
+        """
+        if self._results is None:
+            raise SettingError("the study has no results yet; call run(folder) first")
+        return self._results
+
+    def best(self, *, confidence: float = 0.95) -> BestAlphas:
+        """Return for each beta the best alpha, its confidence set and what it gains.
+
+        Raises:
+            SettingError: the study has not been run, or a confidence outside (0, 1).
+        """
+        found = answer_study(self.results, confidence=confidence)
+        return BestAlphas(**{field.name: getattr(found, field.name) for field in fields(found)})
+
+
+def _kept(data: Dataset | Sequence[Any], folder: Path) -> Path | str:
+    """Return the name under which the data are found again: their own, or a file in the study's folder.
+
+    Raises:
+        DataError: arrays that are no data set.
+        OutputError: the file cannot be written, or holds other data.
+    """
+    if isinstance(data, Dataset):
+        if _is_known(data):
+            return data.name
+        arrays = (data.train.x, data.train.y, data.test.x, data.test.y)
+        named: dict[str, Any] = dict(zip(_ARRAYS, arrays, strict=True))
+        named["class_names"] = np.asarray(data.class_names)
+    else:
+        if len(data) not in (2, 4):
+            raise DataError(f"data must be (x, y) or (x, y, x_test, y_test), got {len(data)} arrays")
+        named = {name: np.asarray(array) for name, array in zip(_ARRAYS, data, strict=False)}
+    place = (folder / _SAVED).resolve()
+    require_writable(place)
+    written = io.BytesIO()
+    np.savez(written, **named)
+    if place.exists():
+        with np.load(place) as before:
+            same = set(before) == set(named) and all(
+                before[name].dtype == named[name].dtype and np.array_equal(before[name], named[name])
+                for name in named
+            )
+        if not same:
+            raise OutputError(f"{folder}: holds the study of other data; choose another folder")
+    else:
+        write_bytes(place, written.getvalue())
+    return place
+
+
+def _is_known(data: Dataset) -> bool:
+    """Return whether the data are found under their name, unchanged."""
+    try:
+        return load_dataset(data.name, fetch=False).checksum() == data.checksum()
+    except DataError:
+        return False

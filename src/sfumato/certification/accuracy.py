@@ -1,0 +1,86 @@
+"""Certified accuracy over a set of certificates."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sfumato.certification.certificate import Certificate, written_radius
+from sfumato.errors import DataError
+from sfumato.statistics import estimates
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """Share of examples that are correct and certified at a radius, with bounds for the population.
+
+    Attributes:
+        radius: in the input's unit.
+        certified, examples: counts.
+        low: lower bound of the population's share on which the smoothed classifier is truly correct
+            and constant within the radius: it pays for the sample and for the certificates' own error.
+        high: upper bound of the population's share that such a run certifies.
+    """
+
+    radius: float
+    certified: int
+    examples: int
+    low: float
+    high: float
+
+    @property
+    def share(self) -> float:
+        """The estimate."""
+        return self.certified / self.examples
+
+    def __str__(self) -> str:
+        return f"radius {self.radius:g}: {self.share:.4f} ({self.low:.4f} to {self.high:.4f})"
+
+
+def certified_accuracy(
+    certificates: Sequence[Certificate],
+    radii: Iterable[float],
+    *,
+    confidence: float = 0.95,
+    certificate_confidence: float = 0.999,
+) -> list[CurvePoint]:
+    """Return the certified accuracy at each radius, its bounds at ``confidence`` for each by itself.
+
+    ``certificate_confidence`` is that of certificates that do not state theirs; those that state
+    different ones are summarised at the lowest. See ``statistics.estimates.certified_accuracy``.
+
+    >>> rows = [Certificate(0, 3, 3, 0.4, 1.0), Certificate(1, 5, -1, 0.0, 1.0)]
+    >>> [point.share for point in certified_accuracy(rows, [0.0, 0.5])]
+    [0.5, 0.0]
+
+    Raises:
+        DataError: no certificates.
+    """
+    if not certificates:
+        raise DataError("no certificates to summarise; at least 1 is needed")
+    stated = {c.confidence for c in certificates if not math.isnan(c.confidence)}
+    level = min(stated, default=certificate_confidence)
+    certified = sorted(c.radius for c in certificates if c.correct)
+    points = []
+    for radius in radii:
+        hits = len(certified) - bisect_left(certified, written_radius(radius))
+        found = estimates.certified_accuracy(
+            hits, len(certificates), confidence=confidence, certificate_confidence=level
+        )
+        points.append(CurvePoint(radius, hits, len(certificates), found.robust_lower, found.rate_upper))
+    return points
+
+
+def radius_grid(beta: float, largest: float) -> list[float]:
+    """Return about ten round radii from 0 to ``largest``, for a table at noise ``beta``.
+
+    >>> radius_grid(0.5, 1.9)
+    [0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75]
+    >>> radius_grid(64.0, 260.0)
+    [0.0, 25.0, 50.0, 75.0, 100.0, 125.0, 150.0, 175.0, 200.0, 225.0, 250.0]
+    """
+    decade = 10.0 ** math.floor(math.log10(beta / 3))
+    step = next(s for s in (decade, 2.5 * decade, 5 * decade, 10 * decade, math.inf) if s >= beta / 3)
+    return [float(f"{i * step:.10g}") for i in range(int(largest / step) + 1)]

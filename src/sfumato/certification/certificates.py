@@ -1,0 +1,139 @@
+"""The certificates of a set of examples, as ``SmoothedClassifier.certify`` returns them."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, overload
+
+from sfumato.certification.accuracy import CurvePoint, certified_accuracy
+from sfumato.certification.certificate import Certificate
+from sfumato.certification.table import read_certificates, written_table
+from sfumato.errors import DataError, MissingPackageError, require_nonnegative
+from sfumato.files import require_writable, write_text
+from sfumato.plans import ABSTAIN
+
+
+class CertifiedAccuracy(tuple[CurvePoint, ...]):
+    """One ``CurvePoint`` per radius; printed as a line each, its share with the bounds."""
+
+    __slots__ = ()
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The estimates alone."""
+        return tuple(point.share for point in self)
+
+    def __repr__(self) -> str:
+        return "\n".join(map(str, self))
+
+
+class Certificates(Sequence[Certificate]):
+    """Certificates in the order of their examples; those of several calls are added with ``+``.
+
+    >>> found = Certificates([Certificate(0, 3, 3, 0.4, 1.0), Certificate(1, 5, -1, 0.0, 1.0)])
+    >>> found
+    Certificates(2 examples, 1 abstained, median radius 0.2)
+    >>> found.accuracy([0.25])
+    radius 0.25: 0.5000 (0.0076 to 0.9874)
+    """
+
+    def __init__(self, certificates: Iterable[Certificate] = ()) -> None:
+        self._found = tuple(certificates)
+
+    @overload
+    def __getitem__(self, index: int) -> Certificate: ...
+    @overload
+    def __getitem__(self, index: slice) -> Certificates: ...
+    def __getitem__(self, index: int | slice) -> Certificate | Certificates:
+        found = self._found[index]
+        return found if isinstance(found, Certificate) else Certificates(found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            tuple(other) == self._found if isinstance(other, Certificates | list | tuple) else NotImplemented
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __add__(self, other: Iterable[Certificate]) -> Certificates:
+        return Certificates((*self._found, *other))
+
+    def __repr__(self) -> str:
+        parts = [f"{len(self)} examples", f"{sum(found.predict == ABSTAIN for found in self)} abstained"]
+        if self._found:
+            parts.append(f"median radius {statistics.median(found.radius for found in self):.4g}")
+        plans = dict.fromkeys(found.plan for found in self if found.plan)
+        return f"Certificates({', '.join([*parts, *plans])})"
+
+    def accuracy(
+        self, radii: float | Iterable[float] = (0.0,), *, confidence: float = 0.95
+    ) -> CertifiedAccuracy:
+        """Return the share of examples that are correct and certified at each radius, with bounds.
+
+        The bounds hold for the population, at ``confidence`` for each radius by itself, and pay for the
+        certificates' own error (``certified_accuracy``).
+
+        Raises:
+            DataError: no certificates, or an example without a label.
+            SettingError: a radius below 0.
+        """
+        if (unknown := sum(found.label < 0 for found in self)) > 0:
+            raise DataError(
+                f"{unknown} of {len(self)} examples have no label; give certify labels=, or data with labels"
+            )
+        asked = [radii] if isinstance(radii, int | float) else list(radii)
+        grid = [require_nonnegative("radius", radius) for radius in asked]
+        return CertifiedAccuracy(certified_accuracy(self, grid, confidence=confidence))
+
+    def to_tsv(self, path: Path | str) -> None:
+        """Write the field's table, which ``from_tsv`` reads back: radii rounded down to six decimals.
+
+        Raises:
+            OutputError: the path cannot be written.
+        """
+        require_writable(Path(path))
+        write_text(Path(path), written_table(self))
+
+    @staticmethod
+    def from_tsv(path: Path | str) -> Certificates:
+        """Return the certificates of a table written by Sfumato or by another tool of the field.
+
+        Raises:
+            DataError: as ``read_certificates``.
+        """
+        return Certificates(read_certificates(Path(path)))
+
+    def to_json(self) -> str:
+        """Return a JSON list with one object per certificate; null for a number that there is not."""
+        return json.dumps(self._records(), indent=2)
+
+    def to_frame(self) -> Any:
+        """Return a pandas data frame with one row per certificate.
+
+        Raises:
+            MissingPackageError: pandas is not installed.
+        """
+        try:
+            import pandas  # type: ignore[import-untyped, unused-ignore]
+        except ImportError:
+            raise MissingPackageError("to_frame needs pandas: pip install pandas") from None
+        return pandas.DataFrame.from_records(
+            [asdict(found) | {"correct": found.correct} for found in self], index="idx"
+        )
+
+    def _records(self) -> list[dict[str, Any]]:
+        return [
+            {
+                name: None if isinstance(value, float) and math.isnan(value) else value
+                for name, value in (asdict(found) | {"correct": found.correct}).items()
+            }
+            for found in self
+        ]

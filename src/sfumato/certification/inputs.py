@@ -1,0 +1,104 @@
+"""What can be certified, as batches of images with their labels: arrays, data sets and loaders.
+
+A loader is read batch by batch, so that the data need not fit into memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from sfumato.datasets import Dataset, Split
+from sfumato.errors import DataError
+
+Images = torch.Tensor | np.ndarray
+Inputs = Images | Dataset | Split | TorchDataset[Any] | DataLoader[Any]
+Batch = tuple[Images, "Int64[np.ndarray, ' images'] | None"]
+
+_TOGETHER = 256
+_T = TypeVar("_T")
+
+
+def batches(x: Inputs) -> Iterator[Batch]:
+    """Yield the images of ``x`` batch by batch, with their labels where ``x`` has them.
+
+    ``x`` is an array or a tensor (images, *shape), one of our data sets (its test split) or splits, or a
+    PyTorch ``Dataset`` or ``DataLoader`` of images or of (image, label).
+
+    Raises:
+        DataError: items of another form.
+    """
+    if isinstance(x, Dataset):
+        x = x.test
+    if isinstance(x, Split):
+        yield x.x, x.y
+    elif isinstance(x, DataLoader):
+        yield from map(_parted, x)
+    elif isinstance(x, TorchDataset):
+        try:
+            yield from map(_parted, DataLoader(x, batch_size=_TOGETHER))
+        except TypeError as error:
+            raise DataError(f"the data set's items must be tensors or arrays ({error})") from error
+    else:
+        yield x, None
+
+
+def _parted(batch: object) -> Batch:
+    if isinstance(batch, torch.Tensor | np.ndarray):
+        return batch, None
+    if not isinstance(batch, list | tuple) or not 1 <= len(batch) <= 2:
+        what = f"{len(batch)} parts" if isinstance(batch, list | tuple) else type(batch).__name__
+        raise DataError(f"a batch must be images or (images, labels), got {what}")
+    return batch[0], None if len(batch) == 1 else whole_labels(batch[1])
+
+
+def whole_labels(labels: object) -> Int64[np.ndarray, " images"]:
+    """Return labels as class indices; -1 is an unknown one.
+
+    Raises:
+        DataError: no whole number for each image.
+    """
+    given = labels.detach().cpu().numpy() if isinstance(labels, torch.Tensor) else np.asarray(labels)
+    if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
+        raise DataError(
+            f"labels must be one whole number for each image, got {given.dtype} of shape {given.shape}"
+        )
+    return given.astype(np.int64)
+
+
+class Dealt(Generic[_T]):
+    """One value for each image, dealt out batch by batch."""
+
+    def __init__(self, name: str, values: Iterable[_T]) -> None:
+        self._name, self._left, self._dealt = name, iter(values), 0
+
+    def next(self, images: int) -> Sequence[_T]:
+        """Return the values of the next images.
+
+        Raises:
+            DataError: there are fewer.
+        """
+        found = list(islice(self._left, images))
+        if len(found) < images:
+            raise DataError(
+                f"{self._dealt + len(found)} {self._name} for {self._dealt + images} or more images; give "
+                "one for each"
+            )
+        self._dealt += images
+        return found
+
+    def finish(self) -> None:
+        """Refuse values of images that there were not.
+
+        Raises:
+            DataError: some are left.
+        """
+        if left := sum(1 for _ in self._left):
+            raise DataError(f"{self._dealt + left} {self._name} for {self._dealt} images; give one for each")

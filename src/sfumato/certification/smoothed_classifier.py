@@ -1,0 +1,118 @@
+"""The smoothed classifier, complete: votes become certificates.
+
+It stands here and not in ``smoothing``, since certificates know their table and their summary, which are
+to the right of votes; what only needs votes takes a ``smoothing.Smoothed``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from itertools import count
+
+import numpy as np
+import torch
+from jaxtyping import Int
+
+from sfumato.certification.certificate import Certificate
+from sfumato.certification.certificates import Certificates
+from sfumato.certification.inputs import Dealt, Images, Inputs, batches, whole_labels
+from sfumato.errors import DataError
+from sfumato.plans import Fixed, Plan, as_plan
+from sfumato.smoothing.smoothed import DEFAULT_CONFIDENCE, Smoothed
+
+Labels = Sequence[int] | Int[np.ndarray, " images"] | Int[torch.Tensor, " images"]
+_UNKNOWN = -1
+
+
+class SmoothedClassifier(Smoothed):
+    """A base classifier smoothed by N(0, beta^2 I), or by another noise, that predicts and certifies.
+
+    Its arguments are those of ``smoothing.Smoothed``.
+
+    >>> model = torch.nn.Linear(2, 2, bias=False)
+    >>> _ = model.weight.data.copy_(torch.tensor([[0.0, 0.0], [1.0, 0.0]]))
+    >>> smoothed = SmoothedClassifier(model, beta=0.5, device="cpu")
+    >>> smoothed.certify(torch.tensor([[1.0, 0.0]]), plan="fixed(100,1000)")[0].prediction
+    1
+    """
+
+    def certify(
+        self,
+        x: Inputs,
+        plan: Plan | str | None = None,
+        *,
+        confidence: float = DEFAULT_CONFIDENCE,
+        examples: Sequence[int] | None = None,
+        labels: Labels | None = None,
+        known_labels: Labels | None = None,
+    ) -> Certificates:
+        """Return a certificate for each image, under ``plan`` (``fixed(100,100000)``: n0 = 100, n = 100,000).
+
+        With probability at least ``confidence`` over the noise, for each image that is not abstained
+        on, the smoothed classifier returns the predicted class everywhere within the radius. The
+        statement holds per image, not for all images together.
+
+        Args:
+            x: a tensor or an array (images, *shape), a data set of ours (its test split) or of PyTorch's,
+                or a ``DataLoader``, which is read batch by batch; of (image, label) the labels are kept.
+            plan: a stopping plan, or its text.
+            confidence: of each certificate.
+            examples: the images' numbers, by which their noise is keyed; without them every call goes on
+                counting, so that its noise is fresh. Give them to repeat a result.
+            labels: true classes, -1 where unknown: for the record only, so that ``accuracy`` can be asked.
+            known_labels: true classes that change the hypothesis: plans that can do so (``decide``,
+                ``curve``) test these classes only, at fewer votes, and a certificate then predicts the label
+                or nothing. For an evaluation, never for predictions. They are the ``labels``, too.
+
+        Raises:
+            SettingError: a plan, a confidence or labels that are not accepted.
+            DataError, ModelError: as ``check``; not one label or number for each image.
+        """
+        chosen = Fixed() if plan is None else as_plan(plan)
+        numbers = None if examples is None else Dealt("example indices", examples)
+        given = known_labels if labels is None else labels
+        recorded = None if given is None else Dealt("labels", whole_labels(given).tolist())
+        known = None if known_labels is None else Dealt("known labels", whole_labels(known_labels).tolist())
+        places = count()
+        found: list[Certificate] = []
+        for images, of_data in batches(x):
+            size = len(images)
+            keys = None if numbers is None else numbers.next(size)
+            of_batch = of_data if recorded is None else np.asarray(recorded.next(size), dtype=np.int64)
+            if of_batch is not None and len(of_batch) != size:
+                raise DataError(f"{len(of_batch)} labels for {size} images; give one for each")
+            found += self._certified(
+                images,
+                chosen,
+                confidence,
+                keys,
+                [next(places) for _ in range(size)] if keys is None else keys,
+                [_UNKNOWN] * size if of_batch is None else of_batch.tolist(),
+                None if known is None else np.asarray(known.next(size), dtype=np.int64),
+            )
+        for dealt in (numbers, recorded, known):
+            if dealt is not None:
+                dealt.finish()
+        return Certificates(found)
+
+    def _certified(
+        self,
+        x: Images,
+        plan: Plan,
+        confidence: float,
+        keys: Sequence[int] | None,
+        indices: Sequence[int],
+        labels: Sequence[int],
+        known_labels: Int[np.ndarray, " images"] | None,
+    ) -> list[Certificate]:
+        """Return the certificates of one batch, the time of each by its share of the votes."""
+        if (classes := max(labels, default=0) + 1) > self._num_classes:
+            self.check(x, classes)
+        started = time.perf_counter()
+        run = self.run(x, plan, confidence=confidence, examples=keys, known_labels=known_labels)
+        per_vote = (time.perf_counter() - started) / max(1, int(run.votes.sum()))
+        return [
+            Certificate.of(index, label, decision, per_vote * decision.votes)
+            for index, label, decision in zip(indices, labels, run.decisions(), strict=True)
+        ]

@@ -1,0 +1,248 @@
+"""What ``certify`` takes and gives: arrays, data sets and loaders in; a collection that answers out."""
+
+import json
+import math
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+
+import sfumato as sf
+from sfumato.certification.certificate import Certificate
+from sfumato.certification.certificates import Certificates
+from sfumato.certification.run import Certification, certify_to_file
+from sfumato.errors import DataError, MissingPackageError, ModelError, OutputError, SettingError
+
+PLAN = "fixed(20,100)"
+
+
+def smoother(model, **options):
+    return sf.SmoothedClassifier(model, 0.5, device="cpu", **options)
+
+
+def halves(x):
+    return torch.stack([x.flatten(1).sum(1), torch.zeros(len(x))], dim=1)
+
+
+X = torch.linspace(-0.4, 0.4, 10)[:, None].repeat(1, 4)
+Y = (X[:, 0] < 0).long()
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter(zip(X, Y, strict=True))
+
+
+def told(certificates):
+    return [(c.index, c.label, c.prediction, c.radius, c.votes) for c in certificates]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        TensorDataset(X, Y),
+        DataLoader(TensorDataset(X, Y), batch_size=3),
+        DataLoader(Stream(), batch_size=4),
+        Stream(),
+        sf.Split(X.numpy(), Y.numpy()),
+    ],
+    ids=["dataset", "loader", "stream loader", "stream", "split"],
+)
+def test_every_kind_of_data_has_the_certificates_of_its_images_and_its_labels(data):
+    expected = smoother(halves).certify(X, PLAN, labels=Y)
+    found = smoother(halves).certify(data, PLAN)
+    assert told(found) == told(expected)
+    assert [c.label for c in found] == Y.tolist()
+    assert [c.index for c in found] == list(range(10))
+
+
+def test_a_loader_is_read_batch_by_batch():
+    class Endless(IterableDataset):
+        def __iter__(self):
+            while True:
+                yield X[0]
+
+    with pytest.raises(DataError, match="3 example indices for 4 or more images; give one for each"):
+        smoother(halves).certify(DataLoader(Endless(), batch_size=2), PLAN, examples=[0, 1, 2])
+
+
+def test_two_batches_never_share_noise_unless_examples_fix_it():
+    same = torch.full((6, 4), 0.2)
+    smoothed = smoother(halves)
+    parts = [smoothed(same[:3]), smoothed(same[3:])]
+    counts = smoother(halves).votes(same, 100)
+    assert torch.equal(torch.cat(parts), torch.from_numpy(counts).float() / 100)
+    assert not torch.equal(*parts)
+    loader = DataLoader(TensorDataset(same), batch_size=2)
+    first, second = smoothed.certify(loader, PLAN), smoothed.certify(loader, PLAN)
+    assert told(first) != told(second)
+    again = [told(smoothed.certify(loader, PLAN, examples=range(6))) for _ in "ab"]
+    assert again[0] == again[1] == told(smoother(halves).certify(same, PLAN))
+
+
+def test_vote_shares_are_a_tensor_like_the_input():
+    shares = smoother(halves)(X, n=50)
+    assert shares.shape == (10, 2)
+    assert (shares.device, shares.dtype) == (X.device, torch.float32)
+    assert torch.allclose(shares.sum(1), torch.ones(10))
+
+
+def test_known_labels_change_the_question_and_labels_the_record_only():
+    plan, wrong = "decide(0.1)", 1 - Y
+    blind = smoother(halves).certify(X, plan)
+    recorded = smoother(halves).certify(X, plan, labels=wrong)
+    assert [c.prediction for c in recorded] == [c.prediction for c in blind]
+    assert [c.label for c in recorded] == wrong.tolist()
+    assert {c.label for c in blind} == {-1}
+    known = smoother(halves).certify(X, plan, known_labels=wrong)
+    assert all(c.prediction in (-1, c.label) for c in known)
+    assert [c.prediction for c in known] != [c.prediction for c in blind]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"labels": [0]}, "1 labels for 10 or more images"),
+        ({"labels": np.zeros(11, dtype=int)}, "11 labels for 10 images"),
+        ({"labels": np.zeros((10, 2))}, "one whole number for each image, got float64 of shape"),
+        ({"known_labels": np.zeros(3, dtype=int)}, "3 labels for 10 or more images"),
+        ({"examples": range(12)}, "12 example indices for 10 images"),
+        ({"plan": 3}, "plan must be a plan or its text"),
+        ({"plan": "nonsense"}, "plan must be one of"),
+    ],
+)
+def test_what_is_not_one_for_each_image_is_refused(given, words):
+    with pytest.raises((DataError, SettingError), match=words):
+        smoother(halves).certify(X, **({"plan": PLAN} | given))
+
+
+def test_labels_beyond_the_outputs_of_the_model_are_refused():
+    with pytest.raises(ModelError, match="class"):
+        smoother(halves).certify(X, PLAN, labels=[7] * 10)
+
+
+def test_batches_of_another_form_are_refused():
+    loader = DataLoader([{"image": row} for row in X], batch_size=5)
+    with pytest.raises(DataError, match=r"a batch must be images or \(images, labels\), got dict"):
+        smoother(halves).certify(loader, PLAN)
+
+
+@pytest.mark.parametrize("used", [False, True], ids=["fresh", "used"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3)),
+        torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.Flatten(), torch.nn.Linear(72, 3)),
+    ],
+    ids=["dense", "convolution"],
+)
+def test_one_image_without_a_batch_axis_is_told_how_to_get_one(body, used):
+    x, smoothed = torch.rand(3, 1, 8, 8), smoother(body)
+    if used:
+        smoothed.predict(x, 10)
+    with pytest.raises((DataError, ModelError), match=r"one image needs a batch axis.*x\[None\]"):
+        smoothed.predict(x[0])
+    assert smoothed.predict(x[0][None], 10).shape == (1,)
+
+
+def test_images_without_channels_are_no_single_image():
+    body = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3))
+    assert smoother(body).predict(torch.rand(4, 8, 8), 10).shape == (4,)
+
+
+ROWS = Certificates(
+    [
+        Certificate(0, 3, 3, 0.4000007, 1.0, 120, "votes", 0.9, 0.1, 0.999, PLAN),
+        Certificate(1, 5, -1, 0.0, 1.0, 120, "votes", math.nan, math.nan, 0.999, PLAN),
+        Certificate(2, 4, 4, 0.2, 1.0, 120, "votes", 0.9, 0.1, 0.999, PLAN),
+        Certificate(3, 4, 3, 0.9, 1.0, 120, "votes", 0.9, 0.1, 0.999, PLAN),
+    ]
+)
+
+
+def test_accuracy_counts_what_is_right_and_certified(tmp_path):
+    found = ROWS.accuracy([0.0, 0.2, 0.3, 0.5])
+    assert found.shares == (0.5, 0.5, 0.25, 0.0)
+    assert all(point.low <= point.share <= point.high for point in found)
+    assert str(found).splitlines()[2].startswith("radius 0.3: 0.2500 (")
+    assert ROWS.accuracy(0.2).shares == (0.5,)
+    with pytest.raises(SettingError, match="radius"):
+        ROWS.accuracy([-1.0])
+    with pytest.raises(DataError, match=r"10 of 10 examples have no label; give certify labels="):
+        smoother(halves).certify(X, PLAN).accuracy([0.0])
+
+
+def test_the_table_is_read_back_with_radii_rounded_down(tmp_path):
+    ROWS.to_tsv(tmp_path / "folder" / "t.tsv")
+    back = Certificates.from_tsv(str(tmp_path / "folder" / "t.tsv"))
+    assert [c.radius for c in back] == [0.4, 0.0, 0.2, 0.9]
+    assert [(c.idx, c.label, c.predict, c.votes, c.plan) for c in back] == [
+        (c.idx, c.label, c.predict, c.votes, c.plan) for c in ROWS
+    ]
+
+
+def test_a_collection_is_a_sequence_with_a_telling_repr():
+    assert len(ROWS) == 4
+    assert ROWS[1:3] == [ROWS[1], ROWS[2]]
+    assert ROWS[:1] + ROWS[1:] == ROWS
+    assert repr(ROWS) == "Certificates(4 examples, 1 abstained, median radius 0.3, fixed(20,100))"
+    assert repr(Certificates()) == "Certificates(0 examples, 0 abstained)"
+
+
+def test_json_has_null_for_numbers_that_there_are_not():
+    found = json.loads(ROWS.to_json(), parse_constant=lambda name: pytest.fail(name))
+    assert found[1]["p_lower"] is None
+    assert [row["correct"] for row in found] == [True, False, True, False]
+
+
+def test_a_frame_needs_pandas_and_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(MissingPackageError, match="to_frame needs pandas: pip install pandas"):
+        ROWS.to_frame()
+    asked = SimpleNamespace(from_records=lambda rows, index: (rows, index))
+    monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=asked))
+    rows, index = ROWS.to_frame()
+    assert index == "idx"
+    assert [row["radius"] for row in rows] == [c.radius for c in ROWS]
+
+
+class Box:
+    """A black box of the digits whose answers are its owner's secret."""
+
+    def __init__(self, sign, fingerprint=None):
+        self.sign = sign
+        if fingerprint is not None:
+            self.fingerprint = fingerprint
+
+    def __call__(self, x):
+        return self.sign * x.flatten(1)[:, :10]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        (Box(1), Box(-1), "another model of this name"),
+        (Box(1, "v1"), Box(1, "v2"), "with fingerprint v1 and not v2"),
+        (Box(1, "v1"), Box(1), "with fingerprint v1 and not None"),
+        (Box(1, "v1"), Box(-1, "v1"), None),  # its owner's word counts
+    ],
+)
+def test_a_black_box_is_known_by_its_word_or_else_by_its_answers(digits, tmp_path, first, second, words):
+    out = tmp_path / "t.tsv"
+    certify_to_file(smoother(first), digits, Certification(range(2), PLAN), out)
+    going_on = smoother(second), digits, Certification(range(3), PLAN), out
+    if words is None:
+        assert len(certify_to_file(*going_on)) == 3
+    else:
+        with pytest.raises(OutputError, match=words):
+            certify_to_file(*going_on)
+
+
+def test_a_fingerprint_is_text_and_a_model_can_be_called():
+    with pytest.raises(ModelError, match="fingerprint of a model must be a text, got int"):
+        smoother(Box(1, 3))
+    with pytest.raises(ModelError, match=r"a torch\.nn\.Module or a callable, got str"):
+        smoother("digits.safetensors")
