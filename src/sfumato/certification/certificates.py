@@ -39,7 +39,7 @@ class Certificates(Sequence[Certificate]):
     >>> found
     Certificates(2 examples, 1 abstained, median radius 0.2)
     >>> found.accuracy([0.25])
-    radius 0.25: 0.5000 (0.0076 to 0.9874)
+    radius 0.25: 0.5000 (0.0116 to 0.9874)
     """
 
     def __init__(self, certificates: Iterable[Certificate] = ()) -> None:
