@@ -36,13 +36,18 @@ _NOT_THE_USERS = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
 def interference(first: Forward, second: Forward, x: torch.Tensor, other: torch.Tensor) -> str | None:
     """Return why the two networks, copies of one, must not be computed at once; None if they may."""
     expected = first(x)
+    with _Watched():
+        first(x)  # what PyTorch imports on the way shall not be interrupted
     if _moves_global_generators(lambda: first(x)):
         return "it uses a global random generator"
     interrupted = _Interrupted(lambda: second(other))
     try:
         with interrupted:
             found = first(x)
-    except Exception as error:  # of the user's forward pass, from whatever the other one left behind
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # of the user's forward pass, from whatever the other one left behind
         return f"{type(error).__name__} when two threads compute"
     finally:
         interrupted.close()
@@ -51,11 +56,23 @@ def interference(first: Forward, second: Forward, x: torch.Tensor, other: torch.
     return interrupted.reason
 
 
-class _Interrupted(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Watched(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Every operation passes through here, as it is."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        return func(*args, **(kwargs or {}))
+
+
+class _Interrupted(_Watched):
     """Lets another thread run ``other`` before every operation of the calling one."""
 
     def __init__(self, other: Callable[[], Any]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.reason: str | None = None
         self._other = other
         self._deadline = time.monotonic() + _MOST_SECONDS
@@ -80,11 +97,14 @@ class _Interrupted(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if torch.Tag.nondeterministic_seeded in func.tags:
             self.reason = "it uses a random generator"
         self._interrupt()
-        return func(*args, **(kwargs or {}))
+        return super().__torch_dispatch__(func, types, args, kwargs)
 
     def _trace(self, frame: FrameType, event: str, _: Any) -> Any:
         """Interrupt before every line, and after every write, of a function that is the user's."""
         if frame.f_code.co_filename.startswith(_NOT_THE_USERS):
+            return None
+        if self.reason is not None or time.monotonic() > self._deadline:
+            sys.settrace(None)  # tracing on would slow down all that is still to come
             return None
         frame.f_trace_opcodes = True
         code = frame.f_code.co_code
@@ -106,7 +126,7 @@ class _Interrupted(TorchDispatchMode):  # type: ignore[no-untyped-call]
         try:
             with torch.inference_mode():
                 self._other()
-        except Exception as error:
+        except BaseException as error:  # nothing else sees it
             self.reason = f"{type(error).__name__} when two threads compute"
 
     def close(self) -> None:
