@@ -21,6 +21,8 @@ from sfumato.errors import ModelError, SfumatoError
 
 _LONGEST = 200
 _PLUGINS = "SFUMATO_PLUGINS"
+PASSED_ON = (SfumatoError, KeyboardInterrupt, GeneratorExit)
+"""What is not told as a failure of the user's code."""
 _OURS = str(Path(__file__).parent)
 _LIBRARIES = tuple(sysconfig.get_path(name) for name in ("purelib", "platlib"))
 _PYTHON = sysconfig.get_path("stdlib")
@@ -140,7 +142,7 @@ def told_in_one_line(what: str, *, lost: type[SfumatoError] = ModelError) -> Ite
     """
     try:
         yield
-    except (SfumatoError, KeyboardInterrupt, GeneratorExit):
+    except PASSED_ON:
         raise
     except BaseException as error:  # the code of others may raise anything
         if hasattr(error, "ray_terminate_msg"):  # Ray ends its worker

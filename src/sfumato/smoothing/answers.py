@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 
 from sfumato.errors import ModelError, SfumatoError
 from sfumato.smoothing.configuration import Network
+from sfumato.user_code import PASSED_ON
 
 
 class Asked:
@@ -40,11 +43,11 @@ class Asked:
         before = given.clone()
         try:
             logits = self._network(given)
-        except (MemoryError, torch.OutOfMemoryError, SfumatoError):
+        except (MemoryError, torch.OutOfMemoryError, *PASSED_ON):
             raise
         except OSError as error:  # a model that asks a service
             raise SfumatoError(f"the model does not answer ({first_line(error)})") from error
-        except Exception as error:  # whatever a user's forward pass may raise
+        except BaseException as error:  # whatever a user's forward pass may raise
             batch = f"a batch of {len(x)} inputs of shape {tuple(x.shape[1:])}"
             raise ModelError(f"the model does not accept {batch} ({said(error)})") from error
         require_form(logits, len(x), None, self.answers)
@@ -62,11 +65,13 @@ def require_form(logits: Any, rows: int, classes: int | None, dtype: torch.dtype
     """
     if (
         not isinstance(logits, torch.Tensor)
+        or not _holds_numbers(logits)
         or logits.dim() != 2
         or len(logits) != rows
         or classes not in (None, logits.shape[1])
     ):
-        shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        is_array = isinstance(logits, torch.Tensor) and _holds_numbers(logits)
+        shape = tuple(logits.shape) if is_array else _kind(logits)
         raise ModelError(
             f"the model must return (batch, classes) = ({rows}, {classes or 'classes'}), got {shape}"
         )
@@ -76,9 +81,40 @@ def require_form(logits: Any, rows: int, classes: int | None, dtype: torch.dtype
         raise ModelError(f"the model must return {dtype or 'floating point logits'}, got {logits.dtype}")
 
 
+def _holds_numbers(logits: torch.Tensor) -> bool:
+    return logits.layout == torch.strided and not (logits.is_nested or logits.is_quantized or logits.is_meta)
+
+
+def _kind(answer: Any) -> str:
+    """Return the type of an answer that is no array of numbers, with its layout if it is a tensor."""
+    if not isinstance(answer, torch.Tensor):
+        return type(answer).__name__
+    kinds = {"nested": answer.is_nested, "quantized": answer.is_quantized, "meta": answer.is_meta}
+    return f"a {' '.join(kind for kind, is_one in kinds.items() if is_one) or 'sparse'} tensor"
+
+
+class AnswersArrays:
+    """A callable that is no module; NumPy arrays of its answers become tensors."""
+
+    def __init__(self, function: Callable[[torch.Tensor], Any]) -> None:
+        self._function = function
+
+    def __call__(self, x: torch.Tensor) -> Any:
+        """Return the callable's answer."""
+        answer = self._function(x)
+        if isinstance(answer, np.ndarray) and answer.dtype.kind in "fiu":
+            native = answer.dtype.newbyteorder("=")
+            return torch.from_numpy(np.array(answer, native))  # copied: a callable may fill its array again
+        return answer
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of what an error says, its type where it says nothing."""
-    return str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+    try:
+        text = str(error).strip()
+    except Exception:  # an exception class of anyone's may fail, too
+        text = "its message cannot be read"
+    return text.splitlines()[0][:160] if text else type(error).__name__
 
 
 def said(error: BaseException) -> str:

@@ -30,19 +30,21 @@ import threading
 import warnings
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
 
 from sfumato.errors import ModelError, SfumatoError
 from sfumato.noise import Run, Stream, Use
-from sfumato.smoothing.answers import Asked, first_line, require_form, said
+from sfumato.smoothing.answers import AnswersArrays, Asked, first_line, require_form, said
 from sfumato.smoothing.compiling import compiled_network
 from sfumato.smoothing.configuration import Network, require_precision
 from sfumato.smoothing.engine import MARGINS, Engine, Subject, measured_engine, one_at_a_time
 from sfumato.smoothing.full_precision import full_precision
 from sfumato.smoothing.private_copy import Snapshot, private_copy, replica
 from sfumato.smoothing.threads import interference
+from sfumato.user_code import PASSED_ON
 
 INVALID = -1
 """The class of an input for which the model's output is not a number."""
@@ -99,7 +101,8 @@ class BaseClassifier:
 
     def _take_copy(self) -> None:
         """Copy the model, and forget what was found out about the copy before."""
-        network, copied, self._snapshot = self._given, False, None
+        network: Any = AnswersArrays(self._given)
+        copied, self._snapshot = False, None
         if isinstance(self._given, nn.Module):
             network, copied = private_copy(self._given, self.device)
             self._snapshot = Snapshot(self._given, network)
@@ -275,9 +278,9 @@ class BaseClassifier:
     def _run(self, forward: Network, x: torch.Tensor) -> torch.Tensor:
         try:
             return forward(x)
-        except (torch.OutOfMemoryError, MemoryError, SfumatoError):
+        except (torch.OutOfMemoryError, MemoryError, *PASSED_ON):
             raise
-        except Exception as error:  # whatever a user's forward pass may raise
+        except BaseException as error:  # whatever a user's forward pass may raise
             raise SfumatoError(
                 f"the model failed on {len(x)} noisy copies on {self.device} ({said(error)})"
             ) from error

@@ -20,6 +20,7 @@ from torch import nn
 from torch.func import functional_call
 
 from sfumato.errors import ModelError
+from sfumato.user_code import PASSED_ON, told_in_one_line
 
 _MODULE_TABLES = ("_modules", "_parameters", "_buffers")
 _PLAIN = (bool, int, float, str, bytes, complex, type(None))
@@ -33,6 +34,8 @@ def require_initialised(model: nn.Module) -> None:
         ModelError: there is one.
     """
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if tensor.is_meta:
+            raise ModelError(f"the model's {name} has no values (device meta); load its weights first")
         if nn.parameter.is_lazy(tensor):
             raise ModelError(
                 f"the model's {name} has no values yet (a lazy layer); run the model once on a batch first"
@@ -75,15 +78,15 @@ def private_copy(model: nn.Module, device: torch.device) -> tuple[nn.Module | Le
     """Return the module's copy on ``device`` in evaluation mode, and whether it shares nothing but code.
 
     Raises:
-        ModelError: lazy parameters, whose values are not known yet.
+        ModelError: parameters without values, or a module of the user's own that fails meanwhile.
     """
-    require_initialised(model)
-    copied, shares = (None, True) if _holds_on_to_values(model) else _copied(model)
-    if copied is None:
-        return Lent(
-            model, {name: tensor.detach().clone().to(device) for name, tensor in _tensors(model)}
-        ), False
-    return copied.to(device).eval(), not shares
+    with told_in_one_line(f"the model cannot be used on {device} in evaluation mode"):
+        require_initialised(model)
+        copied, shares = (None, True) if _holds_on_to_values(model) else _copied(model)
+        if copied is None:
+            tensors = {name: tensor.detach().clone().to(device) for name, tensor in _tensors(model)}
+            return Lent(model, tensors), False
+        return copied.to(device).eval(), not shares
 
 
 def in_precision(network: Any, device: torch.device, dtype: torch.dtype) -> Any:
@@ -98,20 +101,35 @@ def in_precision(network: Any, device: torch.device, dtype: torch.dtype) -> Any:
 
 def _copied(model: nn.Module) -> tuple[nn.Module | None, bool]:
     """Return a deep copy, None where there is none; and whether it shares an object with the original."""
-    try:
-        return copy.deepcopy(model), False
-    except Exception:  # what a user's attribute raises when it is copied
-        pass
+    copied = _deep_copy(model, {})
+    if copied is not None:
+        return (copied, False) if _is_apart(copied, model) else (None, True)
     memo: dict[int, Any] = {}
     shares = False
     for module in model.modules():
         for name, value in vars(module).items():
             if name not in _MODULE_TABLES:
                 shares |= _note_uncopyable(value, memo)
+    copied = _deep_copy(model, memo)
+    return (copied, shares) if copied is not None and _is_apart(copied, model) else (None, True)
+
+
+def _deep_copy(value: Any, memo: dict[int, Any]) -> Any:
+    """Return a deep copy, None where there is none."""
     try:
-        return copy.deepcopy(model, memo), shares
-    except Exception:
-        return None, True
+        return copy.deepcopy(value, memo)
+    except PASSED_ON:
+        raise
+    except BaseException:  # what a user's attribute raises when it is copied
+        return None
+
+
+def _is_apart(copied: Any, model: nn.Module) -> bool:
+    """Return whether it is a module that has no part of the model: a ``__deepcopy__`` may return anything."""
+    if not isinstance(copied, nn.Module):
+        return False
+    parts = {id(part) for part in (*model.modules(), *model.parameters(), *model.buffers())}
+    return not any(id(part) in parts for part in (*copied.modules(), *copied.parameters(), *copied.buffers()))
 
 
 def _note_uncopyable(value: Any, memo: dict[int, Any]) -> bool:
@@ -120,11 +138,8 @@ def _note_uncopyable(value: Any, memo: dict[int, Any]) -> bool:
     A tensor with a history, as a kept activation, becomes its values; anything else is shared. Returns
     whether something is.
     """
-    try:
-        copy.deepcopy(value)
+    if value is None or _deep_copy(value, {}) is not None:
         return False
-    except Exception:
-        pass
     if isinstance(value, torch.Tensor):
         memo[id(value)] = value.detach().clone()
         return False

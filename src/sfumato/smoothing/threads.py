@@ -46,7 +46,8 @@ def interference(first: Forward, second: Forward, x: torch.Tensor, other: torch.
     try:
         with interruption.of_this_thread():
             found = first(x)
-    except Exception as error:  # of the user's forward pass, from whatever the other one left behind
+    # of the user's forward pass, from whatever the other one left behind
+    except (Exception, SystemExit) as error:
         return f"{type(error).__name__} when two threads compute"
     finally:
         interruption.close()
@@ -91,6 +92,9 @@ class _Interruption:
         """Interrupt the user's functions before every line, after every write or call, and at the end."""
         if frame.f_code.co_filename.startswith(_NOT_THE_USERS):
             return None
+        if self.reason is not None or time.monotonic() > self._deadline:
+            sys.settrace(None)  # tracing on would slow down all that is still to come
+            return None
         frame.f_trace_opcodes = True
         place = frame.f_code, frame.f_lasti, event
         if event != "opcode" or _written_before(frame.f_code.co_code, frame.f_lasti):
@@ -118,7 +122,7 @@ class _Interruption:
         try:
             with torch.inference_mode():
                 self._other()
-        except Exception as error:
+        except BaseException as error:  # nothing else sees it
             self.reason = f"{type(error).__name__} when two threads compute"
 
 
