@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_FLOOR, Decimal
 
 from sfumato.plans import ABSTAIN, Decision
@@ -38,7 +38,7 @@ class Certificate:
     label: int
     predict: int
     radius: float
-    seconds: float
+    seconds: float = field(compare=False)  # the same certificate may take another time
     votes: int | None = None
     stopped_by: str = ""
     p_lower: float = math.nan

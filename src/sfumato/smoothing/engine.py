@@ -30,7 +30,6 @@ from sfumato.smoothing.fixed_function import (
 )
 from sfumato.smoothing.folding import with_folded_batch_norms
 from sfumato.smoothing.private_copy import in_precision
-from sfumato.user_code import PASSED_ON
 
 # Where nothing cancels, rounding moves float32 logits by about 1e-6 of the largest, bfloat16 logits by up to
 # 0.0025 between layouts (measured); the margins leave a factor of 100 and of 6.
@@ -166,7 +165,7 @@ def _float64_twin(
         error, scale = apart(exact, expected.double()), scale_of(exact)
         same = error <= _SAME_FUNCTION * scale or error <= rounding_of(plain, rows)
         fixed = dependence(ask, rows, exact) <= max(_FLOAT64_ROUNDING * scale, _FLOAT64_SHARE * error)
-    except PASSED_ON:
+    except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException:  # a model of the user's own may refuse float64 in any way
         return None

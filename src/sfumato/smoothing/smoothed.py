@@ -282,7 +282,7 @@ class Smoothed:
         try:
             return self._base.probe(images, self.beta, self.configuration.batch_size)
         except ModelError as error:
-            if alone or not self._takes(images[None]):
+            if alone or images.dim() > 3 or not self._takes(images[None]):
                 raise
             raise ModelError(
                 f"images have shape {tuple(images.shape)}: one image needs a batch axis, x[None]"
