@@ -17,9 +17,15 @@ from pathlib import Path
 import pytest
 
 import sfumato
+from sfumato.answers.objective import OBJECTIVES
 from sfumato.cli.main import main
+from sfumato.datasets.registry import DATASETS
+from sfumato.noise import NOISES
 from sfumato.noise.keyed import CHUNK
+from sfumato.plans import PLANS
+from sfumato.training.methods.registry import METHODS
 
+REGISTRIES = (NOISES, PLANS, METHODS, OBJECTIVES, DATASETS)
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
@@ -32,6 +38,15 @@ SLOW = "sfumato theory figure4"
 _FENCE = re.compile(r"^( *)```(.*)$")
 _TITLE = re.compile(r'title="([^"]*)"')
 _NUMBER = re.compile(r"[-+]?(\d[\d,]*\.?\d*|\.\d+)(e[-+]?\d+)?\*?")
+
+
+@pytest.fixture(autouse=True)
+def what_a_page_registers_ends_with_it():
+    before = [dict(registry) for registry in REGISTRIES]
+    yield
+    for registry, known in zip(REGISTRIES, before, strict=True):
+        registry.clear()
+        registry.update(known)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from sfumato.errors import SettingError
 from sfumato.training.methods.base import Method
 from sfumato.training.methods.gaussian import GaussianAugmentation
 
-_METHODS: dict[str, type[Method]] = {}
+METHODS: dict[str, type[Method]] = {}
 
 
 def register_method(method: type[Method]) -> type[Method]:
@@ -17,17 +17,17 @@ def register_method(method: type[Method]) -> type[Method]:
     """
     from sfumato.training.settings import TrainingSettings
 
-    if _METHODS.setdefault(method.name, method) is not method:
+    if METHODS.setdefault(method.name, method) is not method:
         raise SettingError(f"a training method called {method.name!r} exists; choose another name")
     if taken := sorted(set(method.model_fields) & set(TrainingSettings.model_fields)):
-        del _METHODS[method.name]
+        del METHODS[method.name]
         raise SettingError(f"{method.name}: the field {taken[0]!r} is a setting of every training; rename it")
     return method
 
 
 def method_names() -> tuple[str, ...]:
     """Return the names of the methods that are known."""
-    return tuple(_METHODS)
+    return tuple(METHODS)
 
 
 def method_class(name: str) -> type[Method]:
@@ -39,9 +39,9 @@ def method_class(name: str) -> type[Method]:
     Raises:
         SettingError: an unknown name.
     """
-    if name not in _METHODS:
-        raise SettingError(f"method must be one of {', '.join(_METHODS)}, got {name!r}")
-    return _METHODS[name]
+    if name not in METHODS:
+        raise SettingError(f"method must be one of {', '.join(METHODS)}, got {name!r}")
+    return METHODS[name]
 
 
-_METHODS[GaussianAugmentation.name] = GaussianAugmentation
+METHODS[GaussianAugmentation.name] = GaussianAugmentation
