@@ -44,6 +44,7 @@ def takes_fields(
 
         def invoke(self, ctx: Any) -> Any:
             # Typer's own callback knows the options that are written out only
+            given.clear()  # of an earlier call in this process
             given.update({prefix + name: ctx.params.pop(prefix + name) for name in fields()})
             return super().invoke(ctx)
 
