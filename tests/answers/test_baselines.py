@@ -3,9 +3,10 @@ import csv
 import numpy as np
 import pytest
 
+from rule_regrets import rule_regrets
 from sfumato.advice.kappa import KappaRule, tolerated_beta
 from sfumato.advice.rules import same_rule, share_rule
-from sfumato.answers.baselines import network_kappa_rule, rule_regrets
+from sfumato.answers.baselines import network_kappa_rule
 from sfumato.errors import DataError, SettingError
 from sfumato.studies.results import CellResult
 from support import SHARED_DATA

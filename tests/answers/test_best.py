@@ -5,8 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from sfumato.answers.best import answer_study, certified_lines, risk_points
-from sfumato.certification.certificate import Certificate
+from sfumato.answers.best import answer_study, risk_points
 from sfumato.certification.smoothed_classifier import SmoothedClassifier
 from sfumato.datasets import Split
 from sfumato.errors import DataError, SettingError
@@ -151,19 +150,6 @@ def test_seeds_are_averaged_and_betas_answered_apart():
 def test_few_alphas_have_no_curve():
     study = made(np.random.default_rng(8), (0.2, 0.1), (0.1, 0.2))
     assert answer_study(study, draws=50).betas[0].curve is None
-
-
-def test_certified_accuracy_is_told_at_the_radii_asked_for():
-    rows = [Certificate(i, 1, 1 if i < 30 else 0, 0.02 * i, 1.0, confidence=0.999) for i in range(50)]
-    study = made(np.random.default_rng(9))
-    study.certificates[0.3, 0.5, 0] = rows
-    (line,) = certified_lines(study, [0.0, 0.3])
-    assert (line.alpha, line.beta, line.seed) == (0.3, 0.5, 0)
-    assert [point.certified for point in line.points] == [30, 15]
-    assert all(point.low < point.share < point.high for point in line.points)
-    assert certified_lines(study, []) == ()
-    with pytest.raises(SettingError, match="radius must be"):
-        certified_lines(study, [-1.0])
 
 
 def test_bad_input_is_named():

@@ -6,7 +6,6 @@ bands of the smoothed curves speak of the images and of the luck of training.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +16,7 @@ from scipy import special
 from sfumato.answers.best_pair import Gain, Losses, best_pair, comparable_losses
 from sfumato.answers.objective import Objective, VoteRisk
 from sfumato.answers.smooth_risk import DEFAULT_DRAWS, LEAST_ALPHAS, SmoothRisk, smooth_errors
-from sfumato.certification.accuracy import CurvePoint, certified_accuracy
-from sfumato.errors import require_count, require_nonnegative, require_open_unit
+from sfumato.errors import require_count, require_open_unit
 from sfumato.statistics.compare import mean_rate_interval
 from sfumato.studies.results import StudyResults
 
@@ -93,21 +91,6 @@ class BetaAnswer:
 
 
 @dataclass(frozen=True)
-class CertifiedLine:
-    """Certified accuracy of one cell at the radii asked for.
-
-    Attributes:
-        alpha, beta, seed: the cell.
-        points: one per radius, with bounds for the population.
-    """
-
-    alpha: float
-    beta: float
-    seed: int
-    points: tuple[CurvePoint, ...]
-
-
-@dataclass(frozen=True)
 class StudyAnswer:
     """All that a study says.
 
@@ -162,23 +145,6 @@ def risk_points(results: StudyResults, *, confidence: float = 0.95) -> dict[floa
     comparable_losses(results, VoteRisk())  # all betas on the same images
     found = {beta: comparable_losses(results, VoteRisk(), beta) for beta in results.betas}
     return {beta: _risk_points(results, losses, confidence) for beta, losses in found.items()}
-
-
-def certified_lines(
-    results: StudyResults, radii: Sequence[float], *, confidence: float = 0.95
-) -> tuple[CertifiedLine, ...]:
-    """Return the certified accuracy of every certified cell at ``radii``; nothing for no radii.
-
-    Raises:
-        SettingError: a negative radius, a confidence outside (0, 1).
-    """
-    require_open_unit("confidence", confidence)
-    wanted = [require_nonnegative("radius", radius) for radius in radii]
-    return tuple(
-        CertifiedLine(*cell, tuple(certified_accuracy(rows, wanted, confidence=confidence)))
-        for cell, rows in sorted(results.certificates.items())
-        if wanted and rows
-    )
 
 
 def _answer_beta(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +12,8 @@ from sfumato.cli import options
 from sfumato.cli.terminal import OUT, note, print_json, print_table, warn
 
 if TYPE_CHECKING:
-    from sfumato.answers.best import BetaAnswer, CertifiedLine, StudyAnswer
+    from sfumato.answers.best import BetaAnswer, StudyAnswer
+    from sfumato.certification.accuracy import CurvePoint
     from sfumato.studies.results import StudyResults
 
 Folder = Annotated[Path, typer.Argument(help="The folder of a study, as written by sfumato study run.")]
@@ -41,15 +42,20 @@ def show(
 
     Example: sfumato study show mnist-study --soft
     """
-    from sfumato.answers.best import certified_lines, risk_points
-    from sfumato.errors import DataError
+    from sfumato.answers.best import risk_points
+    from sfumato.certification.accuracy import certified_accuracy
+    from sfumato.errors import DataError, require_nonnegative
     from sfumato.reporting.answer_tables import risk_table
     from sfumato.studies.store import load_results
 
-    wanted = options.parse_numbers("radii", radii) or ()
+    wanted = [require_nonnegative("radius", r) for r in options.parse_numbers("radii", radii) or ()]
     results = load_results(folder)
     found = risk_points(results, confidence=confidence)
-    certified = certified_lines(results, wanted, confidence=confidence)
+    certified = {
+        cell: certified_accuracy(rows, wanted, confidence=confidence)
+        for cell, rows in sorted(results.certificates.items())
+        if wanted and rows
+    }
     if wanted and not certified:
         raise DataError(
             f"{folder}: holds no certificates; ask for them under [certification] in its study file"
@@ -63,7 +69,10 @@ def show(
                 "seeds": results.seeds,
                 "confidence": confidence,
                 "risks": [{"beta": beta, "points": points} for beta, points in found.items()],
-                "certified": certified,
+                "certified": [
+                    {"alpha": alpha, "beta": beta, "seed": seed, "points": points}
+                    for (alpha, beta, seed), points in certified.items()
+                ],
             }
         )
         return
@@ -84,18 +93,18 @@ def show(
     OUT.print(f"seeds {', '.join(map(str, results.seeds))}; alpha and beta in: {results.unit}", markup=False)
 
 
-def _print_certified(lines: Sequence[CertifiedLine], radii: Sequence[float]) -> None:
+def _print_certified(
+    certified: Mapping[tuple[float, float, int], Sequence[CurvePoint]], radii: Sequence[float]
+) -> None:
     print_table(
-        f"Certified accuracy, on {lines[0].points[0].examples} test images",
+        f"Certified accuracy, on {next(iter(certified.values()))[0].examples} test images",
         ["alpha", "beta", "seed", *(f"radius {radius:g}" for radius in radii)],
         [
             [
-                f"{line.alpha:g}",
-                f"{line.beta:g}",
-                str(line.seed),
-                *(f"{point.share:.4f} [{point.low:.4f}, {point.high:.4f}]" for point in line.points),
+                *(f"{value:g}" for value in cell),
+                *(f"{point.share:.4f} [{point.low:.4f}, {point.high:.4f}]" for point in points),
             ]
-            for line in lines
+            for cell, points in certified.items()
         ],
     )
 
