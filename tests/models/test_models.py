@@ -22,6 +22,8 @@ def test_the_networks_have_the_published_sizes():
 
     # paper's MNIST network by hand: 320 + 18,496 + 1,179,776 + 1,290
     assert parameters("cnn", (1, 28, 28)) == 1_199_882
+    # 20 (25 + 1), 50 (20 * 25 + 1), 500 (800 + 1), 10 (500 + 1)
+    assert parameters("lenet", (1, 28, 28)) == 520 + 25_050 + 400_500 + 5_010
     # He et al. 2016, Table 6: 0.27 M and 1.7 M
     assert round(parameters("resnet20", (3, 32, 32)) / 1e6, 2) == 0.27
     assert round(parameters("resnet110", (3, 32, 32)) / 1e6, 1) == 1.7
