@@ -9,8 +9,14 @@ from sfumato.models.classifier import load_classifier
 from sfumato.models.normalize import Normalize
 
 
-@pytest.mark.parametrize("name", model_names())
-@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32)])
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        (name, shape)
+        for name in model_names()
+        for shape in [(1, 16, 16) if name == "lenet" else (1, 8, 8), (1, 28, 28), (3, 32, 32)]
+    ],
+)
 def test_every_architecture_adapts_to_shape_and_classes(name, shape):
     model = build_model(name, shape, 7, [0.5] * shape[0], [0.2] * shape[0]).eval()
     assert model(torch.rand(2, *shape)).shape == (2, 7)
@@ -22,6 +28,8 @@ def test_the_networks_have_the_published_sizes():
 
     # paper's MNIST network by hand: 320 + 18,496 + 1,179,776 + 1,290
     assert parameters("cnn", (1, 28, 28)) == 1_199_882
+    # 20 (25 + 1), 50 (20 * 25 + 1), 500 (800 + 1), 10 (500 + 1)
+    assert parameters("lenet", (1, 28, 28)) == 520 + 25_050 + 400_500 + 5_010
     # He et al. 2016, Table 6: 0.27 M and 1.7 M
     assert round(parameters("resnet20", (3, 32, 32)) / 1e6, 2) == 0.27
     assert round(parameters("resnet110", (3, 32, 32)) / 1e6, 1) == 1.7
@@ -50,6 +58,8 @@ def test_bad_architectures_are_named():
         build_model("no_such_module:make", (1, 8, 8), 10, [0.0], [1.0])
     with pytest.raises(ModelError, match=r"at least 6 x 6, got input shape \(1, 5, 5\)"):
         build_model("cnn", (1, 5, 5), 10, [0.0], [1.0])
+    with pytest.raises(ModelError, match="lenet needs images of at least 16 x 16"):
+        build_model("lenet", (1, 28, 15), 10, [0.0], [1.0])
     with pytest.raises(ModelError, match=r"must return a torch.nn.Module, got str"):
         build_model("test_factory_module:text", (1,), 10, [0.0], [1.0])
     with pytest.raises(SettingError, match="std must be positive"):

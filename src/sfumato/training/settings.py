@@ -40,7 +40,7 @@ class TrainingSettings(CheckedSettings):
     method: SerializeAsAny[Method] = Field(default=GaussianAugmentation(), description="training method")
     architecture: str = Field(
         default="mlp",
-        description="mlp, cnn, resnet20, resnet110, or package.module:factory",
+        description="mlp, cnn, lenet, resnet20, resnet110, or package.module:factory",
         json_schema_extra={"flag": "--model"},
     )
     epochs: Count | None = Field(
