@@ -90,9 +90,9 @@ class BetaAnswer:
         return self.points[self.alphas.index(self.alpha)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StudyAnswer:
-    """All that a study says.
+    """All that a study says; printed, the best alpha of each beta in a line.
 
     Attributes:
         data: name of the data set.
@@ -105,6 +105,14 @@ class StudyAnswer:
     unit: str
     votes: int
     betas: tuple[BetaAnswer, ...]
+
+    def __repr__(self) -> str:
+        return "\n".join(
+            f"beta {found.beta:g}: best alpha {found.alpha:g}, risk {found.best.risk:.4f} "
+            f"({found.best.low:.4f} to {found.best.high:.4f}); with probability {found.confidence:g} the "
+            f"best of those measured is among {', '.join(f'{alpha:g}' for alpha in found.exact_set)}"
+            for found in self.betas
+        )
 
 
 def answer_study(
