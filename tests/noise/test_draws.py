@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from sfumato.noise import Laplace, Run, Stream, Uniform, Use
+from sfumato.noise import Laplace, Span, Stream, Uniform, Use
 
 DISTRIBUTIONS = {
     Uniform(0.25): stats.uniform(-0.25 * math.sqrt(3.0), 0.5 * math.sqrt(3.0)),
@@ -16,7 +16,7 @@ DISTRIBUTIONS = {
 
 
 def votes(example, first):
-    return Stream(Use.VOTES, 0, Run(example, first))
+    return Stream(Use.VOTES, 0, Span(example, first))
 
 
 both = pytest.mark.parametrize("noise", DISTRIBUTIONS, ids=lambda noise: noise.name)

@@ -4,11 +4,11 @@ import torch
 from scipy import stats
 
 from sfumato.errors import SettingError
-from sfumato.noise import Gaussian, Run, Stream, Use
+from sfumato.noise import Gaussian, Span, Stream, Use
 
 
 def stream():
-    return Stream(Use.VOTES, 0, Run(0))
+    return Stream(Use.VOTES, 0, Span(0))
 
 
 def test_draws_are_normal_with_the_given_scale():
@@ -49,7 +49,7 @@ def test_noise_of_different_keys_is_uncorrelated():
     for use in (Use.VOTES, Use.TRAINING_NOISE):
         for seed, item in keys:
             drawn = torch.empty(2, 10_000)
-            Gaussian(1.0).draw(drawn, Stream(use, seed, Run(item)))
+            Gaussian(1.0).draw(drawn, Stream(use, seed, Span(item)))
             draws.append(drawn.flatten().numpy())
     correlations = np.corrcoef(draws) - np.eye(len(draws))
     assert np.abs(correlations).max() < 5 / np.sqrt(20_000)

@@ -36,7 +36,7 @@ import torch
 from torch import nn
 
 from sfumato.errors import ModelError, SfumatoError
-from sfumato.noise import Run, Stream, Use
+from sfumato.noise import Span, Stream, Use
 from sfumato.smoothing.answers import AnswersArrays, Asked, first_line, require_form, said
 from sfumato.smoothing.compiling import compiled_network
 from sfumato.smoothing.configuration import Network, require_precision
@@ -354,7 +354,7 @@ def _noisy(x: torch.Tensor, beta: float, size: int) -> torch.Tensor:
     """
     copies = x[torch.arange(size - len(x)) % len(x)]
     noise = torch.empty(copies.shape)
-    Stream(Use.PROBES, 0, Run(0)).normal(noise, beta or float(x.std()) or 1.0)
+    Stream(Use.PROBES, 0, Span(0)).normal(noise, beta or float(x.std()) or 1.0)
     return torch.cat([x, copies + noise.to(x.device)])
 
 

@@ -28,7 +28,7 @@ from torch import nn
 from sfumato.devices import device_name
 from sfumato.errors import ModelError, require_positive
 from sfumato.files import cache_folder, write_text
-from sfumato.noise import Gaussian, Run, Stream, Use
+from sfumato.noise import Gaussian, Span, Stream, Use
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.configuration import Configuration, Network, usual_configuration
 from sfumato.smoothing.race import Race, Sample, race
@@ -178,7 +178,7 @@ def require_same_classes(
     """
     count = configuration.batch_size if configuration.compiled else _CHECKED
     drawn = torch.empty((count, *shape), dtype=torch.float64)
-    Stream(Use.PROBES, 0, Run(0)).uniform(drawn)
+    Stream(Use.PROBES, 0, Span(0)).uniform(drawn)
     inputs = drawn.float().to(device)
     plain = BaseClassifier(model, device, precision=configuration.precision)
     fast = _classifier(model, device, configuration)

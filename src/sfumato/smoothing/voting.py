@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Int
 
 from sfumato.errors import SettingError, require_count
-from sfumato.noise import Noise, Run, Stream, Use
+from sfumato.noise import Noise, Span, Stream, Use
 from sfumato.noise.keyed import CHUNK
 from sfumato.smoothing.base_classifier import INVALID, BaseClassifier
 from sfumato.smoothing.configuration import Configuration
@@ -174,7 +174,7 @@ class VoteCounter:
             slots = slots.repeat_interleave(torch.tensor(sizes, device=images.device))
             runs = [(slot, list(run)) for slot, run in itertools.groupby(pieces, operator.itemgetter(0))]
             keys = [
-                Run(int(examples[slot]), run[0][1], sum(rows for _, _, rows in run)) for slot, run in runs
+                Span(int(examples[slot]), run[0][1], sum(rows for _, _, rows in run)) for slot, run in runs
             ]
             self._noise.draw(batch[: sum(sizes)], Stream(self._use, self._seed, *keys))
             for (slot, _), key in zip(runs, keys, strict=True):
