@@ -236,13 +236,8 @@ def _report(
 
 def _print_profile(smoothed: SmoothedClassifier, seconds: float) -> None:
     """Print where the time of this run's votes went, in seconds of wall-clock time."""
-    found, workers = smoothed.profile, smoothed.configuration.workers
-    voting = {
-        "noise": found.noise / workers,
-        "forward": found.forward / workers,
-        "reduction": found.reduction / workers,
-        "idle": found.idle / workers,
-    }
+    found = smoothed.profile
+    voting = {name: getattr(found, name) for name in ("noise", "forward", "reduction", "idle")}
     voting["planning and files"] = seconds - sum(voting.values())
     print_table(
         f"{found.votes:,} votes, {found.votes / seconds:,.0f} per second; {smoothed.configuration}",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sfumato.errors import ModelError, SfumatoError
+from sfumato.errors import ModelError, SfumatoError, first_line
 from sfumato.smoothing.configuration import Network
 from sfumato.user_code import PASSED_ON
 
@@ -22,10 +22,7 @@ class Asked:
     """
 
     def __init__(
-        self,
-        network: Network,
-        dtype: torch.dtype,
-        layout: torch.memory_format = torch.contiguous_format,
+        self, network: Network, dtype: torch.dtype, layout: torch.memory_format = torch.contiguous_format
     ) -> None:
         self._network, self._dtype, self._layout = network, dtype, layout
         self.answers: torch.dtype | None = None
@@ -93,38 +90,24 @@ def _kind(answer: Any) -> str:
     return f"a {' '.join(kind for kind, is_one in kinds.items() if is_one) or 'sparse'} tensor"
 
 
-class AnswersArrays:
-    """A callable that is no module; NumPy arrays of its answers become tensors."""
+def answering_tensors(function: Callable[[torch.Tensor], Any]) -> Callable[[torch.Tensor], Any]:
+    """Return the callable, with NumPy arrays of its answers made tensors."""
 
-    def __init__(self, function: Callable[[torch.Tensor], Any]) -> None:
-        self._function = function
-
-    def __call__(self, x: torch.Tensor) -> Any:
-        """Return the callable's answer."""
-        answer = self._function(x)
+    def call(x: torch.Tensor) -> Any:
+        answer = function(x)
         if isinstance(answer, np.ndarray) and answer.dtype.kind in "fiu":
             native = answer.dtype.newbyteorder("=")
             return torch.from_numpy(np.array(answer, native))  # copied: a callable may fill its array again
         return answer
 
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says, its type where it says nothing."""
-    try:
-        text = str(error).strip()
-    except Exception:  # an exception class of anyone's may fail, too
-        text = "its message cannot be read"
-    return text.splitlines()[0][:160] if text else type(error).__name__
+    return call
 
 
 def said(error: BaseException) -> str:
     """Return ``Type: first line``; the type is left out where it says no more than that something failed."""
     name, line = type(error).__name__, first_line(error)
-    return (
-        line
-        if type(error) is RuntimeError or isinstance(error, OSError) or line == name
-        else f"{name}: {line}"
-    )
+    by_itself = type(error) is RuntimeError or isinstance(error, OSError) or line == name
+    return line if by_itself else f"{name}: {line}"
 
 
 def require_classes(returned: int, needed: int) -> None:

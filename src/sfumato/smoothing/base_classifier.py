@@ -30,16 +30,16 @@ import threading
 import warnings
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
 
-from sfumato.errors import ModelError, SfumatoError
+from sfumato.errors import ModelError, SfumatoError, first_line
 from sfumato.noise import Span, Stream, Use
-from sfumato.smoothing.answers import AnswersArrays, Asked, first_line, require_form, said
+from sfumato.smoothing.answers import Asked, answering_tensors, require_form, said
 from sfumato.smoothing.compiling import compiled_network
-from sfumato.smoothing.configuration import Network, require_precision
+from sfumato.smoothing.configuration import Configuration, Network, require_precision
 from sfumato.smoothing.engine import MARGINS, Engine, Subject, measured_engine, one_at_a_time
 from sfumato.smoothing.full_precision import full_precision
 from sfumato.smoothing.private_copy import Snapshot, private_copy, replica
@@ -99,9 +99,20 @@ class BaseClassifier:
             )
         self._take_copy()
 
+    @classmethod
+    def configured(cls, model: Network, device: torch.device, configuration: Configuration) -> Self:
+        """Return the classifier as a configuration says."""
+        return cls(
+            model,
+            device,
+            precision=configuration.precision,
+            channels_last=configuration.channels_last,
+            compiled_batch=configuration.batch_size if configuration.compiled else 0,
+        )
+
     def _take_copy(self) -> None:
         """Copy the model, and forget what was found out about the copy before."""
-        network: Any = AnswersArrays(self._given)
+        network: Any = answering_tensors(self._given)
         copied, self._snapshot = False, None
         if isinstance(self._given, nn.Module):
             network, copied = private_copy(self._given, self.device)
@@ -168,6 +179,11 @@ class BaseClassifier:
             self._reach = max(self._reach, _reach(x, beta))
         return engine.classes
 
+    def _probe_once(self, x: torch.Tensor) -> None:
+        if self._engine is None:
+            with self._lock:
+                self.probe(x)
+
     @property
     def _ready(self) -> Engine:
         assert self._engine is not None
@@ -220,9 +236,7 @@ class BaseClassifier:
             SfumatoError: the forward pass failed, as where a device is lost.
             torch.OutOfMemoryError: as PyTorch does.
         """
-        if self._engine is None:
-            with self._lock:
-                self.probe(x)
+        self._probe_once(x)
         logits = self._run(self._logits, x)
         best, winners = logits.max(dim=1)
         margin = self._margin(logits, best)
@@ -265,9 +279,7 @@ class BaseClassifier:
         Raises:
             SfumatoError: as ``clear_classes``.
         """
-        if self._engine is None:
-            with self._lock:
-                self.probe(x)
+        self._probe_once(x)
         engine = self._ready
         with self._lock:  # one network for all threads, which may keep values in itself
             logits = self._run(engine.exact, x)

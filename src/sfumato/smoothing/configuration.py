@@ -62,12 +62,13 @@ def require_precision(precision: str) -> str:
     return precision
 
 
+def has_convolutions(model: Network) -> bool:
+    """Return whether the model is a network with convolutions over images."""
+    return isinstance(model, nn.Module) and any(isinstance(m, nn.Conv2d) for m in model.modules())
+
+
 def usual_configuration(
-    model: Network,
-    device: torch.device,
-    *,
-    batch_size: int | None = None,
-    precision: str = "float32",
+    model: Network, device: torch.device, *, batch_size: int | None = None, precision: str = "float32"
 ) -> Configuration:
     """Return what is fast for such a model without measuring.
 
@@ -78,7 +79,7 @@ def usual_configuration(
     >>> usual_configuration(nn.Conv2d(1, 1, 3), torch.device("cpu"), batch_size=32).channels_last
     True
     """
-    convolutional = isinstance(model, nn.Module) and any(isinstance(m, nn.Conv2d) for m in model.modules())
+    convolutional = has_convolutions(model)
     if device.type == "cuda":
         usual, workers = _CUDA_BATCH, 1
     else:
