@@ -14,6 +14,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from sfumato.errors import SettingError
 
+CONFIDENCE = 0.999
+"""Of each certificate, where no other is asked for: the probability over the noise with which it holds."""
+
+PRECISIONS = ("float32", "bf16")
+"""In which a network computes."""
+
 
 class Settings(BaseModel):
     """Frozen, strictly validated fields; an unknown field or a value out of range is an error."""

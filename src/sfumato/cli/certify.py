@@ -14,6 +14,7 @@ from sfumato.cli.execution import chosen_executor
 from sfumato.cli.registered_names import PLANS
 from sfumato.cli.slow_precision import warn_if_slow
 from sfumato.cli.terminal import OUT, detail, note, print_json, print_table, progress_bar, warn
+from sfumato.settings import CONFIDENCE
 
 if TYPE_CHECKING:
     from sfumato.certification.smoothed_classifier import SmoothedClassifier
@@ -56,7 +57,7 @@ def command(
             help="decide and curve test the true label only: the same table for fewer votes.",
         ),
     ] = False,
-    confidence: options.Confidence = 0.999,
+    confidence: options.Confidence = CONFIDENCE,
     first: Annotated[int | None, typer.Option("--first", help="At most so many test images.")] = None,
     skip: Annotated[
         int, typer.Option("--skip", help="Every SKIP-th test image: 20 takes 500 of 10,000.")

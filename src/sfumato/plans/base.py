@@ -31,6 +31,10 @@ ABSTAIN = -1
 """The prediction of an image for which nothing could be concluded."""
 
 
+FULL_VOTES = 100_100
+"""What Cohen et al. 2019 spend on every image: n0 + n."""
+
+
 @dataclass(frozen=True)
 class Decision:
     """What a plan concluded for one image.
@@ -313,10 +317,10 @@ def leader_and_rival(
     return leader, np.argmax(rest, axis=1)
 
 
-def votes_saved(votes: Sequence[int], against: int = 100_100) -> float:
+def votes_saved(votes: Sequence[int], against: int = FULL_VOTES) -> float:
     """Return how many times fewer votes were spent than ``against`` for each image.
 
-    ``votes`` are each image's; ``against`` defaults to the n0 + n = 100,100 of Cohen et al. 2019.
+    ``votes`` are each image's; ``against`` defaults to ``FULL_VOTES``.
 
     >>> votes_saved([1001, 3003])
     50.0

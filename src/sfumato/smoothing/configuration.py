@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from sfumato.errors import SettingError, require_count
+from sfumato.settings import PRECISIONS
 
-PRECISIONS = ("float32", "bf16")
 Network = Callable[[torch.Tensor], torch.Tensor]
 """What is smoothed: from a batch (batch, *shape) to logits (batch, classes); a module or any function."""
 

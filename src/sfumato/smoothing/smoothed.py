@@ -28,6 +28,7 @@ from sfumato.errors import (
 from sfumato.models.classifier import Classifier
 from sfumato.noise import Gaussian, Noise
 from sfumato.plans import ABSTAIN, Plan, Run, as_plan
+from sfumato.settings import CONFIDENCE
 from sfumato.smoothing.answers import require_classes
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.configuration import (
@@ -40,7 +41,6 @@ from sfumato.smoothing.units import images_in_unit
 from sfumato.smoothing.voting import Profile, VoteCounter
 from sfumato.statistics.binomial import sign_test_p_value
 
-DEFAULT_CONFIDENCE = 0.999
 DEFAULT_VOTES = 100
 
 
@@ -186,7 +186,7 @@ class Smoothed:
         x: torch.Tensor | np.ndarray,
         plan: Plan | str,
         *,
-        confidence: float = DEFAULT_CONFIDENCE,
+        confidence: float = CONFIDENCE,
         examples: Sequence[int] | None = None,
         known_labels: Int[np.ndarray, " images"] | None = None,
     ) -> Run:
