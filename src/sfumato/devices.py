@@ -30,7 +30,9 @@ def choose_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise SettingError(f"device {name!r} is not supported; accepted are auto, cpu, cuda, cuda:N")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise SettingError(f"device {name!r} is not there; {torch.cuda.device_count()} CUDA devices are")
+        raise SettingError(
+            f"device {name!r} does not exist; this machine has {torch.cuda.device_count()} CUDA devices"
+        )
     return device
 
 

@@ -24,17 +24,15 @@ try:
 except ModuleNotFoundError:  # Windows; what locks nothing can still be imported there
     fcntl = None  # type: ignore[assignment]
 
-_MISTAKES = frozenset(
-    (
-        errno.EACCES,
-        errno.EEXIST,
-        errno.EISDIR,
-        errno.ELOOP,
-        errno.ENAMETOOLONG,
-        errno.ENOTDIR,
-        errno.EPERM,
-    )
-)
+_MISTAKES = {
+    errno.EACCES,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EPERM,
+}
 
 
 def is_bad_path(error: OSError) -> bool:

@@ -48,18 +48,6 @@ class CheckedSettings(Settings):
         except ValidationError as error:
             raise SettingError(explained(error, type(self))) from error
 
-    @classmethod
-    def read(cls, values: Mapping[str, Any], *, where: str = "") -> Self:
-        """Return the settings with these values; ``where`` begins the error.
-
-        Raises:
-            SettingError: a name or a value that is not accepted.
-        """
-        try:
-            return cls(**values)
-        except SettingError as error:
-            raise SettingError(f"{where}{error}") from error
-
     def replace(self, **changes: Any) -> Self:
         """Return the settings with other values for some fields.
 

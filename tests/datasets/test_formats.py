@@ -132,14 +132,13 @@ def test_cifar_is_loaded_from_either_version(tmp_path, monkeypatch):
     python = pickle.dumps({b"data": pixels, b"labels": labels.tolist()}, protocol=2)
     loaded = []
     for content, table, folder in (
-        (binary, "CIFAR10_BINARY_MD5", "cifar-10-batches-bin"),
-        (python, "CIFAR10_PYTHON_MD5", "cifar-10-batches-py"),
+        (binary, cifar.CIFAR10_BINARY_MD5, "cifar-10-batches-bin"),
+        (python, cifar.CIFAR10_PYTHON_MD5, "cifar-10-batches-py"),
     ):
-        root = tmp_path / table
+        root = tmp_path / f"with-{folder}"
         (root / folder).mkdir(parents=True)
-        digest = hashlib.md5(content).hexdigest()
-        monkeypatch.setattr(cifar, table, dict.fromkeys(getattr(cifar, table), digest))
-        for name in getattr(cifar, table):
+        for name in table:
+            monkeypatch.setitem(table, name, hashlib.md5(content).hexdigest())
             (root / folder / name).write_bytes(content)
         loaded.append(load_dataset("cifar10", root))
     assert loaded[0].input_shape == (3, 32, 32)
