@@ -15,6 +15,7 @@ from sfumato.errors import ModelError, SettingError, SfumatoError
 from sfumato.models import build_model
 from sfumato.smoothing.configuration import Configuration
 from sfumato.smoothing.risk import measure_risk
+from support import votes
 
 X = torch.rand(5, 1, 12, 12, generator=torch.Generator().manual_seed(1))
 
@@ -23,12 +24,6 @@ X = torch.rand(5, 1, 12, 12, generator=torch.Generator().manual_seed(1))
 def network():
     torch.manual_seed(4)
     return build_model("cnn", (1, 12, 12), 10, (0.0,), (1.0,))
-
-
-def votes(model, n=200, x=X, **configuration):
-    return SmoothedClassifier(model, 0.5, device="cpu", configuration=Configuration(**configuration)).votes(
-        x, n
-    )
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
@@ -43,8 +38,8 @@ def votes(model, n=200, x=X, **configuration):
     ids=lambda other: "-".join(map(str, other.values())),
 )
 def test_batch_layout_and_threads_change_nothing(network, precision, other):
-    reference = votes(network, precision=precision, batch_size=256)
-    assert (votes(network, precision=precision, **other) == reference).all()
+    reference = votes(network, X, 200, precision=precision, batch_size=256)
+    assert (votes(network, X, 200, precision=precision, **other) == reference).all()
     assert len(np.unique(reference)) > 3
 
 
@@ -53,10 +48,10 @@ def test_bf16_counts_the_bfloat16_network():
     model = nn.Sequential(nn.Flatten(), nn.Linear(144, 2))
     nn.init.zeros_(model[1].weight)
     model[1].bias.data = torch.tensor([1.0, 1.001])
-    assert votes(model, batch_size=64)[:, 1].tolist() == [200] * 5
-    assert votes(model, batch_size=64, precision="bf16")[:, 0].tolist() == [200] * 5
+    assert votes(model, X, 200)[:, 1].tolist() == [200] * 5
+    assert votes(model, X, 200, precision="bf16")[:, 0].tolist() == [200] * 5
     with pytest.raises(ModelError, match=r"bf16 needs a torch.nn.Module, got function"):
-        votes(lambda x: model(x), batch_size=64, precision="bf16")
+        votes(lambda x: model(x), X, precision="bf16")
 
 
 def mkl_threads():
@@ -108,8 +103,8 @@ class Hungry(nn.Module):
 
 
 def test_a_batch_too_large_for_the_memory_is_halved_with_the_same_result():
-    found = votes(Hungry(), x=X[:3], batch_size=64)
-    assert (found == votes(Hungry(), x=X[:3], batch_size=8)).all()
+    found = votes(Hungry(), X[:3])
+    assert (found == votes(Hungry(), X[:3], batch_size=8)).all()
     assert found.min() > 0
 
 
@@ -132,7 +127,7 @@ class Failing(nn.Module):
 @pytest.mark.parametrize("lead", [0.0, 1.0], ids=["near ties", "clear"])
 def test_a_failure_in_the_middle_is_one_line(lead):
     with pytest.raises(SfumatoError, match=r"^the model failed on \d+ noisy copies on cpu \(device lost\)$"):
-        votes(Failing(lead), n=10_000, batch_size=32)
+        votes(Failing(lead), X, 10_000, batch_size=32)
 
 
 def raising(error):
@@ -188,7 +183,7 @@ def test_whatever_a_model_does_after_the_probe_is_one_line(change, words, worker
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
 def test_what_is_no_fault_of_the_model_is_passed_on(error):
     with pytest.raises(error):
-        votes(lambda x: raising(error())(x), batch_size=64)
+        votes(lambda x: raising(error())(x), X)
 
 
 def test_a_network_with_fewer_outputs_than_the_data_has_classes_is_refused_before_the_first_vote():
@@ -220,7 +215,7 @@ def test_a_failure_of_one_worker_stops_the_others_at_once():
             return torch.ones(len(x), 2) * torch.tensor([1.0, 2.0])
 
     with pytest.raises(SfumatoError, match="once"):
-        votes(FailsOnce(), n=10**6, batch_size=32, workers=2)
+        votes(FailsOnce(), X, 10**6, batch_size=32, workers=2)
     assert next(asked) < 100
 
 
@@ -253,10 +248,10 @@ class Growing(nn.Module):
 def test_a_model_that_is_no_fixed_function_is_refused(model, words):
     if words is None:  # dropout is switched off, and said
         with pytest.warns(UserWarning, match="switched to evaluation mode"):
-            assert votes(model.train(), batch_size=32).sum() == 1000
+            assert votes(model.train(), X, batch_size=32).sum() == 500
         return
     with pytest.raises(ModelError, match=words):
-        votes(model, batch_size=32)
+        votes(model, X, batch_size=32)
 
 
 def test_a_model_that_cannot_take_the_other_layout_is_computed_in_its_own():
@@ -270,7 +265,7 @@ def test_a_model_that_cannot_take_the_other_layout_is_computed_in_its_own():
 
     torch.manual_seed(0)
     model = Viewing()
-    assert (votes(model, batch_size=64, channels_last=True) == votes(model, batch_size=64)).all()
+    assert (votes(model, X, 200, channels_last=True) == votes(model, X, 200)).all()
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,8 @@ from sfumato.smoothing.fixed_function import RELATIVE, apart, scale_of
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 
-_LONGEST_WAIT = 2.0
-_MOST_SECONDS = 0.5
+LONGEST_WAIT = 2.0
+MOST_SECONDS = 0.5
 _OFTEN_ENOUGH = 3  # at one place of the code: a layer that is there a hundred times is tried in three of them
 _WRITES = {"STORE_ATTR", "STORE_SUBSCR", "STORE_GLOBAL", "STORE_DEREF", "CALL", "CALL_KW", "CALL_FUNCTION_EX"}
 _WRITE_CODES = {dis.opmap[name] for name in _WRITES & dis.opmap.keys()}
@@ -68,7 +68,7 @@ class _Interruption:
         self._other = other
         self._busy = False
         self._tried: Counter[tuple[CodeType, int, str]] = Counter()
-        self._deadline = time.monotonic() + _MOST_SECONDS
+        self._deadline = time.monotonic() + MOST_SECONDS
         self._waiting: threading.Thread | None = None
 
     @contextmanager
@@ -86,7 +86,7 @@ class _Interruption:
     def close(self) -> None:
         """Wait for a thread that had to wait."""
         if self._waiting is not None:
-            self._waiting.join(_LONGEST_WAIT)
+            self._waiting.join(LONGEST_WAIT)
 
     def _trace(self, frame: FrameType, event: str, _: Any) -> Any:
         """Interrupt the user's functions before every line, after every write or call, and at the end."""
@@ -113,7 +113,7 @@ class _Interruption:
             self._busy = True  # what starts a thread is traced as well
             thread = threading.Thread(target=self._run, daemon=True)
             thread.start()
-            thread.join(_LONGEST_WAIT)
+            thread.join(LONGEST_WAIT)
             if thread.is_alive():
                 self.reason, self._waiting = "a forward pass waits for another one to end (a lock)", thread
             self._busy = False

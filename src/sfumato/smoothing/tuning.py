@@ -46,7 +46,7 @@ COMPILING_REPAID = 2.0
 # A choice that was close is measured again by so many later jobs, and any choice that is so old.
 MOST_TRIES = 3
 OLDEST_SECONDS = 90 * 86400.0
-_SAMPLE_SECONDS = 0.05
+SAMPLE_SECONDS = 0.05
 _RACE_SECONDS = 2.0
 _BATCHES = [2**power for power in range(5, 13)]
 _CHECKED = 64
@@ -154,7 +154,7 @@ class Bench:
 
         def sample() -> float:
             counted, started = 0, self.seconds()
-            while (spent := self.seconds() - started) < _SAMPLE_SECONDS:
+            while (spent := self.seconds() - started) < SAMPLE_SECONDS:
                 counter.count(self._image, zero, zero, zero + 2 * batch)
                 counted += 2 * batch
             return counted / spent
