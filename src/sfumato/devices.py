@@ -19,7 +19,7 @@ def choose_device(name: str) -> torch.device:
     device(type='cpu')
 
     Raises:
-        SettingError: an unknown device, or one that is not there.
+        SettingError: an unknown device, or one that does not exist.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -46,7 +46,7 @@ def device_name(device: torch.device) -> str:
 def bf16_slowdown(device: torch.device) -> float:
     """Return how many times as long as in float32 a matrix product takes in bfloat16, roughly.
 
-    Below 1 with the instructions for it. A processor without them computes each value by several others.
+    It is below 1 where the processor has instructions for it, and above 1 where it emulates them.
     """
     best = {}
     for dtype in (torch.float32, torch.bfloat16):

@@ -208,7 +208,7 @@ def locked(output: Path, lock: Path | None = None) -> Iterator[None]:
 
 
 def _opened(place: Path) -> IO[str]:
-    """Return the lock's file, made if it is not there; a link is not followed."""
+    """Open the lock's file, and make it if it is missing; a link is not followed."""
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     return os.fdopen(os.open(place, flags, 0o666), "r+", encoding="utf-8")
 

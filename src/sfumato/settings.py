@@ -1,8 +1,8 @@
 """Settings that describe themselves: each field has its type, range, default and help in one place.
 
-A training's settings, a method's and a study's tables are such records. The command line, the study file,
-the checkpoint's record and the keys of stored results are made from their fields, so that none can be
-forgotten in one of them.
+The settings of a training, those of a method and the tables of a study are records of this kind. The
+command line, the study file, the checkpoint's record and the keys of stored results are made from their
+fields, so no place can forget a field.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from sfumato.errors import SettingError
 
 CONFIDENCE = 0.999
-"""Of each certificate, where no other is asked for: the probability over the noise with which it holds."""
+"""The probability, over the noise, with which each certificate holds, unless another one is asked for."""
 
 PRECISIONS = ("float32", "bf16")
-"""In which a network computes."""
+"""The formats that a network may compute in."""
 
 
 class Settings(BaseModel):

@@ -63,7 +63,7 @@ def import_named(reference: str) -> Callable[..., Any]:
     3.0
 
     Raises:
-        ModelError: not written like that, no such module or name, not callable; whatever the module raises.
+        ModelError: text of another form, a missing module or name, not callable; whatever the module raises.
     """
     module_name, colon, name = reference.partition(":")
     parts = (*module_name.split("."), *name.split("."))
@@ -108,7 +108,7 @@ def load_plugins() -> None:
     """Import the modules that SFUMATO_PLUGINS names, separated by commas, for what they register.
 
     Raises:
-        ModelError: no name of a module, no such module; whatever a module raises.
+        ModelError: text that names no module, a missing module; whatever a module raises.
     """
     for module in filter(None, os.environ.get(_PLUGINS, "").split(",")):
         if not all(map(_is_name, module.split("."))):

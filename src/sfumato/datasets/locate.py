@@ -104,7 +104,7 @@ def not_here(name: str) -> DataError:
 
 
 def download(file: OfficialFile, folder: str) -> Path:
-    """Return the path of ``file`` in the user cache, downloaded and checked if it is not there.
+    """Return the path of ``file`` in the user cache, downloaded and checked if it is missing.
 
     Raises:
         DownloadError: unreachable address or a checksum that differs from the published one.

@@ -31,7 +31,7 @@ from sfumato.errors import OutputError, SettingError
 from sfumato.noise.box_muller import box_muller
 
 NOISE_VERSION = 2
-"""Another number is other noise for the same key. Part of the identity of every training and of all votes."""
+"""Changes whenever a key gives other noise. Part of the identity of every training and of all votes."""
 
 CHUNK = 32
 """Rows drawn from one seed on CUDA, and votes that are kept together in a batch. Part of every run's
@@ -136,7 +136,7 @@ class Stream:
         )
 
     def _take(self, rows: int, width: int) -> Iterator[Span]:
-        """Yield the next spans of together so many rows, and go on behind them."""
+        """Yield the spans that hold the next ``rows`` rows, and go on behind them."""
         if self._width not in (0, width):
             raise SettingError(
                 f"a stream whose rows have {self._width} numbers was asked for {width}; take another part"

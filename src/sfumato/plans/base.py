@@ -65,7 +65,7 @@ class Run:
     """One plan over a number of images at once: it owns the counts, and refuses what cannot be votes.
 
     Attributes:
-        plan, images, classes, noise, confidence, labels: as of ``Plan.start``.
+        plan, images, classes, noise, confidence, labels: as given to ``Plan.start``.
         rounds: how often votes were handed over.
         votes: votes so far, of each image.
         counts: class counts of all votes so far.

@@ -1,9 +1,9 @@
 """The base classifier as a fixed function from an input to a class, whatever the batch it comes in.
 
-Arithmetic libraries sum in an order that depends on the shape of the batch and on the memory layout, so
-that two logits which agree to rounding may change places; one such vote in a million is enough to make a
-run irreproducible. So the logits decide wherever their two best differ by more than rounding can move
-them, and the rest, the near ties, are decided by one computation that is always the same:
+Arithmetic libraries sum in an order that depends on the shape of the batch and on the memory layout. Two
+logits that agree to rounding may change places, and one changed vote in a million makes a run irreproducible.
+So the logits decide where the two best differ by more than rounding can move them. The other inputs, the near
+ties, are decided by one computation that is always the same:
 
 - float32: the arg-max of the network in float64 (about one vote in 10^4). A network that cannot run
   in float64 is evaluated one input at a time instead.
@@ -63,7 +63,8 @@ _FARTHER = 2.0
 class BaseClassifier:
     """Wraps a model (or any callable from a batch to (batch, classes) logits) on one device.
 
-    Of a ``torch.nn.Module`` a private copy in evaluation mode is used. ``probe`` checks it on real inputs.
+    A ``torch.nn.Module`` is copied, and the copy votes in evaluation mode. ``probe`` checks it on real
+    inputs.
     Batches of ``compiled_batch`` inputs go through a compiled twin, others do not; 0 compiles nothing.
 
     Raises:
@@ -360,7 +361,7 @@ class BaseClassifier:
 
 
 def _noisy(x: torch.Tensor, beta: float, size: int) -> torch.Tensor:
-    """Return the inputs, and behind them so many noisy copies of them that there are ``size`` rows.
+    """Return the inputs, followed by noisy copies of them: ``size`` rows in all.
 
     Without noise to come, noise of the inputs' own spread: company that differs.
     """

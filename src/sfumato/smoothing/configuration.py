@@ -70,7 +70,7 @@ def has_convolutions(model: Network) -> bool:
 def usual_configuration(
     model: Network, device: torch.device, *, batch_size: int | None = None, precision: str = "float32"
 ) -> Configuration:
-    """Return what is fast for such a model without measuring.
+    """Return what is usually fast for this kind of model, without measuring.
 
     On CPUs convolutions run best on small batches with the channels innermost, and one batch per core
     beats one batch on all cores. A callable that is no module may not be safe to call from several

@@ -1,10 +1,9 @@
 """May a network be computed in several threads at once? Found out by letting two of them interfere.
 
-One thread computes; before each line of the user's own code and after each of its writes and calls, another
-one computes its whole forward pass on other inputs. What the two share and write to, such as a cache
-in a global or a random generator that is seeded in ``forward``, then changes the first one's logits in every
-run and not only by chance. Each thread has a copy of the network of its own, so that what a network keeps
-in itself is not shared.
+One thread computes. Before each line of the user's own code, and after each of its writes and calls, another
+thread computes a whole forward pass on other inputs. If both write to something they share, as a cache in a
+global or a random generator that ``forward`` seeds, then the first one's logits change in every run and not
+only by chance. Each thread has its own copy of the network, so what a network keeps in itself is not shared.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ LEAST_VOTES = 50_000
 # Compiling takes from a few seconds to half a minute, and is done again in every process.
 LEAST_COMPILING_SECONDS = 10.0
 COMPILING_REPAID = 2.0
-# A choice that was close is measured again by so many later jobs, and any choice that is so old.
+# A close choice is measured again by later jobs until it has had this many, any choice once it is this old.
 MOST_TRIES = 3
 OLDEST_SECONDS = 90 * 86400.0
 SAMPLE_SECONDS = 0.05
@@ -116,7 +116,7 @@ class _Choice:
     date: float
 
     def for_job(self, votes: int) -> Configuration:
-        """Return the configuration for so many votes, compiled where that is repaid."""
+        """Return the configuration for a job of ``votes`` votes, compiled where the time saved repays it."""
         if self.compiling is None or not self.compiling.won:
             return self.configuration
         saved = votes / self.rate * (1 - 1 / self.compiling.ratio)

@@ -29,7 +29,7 @@ from sfumato.smoothing.base_classifier import INVALID, BaseClassifier
 from sfumato.smoothing.configuration import Configuration
 from sfumato.smoothing.full_precision import full_precision
 
-# Near ties are decided together, so many at a time: one by one they would cost a forward pass each.
+# Near ties are decided together, this many at a time: one by one, each would cost a forward pass.
 _NEAR_TIES = 64
 
 
@@ -126,7 +126,7 @@ class VoteCounter:
         return counts[:, :-1].numpy()
 
     def _add_times(self, of_one: Profile, wall: float, workers: int) -> None:
-        """Add the times of one of so many workers, which together took ``wall`` seconds."""
+        """Add the times of one of ``workers`` workers; together they took ``wall`` seconds."""
         self.profile.noise += of_one.noise / workers
         self.profile.forward += of_one.forward / workers
         self.profile.reduction += of_one.reduction / workers
