@@ -31,12 +31,7 @@ from sfumato.plans import ABSTAIN, Plan, Run, as_plan
 from sfumato.settings import CONFIDENCE
 from sfumato.smoothing.answers import require_classes
 from sfumato.smoothing.base_classifier import BaseClassifier
-from sfumato.smoothing.configuration import (
-    Configuration,
-    Network,
-    require_precision,
-    usual_configuration,
-)
+from sfumato.smoothing.configuration import Configuration, Network, require_precision, usual_configuration
 from sfumato.smoothing.units import images_in_unit
 from sfumato.smoothing.voting import Profile, VoteCounter
 from sfumato.statistics.binomial import sign_test_p_value

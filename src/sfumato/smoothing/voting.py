@@ -155,11 +155,7 @@ class VoteCounter:
         return [future.result() for future in futures]
 
     def _work(
-        self,
-        images: torch.Tensor,
-        examples: Int[np.ndarray, " images"],
-        batches: _Shared,
-        size: int,
+        self, images: torch.Tensor, examples: Int[np.ndarray, " images"], batches: _Shared, size: int
     ) -> _Tally:
         """Count batches until none are left; return counts with a last column for invalid votes."""
         tally = torch.zeros(len(images), self.num_classes + 1, dtype=torch.int64, device=images.device)
