@@ -60,34 +60,25 @@ def require_form(logits: Any, rows: int, classes: int | None, dtype: torch.dtype
     Raises:
         ModelError: it is.
     """
-    if (
-        not isinstance(logits, torch.Tensor)
-        or not _holds_numbers(logits)
-        or logits.dim() != 2
-        or len(logits) != rows
-        or classes not in (None, logits.shape[1])
-    ):
-        is_array = isinstance(logits, torch.Tensor) and _holds_numbers(logits)
-        shape = tuple(logits.shape) if is_array else _kind(logits)
-        raise ModelError(
-            f"the model must return (batch, classes) = ({rows}, {classes or 'classes'}), got {shape}"
-        )
+    kind = _no_array(logits)
+    if kind or logits.dim() != 2 or len(logits) != rows or classes not in (None, logits.shape[1]):
+        wanted, got = f"({rows}, {classes or 'classes'})", kind or tuple(logits.shape)
+        raise ModelError(f"the model must return (batch, classes) = {wanted}, got {got}")
     if logits.shape[1] < 2:
         raise ModelError(f"the model must return at least 2 classes, got {logits.shape[1]}")
     if logits.dtype != dtype and (dtype is not None or logits.dtype == torch.bool or logits.is_complex()):
         raise ModelError(f"the model must return {dtype or 'floating point logits'}, got {logits.dtype}")
 
 
-def _holds_numbers(logits: torch.Tensor) -> bool:
-    return logits.layout == torch.strided and not (logits.is_nested or logits.is_quantized or logits.is_meta)
-
-
-def _kind(answer: Any) -> str:
-    """Return the type of an answer that is no array of numbers, with its layout if it is a tensor."""
+def _no_array(answer: Any) -> str | None:
+    """Return what an answer is that is no array of numbers, with its layout if it is a tensor."""
     if not isinstance(answer, torch.Tensor):
         return type(answer).__name__
     kinds = {"nested": answer.is_nested, "quantized": answer.is_quantized, "meta": answer.is_meta}
-    return f"a {' '.join(kind for kind, is_one in kinds.items() if is_one) or 'sparse'} tensor"
+    found = [kind for kind, is_one in kinds.items() if is_one]
+    if not found and answer.layout == torch.strided:
+        return None
+    return f"a {' '.join(found) or 'sparse'} tensor"
 
 
 def answering_tensors(function: Callable[[torch.Tensor], Any]) -> Callable[[torch.Tensor], Any]:
