@@ -2,6 +2,8 @@
 
 import itertools
 import threading
+import time
+import warnings
 
 import numpy as np
 import pytest
@@ -74,6 +76,19 @@ def test_every_worker_counts():
     profile = counted.profile
     assert profile.votes == 5 * 6400
     assert min(profile.noise, profile.forward, profile.reduction) > 0
+
+
+@pytest.mark.parametrize("model", [nn.Sequential(nn.Flatten(), nn.Linear(144, 2)), lambda x: x[:, 0, 0, :2]])
+def test_the_profile_is_wall_clock_time_however_many_of_the_workers_counted(model):
+    """A module is computed by all workers, a function by one of them."""
+    counted = SmoothedClassifier(model, 0.5, device="cpu", configuration=Configuration(32, workers=4))
+    counted.check(X)
+    began = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        counted.votes(X, 3000)
+    spent, found = time.perf_counter() - began, counted.profile
+    assert 0.5 * spent < found.noise + found.forward + found.reduction + found.idle <= spent
 
 
 class NotANumber(nn.Module):
