@@ -9,52 +9,32 @@ from scipy import stats
 from oracles import certify_as_published, gaussian_tail, noise_of_votes
 from sfumato import Fixed, SmoothedClassifier
 from sfumato.errors import DataError, ModelError, SettingError
-from sfumato.models import load_model
+from sfumato.models import build_model, load_model
 from sfumato.smoothing.smoothed import verified_majority
 from support import votes
 
 
-def same_certificates_as_published(model, x, beta, n0, n, seed):
-    decisions = SmoothedClassifier(model, beta, seed=seed, batch_size=333, device="cpu").certify(
-        x, Fixed(n0, n), examples=range(len(x))
-    )
-    smoothed = SmoothedClassifier(model, beta, seed=seed, device="cpu")
+@pytest.mark.parametrize("architecture", ["mlp", "cnn"])
+def test_certificates_on_digits_equal_an_independent_reimplementation(digits, digits_model, architecture):
+    trained, _ = load_model(digits_model)
+    model = trained if architecture == "mlp" else build_model("cnn", (1, 8, 8), 10, (0.5,), (0.3,), seed=1)
+    images, n0, n = (20, 100, 1000) if architecture == "mlp" else (5, 50, 200)
+    x, seed = torch.from_numpy(digits.test.x[:images]), 3
+    smoothed = SmoothedClassifier(model, 0.5, seed=seed, batch_size=333, device="cpu")
+    decisions = smoothed.certify(x, Fixed(n0, n), examples=range(images))
     votes0, votes = smoothed.votes(x, n0), smoothed.votes(x, n, first=n0)
-    twin = copy.deepcopy(model)
+    twin = copy.deepcopy(model).eval()
     for index, decision in enumerate(decisions):
-        shape = tuple(x.shape[1:])
 
-        def noise(first, last, index=index, shape=shape):
-            return torch.from_numpy(noise_of_votes(seed, index, first, last - first, shape))
+        def noise(first, last, index=index):
+            return torch.from_numpy(noise_of_votes(seed, index, first, last - first, (1, 8, 8)))
 
         # the noisy copy itself is float32: that is the input the classifier is given
-        label, radius, counts0, counts = certify_as_published(twin, x[index], beta, n0, n, 0.999, noise)
+        label, radius, counts0, counts = certify_as_published(twin, x[index], 0.5, n0, n, 0.999, noise)
         assert votes0[index].tolist() == counts0.tolist()
         assert votes[index].tolist() == counts.tolist()
         assert decision.prediction == label
         assert decision.radius == pytest.approx(radius, rel=1e-6)
-
-
-def test_certificates_on_digits_equal_an_independent_reimplementation(digits, digits_model):
-    model, _ = load_model(digits_model)
-    same_certificates_as_published(model, torch.from_numpy(digits.test.x[:20]), 0.5, 100, 1000, seed=3)
-
-
-@pytest.mark.slow
-def test_certificates_of_20_mnist_images_equal_an_independent_reimplementation(mnist, tmp_path):
-    from sfumato.datasets import Dataset, Split
-    from sfumato.training.loop import train
-    from sfumato.training.settings import TrainingSettings
-
-    some = Split(mnist.train.x[:5000], mnist.train.y[:5000])
-    few = Dataset(
-        "mnist", some, Split(mnist.test.x[:500], mnist.test.y[:500]), mnist.class_names, mnist.unit, ""
-    )
-    path = tmp_path / "m.safetensors"
-    train(few, TrainingSettings(alpha=0.4, architecture="cnn", epochs=1), path, device="cpu")
-    same_certificates_as_published(
-        load_model(path)[0], torch.from_numpy(mnist.test.x[:20]), 0.5, 100, 500, seed=0
-    )
 
 
 @pytest.mark.slow
@@ -69,13 +49,6 @@ def test_a_certified_radius_exceeds_the_true_distance_no_more_often_than_stated(
     assert false <= stats.binom.ppf(0.9999, images, 1 - confidence)
     # an exact bound that never errs would be no bound of this confidence
     assert false >= stats.binom.ppf(0.0001, images, 0.5 * (1 - confidence))
-
-
-def test_the_certified_radius_comes_within_3_percent_of_the_distance(linear):
-    x = torch.tensor([[0.5, 7.0]])
-    smoothed = SmoothedClassifier(linear, 0.5, batch_size=10_000, device="cpu")
-    decision = smoothed.certify(x, Fixed(100, 100_000), confidence=0.99)[0]
-    assert 0.97 * 0.5 <= decision.radius <= 0.5
 
 
 def test_votes_have_the_closed_form_share(linear):
