@@ -84,19 +84,14 @@ def _exists(path: Path) -> bool:
 
 
 def _require_short(path: Path, folder: Path) -> None:
-    """Refuse names longer than ``folder``, the last one that exists, can hold."""
-    longest = os.pathconf(folder, "PC_NAME_MAX")
-    for name in path.parts:
-        if len(os.fsencode(name)) > longest:
+    """Refuse names and a path longer than ``folder``, the last one that exists, can hold."""
+    most = {kind: os.pathconf(folder, f"PC_{kind.upper()}_MAX") for kind in ("name", "path")}
+    most["path"] -= 1  # it ends with a NUL
+    for kind, text in (*(("name", name) for name in path.parts), ("path", str(path))):
+        if (size := len(os.fsencode(text))) > most[kind]:
             raise OutputError(
-                f"the name {name[:40]}... has {len(os.fsencode(name))} bytes; at most {longest} are possible"
+                f"the {kind} {text[:40]}... has {size} bytes; at most {most[kind]} are possible"
             )
-    longest = os.pathconf(folder, "PC_PATH_MAX")
-    if len(os.fsencode(path)) >= longest:
-        raise OutputError(
-            f"the path {str(path)[:40]}... has {len(os.fsencode(path))} bytes; at most {longest - 1} are "
-            "possible"
-        )
 
 
 def write_text(path: Path, text: str) -> None:
