@@ -96,3 +96,10 @@ def test_a_damaged_idx_file_is_refused_before_memory_is_asked_for(tmp_path, cont
     (tmp_path / "i").write_bytes(content)
     with pytest.raises(DataError, match=words):
         read_idx(tmp_path / "i", 3)
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_a_missing_set_that_is_not_to_be_fetched_is_refused(name, tmp_path, monkeypatch):
+    monkeypatch.setattr("sfumato.datasets.locate.data_roots", lambda data_dir: [tmp_path])
+    with pytest.raises(DataError, match=f"{name}: not found locally; name its folder by --data-dir"):
+        load_dataset(name, fetch=False)
