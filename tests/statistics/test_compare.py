@@ -255,7 +255,8 @@ def test_ties_make_the_halves_go_together_by_no_more_than_the_interval_allows():
     """For P equal candidates the correlation is m^2 / (P - 1), m the expected maximum of P normals."""
     z = np.linspace(-9, 9, 4001)
     maxima = {
-        p: integrate.trapezoid(z * p * stats.norm.pdf(z) * stats.norm.cdf(z) ** (p - 1), z) for p in range(2, 60)
+        p: integrate.trapezoid(z * p * stats.norm.pdf(z) * stats.norm.cdf(z) ** (p - 1), z)
+        for p in range(2, 60)
     }
     assert maxima[3] == pytest.approx(1.5 / np.sqrt(np.pi))
     assert 1.35 < 1 + max(m**2 / (p - 1) for p, m in maxima.items()) < 1.36
