@@ -110,8 +110,9 @@ class Keys:
         table = self.design.certification
         if table is None:
             return ""
+        known = {"label_known": True} if table.label_known else {}
         return content_key(
-            {"settings": self.settings, "plan": table.stopping().name, "confidence": table.confidence}
+            {"settings": self.settings, "plan": table.stopping().name, "confidence": table.confidence} | known
         )
 
     def model(self, alpha: float, seed: int) -> str:

@@ -310,7 +310,7 @@ class Schedule:
         return Task(
             f"{cell}: certifying",
             certify,
-            (voting, table.stopping(), table.confidence),
+            (voting, table.stopping(), table.confidence, table.label_known),
             lambda done: self._certified(cell, kept, done),
             lambda certificates: self._keep(cell, kept, certificates),
             needs,
