@@ -8,14 +8,15 @@ or that is run again over more images, spends no vote twice.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from scipy import special
 
-from sfumato.answers.best_pair import Pair, PairAnswer, best_of
+from sfumato.answers.best_pair import Losses, Pair, PairAnswer, best_of
 from sfumato.answers.objective import CertifiedAccuracy, CertifiedCell
 from sfumato.answers.race import Race
 from sfumato.certification.certificate import Certificate
@@ -25,10 +26,10 @@ from sfumato.files import locked
 from sfumato.noise import Gaussian
 from sfumato.plans import Decide
 from sfumato.settings import CONFIDENCE
-from sfumato.statistics.binomial import unanimous_lower_bound
+from sfumato.statistics.binomial import lower_bound
 from sfumato.studies.design import CertificationTable, Design
 from sfumato.studies.part import run_part
-from sfumato.studies.run import LOCK_FILE, STUDY_FILE, Watch, checked_data, mend_results
+from sfumato.studies.run import LOCK_FILE, Watch, checked_data, mend_results
 
 LEVEL = 0.001
 """How often at most the truly best pair drops out of a race."""
@@ -43,8 +44,8 @@ class RaceResult:
 
     Attributes:
         radius: that was certified, in the unit of the input.
-        answer: the best of the pairs that ran to the end; its set holds the truly best of all pairs with
-            its ``confidence``, the level of the race included.
+        answer: the best of the pairs that ran to the end and its gain over the best alpha = beta; its set
+            holds the truly best of all pairs with its ``confidence``, the level of the race included.
         dropped: the pairs that dropped out, and after how many images.
         cannot: betas that cannot certify the radius, whatever the votes are.
         votes: noisy copies that the certificates of this race are made of.
@@ -92,46 +93,54 @@ def race_study(
     plan = Decide(require_nonnegative("radius", radius))
     able, cannot = _able(design.grid.beta, plan, certificate_confidence)
     pairs = [(alpha, beta) for beta in able for alpha in design.grid.alpha]
-    race, objective = Race(len(pairs), images, level), CertifiedAccuracy(radius)
+    usual = [row for row, (alpha, beta) in enumerate(pairs) if math.isclose(alpha, beta)]
+    # pairs with alpha = beta race for themselves too: the gain is over the best of them
+    race, habit = Race(len(pairs), images, level), Race(max(1, len(usual)), images, level)
+    objective = CertifiedAccuracy(radius)
     dropped: dict[Pair, int] = {}
-    kept: dict[Pair, list[Certificate]] = {pair: [] for pair in pairs}
+    certificates: dict[Pair, list[Certificate]] = {}
     data = checked_data(design, folder)
     with locked(folder, folder / LOCK_FILE):
         watch = watch or Watch()
         mend_results(folder, watch)
         for size in _sizes(images):
-            running = [pair for pair, runs in zip(pairs, race.running, strict=True) if runs]
+            runs = race.running.copy()
+            runs[usual] |= habit.running[: len(usual)]
             for beta in able:
-                alphas = tuple(alpha for alpha, b in running if b == beta)
+                alphas = tuple(
+                    pair[0] for pair, on in zip(pairs, runs, strict=True) if on and pair[1] == beta
+                )
                 if alphas:
                     table = CertificationTable(
                         beta=(beta,),
+                        radii=None,
                         plan=plan.name,
                         confidence=certificate_confidence,
                         images=size,
                         label_known=True,
                     )
-                    kept |= _certified(design, data, folder, alphas, table, device, watch)
-            lost = np.ones((len(pairs), size - race.seen), dtype=bool)
-            for row, pair in enumerate(pairs):
-                if race.running[row]:
-                    lost[row] = objective.loss(CertifiedCell.of(kept[pair]))[race.seen :]
-            race.add(lost)
-            for pair, runs in zip(pairs, race.running, strict=True):
-                if not runs:
-                    dropped.setdefault(pair, size)
-            on_batch(size, int(race.running.sum()), _votes(kept))
-    finalists = [pair for pair in pairs if pair not in dropped]
-    losses = np.array([[objective.loss(CertifiedCell.of(kept[pair])) for pair in finalists]])
+                    certificates |= _certified(design, data, folder, alphas, table, device, watch)
+            lost = np.ones((len(pairs), size), dtype=bool)
+            for row in np.flatnonzero(runs):
+                lost[row] = objective.loss(CertifiedCell.of(certificates[pairs[row]]))
+            if usual:
+                habit.add(lost[usual, habit.seen :])
+            race.add(lost[:, race.seen :])
+            for row in np.flatnonzero(~race.running):
+                dropped.setdefault(pairs[row], size)
+            on_batch(size, int(race.running.sum()), _votes(certificates))
+    whole = [row for row in range(len(pairs)) if len(certificates[pairs[row]]) == images]
+    losses = Losses([pairs[row] for row in whole], [design.grid.seeds[0]], lost[None, whole], 0)
     answer = best_of(
-        str(objective),
-        finalists,
-        [design.grid.seeds[0]],
         losses,
-        confidence=confidence + level,
+        str(objective),
         error=1.0 - certificate_confidence,
+        free=True,
+        confidence=confidence + level,
     )
-    return RaceResult(radius, answer, dropped, cannot, _votes(kept), images, data.unit, data.name)
+    members = tuple(pair for pair in answer.members if pair not in dropped)
+    answer = replace(answer, members=members, confidence=confidence)
+    return RaceResult(radius, answer, dropped, cannot, _votes(certificates), images, data.unit, data.name)
 
 
 def _able(
@@ -147,7 +156,7 @@ def _able(
             except SettingError as error:
                 refusal = error
     if not able:
-        most = float(special.ndtri(unanimous_lower_bound(plan.n_max, confidence)))
+        most = float(special.ndtri(lower_bound(plan.n_max, plan.n_max, confidence)))
         raise SettingError(
             f"no beta of the study can certify radius {plan.radius:g}; it takes a beta of at least "
             f"{plan.radius / most:.2g}"
@@ -183,6 +192,3 @@ def _certified(
 
 def _votes(kept: dict[Pair, list[Certificate]]) -> int:
     return sum(row.votes or 0 for rows in kept.values() for row in rows)
-
-
-__all__ = ["LEVEL", "STUDY_FILE", "RaceResult", "race_study"]

@@ -9,8 +9,7 @@ from sfumato.datasets import Dataset
 from sfumato.execution.local import InProcess
 from sfumato.studies.design import Design
 from sfumato.studies.results import StudyResults
-from sfumato.studies.run import run_alone
-from sfumato.studies.schedule import Watch
+from sfumato.studies.run import Watch, run_alone
 from sfumato.studies.store import FILE, Current, Store
 
 
