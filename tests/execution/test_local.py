@@ -13,7 +13,7 @@ import execution_tasks as tasks
 from execution_tasks import run
 from processes import alive
 from sfumato.errors import DataError, ModelError, OutputError, SettingError
-from sfumato.execution.base import MOST_ATTEMPTS, Task, WorkerError, built, forget_built
+from sfumato.execution.base import MOST_ATTEMPTS, Task, WorkerError
 from sfumato.execution.local import InProcess, Processes
 
 
@@ -149,16 +149,9 @@ def test_more_gpus_than_there_are_are_refused():
 
 
 def test_what_is_built_is_remembered_for_a_few_keys():
-    forget_built()
-    made = []
-
-    def make(key):
-        return built(key, lambda: made.append(key) or key)
-
-    for key in (1, 1, 2, 1, 3, 4, 5, 1, 2):
-        assert make(key) == key
-    assert made == [1, 2, 3, 4, 5, 2]
-    forget_built()
+    with Processes(1) as executor:
+        done = run(executor, [(tasks.built, key) for key in (1, 1, 2, 1, 3, 4, 5, 1, 2)])
+    assert [each.value for each in done] == [0, 0, 1, 0, 2, 3, 4, 0, 5]
 
 
 DRIVER = """

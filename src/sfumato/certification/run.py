@@ -14,15 +14,14 @@ import torch
 
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.certificates import Certificates
-from sfumato.certification.certify_images import certify_images
 from sfumato.certification.file import continued, finished_rows
 from sfumato.certification.recorded_answers import answers
 from sfumato.certification.shipped import (
-    Certified,
+    Counted,
     ImageShelf,
     Recipe,
-    Voting,
     certify,
+    certify_images,
     computing_device,
     first_size,
 )
@@ -178,10 +177,9 @@ def _share_out(
 
     def came_back(number: int, done: Done) -> None:
         nonlocal kept
-        found: Certified = done.value
-        finished[number] = found.certificates
-        votes = sum(certificate.votes or 0 for certificate in found.certificates)
-        pace.add("certificates", len(found.certificates), votes, done)
+        found: Counted = done.value
+        finished[number] = found.rows
+        pace.add("certificates", found.images, found.votes, done)
         on_pace(pace.note())
         if found.invalid:
             on_invalid(found.invalid)
@@ -195,16 +193,12 @@ def _share_out(
             return None
         size = min(len(waiting), pace.size("certificates", first_size(what.stopping), len(waiting)))
         part = tuple(waiting.popleft() for _ in range(size))
-        pieces = shelf.pieces(part)
-        voting = Voting(recipe, pieces, part, data.test.y[list(part)], executor.cpus_per_worker)
         number, handed_out = handed_out, handed_out + 1
-        return Task(
+        return shelf.voting(recipe, part, data.test.y).task(
             f"certifying images {part[0]} to {part[-1]}",
             certify,
-            (voting, what.stopping, what.confidence, what.label_known),
+            (what.stopping, what.confidence, what.label_known),
             partial(came_back, number),
-            needs=(recipe.network, *(piece.block for piece in pieces)),
-            cpus=executor.cpus_per_worker or 1,
         )
 
     executor.run(next_task)

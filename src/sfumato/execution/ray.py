@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-from sfumato.errors import ModelError, SettingError, require_count
+from sfumato.errors import MissingPackageError, ModelError, SettingError, require_count
 from sfumato.execution.base import (
     MOST_ATTEMPTS,
     Done,
@@ -27,9 +27,9 @@ from sfumato.execution.base import (
     Task,
     WorkerError,
     failure,
-    new_key,
 )
 from sfumato.execution.shipping import require_shippable
+from sfumato.user_code import failure_line
 
 try:
     import ray
@@ -38,7 +38,7 @@ try:
     from ray.exceptions import RayError, RayTaskError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 except ModuleNotFoundError as error:
-    raise SettingError(
+    raise MissingPackageError(
         f"the executor ray needs the package {error.name}; install it with: pip install 'sfumato[ray]'"
     ) from error
 
@@ -187,7 +187,7 @@ class RayExecutor(Executor):
 
     def share(self, name: str, value: T) -> Shared[T]:
         """Put the value into the object store."""
-        shared: Shared[T] = Shared(new_key())
+        shared: Shared[T] = Shared()
         try:
             self._refs[shared.key] = require_shippable(name, value, ray.put)
         except ModelError as error:
@@ -232,11 +232,11 @@ class RayExecutor(Executor):
             try:
                 kind, node, *content = ray.get(reference)
             except RayTaskError as error:
-                raise WorkerError(f"{task.name}: {_last_line(error)}") from error
+                raise WorkerError(f"{task.name}: {failure_line(error.cause)}") from error
             except RayError as error:
                 raise WorkerError(
                     f"{task.name}: lost with its worker or node, {MOST_ATTEMPTS} times "
-                    f"({_first_line(error)}); what was finished is kept"
+                    f"({failure_line(error)}); what was finished is kept"
                 ) from error
             if kind == "refused":
                 raise WorkerError(_refusal(node, *content))
@@ -293,8 +293,9 @@ def _worker_function() -> Callable[..., tuple[Any, ...]]:
     """Return what runs on workers.
 
     Being no attribute of a module it is shipped as code, so that it runs, and can refuse, on a worker
-    where this package is another version or missing.
+    where this package is another version or missing. A worker reads it once, so that ``memory`` lasts.
     """
+    memory: dict[Any, Any] = {}
 
     def run_task(
         versions: dict[str, str], payload: bytes, refs: dict[str, Any], reports: Any, ticket: int
@@ -318,7 +319,7 @@ def _worker_function() -> Callable[..., tuple[Any, ...]]:
                 found = None
             if found != wanted:
                 return "refused", node, name, wanted, found
-        from sfumato.execution.base import resolving, sendable
+        from sfumato.execution.base import Here, sendable
         from sfumato.user_code import load_plugins
 
         load_plugins()
@@ -330,8 +331,7 @@ def _worker_function() -> Callable[..., tuple[Any, ...]]:
         began = time.perf_counter()
         try:
             function, arguments = pickle.loads(payload)  # noqa: S301  # from the driver, as all of Ray's
-            with resolving(lambda key: ray.get(refs[key])):
-                value = function(report, *arguments)
+            value = function(Here(report, lambda key: ray.get(refs[key]), memory), *arguments)
         except Exception as error:
             return "raised", node, sendable(error), traceback.format_exc()
         return "done", node, value, time.perf_counter() - began
@@ -434,11 +434,3 @@ def _require_answer(address: str, seconds: float) -> None:
     if probe.returncode != 0:
         lines = [line for line in probe.stderr.splitlines() if line.strip()]
         raise SettingError(f"ray-address {address}: {lines[-1].strip() if lines else 'refused'}")
-
-
-def _last_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[-1][:300] if str(error).strip() else type(error).__name__
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

@@ -25,11 +25,11 @@ from sfumato.noise.keyed import require_same_noise
 from sfumato.smoothing.answers import require_classes
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.studies.design import Design, write_design
-from sfumato.studies.keys import Keys
+from sfumato.studies.keys import Keys, image_counts
 from sfumato.studies.results import StudyResults
 from sfumato.studies.schedule import Schedule
-from sfumato.studies.store import FILE, Current, Store, load_results, mend
-from sfumato.studies.todo import certified_count, image_count, study_data, what_is_left
+from sfumato.studies.store import FILE, Store, load_results, mend
+from sfumato.studies.todo import study_data
 from sfumato.studies.watch import Watch
 from sfumato.user_code import told_in_one_line
 
@@ -102,7 +102,7 @@ def checked_data(design: Design, folder: Path) -> Dataset:
         )
     base = BaseClassifier(built.eval(), torch.device("cpu"))
     require_classes(base.probe(torch.from_numpy(data.test.x[:1]), batch_size=1), data.num_classes)
-    image_count(design, data), certified_count(design, data)
+    image_counts(design, data)
     return data
 
 
@@ -139,19 +139,9 @@ def run_alone(
         if store.path_of(keys.earlier_chain):
             require_same_noise({}, folder)
         keys = keys.after(store.path_of(keys.chain))
-        left = what_is_left(design, data, folder, store, keys)
+        schedule = Schedule(keys, folder, store, executor, watch, threads)
         write_design(recorded, folder / STUDY_FILE)
         store.keep_path(keys.chain, keys.path)
-        store.begin(
-            Current(
-                keys.settings,
-                data.name,
-                data.unit,
-                design.votes.n,
-                image_count(design, data),
-                keys.certification,
-                certified_count(design, data),
-            )
-        )
-        Schedule(design, data, folder, store, keys, executor, watch, left, str(chosen), threads).run()
+        store.begin(keys.current)
+        schedule.run()
     return load_results(folder)
