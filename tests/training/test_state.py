@@ -108,7 +108,8 @@ def test_a_sound_state_goes_on_without_a_word(digits, unfinished, output):
 
 
 @pytest.mark.parametrize(
-    ("format_", "words"), [(None, "has no checksum"), (3, r"format 3; this one reads 2")]
+    ("format_", "words"),
+    [(None, "format without checksum; this one reads 2"), (3, r"format 3; this one reads 2")],
 )
 def test_a_state_of_another_version_is_refused_and_left_alone(digits, output, format_, words):
     path = state_path(output)
@@ -133,7 +134,7 @@ def test_a_state_of_another_network_of_the_same_name_is_refused(digits, output, 
         return nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
 
     monkeypatch.setitem(registry._BUILDERS, "mlp", narrow)
-    with pytest.raises(OutputError, match=r"unfinished training of another network: 1\.\d\.\w+ has shape"):
+    with pytest.raises(OutputError, match=r"unfinished training of another network \('1\.\d\.\w+' is"):
         resumed(digits, output)
 
 

@@ -13,7 +13,7 @@ import math
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -191,6 +191,7 @@ class Store(SealedFile):
         return [_certificate(row) for row in self.read("certificates", cell) if row[1] < limit]
 
 
+_CERTIFICATE_FIELDS = tuple(field.name for field in fields(Certificate))
 _NUMBERS = ("p_lower", "p_upper", "confidence")
 
 
@@ -202,9 +203,8 @@ def _row(cell: int, found: Certificate) -> Row:
 
 
 def _certificate(row: Row) -> Certificate:
-    *rest, p_lower, p_upper, confidence, plan = row[1:]
-    p_lower, p_upper, confidence = (math.nan if x is None else x for x in (p_lower, p_upper, confidence))
-    return Certificate(*rest, p_lower, p_upper, confidence, plan)
+    values = dict(zip(_CERTIFICATE_FIELDS, row[1:], strict=True))
+    return Certificate(**{n: math.nan if n in _NUMBERS and v is None else v for n, v in values.items()})
 
 
 _TABLE_OF = {"risk": "images", "certificates": "certificates"}

@@ -13,7 +13,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from sfumato.models import ModelRecord
 from sfumato.models.checkpoint import verify_checkpoint
 from sfumato.studies.design import VotesTable
 from sfumato.studies.evaluate import SHARD, classify_shard, count_shard
-from sfumato.training.loop import train_alone
+from sfumato.training.loop import train
 from sfumato.training.settings import TrainingSettings
 from sfumato.user_code import told_in_one_line
 
@@ -138,13 +138,14 @@ def train_model(here: Here, training: Training) -> Trained:
     with arithmetic_threads(training.threads), warnings.catch_warnings():
         # the shared arrays are read-only, and training writes to none of them
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        record = train_alone(
+        record = train(
             here.value(training.data),
             settings,
             path,
             device=training.device,
             on_epoch=here.report,
             on_warning=odd.append,
+            hold=lambda path: nullcontext(),  # the study holds its folder
         )
     content = None if place is None else path.read_bytes()
     if path != training.path:
