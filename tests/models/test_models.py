@@ -138,7 +138,7 @@ def test_files_that_do_not_match_their_record_are_refused(digits_model, tmp_path
     def drop(tensors, _):
         del tensors["1.1.bias"]
 
-    with pytest.raises(ModelError, match="'1.1.bias' is missing, expected float32"):
+    with pytest.raises(ModelError, match=r"'1.1.bias' is missing, expected float32"):
         load_model(altered(digits_model, tmp_path / "c", drop))
 
     def unknown_key(_, metadata):

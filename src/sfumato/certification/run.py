@@ -26,7 +26,7 @@ from sfumato.certification.shipped import (
     first_size,
 )
 from sfumato.certification.smoothed_classifier import SmoothedClassifier
-from sfumato.certification.table_cells import LARGEST_RADIUS
+from sfumato.certification.table import LARGEST_RADIUS
 from sfumato.datasets import Dataset
 from sfumato.errors import SettingError, require_open_unit
 from sfumato.execution.base import Done, Executor, Task

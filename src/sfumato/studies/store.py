@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -203,7 +204,7 @@ def _row(cell: int, found: Certificate) -> Row:
 
 
 def _certificate(row: Row) -> Certificate:
-    values = dict(zip(_CERTIFICATE_FIELDS, row[1:], strict=True))
+    values: dict[str, Any] = dict(zip(_CERTIFICATE_FIELDS, row[1:], strict=True))
     return Certificate(**{n: math.nan if n in _NUMBERS and v is None else v for n, v in values.items()})
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sfumato.certification.table_cells import LARGEST_RADIUS, duration, real, whole, written_duration
+from sfumato.certification.table import LARGEST_RADIUS, duration, real, whole, written_duration
 from sfumato.errors import DataError
 
 
