@@ -405,20 +405,7 @@ def _require_answer(address: str, seconds: float) -> None:
         host, _, port = address.rpartition(":")
         if not (host and port.isdigit()):
             raise SettingError(f"ray-address must be host:port or auto, got {address!r}")
-        reason: str = ""
-        while True:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise SettingError(
-                    f"ray-address {address}: no cluster reached within {seconds:g} s ({reason}); is it "
-                    "running, and is this the address that ray start printed?"
-                )
-            try:
-                socket.create_connection((host, int(port)), timeout=left).close()
-                break
-            except OSError as error:
-                reason = str(error)
-                time.sleep(min(0.5, max(0.0, left)))
+        _await_port(address, host, int(port), seconds)
     try:
         probe = subprocess.run(
             [sys.executable, "-c", _PROBE, address],
@@ -432,5 +419,20 @@ def _require_answer(address: str, seconds: float) -> None:
             "the cluster (ray status says whether it is one)"
         ) from None
     if probe.returncode != 0:
-        lines = [line for line in probe.stderr.splitlines() if line.strip()]
+        lines = probe.stderr.strip().splitlines()
         raise SettingError(f"ray-address {address}: {lines[-1].strip() if lines else 'refused'}")
+
+
+def _await_port(address: str, host: str, port: int, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection((host, port), timeout=max(0.1, deadline - time.monotonic())).close()
+            return
+        except OSError as error:
+            if time.monotonic() > deadline - 0.5:
+                raise SettingError(
+                    f"ray-address {address}: no cluster reached within {seconds:g} s ({error}); is it "
+                    "running, and is this the address that ray start printed?"
+                ) from error
+            time.sleep(0.5)
