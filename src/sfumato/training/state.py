@@ -51,14 +51,14 @@ def save_state(
     record = json.dumps(
         {"format": _FORMAT, "settings": settings, "epochs_done": epochs_done, "seconds": seconds}
     )
-    write_safetensors(tensors, {_KEY: record, _CHECKSUM: _checksum(tensors, record)}, path)
+    write_safetensors(tensors, {_KEY: record, _CHECKSUM: state_checksum(tensors, record)}, path)
 
 
 def _copied(value: torch.Tensor) -> torch.Tensor:
     return value.detach().to("cpu", copy=True).contiguous()
 
 
-def _checksum(tensors: Mapping[str, torch.Tensor], record: str) -> str:
+def state_checksum(tensors: Mapping[str, torch.Tensor], record: str) -> str:
     """Return the SHA-256 over all that a state says."""
     return hashlib.sha256(f"{weights_checksum(tensors)}\n{record}".encode()).hexdigest()
 
@@ -82,7 +82,7 @@ def restore_state(
     if not path.exists():
         return 0, 0.0
     try:
-        tensors, record = _read(path)
+        tensors, record = read_state(path)
     except ModelError as error:
         aside = path.with_name(f"{path.name}.damaged")
         path.replace(aside)
@@ -113,7 +113,7 @@ def restore_state(
     return int(record["epochs_done"]), float(record["seconds"])
 
 
-def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def read_state(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Return the tensors and the record, verified.
 
     Raises:
@@ -126,7 +126,7 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         raise OutputError(f"{path}: cannot be read ({error.strerror or error})") from error
     tensors, metadata = read_safetensors(path)
     text, checksum = metadata.get(_KEY), metadata.get(_CHECKSUM)
-    if text is None or (checksum is not None and checksum != _checksum(tensors, text)):
+    if text is None or (checksum is not None and checksum != state_checksum(tensors, text)):
         raise ModelError(f"{path}: is damaged (its content does not match its checksum)")
     record: dict[str, Any] = json.loads(text) if checksum else {"format": "without checksum"}
     if record["format"] != _FORMAT:
