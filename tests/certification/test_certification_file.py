@@ -28,18 +28,6 @@ def run(digits, model, out, examples=range(4), mean=None, std=None, **options):
     return certify_to_file(smoothed, digits, Certification(examples, PLAN), out, **options)
 
 
-@pytest.fixture
-def limited():
-    """Let no file grow beyond so many bytes: the system then refuses to write, as where a disk is full."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    def limit(size):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-
-    yield limit
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 def test_a_full_disk_leaves_whole_rows_and_the_run_goes_on_after_it(digits, digits_model, tmp_path, limited):
     out = tmp_path / "t.tsv"
     run(digits, digits_model, tmp_path / "whole.tsv", range(40))
