@@ -174,7 +174,7 @@ def test_all_of_it_works_on_the_command_line_with_workers_too(folder):
     certify = ["certify", "--plugin", "mine", "--model", "m", "--data", "evens", "--beta", "0.2"]
     certify += ["--noise", "logistic", "--plan", "halves(600)", "--first", "4"]
     others = ["--out", "table2.tsv", "--workers", "1"]
-    done = sfumato(folder, [*certify, "--out", "table0.tsv"], [*certify, *others])
+    done = sfumato(folder, [*certify, *others], [*certify, "--out", "table0.tsv"])
     assert done.returncode == 0, done.stderr
     rows = [
         [line.split("\t")[:5] for line in (folder / name).read_text().splitlines()]
