@@ -33,7 +33,7 @@ class Counting(InProcess):
 
 def recipe(executor, **options):
     network = executor.share("the model", torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3)))
-    values = {"votes": 1, "job": "j", "configuration": Configuration(100)} | options
+    values = {"votes": 1, "job": "j"} | options
     return Recipe(network, Gaussian(0.5), 0, "cpu", "float32", (1, 2, 2), **values)
 
 
@@ -55,7 +55,7 @@ def test_a_worker_certifies_as_one_process_does_and_reports_group_by_group(linea
     x = np.random.default_rng(1).random((8, 2), dtype=np.float32) - 0.5
     executor, groups, plan = Counting(), [], Fixed(20, 100)
     network = executor.share("the model", linear)
-    made = Recipe(network, Gaussian(0.5), 3, "cpu", "float32", (2,), 1, "j", Configuration(100))
+    made = Recipe(network, Gaussian(0.5), 3, "cpu", "float32", (2,), 1, "j")
     voting = ImageShelf(executor, x).voting(made, (2, 5, 7), np.zeros(8, dtype=np.int64))
     found = certify(executor.here(groups.append), voting, plan, 0.999)
     expected = SmoothedClassifier(linear, 0.5, seed=3, device="cpu").certify(

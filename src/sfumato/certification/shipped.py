@@ -88,7 +88,6 @@ class Recipe:
         votes: about as many each worker counts in the whole job, for which it may pay to measure what is
             fastest on its machine; it decides nothing but the speed.
         job: a name that all recipes share for which one measurement is enough.
-        configuration: what is fastest, if known.
     """
 
     network: Shared[Network]
@@ -99,7 +98,6 @@ class Recipe:
     shape: tuple[int, ...]
     votes: int
     job: str
-    configuration: Configuration | None = None
 
     def smoothed(self, here: Here) -> SmoothedClassifier:
         """Return the smoothed classifier, made once in each process."""
@@ -122,7 +120,7 @@ class Recipe:
             noise=self.noise,
             seed=self.seed,
             device=self.device,
-            configuration=self.configuration or here.built(self.job, measure),
+            configuration=here.built(self.job, measure),
         )
 
 

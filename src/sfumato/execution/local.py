@@ -138,9 +138,6 @@ class Processes(Executor):
         ]
 
     def __repr__(self) -> str:
-        return f"Processes(workers={len(self._workers)}, gpus_per_worker={self.gpus_per_worker:g})"
-
-    def __str__(self) -> str:
         gpus = f", {self.gpus_per_worker:g} GPUs each" if self.gpus_per_worker else ""
         return f"{len(self._workers)} worker processes of {self.cpus_per_worker} cores{gpus}"
 

@@ -71,7 +71,6 @@ class RayExecutor(Executor):
         versions: names of packages that must be the same everywhere, and what they are here.
         connect_seconds: time-out of connecting.
         least_waiting: tasks that wait behind those that run, at least; more for tasks of milliseconds.
-        object_store_memory: bytes, for a cluster started here; Ray's choice if not given.
 
     Raises:
         SettingError: an unreachable cluster, GPUs asked for where none are.
@@ -86,7 +85,6 @@ class RayExecutor(Executor):
         use_gpus: bool = True,
         versions: Mapping[str, str] | None = None,
         connect_seconds: float = CONNECT_SECONDS,
-        object_store_memory: int | None = None,
         least_waiting: int = LEAST_WAITING,
     ) -> None:
         self._workers = None if workers is None else require_count("workers", workers)
@@ -97,7 +95,7 @@ class RayExecutor(Executor):
         self._least_waiting = least_waiting
         self._started_ray = not ray.is_initialized()
         if self._started_ray:
-            _connect(address or os.environ.get("RAY_ADDRESS"), workers, connect_seconds, object_store_memory)
+            _connect(address or os.environ.get("RAY_ADDRESS"), workers, connect_seconds)
         self._nodes: list[dict[str, float]] = []
         self._looked = -_LOOK_SECONDS
         self._wait_for_room(connect_seconds)
@@ -121,12 +119,6 @@ class RayExecutor(Executor):
         self._asked = 0.0
 
     def __repr__(self) -> str:
-        return (
-            f"RayExecutor(nodes={len(self._nodes)}, slots={self.slots}, "
-            f"gpus_per_worker={self.gpus_per_worker:g})"
-        )
-
-    def __str__(self) -> str:
         gpus = f", {self.gpus_per_worker:g} GPUs each" if self.gpus_per_worker else ", no GPUs"
         return f"Ray: {self.slots} tasks at a time on {len(self._nodes)} nodes{gpus}"
 
@@ -347,16 +339,13 @@ def _refusal(node: str, name: str, wanted: str, found: str | None) -> str:
     )
 
 
-def _connect(
-    address: str | None, workers: int | None, seconds: float, object_store_memory: int | None
-) -> None:
+def _connect(address: str | None, workers: int | None, seconds: float) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if address is None or address == "local":
         with _loopback_only():
             ray.init(
                 address="local",
                 num_cpus=workers,
-                object_store_memory=object_store_memory,
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,

@@ -79,38 +79,19 @@ CREATE TABLE certificates (
 }
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table of the file.
-
-    Attributes:
-        columns: all of them, in order.
-        key: places of the columns that no two rows share; for a large table, of the cell alone.
-    """
-
-    columns: str
-    key: tuple[int, ...]
-
-    def part(self, row: Row) -> Row:
-        """Return what names the part that the row belongs to."""
-        return tuple(row[place] for place in self.key)
-
-
+# The columns of each table; for a small one also the places of those that no two rows share.
 SMALL = {
-    "current": Table("only, settings, data, unit, votes, images, certification, certified", (0,)),
-    "path": Table("chain, position, alpha, parent", (0, 2)),
-    "models": Table("key, alpha, seed, weights_sha256", (0,)),
-    "cells": Table("id, key", (0,)),
-    "members": Table("settings, kind, alpha, beta, seed, cell", (0, 1, 2, 3, 4)),
-    "proposals": Table("search, position, alpha", (0, 1)),
+    "current": ("only, settings, data, unit, votes, images, certification, certified", (0,)),
+    "path": ("chain, position, alpha, parent", (0, 2)),
+    "models": ("key, alpha, seed, weights_sha256", (0,)),
+    "cells": ("id, key", (0,)),
+    "members": ("settings, kind, alpha, beta, seed, cell", (0, 1, 2, 3, 4)),
+    "proposals": ("search, position, alpha", (0, 1)),
 }
 LARGE = {
-    "images": Table("cell, example, label, predicted, votes, first_votes, first_hits", (0,)),
-    "certificates": Table(
-        "cell, example, label, predict, radius, seconds, votes, stopped_by, p_lower, p_upper, confidence, "
-        "plan",
-        (0,),
-    ),
+    "images": "cell, example, label, predicted, votes, first_votes, first_hits",
+    "certificates": "cell, example, label, predict, radius, seconds, votes, stopped_by, p_lower, p_upper, "
+    "confidence, plan",
 }
 
 
@@ -273,11 +254,11 @@ class SealedFile:
         self._total = sealed([seal.row(*place) for place, seal in self._seals.items()])
         if self._total != total:
             wrong.append("a seal")
-        for name, table in SMALL.items():
+        for name, (columns, key) in SMALL.items():
             # an index is another copy, which is not read
             order = "" if name == "proposals" else " NOT INDEXED"
-            for row in self._readable(f"SELECT {table.columns} FROM {name}{order}"):
-                part = table.part(row)
+            for row in self._readable(f"SELECT {columns} FROM {name}{order}"):
+                part = tuple(row[place] for place in key)
                 if self._seals.get((name, _text(part))) == sealed([row]):
                     self.held[name][part] = row
                 else:
@@ -372,7 +353,7 @@ class SealedFile:
         rows = list(rows)
         self._write(name, rows)
         for row in rows:
-            part = SMALL[name].part(row)
+            part = tuple(row[place] for place in SMALL[name][1])
             self.held[name][part] = row
             self._seal(name, part, sealed([row]))
 
@@ -404,7 +385,7 @@ class SealedFile:
 
     def _rows(self, name: str, cell: int) -> list[Row]:
         return self._db.execute(
-            f"SELECT {LARGE[name].columns} FROM {name} WHERE cell = ? ORDER BY example", (cell,)
+            f"SELECT {LARGE[name]} FROM {name} WHERE cell = ? ORDER BY example", (cell,)
         ).fetchall()
 
     def _write(self, name: str, rows: Sequence[Row]) -> None:

@@ -15,7 +15,6 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -204,8 +203,9 @@ def _row(cell: int, found: Certificate) -> Row:
 
 
 def _certificate(row: Row) -> Certificate:
-    values: dict[str, Any] = dict(zip(_CERTIFICATE_FIELDS, row[1:], strict=True))
-    return Certificate(**{n: math.nan if n in _NUMBERS and v is None else v for n, v in values.items()})
+    values = dict(zip(_CERTIFICATE_FIELDS, row[1:], strict=True))
+    values |= {name: math.nan for name in _NUMBERS if values[name] is None}
+    return Certificate(**values)
 
 
 _TABLE_OF = {"risk": "images", "certificates": "certificates"}
