@@ -112,7 +112,7 @@ class Certificates(Sequence[Certificate]):
         return Certificates(read_certificates(Path(path)))
 
     def to_json(self) -> str:
-        """Return a JSON list with one object per certificate; null for a number that there is not."""
+        """Return a JSON list with one object per certificate; null for a missing number."""
         rows = [
             {n: None if isinstance(v, float) and math.isnan(v) else v for n, v in row.items()}
             for row in self._rows()

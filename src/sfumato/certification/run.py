@@ -41,7 +41,7 @@ LARGEST_BETA = LARGEST_RADIUS / 100  # no number of votes certifies 100 beta
 
 @dataclass(frozen=True)
 class Certification:
-    """What is certified of a data set, and how: what names a run beside its classifier and its data.
+    """What is certified of a data set, and how.
 
     Attributes:
         examples: indices of test examples.
@@ -85,20 +85,18 @@ def certify_to_file(
     """Certify the test examples into ``output``; return all rows of the file.
 
     With probability at least ``what.confidence`` over the noise, for each row that is no abstention, the
-    smoothed classifier returns the predicted class everywhere within the radius. Rows that an
-    interrupted run of the same settings has written, or a finished one over the first of these examples,
-    are kept and not computed again. ``on_certificate`` is called for every row, kept ones first.
+    smoothed classifier returns the predicted class everywhere within the radius. Rows already in the file
+    are reused if all settings match. ``on_certificate`` is called for every row, reused ones first.
 
-    With an ``executor`` of workers the images are shared out among them, ``smoothed`` saying what is
-    computed and each worker how; the file is the same, times aside, rows in the same order. ``on_pace``
-    then hears the rates, ``on_invalid`` how many of a task's votes were NaN.
+    With an ``executor`` of workers the images are shared out among them. The file is the same, apart from
+    the times. ``on_pace`` then hears the rates, ``on_invalid`` how many of a task's votes were NaN.
 
     Raises:
         ModelError: the classifier's weights are no longer those that were loaded.
         OutputError: ``output`` is another run's or another model's, another process is writing it, or it
             cannot be written.
         WriteError: the disk is full, or the table was removed, replaced or changed meanwhile.
-        DataError: a row in it that is none.
+        DataError: a row in it that cannot be read.
     """
     settings = _settings(smoothed, data, what, executor)
     examples = what.examples

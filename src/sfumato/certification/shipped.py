@@ -85,8 +85,8 @@ class Recipe:
         device: where the worker computes.
         precision: float32 or bf16.
         shape: of one image.
-        votes: about as many each worker counts in the whole job, for which it may pay to measure what is
-            fastest on its machine; it decides nothing but the speed.
+        votes: about how many each worker counts in the whole job: for many it pays to measure first what is
+            fastest on its machine.
         job: a name that all recipes share for which one measurement is enough.
     """
 

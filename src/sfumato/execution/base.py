@@ -22,7 +22,7 @@ T = TypeVar("T")
 Report = Callable[[Any], None]
 
 MOST_ATTEMPTS = 10
-"""A task whose worker is lost so often is not handed out again: it may be what kills them."""
+"""A task that has lost this many workers is not handed out again: it may be what kills them."""
 
 _MOST_BUILT = 4
 
@@ -103,7 +103,7 @@ class Task:
 
 
 def sendable(error: BaseException) -> Exception:
-    """Return the error, or what can be said of it where it does not survive being sent."""
+    """Return the error, or a ``SentError`` in its place if it cannot be pickled."""
     try:
         if isinstance(sent := pickle.loads(pickle.dumps(error)), Exception):  # noqa: S301  # made here
             str(sent)
@@ -118,7 +118,7 @@ class SentError(Exception):
 
 
 def failure(task: Task, node: str, error: Exception, trace: str) -> Exception:
-    """Return what the driver raises where a task raised ``error`` on a worker: errors of ours as they are."""
+    """Return what the driver raises for an ``error`` of a task; errors of Sfumato stay as they are."""
     if not isinstance(error, SfumatoError):
         said = str(error) if isinstance(error, SentError) else failure_line(error)
         error = WorkerError(f"{task.name}: failed on {node} with {said}")

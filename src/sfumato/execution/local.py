@@ -66,7 +66,7 @@ class InProcess(Executor):
 
     @property
     def room(self) -> bool:
-        """Nothing is gained by a second task that waits."""
+        """Whether no task waits: a second one would gain nothing."""
         return not self._waiting
 
     def share(self, name: str, value: T) -> Shared[T]:

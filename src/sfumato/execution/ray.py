@@ -45,7 +45,7 @@ except ModuleNotFoundError as error:
 T = TypeVar("T")
 
 CONNECT_SECONDS = 30.0
-"""A cluster that has not answered after so long counts as unreachable."""
+"""A cluster that does not answer within this time counts as unreachable."""
 
 _LOOPBACK = "127.0.0.1"
 _MOMENT = 1.0  # seconds after which a waiting caller gets a turn
@@ -105,7 +105,7 @@ class RayExecutor(Executor):
         if gpus_per_worker > most_gpus:
             self.close()
             raise SettingError(
-                f"gpus-per-worker {gpus_per_worker:g}: no node of the cluster has so many; the most is "
+                f"gpus-per-worker {gpus_per_worker:g}: no node of the cluster has that many; the most is "
                 f"{most_gpus:g}"
             )
         self.gpus_per_worker = gpus_per_worker
@@ -123,7 +123,7 @@ class RayExecutor(Executor):
         return f"Ray: {self.slots} tasks at a time on {len(self._nodes)} nodes{gpus}"
 
     def _wait_for_room(self, seconds: float) -> None:
-        """Wait until a node that takes tasks has joined: by what it has, it is decided what tasks ask for.
+        """Wait until a node that takes tasks has joined; what it has decides what tasks ask for.
 
         Raises:
             SettingError: there is none within ``seconds``.

@@ -45,12 +45,12 @@ Precision = Literal["float32", "bf16"]
 
 
 class DataTable(Settings):
-    """Which data. ``images``: the first so many test images; None for all."""
+    """Which data."""
 
     name: str = Field(default="digits", description="a set's name as digits or mnist, a .npz, or a folder")
     data_dir: str | None = Field(default=None, description="where to look for the files first")
     images: Count | None = Field(
-        default=None, description="only the first so many test images; left out: all"
+        default=None, description="number of test images, from the first on; left out: all"
     )
 
 
@@ -150,7 +150,7 @@ class CertificationTable(Settings):
     radii: Positives | None = Field(None, description="L2 radii; the plan is then curve(radii)")
     plan: str | None = Field(default=None, description="another stopping plan, as of sfumato certify --plan")
     confidence: float = Field(default=0.999, gt=0, lt=1, description="probability with which each one holds")
-    images: Count = Field(default=500, description="the first so many test images")
+    images: Count = Field(default=500, description="number of test images, from the first on")
 
     def stopping(self) -> Plan:
         """Return the stopping plan.

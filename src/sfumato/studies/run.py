@@ -51,8 +51,8 @@ def run_study(
 ) -> StudyResults:
     """Compute what the study lacks in ``folder`` and return its results.
 
-    The study file says ``recorded`` afterwards, ``design`` if that is not given: a caller that computes a
-    part of a study leaves the file to the whole.
+    ``recorded`` is what the study file says afterwards, ``design`` by default: who computes only a part of
+    a study passes the whole.
 
     Trainings and votes are handed to ``executor``, and run one after the other in this process if none is
     given. The rows are the same to the last bit whatever the executor, its number of workers, the order
@@ -107,7 +107,7 @@ def checked_data(design: Design, folder: Path) -> Dataset:
 
 
 def mend_results(folder: Path, watch: Watch) -> None:
-    """Leave what is sound of the results, where some are damaged, and say what was lost.
+    """Mend damaged results, and say what was lost.
 
     Raises:
         DataError, OutputError, SfumatoError: as ``mend``.

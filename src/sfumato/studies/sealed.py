@@ -1,4 +1,4 @@
-"""An SQLite file of which no damaged and no lost row is ever taken for the truth.
+"""An SQLite file that never passes off damaged or lost rows as results.
 
 SQLite notices damage to its own structure, but not to what is stored in it. Here every part of a table
 has a seal beside it: how many rows it has, and the sum of a 64-bit mix of each row modulo 2^64. The

@@ -212,7 +212,7 @@ _TABLE_OF = {"risk": "images", "certificates": "certificates"}
 
 
 def mend(path: Path) -> list[str]:
-    """Make a damaged results file one of all that is sound in it; return what was lost, none if it was whole.
+    """Rewrite a damaged results file with all that is sound in it; return what was lost.
 
     What is lost is computed again by the next run. The damaged file is kept beside, as ``NAME.damaged``.
     The caller must hold the study's folder.

@@ -72,8 +72,7 @@ def restore_state(
 ) -> tuple[int, float]:
     """Load the state into model and optimizer; return (epochs done, seconds spent), (0, 0) if there is none.
 
-    Nothing can be saved of a damaged state: it is set aside under another name, ``on_warning`` is told,
-    and there is none.
+    A damaged state is set aside under another name, ``on_warning`` is told, and the training begins anew.
 
     Raises:
         OutputError: the state belongs to a training with other settings, of another network, or of
