@@ -2,6 +2,7 @@
 
 import json
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -125,12 +126,6 @@ def test_a_changed_setting_never_meets_old_rows(tmp_path):
 
 def test_a_warm_start_goes_along_the_path_and_takes_its_own_epochs(tmp_path):
     warm = {"warm_start": "nearest", "warm_epochs": 1}
-    todo = plan_study(study(model=warm, grid={"alpha": [0, 0.2, 0.4]}), tmp_path, device="cpu")
-    assert [(m.alpha, m.epochs, m.warm_from) for m in todo.models] == [
-        (0.0, 2, None),
-        (0.2, 1, 0.0),
-        (0.4, 1, 0.2),
-    ]
     run(study(model=warm, grid={"beta": [0]}), tmp_path)
     run(study(model=warm, grid={"alpha": [0, 0.1, 0.4, 0.5], "beta": [0]}), tmp_path)
     records = {
@@ -252,7 +247,9 @@ def test_killed_at_20_random_moments_it_ends_with_the_rows_of_an_unbroken_run(tm
             child = int(copies.stdout.readline())
             time.sleep(rng.uniform(0, 0.6))
             kill(child)
-            if int(copies.stdout.readline()) == 0:
+            ended = int(copies.stdout.readline())
+            assert ended in (0, -signal.SIGKILL)
+            if ended == 0:
                 assert rows_of(folder) == expected
                 folder = tmp_path / str(kills)
             else:

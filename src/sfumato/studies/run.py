@@ -27,10 +27,9 @@ from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.studies.design import Design, write_design
 from sfumato.studies.keys import Keys, image_counts
 from sfumato.studies.results import StudyResults
-from sfumato.studies.schedule import Schedule
+from sfumato.studies.schedule import Schedule, Watch
 from sfumato.studies.store import FILE, Store, load_results, mend
 from sfumato.studies.todo import study_data
-from sfumato.studies.watch import Watch
 from sfumato.user_code import told_in_one_line
 
 __all__ = ["STUDY_FILE", "Watch", "run_study"]

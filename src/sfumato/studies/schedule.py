@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -33,7 +33,6 @@ from sfumato.studies.results import CellResult
 from sfumato.studies.store import Member, Rows, Store
 from sfumato.studies.tasks import MARK, Place, Trained, Training, train_model, vote
 from sfumato.studies.todo import what_is_left
-from sfumato.studies.watch import Watch
 from sfumato.training.loop import EpochReport
 from sfumato.training.state import state_path
 from sfumato.user_code import told_in_one_line
@@ -42,6 +41,23 @@ from sfumato.user_code import told_in_one_line
 _STEP_WORK = 3
 
 _Model = tuple[float, int]  # alpha, seed
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Whom a run tells what it does; every function may be left out.
+
+    Attributes:
+        on_start: the whole work, in test images voted on (epochs are worth as many as take as long).
+        on_work: how much of it was just done, and on what.
+        on_line: a finished model or cell, in one line.
+        on_warning: something the user should know.
+    """
+
+    on_start: Callable[[int], None] = lambda work: None
+    on_work: Callable[[int, str], None] = lambda work, note: None
+    on_line: Callable[[str], None] = lambda line: None
+    on_warning: Callable[[str], None] = lambda line: None
 
 
 @dataclass
