@@ -220,6 +220,30 @@ def test_what_was_written_survives_without_closing(path):
     assert len(load_results(copy).cells) == 1
 
 
+def test_a_run_that_was_killed_before_its_first_row_goes_on(path):
+    Store(path).close()
+    assert mend(path) == []
+    with pytest.raises(DataError, match="holds no results yet"):
+        load_results(path.parent)
+    filled(path, range(6))
+    assert len(load_results(path.parent).cells) == 1
+
+
+def test_an_empty_file_of_version_2_is_no_damage_but_one_of_this_version_without_seals_is(former):
+    tables = ("current", "path", "models", "cells", "members", "proposals", "images", "certificates", "seals")
+    with sqlite3.connect(former) as db:
+        for table in tables:
+            db.execute(f"DELETE FROM {table}")
+    db.close()
+    assert mend(former) == []
+    Store(former).close()
+    with sqlite3.connect(former) as db:
+        db.execute("DELETE FROM seals")
+    db.close()
+    with pytest.raises(DataError, match="a seal does not match"):
+        Store(former)
+
+
 def test_a_folder_without_results_is_named(tmp_path):
     with pytest.raises(DataError, match=r"results.sqlite: no such file; give a folder"):
         load_results(tmp_path)
