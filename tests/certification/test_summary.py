@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 from scipy import stats
 
+from sfumato.certification.accuracy import radius_grid
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.summary import lack_of_noise_training, summarise
 from sfumato.models import load_model
