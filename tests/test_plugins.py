@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from sfumato.answers.objective import VoteRisk, make_objective, register_objective
+from sfumato.answers.objective import VoteRisk, register_objective
+from sfumato.cli.main import main
 from sfumato.datasets.registry import register_dataset
 from sfumato.errors import SettingError
-from sfumato.models.checkpoint import read_record
 from sfumato.noise import Gaussian, register_noise
 from sfumato.plans import Fixed, register_plan
 from sfumato.studies.store import load_results
@@ -137,45 +137,42 @@ def folder(tmp_path):
     return tmp_path
 
 
-SEVERAL = """
-import json, sys
-from sfumato.cli.main import main
-for arguments in json.loads(sys.argv[1]):
-    sys.argv = ["sfumato", *arguments]
-    try:
-        main()
-    except SystemExit as stop:
-        if stop.code:
-            raise
-"""
-
-
-def sfumato(folder, *commands):
-    """Run the commands, one after the other in one process, until one fails."""
+def sfumato(folder, *arguments):
     return subprocess.run(
-        [sys.executable, "-P", "-c", SEVERAL, json.dumps(commands)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
+        [sys.executable, "-P", "-m", "sfumato", *arguments], cwd=folder, capture_output=True, text=True
     )
 
 
-def test_all_of_it_works_on_the_command_line_with_workers_too(folder):
+def here(monkeypatch, capsys, *arguments):
+    """Run a command in this process, in which nothing of the plug-in is registered."""
+    monkeypatch.setattr("sys.argv", ["sfumato", *arguments])
+    with pytest.raises(SystemExit) as done:
+        main()
+    shown = capsys.readouterr()
+    return done.value.code, shown.out, shown.err
+
+
+def test_all_of_it_works_on_the_command_line_with_workers_too(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
     training = ["--data", "evens", "--epochs", "3", "--method", "focal", "--sharpness", "1.5"]
-    train = ["train", "--alpha", "0.2", "--noise", "logistic", *training, "--out", "m", "--plugin", "mine"]
-    done = sfumato(folder, train)
+    done = sfumato(
+        folder, "train", "--alpha", "0.2", "--noise", "logistic", *training, "--out", "m", "--plugin", "mine"
+    )
     assert done.returncode == 0, done.stderr
-    record = read_record(folder / "m")
-    assert {name: record.training[name] for name in ("method", "sharpness", "noise")} == {
+    record = json.loads(here(monkeypatch, capsys, "inspect", "m")[1])
+    assert {name: record["training"][name] for name in ("method", "sharpness", "noise")} == {
         "method": "focal",
         "sharpness": 1.5,
         "noise": "logistic",
     }
-    certify = ["certify", "--plugin", "mine", "--model", "m", "--data", "evens", "--beta", "0.2"]
-    certify += ["--noise", "logistic", "--plan", "halves(600)", "--first", "4"]
-    others = ["--out", "table2.tsv", "--workers", "1"]
-    done = sfumato(folder, [*certify, *others], [*certify, "--out", "table0.tsv"])
-    assert done.returncode == 0, done.stderr
+    for workers in ([], ["--workers", "1"]):
+        done = sfumato(
+            folder,
+            *("certify", "--plugin", "mine", "--model", "m", "--data", "evens", "--beta", "0.2"),
+            *("--noise", "logistic", "--plan", "halves(600)", "--first", "4", *workers),
+            *("--out", f"table{len(workers)}.tsv"),
+        )
+        assert done.returncode == 0, done.stderr
     rows = [
         [line.split("\t")[:5] for line in (folder / name).read_text().splitlines()]
         for name in ("table0.tsv", "table2.tsv")
@@ -183,19 +180,19 @@ def test_all_of_it_works_on_the_command_line_with_workers_too(folder):
     assert rows[0] == rows[1]
     assert float(rows[0][1][3]) > 0
     study = ["study", "run", *training, "--alpha", "0.2", "--beta", "0.3", "--n", "20", "--out", "s"]
-    best = ["study", "best", "s", "--draws", "20", "--json", "--objective", "class-eight"]
-    done = sfumato(folder, ["--plugin=mine", *study], [*best, "--plugin", "mine"])
+    done = sfumato(folder, "--plugin=mine", *study)
     assert done.returncode == 0, done.stderr
     assert "sharpness = 1.5" in (folder / "s" / "study.toml").read_text()
-    (point,) = json.loads(done.stdout[done.stdout.index("{") :])["betas"][0]["points"]
+    best = ["study", "best", "s", "--draws", "20", "--json", "--objective", "class-eight"]
+    done = sfumato(folder, *best, "--plugin", "mine")
+    assert done.returncode == 0, done.stderr
+    (point,) = json.loads(done.stdout)["betas"][0]["points"]
     results = load_results(folder / "s")
     (cell,) = results.cells.values()
     assert point["errors"] == int((cell.wrong & (cell.labels == 1)).sum())
-    with pytest.raises(SettingError, match="objective must be one of vote-risk, got 'class-eight'"):
-        make_objective("class-eight")
-    shown = " ".join(
-        sfumato(folder, ["train", "--help", "--plugin", "mine"]).stdout.replace("│", " ").split()
-    )
+    refused = (2, "", "error: objective must be one of vote-risk, got 'class-eight'\n")
+    assert here(monkeypatch, capsys, *best) == refused
+    shown = " ".join(sfumato(folder, "train", "--help", "--plugin", "mine").stdout.replace("│", " ").split())
     assert "Power of the weight of an error (focal; default: 2.0)." in shown
 
 
@@ -216,10 +213,7 @@ print(smoothed.certify(data.test.x[:2], parse_plan("halves(200)"))[0].plan)
     ("module", "words"),
     [
         ("missing", "error: plugin 'missing' cannot be imported (ModuleNotFoundError"),
-        (
-            "broken",
-            "error: plugin 'broken' cannot be imported (ValueError: no configuration, at broken.py",
-        ),
+        ("broken", "error: plugin 'broken' cannot be imported (ValueError: no configuration, at broken.py"),
         ("./mine.py", "error: plugin './mine.py' is not the name of a module"),
         ("taken", "error: "),
     ],
@@ -229,7 +223,7 @@ def test_a_plugin_that_cannot_be_used_is_one_line(folder, module, words):
     (folder / "taken.py").write_text(
         "from sfumato.datasets.registry import register_dataset\nregister_dataset('mnist', print)"
     )
-    done = sfumato(folder, ["data", "digits", "--plugin", module])
+    done = sfumato(folder, "data", "digits", "--plugin", module)
     assert done.returncode == 2
     assert done.stderr.startswith(words)
     assert done.stderr.count("\n") == 1
