@@ -1,9 +1,9 @@
 """The best pair of noises at a radius, certifying the contenders only.
 
-Every pair (alpha, beta) of a study is in the race. All pairs are certified on the same images, some at a time,
-and a pair that another one beats drops out (``answers.race``). Those that run to the end are compared as
-``best_pair`` compares a whole grid. What is certified is kept in the study's folder: a race that was killed,
-or that is run again over more images, spends no vote twice.
+Every pair (alpha, beta) of a study is in the race. All pairs are certified on the same images, some at a
+time, and a pair that another one beats drops out (``answers.race``). Those that run to the end are
+compared as ``best_pair`` compares a whole grid. What is certified is kept in the study's folder: a race that
+was killed, or that is run again over more images, spends no vote twice.
 """
 
 from __future__ import annotations
@@ -34,8 +34,10 @@ from sfumato.studies.run import LOCK_FILE, Watch, checked_data, mend_results
 LEVEL = 0.001
 """How often at most the truly best pair drops out of a race."""
 
+_IMAGES = 1000
 _FIRST = 50
 _GROWTH = 1.5
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def race_study(
     folder: Path,
     radius: float,
     *,
-    images: int = 1000,
+    images: int | None = None,
     level: float = LEVEL,
     confidence: float = 0.95,
     certificate_confidence: float = CONFIDENCE,
@@ -77,7 +79,7 @@ def race_study(
     watch: Watch | None = None,
     on_batch: Callable[[int, int, int], None] = lambda images, running, votes: None,
 ) -> RaceResult:
-    """Race the pairs of the study at ``radius`` over its first ``images`` test images.
+    """Race the pairs of the study at ``radius`` over its first ``images`` test images, 1,000 if not given.
 
     Models that are not trained yet are trained. With several training seeds the first one runs. ``on_batch``
     is told how many images were raced over, how many pairs are left, and the votes so far.
@@ -86,20 +88,26 @@ def race_study(
         SettingError: a radius that no beta of the study can certify, or a number out of range.
         OutputError, DataError, ModelError, SfumatoError: as ``run_study``.
     """
-    require_count("images", images)
+    if images is not None:
+        require_count("images", images)
     require_open_unit("confidence", confidence)
-    if require_open_unit("level", level) >= 1.0 - confidence:
+    if require_open_unit("level", level) + confidence > 1.0 - _ROUNDING:
         raise SettingError(f"level must be below 1 - confidence = {1.0 - confidence:.4g}, got {level:g}")
     plan = Decide(require_nonnegative("radius", radius))
     able, cannot = _able(design.grid.beta, plan, certificate_confidence)
     pairs = [(alpha, beta) for beta in able for alpha in design.grid.alpha]
     usual = [row for row, (alpha, beta) in enumerate(pairs) if math.isclose(alpha, beta)]
-    # pairs with alpha = beta race for themselves too: the gain is over the best of them
-    race, habit = Race(len(pairs), images, level), Race(max(1, len(usual)), images, level)
     objective = CertifiedAccuracy(radius)
     dropped: dict[Pair, int] = {}
     certificates: dict[Pair, list[Certificate]] = {}
     data = checked_data(design, folder)
+    images = images or min(_IMAGES, len(data.test))
+    if images > len(data.test):
+        raise SettingError(
+            f"images must be at most the {len(data.test)} test images of {data.name}, got {images}"
+        )
+    # pairs with alpha = beta race for themselves too: the gain is over the best of them
+    race, habit = Race(len(pairs), images, level), Race(max(1, len(usual)), images, level)
     with locked(folder, folder / LOCK_FILE):
         watch = watch or Watch()
         mend_results(folder, watch)

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 def command(
     folder: Annotated[Path, typer.Argument(help="The folder of a study.")],
     radius: Annotated[str, typer.Option("--radius", help="L2 radius, or several with commas: a race each.")],
-    images: Annotated[int, typer.Option("--images", help="Race over the first so many test images.")] = 1000,
+    images: Annotated[
+        int | None,
+        typer.Option("--images", help="Race over the first so many test images (default: at most 1,000)."),
+    ] = None,
     confidence: Annotated[
         float, typer.Option("--confidence", help="Of the set of pairs, the bounds and the gain.")
     ] = 0.95,
@@ -43,21 +46,15 @@ def command(
     design = read_design(
         folder / STUDY_FILE, {"data": {} if data_dir is None else {"data_dir": str(data_dir)}}
     )
-    found: dict[float, RaceResult] = {}
-    for one in radii:
-        with progress_bar(f"radius {one:g}", 1) as bar:
+    with progress_bar("race", 1) as bar:
 
-            def announce(size: int, running: int, votes: int) -> None:
-                bar.restart(f"radius {one:g}", 1)
-                if not as_json:
-                    tell(f"radius {one:g}, {size} images: {running} pairs in the race, {votes:,} votes")
+        def announce(size: int, running: int, votes: int) -> None:
+            if not as_json:
+                tell(f"{size} images: {running} pairs in the race, {votes:,} votes")
 
-            watch = Watch(
-                on_start=lambda work: bar.restart("certifying", max(1, work)),
-                on_work=bar.advance,
-                on_warning=warn,
-            )
-            found[one] = race_study(
+        def race(one: float) -> RaceResult:
+            tell(f"radius {one:g}")
+            return race_study(
                 design,
                 folder,
                 one,
@@ -67,6 +64,13 @@ def command(
                 watch=watch,
                 on_batch=announce,
             )
+
+        watch = Watch(
+            on_start=lambda work: bar.restart("certifying", max(1, work)),
+            on_work=bar.advance,
+            on_warning=warn,
+        )
+        found = {one: race(one) for one in radii}
     if as_json:
         print_json([_as_json(result) for result in found.values()])
         return
@@ -78,7 +82,8 @@ def command(
         pairs = len(result.dropped) + len(set(result.answer.pairs) - set(result.dropped))
         unable = f"; beta {', '.join(f'{b:g}' for b in result.cannot)} cannot" if result.cannot else ""
         OUT.print(
-            f"radius {one:g}: {len(result.dropped)} of {pairs} pairs dropped out, {result.votes:,} votes{unable}",
+            f"radius {one:g}: {len(result.dropped)} of {pairs} pairs dropped out, "
+            f"{result.votes:,} votes{unable}",
             markup=False,
         )
     OUT.print(
