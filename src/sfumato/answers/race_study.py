@@ -88,30 +88,24 @@ def race_study(
         SettingError: a radius that no beta of the study can certify, or a number out of range.
         OutputError, DataError, ModelError, SfumatoError: as ``run_study``.
     """
-    if images is not None:
-        require_count("images", images)
     require_open_unit("confidence", confidence)
     if require_open_unit("level", level) + confidence > 1.0 - _ROUNDING:
         raise SettingError(f"level must be below 1 - confidence = {1.0 - confidence:.4g}, got {level:g}")
     plan = Decide(require_nonnegative("radius", radius))
-    able, cannot = _able(design.grid.beta, plan, certificate_confidence)
+    able, cannot = able_betas(design.grid.beta, plan, certificate_confidence)
     pairs = [(alpha, beta) for beta in able for alpha in design.grid.alpha]
     usual = [row for row, (alpha, beta) in enumerate(pairs) if math.isclose(alpha, beta)]
     objective = CertifiedAccuracy(radius)
     dropped: dict[Pair, int] = {}
     certificates: dict[Pair, list[Certificate]] = {}
     data = checked_data(design, folder)
-    images = images or min(_IMAGES, len(data.test))
-    if images > len(data.test):
-        raise SettingError(
-            f"images must be at most the {len(data.test)} test images of {data.name}, got {images}"
-        )
+    images = race_images(images, data)
     # pairs with alpha = beta race for themselves too: the gain is over the best of them
     race, habit = Race(len(pairs), images, level), Race(max(1, len(usual)), images, level)
     with locked(folder, folder / LOCK_FILE):
         watch = watch or Watch()
         mend_results(folder, watch)
-        for size in _sizes(images):
+        for size in race_sizes(images):
             runs = race.running.copy()
             runs[usual] |= habit.running[: len(usual)]
             for beta in able:
@@ -119,14 +113,7 @@ def race_study(
                     pair[0] for pair, on in zip(pairs, runs, strict=True) if on and pair[1] == beta
                 )
                 if alphas:
-                    table = CertificationTable(
-                        beta=(beta,),
-                        radii=None,
-                        plan=plan.name,
-                        confidence=certificate_confidence,
-                        images=size,
-                        label_known=True,
-                    )
+                    table = race_table(beta, plan, certificate_confidence, size)
                     certificates |= _certified(design, data, folder, alphas, table, device, watch)
             lost = np.ones((len(pairs), size), dtype=bool)
             for row in np.flatnonzero(runs):
@@ -151,10 +138,14 @@ def race_study(
     return RaceResult(radius, answer, dropped, cannot, _votes(certificates), images, data.unit, data.name)
 
 
-def _able(
+def able_betas(
     betas: tuple[float, ...], plan: Decide, confidence: float
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the betas that can certify the plan's radius within its votes, and those that cannot."""
+    """Return the betas that can certify the plan's radius within its votes, and those that cannot.
+
+    Raises:
+        SettingError: none can.
+    """
     able, refusal = [], None
     for beta in betas:
         if beta > 0.0:
@@ -163,6 +154,8 @@ def _able(
                 able.append(beta)
             except SettingError as error:
                 refusal = error
+    if not any(betas):
+        raise SettingError("the study has no beta above 0; add the smoothing noises to choose from")
     if not able:
         most = float(special.ndtri(lower_bound(plan.n_max, plan.n_max, confidence)))
         raise SettingError(
@@ -172,7 +165,34 @@ def _able(
     return tuple(able), tuple(beta for beta in betas if beta > 0.0 and beta not in able)
 
 
-def _sizes(images: int) -> Iterator[int]:
+def race_images(images: int | None, data: Dataset) -> int:
+    """Return over how many test images to race: 1,000 if not given and there are as many.
+
+    Raises:
+        SettingError: fewer than one, or more than there are.
+    """
+    if images is None:
+        return min(_IMAGES, len(data.test))
+    if require_count("images", images) > len(data.test):
+        raise SettingError(
+            f"images must be at most the {len(data.test)} test images of {data.name}, got {images}"
+        )
+    return images
+
+
+def race_table(beta: float, plan: Decide, confidence: float, images: int) -> CertificationTable:
+    """Return the certificates that a race looks at: the true label is tested at one radius."""
+    return CertificationTable(
+        beta=(beta,),
+        radii=None,
+        plan=plan.name,
+        confidence=confidence,
+        images=images,
+        label_known=True,
+    )
+
+
+def race_sizes(images: int) -> Iterator[int]:
     """Yield after how many images the race is looked at."""
     size = min(_FIRST, images)
     yield size

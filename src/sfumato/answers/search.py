@@ -9,10 +9,11 @@ training; ``search_study`` feeds it from a study.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import Float
@@ -28,10 +29,10 @@ from sfumato.errors import (
     require_positive,
 )
 from sfumato.files import locked
-from sfumato.studies.design import Design, GridTable
+from sfumato.studies.design import CertificationTable, Design, GridTable
 from sfumato.studies.keys import Keys, content_key
 from sfumato.studies.part import current_record, run_part
-from sfumato.studies.results import CellResult
+from sfumato.studies.results import StudyResults
 from sfumato.studies.run import LOCK_FILE, Watch, checked_data, mend_results
 from sfumato.studies.store import FILE, Store, load_results
 from sfumato.studies.todo import plan_study
@@ -287,59 +288,85 @@ def search_study(
     chosen = design.grid.seeds[0] if seed is None else require_count("seed", seed, minimum=0)
     data = checked_data(design, folder)
     with locked(folder, folder / LOCK_FILE):
-        study = _Study(design, data, folder, search.beta, chosen, device, watch or Watch())
+        study = SearchedStudy(
+            design, data, folder, {"beta": search.beta}, search.beta, chosen, device, watch or Watch()
+        )
         mend_results(folder, study.watch)
         points: list[SearchPoint] = []
 
-        def measure(alpha: float) -> None:
-            cell = study.measured(alpha)
+        def measure(alpha: float, new: bool) -> None:
+            cell = study.part(alpha).cells[alpha, search.beta, chosen]
             search.tell(alpha, cell.errors, len(cell.examples))
-            points.append(SearchPoint(alpha, cell.errors, len(cell.examples), alpha not in trained))
+            points.append(SearchPoint(alpha, cell.errors, len(cell.examples), new))
             on_point(points[-1])
 
-        proposed = study.proposals()
-        trained = study.trained(proposed)
-        for alpha in filter(search.informs, sorted(trained - set(proposed))):
-            measure(alpha)
-        for alpha in proposed:
-            # one that was not trained yet waits for a budget that allows it
-            if alpha in trained or not search.finished:
-                search.resume(alpha)
-                measure(alpha)
-        while not search.finished:
-            alpha = search.propose()
-            study.propose(alpha)
-            measure(alpha)
+        follow(search, study, measure)
         return SearchResult(search, tuple(points), chosen, data.unit)
 
 
+class Proposing(Protocol):
+    """What proposes the alphas of a search."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more is to be trained."""
+
+    def informs(self, alpha: float) -> bool:
+        """Return whether a result at ``alpha`` would say something."""
+
+    def propose(self) -> float:
+        """Return the alpha to train next."""
+
+    def resume(self, alpha: float) -> None:
+        """Take ``alpha`` for the proposal that is to be told next."""
+
+
+def follow(search: Proposing, study: SearchedStudy, measure: Callable[[float, bool], None]) -> None:
+    """Measure what the study has trained, then what the search proposes, until it is finished.
+
+    ``measure`` is given an alpha and whether it has to be trained; it tells the search.
+    """
+    proposed = study.proposals()
+    trained = study.trained(proposed)
+    for alpha in filter(search.informs, sorted(trained - set(proposed))):
+        measure(alpha, False)
+    for alpha in proposed:
+        # one that was not trained yet waits for a budget that allows it
+        if alpha in trained or not search.finished:
+            search.resume(alpha)
+            measure(alpha, alpha not in trained)
+    while not search.finished:
+        alpha = search.propose()
+        study.propose(alpha)
+        measure(alpha, True)
+
+
 @dataclass(frozen=True)
-class _Study:
-    """The study that a search trains in, whose folder this process holds."""
+class SearchedStudy:
+    """The study that a search trains in, whose folder this process holds.
+
+    Attributes:
+        asked: what is searched for; searches for the same share their proposals.
+        beta: at which the votes of every network are counted.
+    """
 
     design: Design
     data: Dataset
     folder: Path
+    asked: Mapping[str, Any]
     beta: float
     seed: int
     device: str
     watch: Watch
 
-    def measured(self, alpha: float) -> CellResult:
-        """Return the cell, computed if it is not there; the study's own record stays."""
-        results = run_part(
-            self._narrowed([alpha]),
-            self.design,
-            self.data,
-            self.folder,
-            device=self.device,
-            watch=self.watch,
-        )
-        return results.cells[alpha, self.beta, self.seed]
+    def part(self, alpha: float, certification: CertificationTable | None = None) -> StudyResults:
+        """Return the results at ``alpha``, computed where they are not there; the study's record stays."""
+        part = self._narrowed([alpha], certification)
+        return run_part(part, self.design, self.data, self.folder, device=self.device, watch=self.watch)
 
-    def _narrowed(self, alphas: Iterable[float]) -> Design:
+    def _narrowed(self, alphas: Iterable[float], certification: CertificationTable | None = None) -> Design:
         grid = GridTable(alpha=tuple(sorted(alphas)), beta=(self.beta,), seeds=(self.seed,))
-        return self.design.model_copy(update={"grid": grid, "certification": None})
+        return self.design.model_copy(update={"grid": grid, "certification": certification})
 
     def trained(self, proposed: Iterable[float]) -> set[float]:
         """Return the alphas of which the study has a model of this seed."""
@@ -351,10 +378,10 @@ class _Study:
     @cached_property
     def _key(self) -> str:
         keys = Keys.of(self.design, self.data, choose_device(self.device))
-        return content_key({"chain": keys.chain, "beta": self.beta, "seed": self.seed})
+        return content_key({"chain": keys.chain, "seed": self.seed, **self.asked})
 
     def proposals(self) -> list[float]:
-        """Return what searches for this beta have proposed, in order."""
+        """Return what searches for the same have proposed, in order."""
         if not (self.folder / FILE).is_file():
             return []
         with Store(self.folder / FILE, read_only=True) as store:

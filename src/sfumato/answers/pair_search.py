@@ -1,0 +1,312 @@
+"""The best pair of noises at a radius from few trainings: which alpha to train next.
+
+A beta costs no training, so every network is certified at all betas, and what the search learns of an alpha
+is the lowest loss among them. What is believed between the alphas is in ``loss_curve``. The next alpha is the
+one of largest expected improvement; the last of the budget goes to the lowest expected loss.
+``PairSearch`` knows nothing of training; ``search_pairs`` feeds it from a study.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from sfumato.answers.best_pair import Losses, Pair, PairAnswer, best_of
+from sfumato.answers.loss_curve import LossCurve
+from sfumato.answers.objective import CertifiedAccuracy, CertifiedCell
+from sfumato.answers.race import Race
+from sfumato.answers.race_study import LEVEL, able_betas, race_images, race_sizes, race_table
+from sfumato.answers.search import SearchedStudy, follow
+from sfumato.errors import (
+    SettingError,
+    require_count,
+    require_nonnegative,
+    require_open_unit,
+    require_positive,
+)
+from sfumato.files import locked
+from sfumato.plans import Decide
+from sfumato.settings import CONFIDENCE
+from sfumato.studies.design import Design
+from sfumato.studies.run import LOCK_FILE, Watch, checked_data, mend_results
+
+_HIGHEST = 2.0  # of the largest beta: proposals stay within
+_STEP = 0.1  # of the smallest beta
+_MOST = 400  # candidates
+_STARTS = (1.0, 0.5, 2.0)  # of the alpha that is expected to be best
+_EXPECTED = (0.7, 1.5)  # the least, of the smallest beta, and the most, of the largest, that is expected
+
+
+class PairSearch:
+    """Proposes training noises for a radius and a choice of smoothing noises.
+
+    Deterministic: the same points told give the same proposals, in whatever order they were told.
+
+    Args:
+        radius: to certify, in the unit of the input.
+        betas: smoothing noises that can certify it.
+        budget: how many proposals may be trained; points told that were not proposed are free.
+        step: proposals are multiples of it, from 0 to twice the largest beta; a tenth of the smallest beta if
+            not given.
+
+    >>> search = PairSearch(0.5, betas=(0.25, 0.5), budget=2)
+    >>> search.propose()
+    0.5
+    >>> search.tell(0.5, lost=400, images=1000)
+    >>> search.propose()
+    0.25
+
+    Raises:
+        SettingError: a negative radius, no betas, a beta or step that is not positive, a budget below 1.
+    """
+
+    def __init__(
+        self, radius: float, betas: Sequence[float], budget: int, *, step: float | None = None
+    ) -> None:
+        self.radius = require_nonnegative("radius", radius)
+        if not betas:
+            raise SettingError("a search needs at least one beta, got none")
+        self.betas = tuple(sorted(require_positive("beta", beta) for beta in betas))
+        self.budget = require_count("budget", budget)
+        highest = _HIGHEST * self.betas[-1]
+        usual = max(_STEP * self.betas[0], highest / _MOST)
+        self.step = require_positive("step", usual if step is None else step)
+        count = round(highest / self.step)
+        if count < len(_STARTS):
+            raise SettingError(
+                f"step must leave at least {len(_STARTS)} alphas up to {highest:g}, twice the largest beta; "
+                f"got {self.step:g}"
+            )
+        self._candidates = np.array([round(k * self.step, 10) for k in range(count + 1)])
+        self._expected = min(max(radius, _EXPECTED[0] * self.betas[0]), _EXPECTED[1] * self.betas[-1])
+        self._points: dict[float, tuple[int, int]] = {}
+        self._proposed: float | None = None
+        self._spent = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether the budget is spent, or every alpha of the range is known."""
+        return self._spent >= self.budget or not len(self._open)
+
+    @property
+    def spent(self) -> int:
+        """How much of the budget is spent: proposals whose result has been told."""
+        return self._spent
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The lowest and the highest alpha that can be proposed."""
+        return float(self._candidates[0]), float(self._candidates[-1])
+
+    def informs(self, alpha: float) -> bool:
+        """Return whether a network trained at ``alpha`` lies within the range that is searched."""
+        return 0.0 <= alpha <= self.range[1]
+
+    def tell(self, alpha: float, lost: int, images: int) -> None:
+        """Add a network: at its best beta ``lost`` of ``images`` are not certified.
+
+        Raises:
+            SettingError: a negative alpha, counts that do not fit.
+        """
+        alpha = require_nonnegative("alpha", alpha)
+        require_count("images", images)
+        if require_count("lost", lost, minimum=0) > images:
+            raise SettingError(f"lost must be at most the {images} images, got {lost}")
+        self._points[alpha] = (int(lost), int(images))
+        if alpha == self._proposed:
+            self._spent += 1
+            self._proposed = None
+
+    def resume(self, alpha: float) -> None:
+        """Take ``alpha`` for the proposal that is to be told next, as it was in an interrupted search.
+
+        Raises:
+            SettingError: a negative alpha.
+        """
+        self._proposed = require_nonnegative("alpha", alpha)
+
+    def propose(self) -> float:
+        """Return the alpha to train next, the same until a result at it has been told.
+
+        Raises:
+            SettingError: the search is finished.
+        """
+        if self.finished:
+            raise SettingError(
+                f"the budget of {self.budget} trainings is spent, or no alpha between {self.range[0]:g} and "
+                f"{self.range[1]:g} is left"
+            )
+        if self._proposed is None:
+            self._proposed = self._next()
+        return self._proposed
+
+    def expected_accuracy(self, alphas: Sequence[float]) -> Float[np.ndarray, " alphas"]:
+        """Return the certified accuracy expected at the best beta of networks trained at ``alphas``.
+
+        Raises:
+            SettingError: nothing told yet.
+        """
+        if not self._points:
+            raise SettingError("no network has been told yet; tell one first")
+        return 1.0 - self._curve(np.asarray(alphas, dtype=np.float64)).loss
+
+    @property
+    def _open(self) -> Float[np.ndarray, " candidates"]:
+        """Candidates at which nothing is known, nor within half a step."""
+        if not self._points:
+            return self._candidates
+        known = np.array(sorted(self._points))
+        gap = np.abs(self._candidates[:, None] - known[None, :]).min(axis=1)
+        return np.asarray(self._candidates[gap > 0.499 * self.step])
+
+    def _u(self, alphas: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        return np.log1p(alphas / self.betas[0])
+
+    def _next(self) -> float:
+        open_ = self._open
+        if len(self._points) < len(_STARTS):
+            known = self._u(np.array(sorted(self._points)))
+            for share in _STARTS:
+                start = min(share * self._expected, self.range[1])
+                u = self._u(np.array([start]))
+                # a start is done if something is known near it
+                if not (np.abs(known - u) < 0.15).any():
+                    return float(open_[np.abs(open_ - start).argmin()])
+        curve = self._curve(open_)
+        if self._spent == self.budget - 1:
+            return float(open_[curve.mean.argmin()])
+        best = float(self._curve(np.array(sorted(self._points))).mean.min())
+        return float(open_[curve.gain(best).argmax()])
+
+    def _curve(self, alphas: Float[np.ndarray, " grid"]) -> LossCurve:
+        known = sorted(self._points)
+        lost, images = np.array([self._points[alpha] for alpha in known], dtype=np.float64).T
+        centre = float(self._u(np.array([self._expected]))[0])
+        return LossCurve(self._u(np.array(known)), lost, images, self._u(alphas), centre)
+
+
+@dataclass(frozen=True)
+class PairPoint:
+    """One network of a search.
+
+    Attributes:
+        alpha: that it was trained with.
+        beta: the best beta to smooth it with; in a tie the smallest.
+        lost: how many images are not certified there.
+        images: of how many.
+        dropped: betas that dropped out of the race, as another beta is surely better for this network.
+        votes: noisy copies that its certificates are made of.
+        new: whether it was trained just now.
+    """
+
+    alpha: float
+    beta: float
+    lost: int
+    images: int
+    dropped: tuple[float, ...]
+    votes: int
+    new: bool
+
+
+@dataclass(frozen=True)
+class PairSearchResult:
+    """What a search at a radius found.
+
+    Attributes:
+        search: with all points told.
+        answer: the best pair of the networks trained, its bounds, and the set of pairs that it does not beat
+            significantly; betas that dropped out of their network's race were left out, and the level of the
+            races is included in its ``confidence``.
+        points: in the order in which they were measured.
+        cannot: betas that cannot certify the radius, whatever the votes are.
+        seed: of all trainings.
+        unit: what a noise level of 1 means.
+    """
+
+    search: PairSearch
+    answer: PairAnswer
+    points: tuple[PairPoint, ...]
+    cannot: tuple[float, ...]
+    seed: int
+    unit: str
+
+
+def search_pairs(
+    design: Design,
+    folder: Path,
+    radius: float,
+    budget: int,
+    *,
+    beta: float | None = None,
+    step: float | None = None,
+    images: int | None = None,
+    confidence: float = 0.95,
+    certificate_confidence: float = CONFIDENCE,
+    seed: int | None = None,
+    device: str = "auto",
+    watch: Watch | None = None,
+    on_point: Callable[[PairPoint], None] = lambda point: None,
+) -> PairSearchResult:
+    """Train what a search for the best pair at ``radius`` proposes, until it is finished.
+
+    Every network is certified at all betas of the study's grid, or at ``beta`` alone, on the first ``images``
+    test images (1,000 if not given); betas drop out as in a race. Models that the study has trained already
+    cost none of the budget. As ``search_study`` it goes on where it was killed, and within its budget.
+
+    Raises:
+        SettingError: a radius that no beta can certify, or a number out of range.
+        OutputError, DataError, ModelError, SfumatoError: as ``run_study``.
+    """
+    chosen = design.grid.seeds[0] if seed is None else require_count("seed", seed, minimum=0)
+    if require_open_unit("confidence", confidence) + LEVEL > 1.0 - 1e-12:
+        raise SettingError(f"confidence must be below {1.0 - LEVEL:g}, got {confidence:g}")
+    betas = design.grid.beta if beta is None else (require_positive("beta", beta),)
+    plan = Decide(require_nonnegative("radius", radius))
+    able, cannot = able_betas(betas, plan, certificate_confidence)
+    search, objective = PairSearch(radius, able, budget, step=step), CertifiedAccuracy(radius)
+    data = checked_data(design, folder)
+    images = race_images(images, data)
+    points: list[PairPoint] = []
+    whole: dict[Pair, Bool[np.ndarray, " images"]] = {}
+    with locked(folder, folder / LOCK_FILE):
+        asked = {"radius": plan.radius, "beta": beta}
+        # votes at beta 0 are one for each image: the accuracy of the network itself
+        study = SearchedStudy(design, data, folder, asked, 0.0, chosen, device, watch or Watch())
+        mend_results(folder, study.watch)
+
+        def measure(alpha: float, new: bool) -> None:
+            race, votes = Race(len(able), images, LEVEL), dict.fromkeys(able, 0)
+            lost = np.ones((len(able), images), dtype=bool)
+            for size in race_sizes(images):
+                for row in np.flatnonzero(race.running):
+                    b = able[row]
+                    table = race_table(b, plan, certificate_confidence, size)
+                    rows = study.part(alpha, table).certificates[alpha, b, chosen]
+                    lost[row, :size] = objective.loss(CertifiedCell.of(rows))
+                    votes[b] = sum(certificate.votes or 0 for certificate in rows)
+                race.add(lost[:, race.seen : size])
+            kept = {able[row]: lost[row] for row in np.flatnonzero(race.running)}
+            best = min(kept, key=lambda b: (int(kept[b].sum()), b))
+            whole.update({(alpha, b): kept[b] for b in kept})
+            search.tell(alpha, int(kept[best].sum()), images)
+            dropped = tuple(b for b in able if b not in kept)
+            points.append(
+                PairPoint(alpha, best, int(kept[best].sum()), images, dropped, sum(votes.values()), new)
+            )
+            on_point(points[-1])
+
+        follow(search, study, measure)
+    pairs = sorted(whole, key=lambda pair: pair[::-1])
+    answer = best_of(
+        Losses(pairs, [chosen], np.array([[whole[pair] for pair in pairs]]), 0),
+        str(objective),
+        error=1.0 - certificate_confidence,
+        free=beta is None,
+        confidence=confidence + LEVEL,
+    )
+    answer = replace(answer, confidence=confidence)
+    return PairSearchResult(search, answer, tuple(points), cannot, chosen, data.unit)
