@@ -65,7 +65,10 @@ def test_a_race_that_is_run_again_spends_no_votes(study, raced, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"radius": 3.0}, r"no beta of the study can certify radius 3; it takes a beta of at least 0\.7"),
+        (
+            {"radius": 3.0},
+            r"none of the betas 0, 0.03, 0.2, 0.6 can certify radius 3; it takes a beta of at least 0\.7",
+        ),
         ({"radius": -1.0}, "radius must be"),
         ({"images": 0}, "images must be"),
         ({"images": 10_000}, "images must be at most the 797 test images"),

@@ -1,5 +1,6 @@
 """``sfumato study search`` as a user meets it: its output, exit codes and files."""
 
+import json
 import re
 import sys
 
@@ -57,6 +58,28 @@ def test_a_search_prints_what_it_measured_and_keeps_it_in_the_study(tmp_path, mo
     ).read_text().count("alpha = [0.3]") == 1
 
 
+def test_a_search_at_a_radius_prints_the_best_pair_and_the_same_as_json(tmp_path, monkeypatch, capsys):
+    file, folder = tmp_path / "small.toml", tmp_path / "study"
+    file.write_text(
+        STUDY.replace("epochs = 2", "epochs = 6").replace("[0.0, 0.1, 0.9]", "[0.0, 0.03, 0.2, 0.6]")
+    )
+    asked = ["--radius", "0.15", "--budget", "1", "--images", "100", "--device", "cpu"]
+    code, printed, errors = sfumato(monkeypatch, capsys, "study", "search", file, "--out", folder, *asked)
+    assert code == 0, errors
+    assert "beta 0.03 cannot certify this radius" in printed
+    assert "1 model trained, 1 of the budget of 1 spent" in printed
+    row = next(line.split() for line in printed.splitlines() if line.endswith("now"))
+    assert row[-3] == "0.6", "trained with little noise, smoothed with much"
+    code, printed_json, errors = sfumato(monkeypatch, capsys, "study", "search", folder, *asked, "--json")
+    assert code == 0, errors
+    found = json.loads(printed_json)
+    (point,) = found["points"]
+    assert (point["alpha"], point["beta"]) == (found["best"]["alpha"], found["best"]["beta"])
+    assert 1 - point["lost"] / 100 == pytest.approx(found["best"]["accuracy"])
+    assert row[:3] == [f"{point['alpha']:g}", f"{point['beta']:g}", f"{1 - point['lost'] / 100:.4f}"]
+    assert f"alpha* = {point['alpha']:g}, beta* = {point['beta']:g}: certified accuracy" in printed
+
+
 def test_the_data_are_looked_for_where_it_is_said(tmp_path, monkeypatch, capsys):
     file = tmp_path / "mnist.toml"
     file.write_text('[data]\nname = "mnist"\nimages = 20\n[model]\nepochs = 1\n')
@@ -82,7 +105,12 @@ def test_the_data_are_looked_for_where_it_is_said(tmp_path, monkeypatch, capsys)
         ),
         (["missing.toml", "--beta", "0.5", "--out", "s"], "missing.toml: cannot be read"),
         (["FILE", "--beta", "x"], "got 'x'"),
-        (["FILE"], "--beta"),
+        (["FILE"], "--beta is missing"),
+        (["FILE", "--beta", "0.5", "--images", "9", "--out", "s"], "--images goes with --radius"),
+        (["FILE", "--radius", "0.5"], "--out is missing"),
+        (["FILE", "--radius", "-1", "--out", "s"], "radius must be a finite number of at least 0, got -1"),
+        (["FILE", "--radius", "9", "--out", "s"], "none of the betas 0, 0.1, 0.9 can certify radius 9"),
+        (["FILE", "--radius", "1,2", "--out", "s"], "got '1,2'"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2_and_changes_nothing(

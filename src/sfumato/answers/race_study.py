@@ -155,11 +155,12 @@ def able_betas(
             except SettingError as error:
                 refusal = error
     if not any(betas):
-        raise SettingError("the study has no beta above 0; add the smoothing noises to choose from")
+        raise SettingError("no beta is above 0; add the smoothing noises to choose from")
     if not able:
         most = float(special.ndtri(lower_bound(plan.n_max, plan.n_max, confidence)))
         raise SettingError(
-            f"no beta of the study can certify radius {plan.radius:g}; it takes a beta of at least "
+            f"none of the betas {', '.join(f'{beta:g}' for beta in betas)} can certify radius "
+            f"{plan.radius:g}; it takes a beta of at least "
             f"{plan.radius / most:.2g}"
         ) from refusal
     return tuple(able), tuple(beta for beta in betas if beta > 0.0 and beta not in able)

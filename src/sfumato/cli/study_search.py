@@ -12,42 +12,72 @@ from sfumato.cli.slow_precision import warn_if_slow
 from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar, tell, warn
 
 if TYPE_CHECKING:
+    from sfumato.answers.pair_search import PairPoint, PairSearchResult
     from sfumato.answers.search import SearchResult
+
+
+_BEST = ("alpha", "beta", "accuracy", "low", "high", "members", "confidence")
 
 
 def command(
     file: Annotated[Path, typer.Argument(help="A study file, or the folder of a study.")],
-    beta: Annotated[float, typer.Option("--beta", help="Smoothing noise to find the best alpha for.")],
+    beta: Annotated[
+        float | None,
+        typer.Option("--beta", help="Smoothing noise to find the best alpha for; needed without --radius."),
+    ] = None,
+    radius: Annotated[
+        float | None,
+        typer.Option("--radius", help="L2 radius: find the pair with the most certified accuracy there."),
+    ] = None,
     budget: Annotated[int, typer.Option("--budget", help="How many models may be trained in all.")] = 8,
     out: Annotated[
         Path | None, typer.Option("--out", help="The study's folder (default: FILE's, if it is a folder).")
     ] = None,
     step: Annotated[
-        float | None, typer.Option("--step", help="Alphas are multiples of it (default: 0.05 beta).")
+        float | None,
+        typer.Option(
+            "--step",
+            help="Alphas are multiples of it (default: 0.05 beta; with --radius, 0.1 of the smallest beta).",
+        ),
     ] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", help="Of the trainings (default: the study's first).")
+    ] = None,
+    images: Annotated[
+        int | None,
+        typer.Option("--images", help="With --radius: certify the first so many (default: at most 1,000)."),
     ] = None,
     data_dir: options.DataDir = None,
     device: options.Device = "auto",
     as_json: options.Json = False,
 ) -> None:
-    """Find the best training noise alpha* for one smoothing noise with few trainings.
+    """Find the best noises with few trainings: alpha* for one beta, or the best pair at a radius.
+
+    With --beta alone it is the alpha with the fewest vote errors there. With --radius it is the pair with
+    the most certified accuracy at that radius: every network is certified at all betas of the study, or at
+    --beta, and a beta that is surely not the network's best drops out early.
 
     Each next alpha is chosen by what the ones before have shown. What the study has trained already
     costs nothing, and what is trained here belongs to the study; its file stays as it is, but for a
     --data-dir that is given. The same command goes on where a killed one stopped; a larger budget goes
     on from where a finished search ended.
 
-    Example: sfumato study search mnist-study --beta 0.5 --budget 6
+    Examples: sfumato study search mnist-study --beta 0.5 --budget 6;
+    sfumato study search mnist-study --radius 1 --budget 6
     """
+    from sfumato.answers.pair_search import search_pairs
     from sfumato.answers.search import AlphaSearch, SearchPoint, search_study
     from sfumato.errors import SettingError
     from sfumato.statistics.binomial import two_sided_interval
     from sfumato.studies.design import read_design
     from sfumato.studies.run import STUDY_FILE, Watch
 
-    search = AlphaSearch(beta, budget, step=step)
+    if beta is None and radius is None:
+        raise SettingError("--beta is missing; give the smoothing noise, or --radius for the best pair")
+    if radius is None and images is not None:
+        raise SettingError("--images goes with --radius; the risk is measured on the images of the study")
+    # the pairs of a radius are searched from the study's betas, which are read first
+    search = None if radius is not None or beta is None else AlphaSearch(beta, budget, step=step)
     data = {} if data_dir is None else {"data_dir": str(data_dir)}
     design = read_design(file / STUDY_FILE if file.is_dir() else file, {"data": data})
     warn_if_slow(device, design.model.shared.precision, design.votes.precision)
@@ -55,15 +85,41 @@ def command(
     if out is None and not file.is_dir():
         raise SettingError("--out is missing; give the folder that the study is kept in")
     with progress_bar("search", 1) as bar:
+        watch = Watch(on_start=lambda work: bar.restart("search", work), on_work=bar.advance, on_warning=warn)
 
         def announce(point: SearchPoint) -> None:
             if not as_json:
                 tell(f"alpha {point.alpha:g}: risk {point.errors / point.examples:.4f}")
 
-        watch = Watch(on_start=lambda work: bar.restart("search", work), on_work=bar.advance, on_warning=warn)
-        result = search_study(
-            design, folder, search, seed=seed, device=device, watch=watch, on_point=announce
-        )
+        def announce_pair(point: PairPoint) -> None:
+            if not as_json:
+                tell(
+                    f"alpha {point.alpha:g}: certified accuracy {1 - point.lost / point.images:.4f} at beta "
+                    f"{point.beta:g}"
+                )
+
+        if search is not None:
+            result = search_study(
+                design, folder, search, seed=seed, device=device, watch=watch, on_point=announce
+            )
+        else:
+            assert radius is not None
+            pairs = search_pairs(
+                design,
+                folder,
+                radius,
+                budget,
+                beta=beta,
+                step=step,
+                images=images,
+                seed=seed,
+                device=device,
+                watch=watch,
+                on_point=announce_pair,
+            )
+    if search is None:
+        _print_pairs(pairs, folder, as_json)
+        return
     if as_json:
         print_json(
             {
@@ -94,6 +150,63 @@ def command(
         f"{folder}: the models; next: sfumato study best {folder}",
         markup=False,
     )
+
+
+def _print_pairs(result: PairSearchResult, folder: Path, as_json: bool) -> None:
+    from sfumato.statistics.binomial import two_sided_interval
+
+    search, answer = result.search, result.answer
+    if as_json:
+        print_json(
+            {
+                "radius": search.radius,
+                "betas": search.betas,
+                "cannot": result.cannot,
+                "unit": result.unit,
+                "seed": result.seed,
+                "best": {name: getattr(answer, name) for name in _BEST},
+                "points": result.points,
+            }
+        )
+        return
+    rows = []
+    for point in sorted(result.points, key=lambda point: point.alpha):
+        held = point.images - point.lost
+        low, high = two_sided_interval(held, point.images, answer.confidence)
+        numbers = (f"{point.alpha:g}", f"{point.beta:g}", f"{held / point.images:.4f}")
+        dropped = ", ".join(f"{beta:g}" for beta in point.dropped) or "none"
+        when = "now" if point.new else "before"
+        rows.append([*numbers, f"{low:.4f} to {high:.4f}", dropped, f"{point.votes:,}", when])
+    print_table(
+        f"Certified accuracy at radius {search.radius:g}, {answer.images} test images, seed {result.seed}",
+        ["alpha", "its best beta", "accuracy", "95 % interval", "betas dropped", "votes", "trained"],
+        rows,
+    )
+    trained = sum(point.new for point in result.points)
+    best = (answer.alpha, answer.beta)
+    others = ", ".join(f"({alpha:g}, {beta:g})" for alpha, beta in answer.members if (alpha, beta) != best)
+    OUT.print(
+        f"alpha* = {answer.alpha:g}, beta* = {answer.beta:g}: certified accuracy {answer.accuracy:.4f}, "
+        f"within {answer.low:.4f} to {answer.high:.4f} in the population\n"
+        f"not significantly worse (alpha, beta): {others or 'no other pair'}",
+        markup=False,
+    )
+    if result.cannot:
+        OUT.print(
+            f"beta {', '.join(f'{beta:g}' for beta in result.cannot)} cannot certify this radius",
+            markup=False,
+        )
+    OUT.print(
+        f"{trained} {'model' if trained == 1 else 'models'} trained, {search.spent} of the budget of "
+        f"{search.budget} spent; radius, alpha and beta in: {result.unit}\n"
+        f"{folder}: the models and their certificates",
+        markup=False,
+    )
+    for edge in answer.edges:
+        if edge.startswith("beta") and len(search.betas) > 1:
+            warn(f"{edge} of those that can certify; the best may lie beyond")
+    if answer.alpha == search.range[1]:
+        warn(f"alpha* is at the end of the range searched, {answer.alpha:g}; it may lie beyond")
 
 
 def _print_best(result: SearchResult) -> None:
