@@ -68,7 +68,7 @@ def test_the_order_of_what_is_known_does_not_matter():
 
 
 RADIUS = 0.15
-IMAGES = 50
+IMAGES = 25
 TABLES = {
     "data": {"images": 60},
     "model": {"epochs": 4, "batch_size": 500},

@@ -130,4 +130,6 @@ def test_bad_input_is_one_line_and_exit_code_2_and_changes_nothing(
 def test_help_has_an_example(monkeypatch, capsys):
     code, printed, _ = sfumato(monkeypatch, capsys, "study", "search", "--help")
     assert code == 0
-    assert "Example: sfumato study search" in " ".join(printed.replace("│", " ").split())
+    words = " ".join(printed.replace("│", " ").split())
+    assert "Example: sfumato study search mnist-study --beta" in words
+    assert "Example: sfumato study search mnist-study --radius" in words

@@ -62,8 +62,9 @@ def command(
     --data-dir that is given. The same command goes on where a killed one stopped; a larger budget goes
     on from where a finished search ended.
 
-    Examples: sfumato study search mnist-study --beta 0.5 --budget 6;
-    sfumato study search mnist-study --radius 1 --budget 6
+    Example: sfumato study search mnist-study --beta 0.5 --budget 6
+
+    Example: sfumato study search mnist-study --radius 1 --budget 6
     """
     from sfumato.answers.pair_search import search_pairs
     from sfumato.answers.search import AlphaSearch, SearchPoint, search_study
