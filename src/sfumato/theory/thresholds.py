@@ -3,8 +3,7 @@
 Two mechanisms let a union of balls grow somewhere under T_s. Noise bridges a narrow gap between neighbours,
 with zeta / r below about 0.53 / (d - 1). And where balls cover more than half of space, noise that sees many
 of them at once fills everything. The threshold of the first is computed here, in units of the balls' radius;
-zeta is the gap between the surfaces of nearest neighbours. :mod:`sfumato.theory.interference` gives verdicts
-on a given region.
+zeta is the gap between the surfaces of nearest neighbours.
 """
 
 from __future__ import annotations
