@@ -175,7 +175,7 @@ def test_the_published_figure_is_repeated(run, tmp_path):
         (("field", "--cells", 20), "cell"),
         (("figure4", "--sampler", "mine"), "sampler must be one of paper, continuum, both, got 'mine'"),
         (("figure4", "--draws", 1, "--sampler", "paper"), "draws must be a whole number of at least 2"),
-        (("phase", "--gaps", "-1"), "gaps must be positive"),
+        (("phase", "--gaps", "-1"), "gaps must be a finite number of at least 0, got -1"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(run, arguments, message):

@@ -1,6 +1,5 @@
 """Binomial bounds against 50-digit arithmetic, closed forms and their own definition."""
 
-
 import mpmath
 import numpy as np
 import pytest

@@ -194,10 +194,10 @@ def test_a_diagram_of_60_by_60_by_60_takes_seconds():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: phase_diagram([0.0], [1.0], [1.0]), "gaps must be positive finite numbers, got 0.0"),
+        (lambda: phase_diagram([0.0], [1.0], [1.0]), "gaps must be a positive finite number, got 0.0"),
         (
             lambda: phase_diagram([0.5], [-1.0], [1.0]),
-            "alphas must be finite numbers of at least 0, got -1.0",
+            "alphas must be a finite number of at least 0, got -1.0",
         ),
         (lambda: phase_diagram([0.5], [1.0], [math.nan]), "betas must be"),
         (lambda: phase_diagram([0.5], [1.0], []), "betas must be a list of numbers"),
