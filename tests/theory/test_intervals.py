@@ -49,8 +49,9 @@ def surplus(inner, outer):
     )
 
 
-def probability(first, second, density=stats.norm(1.0, 2.0)):
-    """P(exactly one of the two regions) under a density."""
+def probability(first, second):
+    """P(exactly one of the two regions) under a normal density."""
+    density = stats.norm(1.0, 2.0)
     pieces = first.symmetric_difference(second)
     return sum(density.cdf(b) - density.cdf(a) for a, b in zip(pieces.starts, pieces.ends, strict=True))
 

@@ -59,10 +59,10 @@ def command(
     with progress_bar("arrangements", draws) as bar:
         for draw in range(draws):
             source = np.random.SeedSequence([seed, draw])
-            packing = pack_balls(dim, side, radius, zeta, seed=source, periodic=not box, number=number)
-            field = ball_field(packing.balls, cells, emptiness=emptiness)
+            balls = pack_balls(dim, side, radius, zeta, seed=source, periodic=not box, number=number)
+            field = ball_field(balls, cells, emptiness=emptiness)
             found.append(field_risk(field, alphas, betas))
-            densities.append(packing.balls.density)
+            densities.append(balls.density)
             first = first or field
             bar.advance()
     assert first is not None

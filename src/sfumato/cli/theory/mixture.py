@@ -66,7 +66,7 @@ def command(
     """
     import numpy as np
 
-    from sfumato.theory.lda import LinearDiscriminant, TwoGaussians
+    from sfumato.theory.mixtures import LinearDiscriminant
 
     given = {
         "mean": mean,
@@ -146,7 +146,7 @@ def _least_prior(classes: Mixture) -> float:
 def _classes(kind: str, given: dict[str, str]) -> Mixture:
     import numpy as np
 
-    from sfumato.theory.lda import LinearDiscriminant, TwoGaussians
+    from sfumato.theory.mixtures import LinearDiscriminant
     from sfumato.theory.mixtures import ConcentricGaussians, ThreeGaussians
 
     if kind not in KINDS:
