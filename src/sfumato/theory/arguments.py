@@ -81,10 +81,10 @@ def flat(**values: Any) -> tuple[Any, ...]:
     return (*(array.ravel() for array in arrays), arrays[0].shape)
 
 
-def shaped(values: Any, shape: tuple[int, ...]) -> Any:
-    """Return flat values in their shape, or a plain number (or truth value) for the shape ().
+def shaped(values: Column, shape: tuple[int, ...]) -> Reals:
+    """Return flat values in their shape, or a plain number for the shape ().
 
     >>> shaped(np.array([2.0]), ())
     2.0
     """
-    return values.reshape(shape) if shape else values[0].item()
+    return values.reshape(shape) if shape else float(values[0])

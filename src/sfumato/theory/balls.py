@@ -108,7 +108,9 @@ def ball_radius(dim: Dims, radius: Reals, sigma: Reals, level: Reals = 0.5) -> S
         SettingError: dim below 1 or not whole, a negative or non-finite length, a level outside (0, 1).
     """
     d, radii, sigmas, levels, shape = flat(dim=dim, radius=radius, sigma=sigma, level=level)
-    return SmoothedBall(*(shaped(found, shape) for found in _smoothed(d, radii, sigmas, levels)))
+    found, depth, empty = _smoothed(d, radii, sigmas, levels)
+    gone = empty.reshape(shape) if shape else bool(empty[0])
+    return SmoothedBall(shaped(found, shape), shaped(depth, shape), gone)
 
 
 def inverse_ball_radius(dim: Dims, radius: Reals, sigma: Reals, level: Reals = 0.5) -> Reals:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -164,7 +164,8 @@ def _crossings(wave: Wave, cells: Cells, inside_first: Bool[np.ndarray, "problem
 
 def _bracketed_roots(wave: Wave, bracket: Cells) -> Float[np.ndarray, "crossings"]:
     """Return the crossing in each bracket, whose ends lie on two sides of the level."""
-    found = elementwise.find_root(
+    find_root: Any = elementwise.find_root  # its stubs know functions of floats only
+    found = find_root(
         lambda x, problem: wave.series(problem, x, 0)[0],
         (bracket.low, bracket.high),
         args=(bracket.problem,),

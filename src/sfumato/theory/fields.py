@@ -43,7 +43,7 @@ class LabelField:
     Attributes:
         region: (*grid), share of the cell where h >= 1/2.
         signed: (*grid), average of (h - 1/2) p over the cell, p per volume with integral 1.
-        density_in: p where h >= 1/2, a number or an array of the grid.
+        density_in: p where h >= 1/2, an array of the grid or of shape () if it is one number.
         density_out: p where h < 1/2, likewise; the two differ where p jumps at the region's boundary.
         side: of the torus or box.
         periodic: a torus if true, otherwise a box.
@@ -52,8 +52,8 @@ class LabelField:
 
     region: Field
     signed: Field
-    density_in: Field | float
-    density_out: Field | float
+    density_in: Field
+    density_out: Field
     side: float
     periodic: bool = True
     beyond: float = 0.0
@@ -131,12 +131,11 @@ def ball_field(
     shares = indicator(balls, cells, dtype=dtype)
     volume = balls.side**balls.dim
     covered = float(shares.mean(dtype=np.float64))
-    dense = 1 / (volume * (covered + emptiness * (1 - covered)))
-    signed = (shares * dense - (1 - shares) * (emptiness * dense)) / 2
+    dense = np.array(1 / (volume * (covered + emptiness * (1 - covered))), dtype)
+    sparse = np.array(emptiness * dense, dtype)
+    signed = (shares * dense - (1 - shares) * sparse) / 2
     beyond = -0.5 / volume if emptiness == 1 and not balls.periodic else 0.0
-    return LabelField(
-        shares, signed.astype(dtype), dense, emptiness * dense, balls.side, balls.periodic, beyond
-    )
+    return LabelField(shares, signed, dense, sparse, balls.side, balls.periodic, beyond)
 
 
 def field_risk(field: LabelField, alphas: Sequence[float], betas: Sequence[float]) -> FieldRisk:
@@ -160,8 +159,7 @@ def field_risk(field: LabelField, alphas: Sequence[float], betas: Sequence[float
     error = np.abs(fine - _risks(field.coarsened(), asked, betas))
     error = np.maximum(error, np.sqrt(np.mean(error**2)))
     order = [asked.index(float(alpha)) for alpha in alphas]
-    axes = (np.array(values, dtype=np.float64) for values in (alphas, betas))
-    return FieldRisk(*axes, fine[order], fine[0], error[order])
+    return FieldRisk(np.array(alphas, float), np.array(betas, float), fine[order], fine[0], error[order])
 
 
 def deploy_field(field: LabelField, alpha: float, beta: float) -> Deployed[Field]:
@@ -241,10 +239,8 @@ def _require_noises(field: LabelField, noises: Sequence[float]) -> None:
         )
 
 
-def _halved(values: Field | float) -> Field | float:
-    """Return averages over blocks of two cells along each grid axis; numbers stay."""
-    if isinstance(values, float):
-        return values
+def _halved(values: Field) -> Field:
+    """Return averages over blocks of two cells along each grid axis; a single number stays."""
     for axis in range(values.ndim):
         along = np.moveaxis(values, axis, 0)
         values = np.moveaxis((along[0::2] + along[1::2]) / 2, 0, axis)

@@ -282,10 +282,10 @@ def _empty(
         require_nonnegative("a noise", value)
     if len(alphas) < 2 or alphas[0] != 0:
         raise SettingError(f"alphas must start at 0 and hold another, got {list(alphas)}")
-    axes = (np.array(values, dtype=np.float64) for values in (zetas, betas, alphas))
-    shape = (len(zetas), len(betas), len(alphas), draws)
-    density = np.zeros((len(zetas), len(betas), draws))
-    return Figure4(name, *axes, np.zeros(shape), density, np.zeros(shape), common_draws)
+    zeta, beta, alpha = (np.array(values, dtype=np.float64) for values in (zetas, betas, alphas))
+    shape = (zeta.size, beta.size, alpha.size, draws)
+    density = np.zeros((zeta.size, beta.size, draws))
+    return Figure4(name, zeta, beta, alpha, np.zeros(shape), density, np.zeros(shape), common_draws)
 
 
 def _sign_patterns(draws: int, seed: int) -> Int[np.ndarray, "patterns draw"]:

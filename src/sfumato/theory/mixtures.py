@@ -54,6 +54,10 @@ class Mixture(ABC):
             SettingError: a noise or radius that is negative or not finite.
         """
 
+    @abstractmethod
+    def best_alpha(self, beta: float) -> float:
+        """Return the training noise of the smallest risk at smoothing noise beta."""
+
     def risk(self, alpha: float, beta: float) -> float:
         """Return the probability that the smoothed classifier errs on a clean point.
 

@@ -211,7 +211,7 @@ class _Space:
         self, first: Float[np.ndarray, "places dim"], second: Float[np.ndarray, "places dim"]
     ) -> Float[np.ndarray, "places dim"]:
         """Return how far apart two places are along each axis, on a torus by their nearest images."""
-        gaps = np.abs(first - second)
+        gaps: Float[np.ndarray, "places dim"] = np.abs(first - second)
         return gaps if self.period is None else np.minimum(gaps, self.period - gaps)
 
     def far_from(

@@ -7,6 +7,7 @@ of points. Only the axes of the diagram are a grid. There is never a benefit at 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,10 +65,17 @@ class PhaseDiagram:
         return np.where(helps.any(axis=1, keepdims=True), np.column_stack([low, high]), np.nan)
 
 
-def phase_diagram(gaps: ArrayLike, alphas: ArrayLike, betas: ArrayLike, *, count: int = 2) -> PhaseDiagram:
+def phase_diagram(
+    gaps: ArrayLike,
+    alphas: ArrayLike,
+    betas: ArrayLike,
+    *,
+    count: int = 2,
+    on_gap: Callable[[], None] = lambda: None,
+) -> PhaseDiagram:
     """Return the risks of ``count`` intervals of width 1 with equal gaps, Lebesgue measure.
 
-    The time grows as the number of grid points times ``count`` squared.
+    The time grows as the number of grid points times ``count`` squared. ``on_gap`` is called after each gap.
 
     >>> diagram = phase_diagram([0.5, 1.0], [0.38], [1.36])
     >>> diagram.benefit.round(10)[:, 0, 0]
@@ -83,14 +91,13 @@ def phase_diagram(gaps: ArrayLike, alphas: ArrayLike, betas: ArrayLike, *, count
             raise SettingError(f"{name} must be a list of numbers, got an array of shape {axis.shape}")
     require_count("count", count)
     starts = (np.arange(count) - (count - 1) / 2) * (1 + gap[:, None]) - 0.5
-    region = np.stack([starts, starts + 1.0], axis=2).reshape(len(gap), 2 * count)
     trained_with = np.concatenate([[0.0], alpha])
-    trained = threshold_edges(np.repeat(region, len(trained_with), axis=0), np.tile(trained_with, len(gap)))
-    smoothed = threshold_edges(np.repeat(trained, len(beta), axis=0), np.tile(beta, len(trained)))
-    reference = np.repeat(region, len(trained_with) * len(beta), axis=0)
-    # Every edge of either region changes whether a point is in exactly one of them.
-    edges = np.sort(np.concatenate([reference, smoothed], axis=1), axis=1)
-    risk = (edges[:, 1::2] - edges[:, ::2]).sum(axis=1).reshape(
-        len(gap), len(trained_with), len(beta)
-    ) / count
+    risk = np.empty((gap.size, trained_with.size, beta.size))
+    for row, region in enumerate(np.stack([starts, starts + 1.0], axis=2).reshape(gap.size, 2 * count)):
+        trained = threshold_edges(np.tile(region, (trained_with.size, 1)), trained_with)
+        smoothed = threshold_edges(np.repeat(trained, beta.size, axis=0), np.tile(beta, trained_with.size))
+        # Every edge of either region changes whether a point is in exactly one of them.
+        edges = np.sort(np.concatenate([np.broadcast_to(region, smoothed.shape), smoothed], axis=1), axis=1)
+        risk[row] = (edges[:, 1::2] - edges[:, ::2]).sum(axis=1).reshape(risk.shape[1:]) / count
+        on_gap()
     return PhaseDiagram(gap, alpha, beta, risk[:, 1:], risk[:, 0])

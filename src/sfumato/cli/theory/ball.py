@@ -50,28 +50,24 @@ def command(
     verdict = None
     if training_level == 0.5:
         verdict = no_benefit(Ball(dim, radius), max(alphas), max(betas))
-    if as_json:
-        about = {
-            "dim": dim,
-            "radius": radius,
-            "training_level": training_level,
-            "critical_sigma": critical,
-            "radius_left_without_augmentation": left,
-            "compensating_alpha": undone,
-            "no_benefit": verdict,
-        }
-        grid.print_json(about)
-    else:
-        more = {
-            "radius left at alpha = 0": [f"{value:.6g}" for value in left],
-            "alpha that undoes beta": ["none" if value is None else f"{value:.6g}" for value in undone],
-        }
-        title = f"Ball of radius {radius:g} in dimension {dim}: risk, in its own volume"
-        grid.print_best(title, more)
+    about = {
+        "dim": dim,
+        "radius": radius,
+        "training_level": training_level,
+        "critical_sigma": critical,
+        "radius_left_without_augmentation": left,
+        "compensating_alpha": undone,
+        "no_benefit": verdict,
+    }
+    more = {
+        "radius left at alpha = 0": [f"{value:.6g}" for value in left],
+        "alpha that undoes beta": ["none" if value is None else f"{value:.6g}" for value in undone],
+    }
+    title = f"Ball of radius {radius:g} in dimension {dim}: risk, in its own volume"
+    grid.show(as_json, csv, about, title, more)
+    if not as_json:
         OUT.print(f"noise above {critical:.6g} leaves nothing at level 1/2")
-        if verdict is not None:
-            output.print_verdict(verdict)
-    grid.write(csv)
+        output.print_verdict(verdict)
     if figure is not None:
         from sfumato.reporting.theory_figures import draw_curves
 

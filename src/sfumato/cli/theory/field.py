@@ -73,33 +73,27 @@ def command(
     error = np.max([one.error for one in found], axis=0)
     grid = output.RiskGrid(alphas, betas, risk, plain)
     where = "box" if box else "torus"
-    if as_json:
-        about = {
-            "dim": dim,
-            "side": side,
-            "radius": radius,
-            "zeta": zeta,
-            "domain": where,
-            "density": densities,
-            "draws": draws,
-            "seed": seed,
-            "cells": cells,
-            "standard_error_of_benefit": spread,
-            "numerical_error": error,
-        }
-        grid.print_json(about)
-    else:
-        more = {
-            "± over draws": [f"{spread[row, k]:.2g}" if draws > 1 else "" for k, row in enumerate(grid.best)],
-            "numerical error": [f"{error[row, k]:.2g}" for k, row in enumerate(grid.best)],
-        }
-        title = (
-            f"Balls of radius {radius:g}, {zeta:g} apart, covering {np.mean(densities):.4f} of a {where}: "
-            "risk"
-        )
-        grid.print_best(title, more)
+    about = {
+        "dim": dim,
+        "side": side,
+        "radius": radius,
+        "zeta": zeta,
+        "domain": where,
+        "density": densities,
+        "draws": draws,
+        "seed": seed,
+        "cells": cells,
+        "standard_error_of_benefit": spread,
+        "numerical_error": error,
+    }
+    more = {
+        "± over draws": [f"{spread[row, k]:.2g}" if draws > 1 else "" for k, row in enumerate(grid.best)],
+        "numerical error": [f"{error[row, k]:.2g}" for k, row in enumerate(grid.best)],
+    }
+    covered = f"covering {np.mean(densities):.4f} of a {where}"
+    grid.show(as_json, csv, about, f"Balls of radius {radius:g}, {zeta:g} apart, {covered}: risk", more)
+    if not as_json:
         OUT.print(f"{draws} arrangements, seed {seed}, {cells} cells along each axis", markup=False)
-    grid.write(csv)
     if figure is not None:
         from sfumato.reporting.theory_figures import draw_field
 

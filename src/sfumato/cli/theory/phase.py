@@ -33,27 +33,13 @@ def command(
 
     Example: sfumato theory phase --figure phase.png --csv phase.csv
     """
-    import numpy as np
-
-    from sfumato.theory.phase import PhaseDiagram, phase_diagram
+    from sfumato.theory.phase import phase_diagram
 
     output.check_files(figure, csv)
-    axis, alphas, betas = (
-        output.parse_range(name, text) for name, text in (("gaps", gaps), ("alpha", alpha), ("beta", beta))
-    )
-    axis = tuple(sorted(axis))
-    parts = []
+    axis = sorted(output.parse_range("gaps", gaps))
+    alphas, betas = output.parse_range("alpha", alpha), output.parse_range("beta", beta)
     with progress_bar("phase diagram", len(axis)) as bar:
-        for gap in axis:
-            parts.append(phase_diagram([gap], alphas, betas, count=count))
-            bar.advance()
-    diagram = PhaseDiagram(
-        np.array(axis),
-        parts[0].alphas,
-        parts[0].betas,
-        np.concatenate([part.risk for part in parts]),
-        np.concatenate([part.plain_risk for part in parts]),
-    )
+        diagram = phase_diagram(axis, alphas, betas, count=count, on_gap=bar.advance)
     best, window = diagram.best_benefit, diagram.benefit_window
     if as_json:
         print_json(
