@@ -12,16 +12,13 @@ from sfumato.cli.theory import output
 
 
 def command(
-    dim: Annotated[int, typer.Option("--dim", help="Dimension of the space, 1 to 1000000.")] = 2,
-    radius: Annotated[
-        float, typer.Option("--radius", help="Radius of the ball, in the unit of the noise.")
-    ] = 1.0,
+    dim: Annotated[int, typer.Option(help="Dimension of the space, 1 to 1000000.")] = 2,
+    radius: Annotated[float, typer.Option(help="Radius of the ball, in the unit of the noise.")] = 1.0,
     alpha: output.Alpha = "0:0.6:61",
     beta: output.Beta = "0.3,0.5,0.7",
     training_level: Annotated[
         float,
         typer.Option(
-            "--training-level",
             help="Level at which training draws the boundary: 0.5, or p_out/(p_in + p_out) for a ball of "
             "density p_in in a background of density p_out.",
         ),

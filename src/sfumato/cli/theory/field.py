@@ -12,20 +12,18 @@ from sfumato.cli.theory import output
 
 
 def command(
-    dim: Annotated[int, typer.Option("--dim", help="Dimension of the space, 2 or 3.")] = 2,
-    side: Annotated[float, typer.Option("--side", help="Side of the torus or box.")] = 400.0,
-    radius: Annotated[float, typer.Option("--radius", help="Radius of the balls.")] = 10.0,
-    zeta: Annotated[float, typer.Option("--zeta", help="Smallest distance between their surfaces.")] = 2.0,
+    dim: Annotated[int, typer.Option(help="Dimension of the space, 2 or 3.")] = 2,
+    side: Annotated[float, typer.Option(help="Side of the torus or box.")] = 400.0,
+    radius: Annotated[float, typer.Option(help="Radius of the balls.")] = 10.0,
+    zeta: Annotated[float, typer.Option(help="Smallest distance between their surfaces.")] = 2.0,
     alpha: output.Alpha = "0:20:21",
     beta: output.Beta = "14",
-    draws: Annotated[int, typer.Option("--draws", help="Number of random arrangements.")] = 4,
+    draws: Annotated[int, typer.Option(help="Number of random arrangements.")] = 4,
     number: Annotated[
-        int | None, typer.Option("--number", help="Balls per arrangement; if not given, as many as fit.")
+        int | None, typer.Option(help="Balls per arrangement; if not given, as many as fit.")
     ] = None,
-    emptiness: Annotated[
-        float, typer.Option("--emptiness", help="Density of the background over that of the balls.")
-    ] = 1.0,
-    cells: Annotated[int, typer.Option("--cells", help="Grid cells along each axis, an even number.")] = 400,
+    emptiness: Annotated[float, typer.Option(help="Density of the background over that of the balls.")] = 1.0,
+    cells: Annotated[int, typer.Option(help="Grid cells along each axis, an even number.")] = 400,
     box: Annotated[
         bool, typer.Option("--box", help="Use a box instead of a torus; outside it there is only background.")
     ] = False,

@@ -17,11 +17,9 @@ if TYPE_CHECKING:
 
 
 def command(
-    widths: Annotated[
-        str, typer.Option("--widths", help="Widths of the class 1 intervals, from left to right.")
-    ] = "1,1",
+    widths: Annotated[str, typer.Option(help="Widths of the class 1 intervals, from left to right.")] = "1,1",
     gaps: Annotated[
-        str, typer.Option("--gaps", help="Gaps between them; one gap more makes the pattern periodic.")
+        str, typer.Option(help="Gaps between them; one gap more makes the pattern periodic.")
     ] = "0.5",
     alpha: output.Alpha = "0.38",
     beta: output.Beta = "1.36",

@@ -33,27 +33,17 @@ def command(
             "N(0, outer^2 I)."
         ),
     ],
-    mean: Annotated[str | None, typer.Option("--mean", help="two: a number; lda: a vector, 1,1.")] = None,
-    scale: Annotated[str | None, typer.Option("--scale", help="two, three: standard deviation.")] = None,
-    variances: Annotated[str | None, typer.Option("--variances", help="lda: diagonal of S.")] = None,
-    separation: Annotated[
-        str | None, typer.Option("--separation", help="three: distance of the outer means.")
-    ] = None,
-    dim: Annotated[str | None, typer.Option("--dim", help="concentric: dimension.")] = None,
-    inner: Annotated[
-        str | None, typer.Option("--inner", help="concentric: standard deviation of class 0.")
-    ] = None,
-    outer: Annotated[
-        str | None, typer.Option("--outer", help="concentric: standard deviation of class 1.")
-    ] = None,
-    prior: Annotated[
-        str | None, typer.Option("--prior", help="two, three, concentric: probability of class 0.")
-    ] = None,
+    mean: Annotated[str | None, typer.Option(help="two: a number; lda: a vector, 1,1.")] = None,
+    scale: Annotated[str | None, typer.Option(help="two, three: standard deviation.")] = None,
+    variances: Annotated[str | None, typer.Option(help="lda: diagonal of S.")] = None,
+    separation: Annotated[str | None, typer.Option(help="three: distance of the outer means.")] = None,
+    dim: Annotated[str | None, typer.Option(help="concentric: dimension.")] = None,
+    inner: Annotated[str | None, typer.Option(help="concentric: standard deviation of class 0.")] = None,
+    outer: Annotated[str | None, typer.Option(help="concentric: standard deviation of class 1.")] = None,
+    prior: Annotated[str | None, typer.Option(help="two, three, concentric: probability of class 0.")] = None,
     alpha: output.Alpha = "0:2:81",
     beta: output.Beta = "0.5,1,2",
-    radius: Annotated[
-        float, typer.Option("--radius", help="Certified L2 radius; 0 is plain accuracy.")
-    ] = 0.0,
+    radius: Annotated[float, typer.Option(help="Certified L2 radius; 0 is plain accuracy.")] = 0.0,
     figure: output.FigureFile = None,
     csv: output.CsvFile = None,
     as_json: options.Json = False,
