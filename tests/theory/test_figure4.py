@@ -12,9 +12,10 @@ from sfumato.theory.figure4 import (
     dips_sentence,
     figure4_continuum,
     figure4_published,
+    paper_draw,
+    paper_stream,
     significant_dips,
 )
-from sfumato.theory.paper_packing import paper_draw, paper_stream
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from sfumato.errors import SettingError
 from sfumato.theory.coverage import indicator
+from sfumato.theory.figure4 import paper_draw, paper_stream
 from sfumato.theory.packing import BallUnion, ball_volume, pack_balls
-from sfumato.theory.paper_packing import paper_draw, paper_stream
 
 
 def torus_gaps(points, centres, side):

@@ -7,8 +7,8 @@ random sequential addition of hard hyperspheres at saturation"), candidates are 
 that holds all the free space, and voxels that lie inside one exclusion ball are dropped. When no voxel is
 left, the packing is proved to be saturated.
 
-Module ``coverage`` puts a region on a grid and ``fields`` smooths it there. The published experiment's own
-sampler is in ``paper_packing``.
+Module ``coverage`` puts a region on a grid and ``fields`` smooths it there. The published experiment has
+a sampler of its own, in ``figure4``.
 """
 
 from __future__ import annotations
