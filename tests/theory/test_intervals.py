@@ -88,12 +88,6 @@ def test_one_interval_shrinks_to_the_exact_width(radius, sigma, level, expected)
     assert found.starts == pytest.approx([-expected], rel=1e-14)
 
 
-def test_a_periodic_arc_shrinks_to_the_exact_width():
-    assert threshold(Intervals((0.0,), (0.3,), 1.0), 0.15).length == pytest.approx(
-        0.2799821641636732, rel=1e-14
-    )
-
-
 # Smoothed probabilities
 
 
@@ -120,15 +114,6 @@ def test_narrow_intervals_do_not_cancel():
     with mp.workdps(700):
         exact = [float(mp.ncdf(mp.mpf(b)) - mp.ncdf(mp.mpf(a))) for a, b in zip(low, high, strict=True)]
     assert gaussian_mass(low, high) == pytest.approx(np.array(exact), rel=1e-14)
-
-
-def test_probabilities_agree_with_simulation():
-    rng = np.random.default_rng(5)
-    for region in (PAIR, Intervals((0.0, 0.4), (0.2, 0.9), period=1.3)):
-        x = np.array([-0.9, 0.0, 0.6])
-        hits = region.contains(x[:, None] + 0.5 * rng.standard_normal((3, 200_000))).mean(axis=1)
-        found = smooth_probability(region, x, 0.5)
-        assert np.all(np.abs(hits - found) < 4.5 * np.sqrt(found * (1 - found) / 200_000))
 
 
 def test_without_noise_the_probability_is_the_indicator():
@@ -197,13 +182,6 @@ def test_a_bump_that_barely_reaches_the_level_is_found_and_one_that_does_not_is_
     assert len(threshold(PAIR, sigma, dip + step).starts) == 2
     assert len(threshold(PAIR, sigma, top - step).starts) == 2
     assert threshold(PAIR, sigma, top + step).is_empty
-
-
-def test_the_ends_of_a_barely_open_bump_are_where_the_curvature_says():
-    sigma, level = 1.0, 0.6
-    half = mp.findroot(lambda h: mp_probability(Intervals((-1.0,), (1.0,)), h, sigma) - level, 0.5)
-    found = threshold(Intervals((-1.0,), (1.0,)), sigma, level)
-    assert found.ends[0] == pytest.approx(float(half), rel=1e-14)
 
 
 @pytest.mark.parametrize("level", [1e-200, 1e-30, 1e-6])
@@ -322,14 +300,6 @@ def test_the_deployed_risk_agrees_with_simulation():
     votes = threshold(PAIR, 0.35).contains(points[:, None] + noise).mean(axis=1) >= 0.5
     wrong = (votes != PAIR.contains(points)).mean()
     assert probability(PAIR, answer.smoothed) == pytest.approx(wrong, abs=4.5 * math.sqrt(0.25 / 3_000))
-
-
-def test_a_level_below_one_half_dilates_and_can_help_one_interval():
-    region = Intervals((-1.0,), (1.0,))
-    trained = threshold(region, 0.1, 0.2)
-    assert trained.length > 2.0
-    mended = region.symmetric_difference(threshold(trained, 1.2)).length
-    assert mended < region.symmetric_difference(threshold(region, 1.2)).length - 0.05
 
 
 # Bad input

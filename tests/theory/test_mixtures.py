@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import optimize, stats
+from scipy import stats
 
 from sfumato.errors import SettingError
 from sfumato.theory.balls import ball_radius, inverse_ball_radius
@@ -50,18 +50,6 @@ def test_noise_in_training_exaggerates_unequal_priors_and_only_costs(mean, scale
     assert classes.best_alpha(1.0) == 0.0
 
 
-@pytest.mark.parametrize("radius", [0.2, 0.7])
-@pytest.mark.parametrize("prior0", [0.2, 0.9])
-def test_the_best_alpha_of_two_gaussians_certifies_most(radius, prior0):
-    classes = two(1.0, 0.8, prior0)
-
-    def uncertified(alpha):
-        return -classes.certified_accuracy(alpha, 1.0, radius)
-
-    found = optimize.minimize_scalar(uncertified, bounds=(0, 5), method="bounded", options={"xatol": 1e-10})
-    assert classes.best_alpha(1.0, radius) == pytest.approx(found.x, abs=1e-6)
-
-
 def test_beyond_the_mean_the_likelier_class_alone_certifies_most():
     classes = two(1.0, 0.8, 0.3)
     assert classes.best_alpha(1.0, radius=1.2) == math.inf
@@ -91,14 +79,14 @@ def test_no_other_linear_rule_certifies_more_than_the_best_alpha(dim, seed, shar
     alpha = classes.best_alpha(1.0, radius)
     best = classes.certified_accuracy(alpha, 1.0, radius)
     normal, place = classes.boundary(alpha)
-    for _ in range(20):
-        size = rng.choice([1e-3, 0.1, 1.0])
+    for size in [0.0, *rng.choice([1e-3, 0.1, 1.0], 20)]:
         other = normal + size * rng.standard_normal(dim)
         other /= np.linalg.norm(other)
         t = place + size * rng.standard_normal()
         spread = math.sqrt(other @ covariance @ other)
         right0, right1 = stats.norm.cdf((mean @ other - radius + np.array([t, -t])) / spread)
-        assert prior0 * right0 + (1 - prior0) * right1 <= best + 1e-12
+        found = prior0 * right0 + (1 - prior0) * right1
+        assert found == pytest.approx(best, rel=1e-12) if size == 0 else found <= best + 1e-12
 
 
 def test_the_bayes_risk_of_the_discriminant_is_half_the_mahalanobis_distance():
@@ -106,17 +94,6 @@ def test_the_bayes_risk_of_the_discriminant_is_half_the_mahalanobis_distance():
     mean = np.array([0.7, -0.2])
     expected = stats.norm.cdf(-math.sqrt(mean @ np.linalg.solve(covariance, mean)))
     assert LinearDiscriminant(mean, covariance).bayes_risk() == pytest.approx(expected, rel=1e-13)
-
-
-def test_the_certified_accuracy_of_the_discriminant_agrees_with_simulation():
-    rng = np.random.default_rng(3)
-    normal, _ = TILTED.boundary(0.4)
-    x = TILTED.mean + rng.standard_normal((DRAWS, 2)) * np.sqrt(np.diag(TILTED.covariance))
-    blurred = np.linalg.solve(TILTED.covariance + 0.16 * np.eye(2), TILTED.mean)
-    assert normal == pytest.approx(blurred / np.linalg.norm(blurred), rel=1e-13)
-    certified = (x @ normal >= 0.5).mean()
-    found = TILTED.certified_accuracy(0.4, 1.0, 0.5)
-    assert abs(certified - found) < 4.5 * standard_error(found)
 
 
 # Three Gaussians and three points

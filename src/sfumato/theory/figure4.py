@@ -318,7 +318,10 @@ def _filtered(
     pictures: Bool[np.ndarray, "pictures side side"], matrix: Float[np.ndarray, "side side"]
 ) -> Bool[np.ndarray, "pictures side side"]:
     """Return where the filtered pictures are at least 1/2."""
-    return np.asarray(matrix @ pictures.astype(np.float64) @ matrix >= 0.5)
+    found = np.zeros_like(pictures)
+    busy = pictures.any(axis=(1, 2))  # training noise empties many
+    found[busy] = matrix @ pictures[busy].astype(np.float64) @ matrix >= 0.5
+    return found
 
 
 def _empty(
