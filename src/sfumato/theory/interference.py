@@ -5,7 +5,7 @@ T_beta T_alpha A differs from A by at least as much as T_beta A does, under ever
 Delta(alpha, beta) is then not below Delta(0, beta). So augmentation can help only where a noise lets the
 region spill over into a gap that it bridges. The functions here prove the inclusion, from the shape for
 every noise or from the numbers at the given noise, or they say that they do not decide. They state a benefit
-only where :func:`interval_benefit` proves it.
+only for two equal intervals, where the numbers prove it.
 """
 
 from __future__ import annotations
@@ -196,39 +196,23 @@ def _room(low: float, high: float) -> float:
     return math.inf if low == high and math.isinf(low) else high - low
 
 
-def interval_benefit(width: float, gap: float, alpha: float, beta: float) -> float | None:
-    """Return Delta(0, beta) - Delta(alpha, beta) > 0 of two equal intervals where it is proved, else None.
+def _pair_gain(region: Intervals, alpha: float, beta: float) -> Verdict | None:
+    """Return the verdict that two equal intervals benefit where it is proved, else None.
 
     A sufficient condition under Lebesgue measure: smoothing alone empties the region (T_beta A is empty),
-    training fills the gap (T_alpha A is one interval [-a, a]), and that interval survives the smoothing
-    with half-width rho > gap. Then the risk falls by 2 (rho - gap). None leaves open whether there is a
-    benefit.
-
-    >>> round(interval_benefit(1.0, 0.5, alpha=0.38, beta=1.36), 10)
-    1.2038284696
-    >>> interval_benefit(1.0, 1.0, alpha=0.38, beta=1.36) is None
-    True
-
-    Raises:
-        SettingError: a width, gap or noise that is not positive.
+    training fills the gap (T_alpha A is one interval), and that interval survives the smoothing with a
+    half-width rho > gap. Then the risk falls by 2 (rho - gap).
     """
-    for name, value in (("width", width), ("gap", gap), ("alpha", alpha), ("beta", beta)):
-        require_positive(name, value)
-    half = gap / 2.0
-    pair = Intervals((-half - width, half), (-half, half + width))
-    trained = threshold(pair, alpha)
-    if not threshold(pair, beta).is_empty or len(trained.starts) != 1:
-        return None
-    left = float(ball_radius(1, trained.length / 2.0, beta).radius)
-    return 2.0 * (left - gap) if left > gap else None
-
-
-def _pair_gain(region: Intervals, alpha: float, beta: float) -> Verdict | None:
     widths = _widths(region)
     if region.period is not None or len(widths) != 2 or not math.isclose(*widths, rel_tol=RESOLVED_EDGE):
         return None
-    gain = interval_benefit(widths[0], float(region.starts[1] - region.ends[0]), alpha, beta)
-    if gain is None:
+    trained = threshold(region, alpha)
+    if len(trained.starts) != 1 or not threshold(region, beta).is_empty:
+        return None
+    gain = 2.0 * (
+        float(ball_radius(1, trained.length / 2.0, beta).radius) - region.starts[1] + region.ends[0]
+    )
+    if gain <= 0.0:
         return None
     reason = f"smoothing alone loses everything; filling the gap first saves a length of {gain:.6g}"
     return Verdict(False, HELPS, reason, "the gap of two equal intervals is filled", gain)
