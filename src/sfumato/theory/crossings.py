@@ -131,8 +131,8 @@ class Cells(NamedTuple):
 
     def halves(self, middle: Float[np.ndarray, "cells"], inside: Bool[np.ndarray, "cells"]) -> Cells:
         """Return both halves of every cell, given whether u is at least the level at the middle."""
-        first, second = self._replace(high=middle, inside_high=inside), self._replace(low=middle)
-        return _joined([first, second._replace(inside_low=inside)])
+        first = self._replace(high=middle, inside_high=inside)
+        return _joined([first, self._replace(low=middle, inside_low=inside)])
 
 
 def _joined(parts: Sequence[Cells]) -> Cells:

@@ -209,9 +209,8 @@ def _pair_gain(region: Intervals, alpha: float, beta: float) -> Verdict | None:
     trained = threshold(region, alpha)
     if len(trained.starts) != 1 or not threshold(region, beta).is_empty:
         return None
-    gain = 2.0 * (
-        float(ball_radius(1, trained.length / 2.0, beta).radius) - region.starts[1] + region.ends[0]
-    )
+    left = float(ball_radius(1, trained.length / 2.0, beta).radius)
+    gain = 2.0 * (left - region.starts[1] + region.ends[0])
     if gain <= 0.0:
         return None
     reason = f"smoothing alone loses everything; filling the gap first saves a length of {gain:.6g}"
