@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sfumato.cli import options
+from sfumato.cli.plot import draw_study, require_figures
+from sfumato.cli.table import certified_sets, measured_table
 from sfumato.cli.terminal import OUT, print_json, print_table, warn
 
 if TYPE_CHECKING:
-    from sfumato.answers.best import BetaAnswer, CertifiedLine, StudyAnswer
+    from sfumato.answers.best import BetaAnswer, StudyAnswer
+    from sfumato.studies.results import StudyResults
 
 Folder = Annotated[Path, typer.Argument(help="The folder of a study, as written by sfumato study run.")]
 Confidence = Annotated[
@@ -41,62 +44,38 @@ def show(
     Example: sfumato study show mnist-study --soft
     """
     from sfumato.answers.best import certified_lines, risk_points
-    from sfumato.errors import DataError
-    from sfumato.reporting.answer_tables import risk_table
+    from sfumato.reporting.answer_tables import certified_table
+    from sfumato.reporting.sources import Sources, StudySource
     from sfumato.studies.store import load_results
 
-    wanted = options.parse_numbers("radii", radii) or ()
+    wanted = options.parse_numbers("radii", radii)
     results = load_results(folder)
-    found = risk_points(results, confidence=confidence)
-    certified = certified_lines(results, wanted, confidence=confidence)
-    if wanted and not certified:
-        raise DataError(
-            f"{folder}: holds no certificates; ask for them under [certification] in its study file"
-        )
+    risks = risk_points(results, confidence=confidence)
+    lines = certified_lines(results, wanted, confidence=confidence)
+    sets = certified_sets(Sources((StudySource(folder.name, folder, results),), (), ())) if wanted else ()
     if as_json:
-        print_json(
-            {
-                "data": results.data,
-                "unit": results.unit,
-                "votes": results.votes,
-                "seeds": results.seeds,
-                "confidence": confidence,
-                "risks": [{"beta": beta, "points": points} for beta, points in found.items()],
-                "certified": certified,
-            }
-        )
+        about = {"data": results.data, "unit": results.unit, "votes": results.votes, "seeds": results.seeds}
+        by_beta = [{"beta": beta, "points": points} for beta, points in risks.items()]
+        print_json({**about, "confidence": confidence, "risks": by_beta, "certified": lines})
         return
-    cell = next(iter(results.cells.values()))
-    about = (
-        f"on {len(cell.examples):,} test images of {results.data}, {results.votes} votes each, "
-        f"with {100 * confidence:.4g} % intervals"
-    )
-    for table in [risk_table(found, about), *([risk_table(found, about, soft=True)] if soft else [])]:
+    print_risks(results, confidence, soft=soft)
+    if sets:
+        table = certified_table(sets, wanted, confidence=confidence)
         print_table(table.title, table.columns, table.rows)
-    if certified:
-        _print_certified(certified, wanted)
-    left_out = len(results.cells) - sum(
-        point.trials // len(cell.examples) for points in found.values() for point in points
-    )
-    if left_out:
+
+
+def print_risks(results: StudyResults, confidence: float = 0.95, *, soft: bool = False) -> None:
+    """Print the risk of a study as sfumato table does, and what was left out of it."""
+    from sfumato.answers.best import risk_points
+
+    for of_copies in (False, True) if soft else (False,):
+        table = measured_table(results, confidence, soft=of_copies)
+        print_table(table.title, table.columns, table.rows)
+    images = len(next(iter(results.cells.values())).examples)
+    used = sum(point.trials // images for points in risk_points(results).values() for point in points)
+    if left_out := len(results.cells) - used:
         warn(f"{left_out} finished cells are left out: other alphas of their beta lack their training seed")
     OUT.print(f"seeds {', '.join(map(str, results.seeds))}; alpha and beta in: {results.unit}", markup=False)
-
-
-def _print_certified(lines: Sequence[CertifiedLine], radii: Sequence[float]) -> None:
-    print_table(
-        f"Certified accuracy, on {lines[0].points[0].examples} test images",
-        ["alpha", "beta", "seed", *(f"radius {radius:g}" for radius in radii)],
-        [
-            [
-                f"{line.alpha:g}",
-                f"{line.beta:g}",
-                str(line.seed),
-                *(f"{point.share:.4f} [{point.low:.4f}, {point.high:.4f}]" for point in line.points),
-            ]
-            for line in lines
-        ],
-    )
 
 
 def best(
@@ -190,26 +169,27 @@ def plot(
     draws: Draws = 2000,
     seed: Seed = 0,
 ) -> None:
-    """Draw the risk against alpha for every beta, or alpha* against beta with its confidence set.
+    """Draw the figures risk and best of sfumato plot: risk against alpha, alpha* against beta with its set.
 
     Example: sfumato study plot mnist-study --out risk.png --published pal_sulam_mnist_risk.csv
 
     Example: sfumato study plot mnist-study --best-out best.svg
     """
     from sfumato.answers.published import load_published
+    from sfumato.answers.settings import AnswerSettings
     from sfumato.errors import SettingError
-    from sfumato.reporting.study_figures import draw_best_alpha, draw_study_risk
-    from sfumato.reporting.style import require_figure_path
+    from sfumato.reporting.sources import Sources, StudySource
+    from sfumato.studies.store import load_results
 
-    figures = [(path, draw) for path, draw in ((out, draw_study_risk), (best_out, draw_best_alpha)) if path]
+    figures = {name: path for name, path in (("risk", out), ("best", best_out)) if path is not None}
     if not figures:
         raise SettingError("--out is missing; give the figure to write (or --best-out)")
-    for path, _ in figures:
-        require_figure_path(path)
-    beside = None if published is None else load_published(published)
-    answer = _answer(folder, confidence, draws, seed)
-    for path, draw in figures:
-        draw(answer, path, beside)
+    chosen = AnswerSettings(confidence=confidence, draws=draws, seed=seed)
+    require_figures(figures.values())
+    beside = () if published is None else (load_published(published),)
+    study = StudySource(folder.name, folder, load_results(folder))
+    answer = draw_study(figures, Sources((study,), (), beside), chosen)
+    for path in figures.values():
         OUT.print(str(path), markup=False)
     _warn_about(answer.betas)
 

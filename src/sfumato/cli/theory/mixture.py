@@ -80,7 +80,7 @@ def command(
     }
     output.check_files(figure, csv)
     classes = _classes(kind, {name: value for name, value in given.items() if value is not None})
-    alphas, betas = output.parse_range("alpha", alpha), output.parse_range("beta", beta)
+    alphas, betas = options.parse_numbers("alpha", alpha), options.parse_numbers("beta", beta)
 
     def error(one: float, other: float) -> float:
         return 1.0 - classes.certified_accuracy(one, other, radius)
@@ -153,12 +153,12 @@ def _classes(kind: str, given: dict[str, str]) -> Mixture:
         raise SettingError(f"mixture must be one of {', '.join(KINDS)}, got {kind!r}")
     for name in given:
         if name not in KINDS[kind]:
-            options = ", ".join(f"--{option}" for option in KINDS[kind])
-            raise SettingError(f"{kind} has {options}, not --{name}")
+            known = ", ".join(f"--{option}" for option in KINDS[kind])
+            raise SettingError(f"{kind} has {known}, not --{name}")
     values = {**KINDS[kind], **given}
 
     def number(name: str) -> float:
-        found = output.parse_range(name, values[name])
+        found = options.parse_numbers(name, values[name])
         if len(found) != 1:
             raise SettingError(f"{name} must be one number for {kind}, got {values[name]!r}")
         return found[0]
@@ -166,7 +166,7 @@ def _classes(kind: str, given: dict[str, str]) -> Mixture:
     if kind == "two":
         return TwoGaussians(number("mean"), number("scale"), number("prior"))
     if kind == "lda":
-        mean, variances = (output.parse_range(name, values[name]) for name in ("mean", "variances"))
+        mean, variances = (options.parse_numbers(name, values[name]) for name in ("mean", "variances"))
         return LinearDiscriminant(np.array(mean), np.diag(variances))
     if kind == "three":
         return ThreeGaussians(number("separation"), number("scale"), number("prior"))

@@ -39,7 +39,7 @@ def command(
 
     output.check_files(figure, csv)
     axis, alphas, betas = (
-        output.parse_range(name, text) for name, text in (("gaps", gaps), ("alpha", alpha), ("beta", beta))
+        options.parse_numbers(name, text) for name, text in (("gaps", gaps), ("alpha", alpha), ("beta", beta))
     )
     axis = tuple(sorted(axis))
     parts = []
