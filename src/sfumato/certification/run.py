@@ -34,7 +34,7 @@ from sfumato.execution.base import Done, Executor, Task
 from sfumato.execution.pace import Pace
 from sfumato.noise.keyed import CHUNK, NOISE_VERSION
 from sfumato.plans import Fixed, Plan, as_plan
-from sfumato.smoothing.smoothed import DEFAULT_CONFIDENCE
+from sfumato.settings import CONFIDENCE
 from sfumato.version import __version__
 
 LARGEST_BETA = LARGEST_RADIUS / 100  # no number of votes certifies 100 beta
@@ -57,7 +57,7 @@ class Certification:
 
     examples: Sequence[int]
     plan: Plan | str = field(default_factory=Fixed)
-    confidence: float = DEFAULT_CONFIDENCE
+    confidence: float = CONFIDENCE
     label_known: bool = False
 
     def __post_init__(self) -> None:

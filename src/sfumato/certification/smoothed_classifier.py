@@ -19,7 +19,8 @@ from sfumato.certification.certificates import Certificates
 from sfumato.certification.inputs import Dealt, Images, Inputs, batches, whole_labels
 from sfumato.errors import DataError
 from sfumato.plans import Fixed, Plan, as_plan
-from sfumato.smoothing.smoothed import DEFAULT_CONFIDENCE, Smoothed
+from sfumato.settings import CONFIDENCE
+from sfumato.smoothing.smoothed import Smoothed
 
 Labels = Sequence[int] | Int[np.ndarray, " images"] | Int[torch.Tensor, " images"]
 _UNKNOWN = -1
@@ -42,7 +43,7 @@ class SmoothedClassifier(Smoothed):
         x: Inputs,
         plan: Plan | str | None = None,
         *,
-        confidence: float = DEFAULT_CONFIDENCE,
+        confidence: float = CONFIDENCE,
         examples: Sequence[int] | None = None,
         labels: Labels | None = None,
         known_labels: Labels | None = None,

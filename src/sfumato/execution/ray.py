@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-from sfumato.errors import ModelError, SettingError, require_count
+from sfumato.errors import ModelError, SettingError, first_line, require_count
 from sfumato.execution.base import (
     MOST_ATTEMPTS,
     Done,
@@ -236,7 +236,7 @@ class RayExecutor(Executor):
             except RayError as error:
                 raise WorkerError(
                     f"{task.name}: lost with its worker or node, {MOST_ATTEMPTS} times "
-                    f"({_first_line(error)}); what was finished is kept"
+                    f"({first_line(error)}); what was finished is kept"
                 ) from error
             if kind == "refused":
                 raise WorkerError(_refusal(node, *content))
@@ -438,7 +438,3 @@ def _require_answer(address: str, seconds: float) -> None:
 
 def _last_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[-1][:300] if str(error).strip() else type(error).__name__
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

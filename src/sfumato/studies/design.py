@@ -23,7 +23,7 @@ from sfumato.plans.curve import Curve
 from sfumato.plans.early_vote import MOST_VOTES, EarlyVote
 from sfumato.plans.registry import parse_plan
 from sfumato.plans.vote import Vote
-from sfumato.settings import Count, Numbers, Settings, as_tuple
+from sfumato.settings import CONFIDENCE, Count, Numbers, Settings, as_tuple
 from sfumato.training.methods.base import Method
 from sfumato.training.methods.gaussian import GaussianAugmentation
 from sfumato.training.methods.registry import method_class
@@ -170,7 +170,9 @@ class CertificationTable(Settings):
     beta: Positives = Field(description="smoothing noises to certify at")
     radii: Positives | None = Field(None, description="L2 radii; the plan is then curve(radii)")
     plan: str | None = Field(default=None, description="another stopping plan, as of sfumato certify --plan")
-    confidence: float = Field(default=0.999, gt=0, lt=1, description="probability with which each one holds")
+    confidence: float = Field(
+        default=CONFIDENCE, gt=0, lt=1, description="probability with which each one holds"
+    )
     images: Count = Field(default=500, description="the first so many test images")
 
     def stopping(self) -> Plan:

@@ -24,7 +24,7 @@ from sfumato.files import locked, require_writable
 from sfumato.models import ModelRecord, build_model, load_model, save_model
 from sfumato.models.checkpoint import read_record
 from sfumato.models.registry import is_built_in
-from sfumato.noise import Run, Stream, Use
+from sfumato.noise import Span, Stream, Use
 from sfumato.training.settings import TrainingSettings
 from sfumato.training.state import restore_state, save_state, state_path
 from sfumato.user_code import told_in_one_line
@@ -216,9 +216,9 @@ def _train_epoch(
 ) -> float:
     """Run one epoch and return its mean loss."""
     model.train()
-    order = Stream(Use.SHUFFLING, settings.seed, Run(epoch)).permutation(len(x))
+    order = Stream(Use.SHUFFLING, settings.seed, Span(epoch)).permutation(len(x))
     noise = settings.distribution()
-    stream = Stream(Use.TRAINING_NOISE, settings.seed, Run(epoch))
+    stream = Stream(Use.TRAINING_NOISE, settings.seed, Span(epoch))
     steps = math.ceil(len(x) / settings.batch_size)
     total = torch.zeros((), device=x.device)
     for step, batch in enumerate(_batches(order, settings.batch_size)):
@@ -273,7 +273,7 @@ def _accuracies(
     """Return the accuracy without noise, and with one draw of alpha per image."""
     model.eval()
     noise = settings.distribution()
-    stream = Stream(Use.EVALUATION, settings.seed, Run(0))
+    stream = Stream(Use.EVALUATION, settings.seed, Span(0))
     hits = [0, 0]
     count = min(limit, len(split))
     for start in range(0, count, _EVALUATION_BATCH):
