@@ -25,16 +25,17 @@ def sfumato(capsys):
 
 @pytest.fixture
 def refused(sfumato, monkeypatch, tmp_path):
-    """A function that requires a command run in ``tmp_path`` to be refused: one line, code 2, no new file."""
+    """A function that requires a command run in ``tmp_path`` to be refused: one line, code 2, no file changed."""
 
     def check(arguments, words):
         monkeypatch.chdir(tmp_path)
         before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
         code, out, err = sfumato(*arguments)
         assert code == 2, err
-        assert err.startswith("error: ")
-        assert words in err
-        assert (out, err.count("\n")) == ("", 1)
+        *notes, error = err.splitlines()
+        assert error.startswith("error: ")
+        assert words in error
+        assert (out, all(line.startswith("note: ") for line in notes)) == ("", True)
         after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
         assert {path: text for path, text in after.items() if "__pycache__" not in path.parts} == before
 
