@@ -25,7 +25,7 @@ def sfumato(capsys):
 
 @pytest.fixture
 def refused(sfumato, monkeypatch, tmp_path):
-    """A function that requires a command run in ``tmp_path`` to be refused: one line, code 2, no file changed."""
+    """A function that requires a command run in ``tmp_path`` to be refused in one line, changing no file."""
 
     def check(arguments, words):
         monkeypatch.chdir(tmp_path)
