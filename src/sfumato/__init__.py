@@ -14,6 +14,7 @@ _PUBLIC = {
     "sfumato.advice.advise": "Advice advise",
     "sfumato.advice.sweep": "Sweep sweep",
     "sfumato.answers.best": "StudyAnswer answer_study",
+    "sfumato.answers.best_pair": "PairAnswer best_pair",
     "sfumato.answers.search": "search_study",
     "sfumato.answers.study": "Study",
     "sfumato.certification.accuracy": "CurvePoint certified_accuracy",
@@ -50,6 +51,8 @@ if TYPE_CHECKING:  # the same names for type checkers
     from sfumato.advice.sweep import sweep as sweep
     from sfumato.answers.best import StudyAnswer as StudyAnswer
     from sfumato.answers.best import answer_study as answer_study
+    from sfumato.answers.best_pair import PairAnswer as PairAnswer
+    from sfumato.answers.best_pair import best_pair as best_pair
     from sfumato.answers.search import search_study as search_study
     from sfumato.answers.study import Study as Study
     from sfumato.certification.accuracy import CurvePoint as CurvePoint

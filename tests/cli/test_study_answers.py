@@ -37,13 +37,10 @@ PUBLISHED = "alpha,beta,errors,risk\n" + "".join(
 )
 
 
-def sfumato(capsys, *arguments):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["sfumato", "study", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-    printed = capsys.readouterr()
-    return stop.value.code, printed.out, printed.err
+@pytest.fixture
+def study(sfumato):
+    """A function that runs a command of sfumato study."""
+    return lambda *arguments: sfumato("study", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +72,8 @@ def counted(folder, beta):
     return {alpha: np.array([row[2] for row in rows if row[0] == alpha], bool) for alpha in alphas}
 
 
-def test_show_prints_every_risk_with_its_exact_interval(folder, capsys):
-    code, printed, errors = sfumato(capsys, "show", folder)
+def test_show_prints_every_risk_with_its_exact_interval(folder, study):
+    code, printed, errors = study("show", folder)
     assert code == 0, errors
     assert "150 test images of digits, 20 votes each, with 95 % intervals" in printed
     wrong = counted(folder, 0.5)
@@ -89,12 +86,12 @@ def test_show_prints_every_risk_with_its_exact_interval(folder, capsys):
         assert line.endswith(f" {star}{count / 150:.4f} [{interval.low:.4f}, {interval.high:.4f}]")
 
 
-def test_show_adds_the_soft_risk_and_certified_accuracy_when_asked(folder, capsys):
-    code, plain, _ = sfumato(capsys, "show", folder)
+def test_show_adds_the_soft_risk_and_certified_accuracy_when_asked(folder, study):
+    code, plain, _ = study("show", folder)
     assert code == 0
     assert "Soft" not in plain
     assert "radius" not in plain
-    code, printed, errors = sfumato(capsys, "show", folder, "--soft", "--radii", "0,0.1")
+    code, printed, errors = study("show", folder, "--soft", "--radii", "0,0.1")
     assert code == 0, errors
     results = load_results(folder)
     soft = printed[printed.index("Soft risk") : printed.index("Certified")]
@@ -113,10 +110,10 @@ def test_show_adds_the_soft_risk_and_certified_accuracy_when_asked(folder, capsy
         ]
 
 
-def test_best_prints_one_line_per_beta_and_the_json_says_the_same(folder, capsys):
-    code, printed, errors = sfumato(capsys, "best", folder, "--draws", "200")
+def test_best_prints_one_line_per_beta_and_the_json_says_the_same(folder, study):
+    code, printed, errors = study("best", folder, "--draws", "200")
     assert code == 0, errors
-    code, text, _ = sfumato(capsys, "best", folder, "--draws", "200", "--json")
+    code, text, _ = study("best", folder, "--draws", "200", "--json")
     assert code == 0
     found = {answer["beta"]: answer for answer in json.loads(text)["betas"]}
     for beta in (0.0, 0.5):
@@ -127,19 +124,79 @@ def test_best_prints_one_line_per_beta_and_the_json_says_the_same(folder, capsys
         assert line[1] == f"{lowest:g}"
         assert lowest in found[beta]["exact_set"]
         assert f"{wrong[lowest].mean():.4f}" in line
-    wrong, gain = counted(folder, 0.5), found[0.5]["against"][0]
-    assert gain["alpha"] == 0.5
-    lowest = found[0.5]["alpha"]
-    more, less = (wrong[0.5] & ~wrong[lowest]).sum(), (wrong[lowest] & ~wrong[0.5]).sum()
-    exact = stats.binomtest(int(more), int(more + less), 0.5).pvalue
-    assert gain["difference"] == pytest.approx((more - less) / 150)
-    assert gain["p_value"] == pytest.approx(min(1.0, 4 * exact))
-
-
-def test_an_alpha_at_the_edge_of_the_grid_is_told(folder, capsys):
-    code, text, _ = sfumato(capsys, "best", folder, "--draws", "50", "--json")
+    gain = found[0.5]["gain"]
+    assert (gain["alpha"], gain["risk"]) == (0.5, pytest.approx(wrong[0.5].mean()))
+    code, text, _ = study("best", folder, "--draws", "200", "--json", "--beta", "0.5")
     assert code == 0
-    _, _, errors = sfumato(capsys, "best", folder, "--draws", "50")
+    assert json.loads(text)["betas"] == [found[0.5]]
+
+
+def test_best_at_a_radius_is_what_the_stored_certificates_say(folder, study):
+    code, printed, errors = study("best", folder, "--radius", "0.1,0.3")
+    assert code == 0, errors
+    code, text, _ = study("best", folder, "--radius", "0.1,0.3", "--json")
+    assert code == 0
+    certificates = load_results(folder).certificates
+    for radius, found in zip((0.1, 0.3), json.loads(text)["best"], strict=True):
+        shares = {
+            alpha: sum(row.correct and row.radius >= radius for row in rows) / 20
+            for (alpha, _, _), rows in certificates.items()
+        }
+        answer = found["answer"]
+        assert (found["radius"], answer["beta"], answer["accuracy"]) == (radius, 0.5, max(shares.values()))
+        assert answer["alpha"] == min(alpha for alpha in shares if shares[alpha] == max(shares.values()))
+        assert answer["gain"]["risk"] == pytest.approx(1 - shares[0.5])
+        line = next(row.split() for row in printed.splitlines() if row.startswith(f"{radius:g} "))
+        assert line[1:3] == [f"{answer['alpha']:g}", "0.5"]
+
+
+def table(path, radii, first=0):
+    """Write the certificates of images of class 1, as other tools do; a negative radius is an abstention."""
+    rows = [
+        f"{first + i}\t1\t{1 if r >= 0 else -1}\t{max(r, 0)}\t{int(r >= 0)}\t1.0" for i, r in enumerate(radii)
+    ]
+    path.write_text("\n".join(["idx\tlabel\tpredict\tradius\tcorrect\ttime", *rows]) + "\n")
+    return path
+
+
+def test_best_answers_from_other_peoples_tables(tmp_path, study):
+    """alpha = 1 certifies 60 of 100 images at radius 1.2, alpha = beta 20 of them."""
+    same = table(tmp_path / "noise_0.50_test_sigma_0.50.tsv", [1.3] * 20 + [0.6] * 75 + [-1] * 5)
+    more = table(tmp_path / "noise_1.00_test_sigma_0.50.tsv", [1.3] * 60 + [-1] * 40)
+    code, printed, errors = study("best", same, f"1,0.5={more}", "--radius", "0.5,1.2")
+    assert code == 0, errors
+    lines = [row.split() for row in printed.splitlines()[2:4]]
+    assert [row[:3] for row in lines] == [["0.5", "0.5", "0.5"], ["1.2", "1", "0.5"]]
+    p_value = stats.binomtest(40, 40).pvalue
+    assert lines[1][-1] == f"{p_value:.2g}"
+    assert "0.6000" in lines[1]
+    assert "radius 1.2: alpha* 1 is the largest measured" in errors
+
+
+def test_tables_that_cannot_be_compared_are_refused(tmp_path, study):
+    one = table(tmp_path / "noise_0.50_test_sigma_0.50.tsv", [0.6] * 20)
+    other = table(tmp_path / "noise_1.00_test_sigma_0.50.tsv", [0.6] * 20, first=5)
+    unnamed = table(tmp_path / "mine.tsv", [0.6] * 20)
+    for arguments, words in (
+        ([one, other, "--radius", "0.5"], "were measured on different images"),
+        ([one, f"0.5,0.5={unnamed}", "--radius", "0.5"], "both have alpha 0.5 and beta 0.5"),
+        ([unnamed, "--radius", "0.5"], "does not say its two noises; give them as ALPHA,BETA="),
+        ([one], "give --radius"),
+        ([one, "--radius", "-0.5"], "radius must be a finite number of at least 0, got -0.5"),
+        ([one, "--radius", "0.7"], "no measured beta certifies radius 0.7"),
+        ([one, "--radius", "0.7"], "a beta of about 0.58 could"),
+        ([one, "--radius", "0.5", "--beta", "0.3"], "beta must be one of those measured (0.5), got 0.3"),
+        ([one, tmp_path, "--radius", "0.5"], "holds no results.sqlite"),
+    ):
+        code, printed, errors = study("best", *arguments)
+        assert (code, printed, errors.count("\n")) == (2, "", 1), errors
+        assert words in errors
+
+
+def test_an_alpha_at_the_edge_of_the_grid_is_told(folder, study):
+    code, text, _ = study("best", folder, "--draws", "50", "--json")
+    assert code == 0
+    _, _, errors = study("best", folder, "--draws", "50")
     told = {
         float(beta): edge
         for beta, edge in re.findall(r"warning: beta ([\d.]+): .* the (small|larg)est", errors)
@@ -153,10 +210,9 @@ def test_an_alpha_at_the_edge_of_the_grid_is_told(folder, capsys):
     assert expected
 
 
-def test_plot_writes_both_figures_with_published_results_beside(folder, tmp_path, capsys):
+def test_plot_writes_both_figures_with_published_results_beside(folder, tmp_path, study):
     (tmp_path / "p.csv").write_text(PUBLISHED)
-    code, printed, errors = sfumato(
-        capsys,
+    code, printed, errors = study(
         *("plot", folder, "--out", tmp_path / "r.png", "--best-out", tmp_path / "b.svg"),
         *("--published", tmp_path / "p.csv", "--draws", "50"),
     )
@@ -174,22 +230,23 @@ def test_plot_writes_both_figures_with_published_results_beside(folder, tmp_path
         (["show", "STUDY", "--confidence", "1"], "confidence must lie strictly between 0 and 1, got 1"),
         (["show", "STUDY", "--radii", "a"], "radii must be numbers separated by commas, or first:last:count"),
         (["show", "STUDY", "--radii", "-1"], "radius must be a finite number of at least 0, got -1"),
-        (["best", "STUDY", "--confidence", "nan"], "confidence must lie strictly between 0 and 1, got nan"),
-        (["best", "STUDY", "--draws", "0"], "draws must be a whole number of at least 1, got 0"),
-        (["best", "STUDY", "--seed", "-1"], "seed must be a whole number of at least 0, got -1"),
+        (["best", "STUDY", "--confidence", "nan"], "confidence must be a finite number, got nan"),
+        (["best", "STUDY", "--draws", "0"], "draws must be at least 1, got 0"),
+        (["best", "STUDY", "--seed", "-1"], "seed must be at least 0, got -1"),
         (["plot", "STUDY"], "--out is missing"),
         (["plot", "STUDY", "--out", "a.gif"], "a.gif: a figure's name must end in one of .png, .svg, .pdf"),
         (["plot", "STUDY", "--out", "a.png", "--published", "no.csv"], "no.csv: cannot be read"),
-        (["best"], "Missing argument 'folder'"),
+        (["best", "STUDY", "--radius", "0.2"], "the certificates are for radius 0.1, 0.3"),
+        (
+            ["best", "STUDY", "--radius", "x"],
+            "radius must be numbers separated by commas, or first:last:count",
+        ),
+        (["best", "STUDY", "--radius", "nan"], "radius must be a finite number of at least 0, got nan"),
+        (["best", "STUDY", "--radius", "0.1", "--beta", "0"], "beta must be one of those measured (0.5)"),
+        (["best", "STUDY", "--beta", "0.4"], "beta must be one of those measured (0, 0.5), got 0.4"),
+        (["best", "STUDY", "STUDY", "--radius", "0.1"], "give one study's folder or only certification"),
+        (["best"], "Missing argument 'sources'"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(arguments, words, folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    arguments = [folder if part == "STUDY" else part for part in arguments]
-    code, printed, errors = sfumato(capsys, *arguments)
-    assert code == 2, errors
-    assert errors.startswith("error: ")
-    assert words in errors
-    assert errors.count("\n") == 1
-    assert printed == ""
-    assert not list(tmp_path.iterdir())
+def test_bad_input_is_one_line_and_exit_code_2(arguments, words, folder, refused):
+    refused(["study", *(folder if part == "STUDY" else part for part in arguments)], words)

@@ -50,7 +50,7 @@ def test_a_search_prints_what_it_measured_and_keeps_it_in_the_study(tmp_path, sf
 def test_the_data_are_looked_for_where_it_is_said(tmp_path, refused):
     file = tmp_path / "mnist.toml"
     file.write_text('[data]\nname = "mnist"\nimages = 20\n[model]\nepochs = 1\n')
-    words = "error: --data-dir: nowhere is not a directory; give an existing one\n"
+    words = "error: --data-dir: nowhere is not a directory; give an existing one"
     refused(["study", "search", file, "--out", "study", "--beta", "0.5", "--data-dir", "nowhere"], words)
 
 

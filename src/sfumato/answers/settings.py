@@ -1,4 +1,4 @@
-"""What an answer depends on besides the results: its confidence, and the bootstrap behind it."""
+"""What an answer depends on besides the results: its confidence, and the draws behind it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from sfumato.answers.smooth_risk import DEFAULT_DRAWS
 from sfumato.errors import require_open_unit
 from sfumato.settings import CheckedSettings, Count, Seed
-from sfumato.statistics.compare import DEFAULT_DRAWS
 
 Confidence = Annotated[float, AfterValidator(partial(require_open_unit, "confidence"))]
 
 
 class AnswerSettings(CheckedSettings):
-    """The confidence and the bootstrap of an answer.
+    """The confidence of an answer, and its random draws.
 
     >>> AnswerSettings(draws=500).draws
     500
@@ -27,5 +27,7 @@ class AnswerSettings(CheckedSettings):
     confidence: Confidence = Field(
         default=0.95, description="confidence level of all intervals and sets, between 0 and 1"
     )
-    draws: Count = Field(default=DEFAULT_DRAWS, description="draws of the bootstrap")
-    seed: Seed = Field(default=0, description="seed of the bootstrap, and of the sample of images")
+    draws: Count = Field(default=DEFAULT_DRAWS, description="draws behind the bands of the smoothed curves")
+    seed: Seed = Field(
+        default=0, description="splits the images in halves, draws the bands, and a report's sample of images"
+    )

@@ -198,7 +198,7 @@ class ReportMaker:
             ("made", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")),
             ("with", f"Sfumato {__version__}, Plotly {version('plotly')}"),
             ("Python", sys.version.split()[0]),
-            ("bootstrap", f"{self.settings.draws} draws, seed {self.settings.seed}"),
+            ("bands", f"{self.settings.draws} draws, seed {self.settings.seed}"),
         ]
         return Panel(
             "report-provenance",
