@@ -101,9 +101,11 @@ def _parameter(name: str, flag: str | None, field: FieldInfo, every_optional: bo
     bare = _bare(field.annotation)
     kind: Any = bare if bare in (int, float, bool, str, Path) else str
     default = None if every_optional else inspect.Parameter.empty if field.is_required() else field.default
-    option = typer.Option(
-        flag, help=_sentence(field.description or ""), metavar="NUMBERS" if _is_list(bare) else None
-    )
+    words = _sentence(field.description or "")
+    if _is_list(bare):
+        option = typer.Option(flag, help=f"{words} Listed, or first:last:count.", metavar="NUMBERS")
+    else:
+        option = typer.Option(flag, help=words)
     annotated: Any = Annotated
     annotation = annotated[kind | None if default is None else kind, option]
     return inspect.Parameter(
