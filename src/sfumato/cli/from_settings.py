@@ -132,4 +132,6 @@ def _is_list(bare: Any) -> bool:
 
 def _read(name: str, value: Any, field: FieldInfo) -> Any:
     bare = _bare(field.annotation)
-    return parse_numbers(name.rpartition(".")[2], value, get_args(bare)[0]) if _is_list(bare) else value
+    return (
+        parse_numbers(name.rpartition(".")[2], value, _bare(get_args(bare)[0])) if _is_list(bare) else value
+    )

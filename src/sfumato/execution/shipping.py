@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from sfumato.errors import ModelError, first_line
+from sfumato.errors import ModelError
+from sfumato.user_code import failure_line
 
 Dumps = Callable[[Any], Any]
 
@@ -22,7 +23,7 @@ def require_shippable(name: str, value: object, dumps: Dumps) -> Any:
         path, culprit, reason = _innermost(value, dumps, error)
         raise ModelError(
             f"{name} cannot be shipped to a worker: {name}{path} is a {type(culprit).__name__} "
-            f"({first_line(reason)}); make it where it is used, or leave it out in __getstate__"
+            f"({failure_line(reason)}); make it where it is used, or leave it out in __getstate__"
         ) from error
 
 
