@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sqlite3
 import sys
 
@@ -150,6 +151,22 @@ def test_best_at_a_radius_is_what_the_stored_certificates_say(folder, study):
         assert line[1:3] == [f"{answer['alpha']:g}", "0.5"]
 
 
+def test_a_race_keeps_its_certificates_and_json_is_all_that_it_prints(folder, study, tmp_path):
+    mine = shutil.copytree(folder, tmp_path / "mine")
+    command = ["race", mine, "--radius", "0.1", "--images", "10", "--device", "cpu"]
+    code, printed, errors = study(*command, "--json")
+    assert code == 0, errors
+    (found,) = json.loads(printed)
+    answer = found["answer"]
+    assert (found["radius"], found["images"], answer["beta"]) == (0.1, 10, 0.5)
+    assert answer["alpha"] in (0.1, 0.2, 0.3, 0.4, 0.5)
+    code, printed, errors = study(*command)
+    assert code == 0, errors
+    line = next(row.split() for row in printed.splitlines() if row.startswith("0.1 "))
+    assert line[1:3] == [f"{answer['alpha']:g}", "0.5"]
+    assert f"radius 0.1: {len(found['dropped'])} of 5 pairs dropped out, {found['votes']:,} votes" in printed
+
+
 def table(path, radii, first=0):
     """Write the certificates of images of class 1, as other tools do; a negative radius is an abstention."""
     rows = [
@@ -246,6 +263,15 @@ def test_plot_writes_both_figures_with_published_results_beside(folder, tmp_path
         (["best", "STUDY", "--beta", "0.4"], "beta must be one of those measured (0, 0.5), got 0.4"),
         (["best", "STUDY", "STUDY", "--radius", "0.1"], "give one study's folder or only certification"),
         (["best"], "Missing argument 'sources'"),
+        (
+            ["race", "STUDY", "--radius", "x"],
+            "radius must be numbers separated by commas, or first:last:count",
+        ),
+        (
+            ["race", "STUDY", "--radius", "0.1", "--images", "0"],
+            "images must be a whole number of at least 1",
+        ),
+        (["race", "nowhere", "--radius", "0.1"], "cannot be read"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments, words, folder, refused):

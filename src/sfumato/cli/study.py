@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sfumato.cli import options, study_answers, study_search
+from sfumato.cli import options, study_answers, study_race, study_search
 from sfumato.cli.execution import chosen_executor
 from sfumato.cli.from_settings import register, takes_fields
 from sfumato.cli.slow_precision import warn_if_slow
@@ -169,6 +169,7 @@ def _say_what_is_left(design: Design, folder: Path, device: str) -> None:
 
 
 register(app, run, "run")
+register(app, study_race.command, "race")
 register(app, study_search.command, "search")
 register(app, study_answers.show, "show")
 register(app, study_answers.best, "best")
