@@ -45,13 +45,11 @@ def command(
     design = read_study(folder, {"data": {} if data_dir is None else {"data_dir": str(data_dir)}})
     with progress_bar("race", 1) as bar:
 
-        def announce(size: int, running: int, votes: int) -> None:
-            if not as_json:
-                tell(f"{size} images: {running} pairs in the race, {votes:,} votes")
-
         def race(one: float) -> RaceResult:
-            if not as_json:
-                tell(f"radius {one:g}")
+            def announce(size: int, running: int, votes: int) -> None:
+                if not as_json:
+                    tell(f"radius {one:g}, {size} images: {running} pairs in the race, {votes:,} votes")
+
             return race_study(
                 design,
                 folder,
