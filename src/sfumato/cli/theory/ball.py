@@ -37,7 +37,7 @@ def command(
     from sfumato.theory.interference import no_benefit
 
     output.check_files(figure, csv)
-    alphas, betas = output.parse_range("alpha", alpha), output.parse_range("beta", beta)
+    alphas, betas = options.parse_numbers("alpha", alpha), options.parse_numbers("beta", beta)
     rows = np.array(alphas)[:, None]
     risk = np.asarray(ball_risk(dim, radius, rows, np.array(betas), training_level=training_level))
     grid = output.RiskGrid(alphas, betas, risk, np.asarray(ball_risk(dim, radius, 0.0, np.array(betas))))

@@ -52,7 +52,7 @@ def command(
         raise SettingError(f"dim must be 2 or 3, got {dim}")
     if figure is not None and dim != 2:
         raise SettingError(f"figure must be of dim 2, got {dim}")
-    alphas, betas = output.parse_range("alpha", alpha), output.parse_range("beta", beta)
+    alphas, betas = options.parse_numbers("alpha", alpha), options.parse_numbers("beta", beta)
     found, densities, first = [], [], None
     with progress_bar("arrangements", draws) as bar:
         for draw in range(draws):

@@ -39,8 +39,8 @@ def command(
     from sfumato.theory.intervals import deploy, threshold
 
     output.check_files(figure, csv)
-    region = _placed(output.parse_range("widths", widths), output.parse_range("gaps", gaps))
-    alphas, betas = output.parse_range("alpha", alpha), output.parse_range("beta", beta)
+    region = _placed(options.parse_numbers("widths", widths), options.parse_numbers("gaps", gaps))
+    alphas, betas = options.parse_numbers("alpha", alpha), options.parse_numbers("beta", beta)
     answers = {}
     with progress_bar("intervals", len(alphas) * len(betas)) as bar:
         for one in alphas:

@@ -62,7 +62,7 @@ def command(
     given |= {"dim": dim, "inner": inner, "outer": outer, "prior": prior}
     output.check_files(figure, csv)
     classes = _classes(kind, {name: value for name, value in given.items() if value is not None})
-    alphas, betas = output.parse_range("alpha", alpha), output.parse_range("beta", beta)
+    alphas, betas = options.parse_numbers("alpha", alpha), options.parse_numbers("beta", beta)
     risk = np.array([[classes.uncertified(one, other, radius) for other in betas] for one in alphas])
     plain = np.array([classes.uncertified(0.0, other, radius) for other in betas])
     found = []
@@ -118,7 +118,7 @@ def _classes(kind: str, given: dict[str, str]) -> Mixture:
             accepted = ", ".join(f"--{option}" for option in KINDS[kind])
             raise SettingError(f"{kind} has {accepted}, not --{name}")
     texts = {**KINDS[kind], **given}
-    values = {name: output.parse_range(name, text) for name, text in texts.items()}
+    values = {name: options.parse_numbers(name, text) for name, text in texts.items()}
     if kind == "lda":
         return LinearDiscriminant(np.array(values["mean"]), np.diag(values["variances"]))
     for name, found in values.items():

@@ -26,40 +26,7 @@ Beta = Annotated[str, typer.Option("--beta", help="Smoothing noises, in the same
 FigureFile = Annotated[Path | None, typer.Option("--figure", help="Draw to this file, .png, .svg or .pdf.")]
 CsvFile = Annotated[Path | None, typer.Option("--csv", help="Write all numbers to this file.")]
 
-_SUFFIXES = (".png", ".svg", ".pdf")
-# More values than anybody needs: a slip of the keyboard must not fill the memory.
-_MOST_VALUES = 10_000
-
-
-def parse_range(name: str, text: str) -> tuple[float, ...]:
-    """Return the numbers of a comma-separated list whose parts are numbers or first:last:count.
-
-    >>> parse_range("alpha", "0, 0.1, 1:2:3")
-    (0.0, 0.1, 1.0, 1.5, 2.0)
-
-    Raises:
-        SettingError: anything else, more than 10000 numbers.
-    """
-    values: list[float] = []
-    for part in text.split(","):
-        fields = part.split(":")
-        try:
-            if len(fields) == 1:
-                values.append(float(fields[0]))
-                continue
-            first, last, count = float(fields[0]), float(fields[1]), int(fields[2])
-            if len(fields) != 3 or not 2 <= count <= _MOST_VALUES:
-                raise ValueError
-        except (ValueError, IndexError):
-            raise SettingError(
-                f"{name} must be numbers separated by commas, or first:last:count with a count of 2 to "
-                f"{_MOST_VALUES}, got {part.strip()!r}"
-            ) from None
-        step = (last - first) / (count - 1)
-        values += [*(first + step * index for index in range(count - 1)), last]
-    if len(values) > _MOST_VALUES:
-        raise SettingError(f"{name} must hold at most {_MOST_VALUES} numbers, got {len(values)}")
-    return tuple(values)
+SUFFIXES = (".png", ".svg", ".pdf")
 
 
 def check_files(figure: Path | None, table: Path | None) -> None:
@@ -71,8 +38,8 @@ def check_files(figure: Path | None, table: Path | None) -> None:
     """
     from sfumato.files import require_writable
 
-    if figure is not None and figure.suffix.lower() not in _SUFFIXES:
-        raise SettingError(f"figure must end in {', '.join(_SUFFIXES)}, got {str(figure)!r}")
+    if figure is not None and figure.suffix.lower() not in SUFFIXES:
+        raise SettingError(f"figure must end in {', '.join(SUFFIXES)}, got {str(figure)!r}")
     for path in (figure, table):
         if path is not None:
             require_writable(path)

@@ -36,8 +36,8 @@ def command(
     from sfumato.theory.phase import phase_diagram
 
     output.check_files(figure, csv)
-    axis = sorted(output.parse_range("gaps", gaps))
-    alphas, betas = output.parse_range("alpha", alpha), output.parse_range("beta", beta)
+    axis = sorted(options.parse_numbers("gaps", gaps))
+    alphas, betas = options.parse_numbers("alpha", alpha), options.parse_numbers("beta", beta)
     with progress_bar("phase diagram", len(axis)) as bar:
         diagram = phase_diagram(axis, alphas, betas, count=count, on_gap=bar.advance)
     if as_json:
