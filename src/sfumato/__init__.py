@@ -27,6 +27,7 @@ _PUBLIC = {
     "Laplace": "sfumato.noise",
     "ModelRecord": "sfumato.models.checkpoint",
     "Noise": "sfumato.noise",
+    "PairAnswer": "sfumato.answers.best_pair",
     "Plan": "sfumato.plans",
     "Precision": "sfumato.plans",
     "Predict": "sfumato.plans",
@@ -43,6 +44,7 @@ _PUBLIC = {
     "Vote": "sfumato.plans",
     "advise": "sfumato.advice.advise",
     "answer_study": "sfumato.answers.best",
+    "best_pair": "sfumato.answers.best_pair",
     "build_model": "sfumato.models.registry",
     "certified_accuracy": "sfumato.certification.accuracy",
     "certify_to_file": "sfumato.certification.run",
@@ -74,6 +76,8 @@ if TYPE_CHECKING:  # the same names for type checkers
     from sfumato.advice.sweep import sweep as sweep
     from sfumato.answers.best import StudyAnswer as StudyAnswer
     from sfumato.answers.best import answer_study as answer_study
+    from sfumato.answers.best_pair import PairAnswer as PairAnswer
+    from sfumato.answers.best_pair import best_pair as best_pair
     from sfumato.answers.search import search_study as search_study
     from sfumato.answers.study import Study as Study
     from sfumato.certification.accuracy import CurvePoint as CurvePoint

@@ -120,17 +120,16 @@ class Gallery:
 def usual_pair(answers: Sequence[BetaAnswer]) -> tuple[float, float, float]:
     """Return (beta, alpha*, the alpha to compare it with) at the largest beta that has two alphas.
 
-    It is the measured alpha nearest to beta; if that is alpha*, the one nearest to 0.7 beta, else the
-    one farthest from it.
+    It is the measured alpha nearest to beta; if that is alpha*, the one farthest from it.
 
     Raises:
         SettingError: no positive beta has two alphas.
     """
     for answer in sorted(answers, key=lambda found: -found.beta):
         if answer.beta > 0 and len(answer.alphas) > 1:
-            rules = [gain.alpha for gain in answer.against]
             farthest = max(answer.alphas, key=lambda alpha: abs(alpha - answer.alpha))
-            return answer.beta, answer.alpha, next(a for a in (*rules, farthest) if a != answer.alpha)
+            rule = answer.gain.alpha
+            return answer.beta, answer.alpha, farthest if rule == answer.alpha else rule
     raise SettingError("two models smoothed with the same positive beta are needed to compare them")
 
 
