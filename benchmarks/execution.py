@@ -32,8 +32,8 @@ from sfumato.certification.shipped import ImageShelf, Recipe, Voting
 from sfumato.execution.base import Executor, Task
 from sfumato.execution.choose import open_executor
 from sfumato.execution.pace import TASK_SECONDS, Pace
+from sfumato.smoothing.risk import vote_on
 from sfumato.studies.design import make_design
-from sfumato.studies.evaluate import count_shard
 from sfumato.studies.run import Watch, run_study
 from sfumato.studies.tasks import vote
 
@@ -118,8 +118,7 @@ def alone(settings: argparse.Namespace) -> None:
 
     def work() -> None:
         part = next(pieces)
-        x = torch.from_numpy(test.x[list(part)])
-        count_shard(smoothed, VOTES, x, part, test.y[list(part)])
+        vote_on(smoothed, VOTES.plan(), test.x[list(part)], test.y[list(part)], part)
 
     work()
     print("ready", flush=True)

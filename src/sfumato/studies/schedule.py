@@ -27,8 +27,8 @@ from sfumato.files import write_bytes
 from sfumato.models.classifier import load_classifier
 from sfumato.noise import Gaussian
 from sfumato.smoothing.configuration import Network
+from sfumato.smoothing.risk import SHARD
 from sfumato.studies.design import Design
-from sfumato.studies.evaluate import SHARD
 from sfumato.studies.keys import Keys
 from sfumato.studies.results import CellResult
 from sfumato.studies.store import Member, Store

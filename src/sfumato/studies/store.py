@@ -16,18 +16,15 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int
 
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.table import parse_row, written_row
 from sfumato.errors import DataError, OutputError
+from sfumato.smoothing.risk import Rows
 from sfumato.studies.results import CellResult, StudyResults
 from sfumato.studies.sealed import LARGE, SMALL, VERSION, DamagedPart, SealedFile
 
 FILE = "results.sqlite"
-
-Rows = Int[np.ndarray, "images 6"]
-"""Per image: example, label, predicted, votes, first votes, hits among these."""
 
 
 @dataclass(frozen=True)

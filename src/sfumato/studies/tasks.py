@@ -17,9 +17,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from sfumato.certification.shipped import Voting, gather
 from sfumato.datasets import Dataset
 from sfumato.devices import arithmetic_threads
@@ -28,9 +25,8 @@ from sfumato.execution.base import Report, Shared
 from sfumato.files import write_bytes
 from sfumato.models import ModelRecord
 from sfumato.models.checkpoint import verify_checkpoint
+from sfumato.smoothing.risk import Rows, vote_on
 from sfumato.studies.design import VotesTable
-from sfumato.studies.evaluate import SHARD, classify_shard, count_shard
-from sfumato.studies.store import Rows
 from sfumato.training.loop import train_alone
 from sfumato.training.settings import TrainingSettings
 from sfumato.user_code import told_in_one_line
@@ -170,20 +166,15 @@ class Voted:
 
 
 def vote(report: Report, voting: Voting, votes: VotesTable) -> Voted:
-    """Return the rows of the images, counted in shards."""
+    """Return the rows of the images."""
     with (
         arithmetic_threads(voting.threads),
         told_in_one_line("the model, in voting, failed", lost=SfumatoError),
     ):
-        x, recipe, found = gather(voting.pieces), voting.recipe, []
+        recipe = voting.recipe
         smoothed = recipe.smoothed() if recipe.noise.standard_deviation > 0 else None
         before = smoothed.profile.invalid if smoothed else 0
-        for begin in range(0, len(x), SHARD):
-            part = slice(begin, begin + SHARD)
-            images, examples = torch.from_numpy(x[part]).to(recipe.device), voting.examples[part]
-            found.append(
-                classify_shard(recipe.base(), images, examples, voting.labels[part])
-                if smoothed is None
-                else count_shard(smoothed, votes, images, examples, voting.labels[part])
-            )
-        return Voted(np.concatenate(found), smoothed.profile.invalid - before if smoothed else 0)
+        rows = vote_on(
+            smoothed or recipe.base(), votes.plan(), gather(voting.pieces), voting.labels, voting.examples
+        )
+        return Voted(rows, smoothed.profile.invalid - before if smoothed else 0)
