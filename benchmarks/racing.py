@@ -1,6 +1,6 @@
 """How often the best contender drops out of a race, and what racing saves on a study.
 
-    python benchmarks/racing.py simulate --runs 100000
+python benchmarks/racing.py simulate --runs 100000
 """
 
 from __future__ import annotations
@@ -45,9 +45,7 @@ def simulate(runs: int) -> None:
                 )
 
 
-def _race_often(
-    contenders: int, level: float, shared: float, behind: float, runs: int
-) -> tuple[int, float]:
+def _race_often(contenders: int, level: float, shared: float, behind: float, runs: int) -> tuple[int, float]:
     """Return in how many races contender 0 drops out, and how many others are left on average."""
     generator = np.random.default_rng(0)
     losses = np.full((contenders, 1), 0.3 + behind)

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import integrate, stats
 
 from sfumato.errors import SettingError
 from sfumato.statistics.compare import (
@@ -249,6 +249,17 @@ def test_an_unclear_selection_has_a_wider_interval_that_agrees_with_its_p_value(
             assert gain.high - gain.low == pytest.approx(np.sqrt(1.36) * (plain.high - plain.low), rel=0.03)
             seen += 1
     assert seen
+
+
+def test_ties_make_the_halves_go_together_by_no_more_than_the_interval_allows():
+    """For P equal candidates the correlation is m^2 / (P - 1), m the expected maximum of P normals."""
+    z = np.linspace(-9, 9, 4001)
+    maxima = {
+        p: integrate.trapezoid(z * p * stats.norm.pdf(z) * stats.norm.cdf(z) ** (p - 1), z)
+        for p in range(2, 60)
+    }
+    assert maxima[3] == pytest.approx(1.5 / np.sqrt(np.pi))
+    assert 1.35 < 1 + max(m**2 / (p - 1) for p, m in maxima.items()) < 1.36
 
 
 def test_the_best_of_the_references_is_selected_too():

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 from sfumato.certification.certificate import Certificate, written_radius
 from sfumato.errors import DataError, SettingError, require_nonnegative
 from sfumato.plans import parse_plan
+from sfumato.settings import CONFIDENCE
 from sfumato.studies.results import CellResult, StudyResults
 
 Key = tuple[float, float, int]
@@ -195,9 +196,9 @@ class CertifiedAccuracy(Objective[CertifiedCell]):
                 )
 
     def error(self, results: StudyResults) -> float:
-        """Return the largest error of one certificate; those that state none are taken at 0.001."""
+        """Return the largest error of one certificate; those that state none have the usual one."""
         stated = {row.confidence for rows in results.certificates.values() for row in rows}
-        return 1.0 - min((level for level in stated if level == level), default=0.999)
+        return 1.0 - min((level for level in stated if level == level), default=CONFIDENCE)
 
 
 OBJECTIVES: dict[str, type[Objective[Any]]] = {VoteRisk.name: VoteRisk}

@@ -22,10 +22,12 @@ from sfumato.answers.smooth_risk import LEAST_ALPHAS, SmoothRisk, smooth_counts
 from sfumato.certification.certificate import Certificate
 from sfumato.errors import DataError, SettingError, require_nonnegative, require_positive
 from sfumato.noise import Gaussian
+from sfumato.settings import CONFIDENCE
 from sfumato.studies.results import StudyResults
 
 COLUMNS = ("alpha", "beta", "errors", "risk")
 _VOTES = 100_000  # behind each published certificate (Cohen et al. 2019 and all who follow)
+_LOWER = 0.99  # the confidence of some published tables; of others it is the usual one
 _NUMBER = r"(\d+(?:\.\d+)?)"
 
 
@@ -59,8 +61,8 @@ def tables_as_study(
 def _level(rows: Sequence[Certificate], beta: float) -> float:
     """Return the usual confidence whose largest radius at 100,000 votes is nearest to that of the table."""
     largest = max(row.radius for row in rows)
-    usual, lower = (Gaussian(beta).radius(-math.expm1(math.log1p(-c) / _VOTES)) for c in (0.999, 0.99))
-    return 0.999 if largest < (usual + lower) / 2.0 else 0.99
+    usual, lower = (Gaussian(beta).radius(-math.expm1(math.log1p(-c) / _VOTES)) for c in (CONFIDENCE, _LOWER))
+    return CONFIDENCE if largest < (usual + lower) / 2.0 else _LOWER
 
 
 def _noises(name: str, path: Path, settings: Mapping[str, Any]) -> tuple[float, float]:

@@ -154,7 +154,7 @@ def paired_difference(
     >>> first[0, :25] = True
     >>> found = paired_difference(first, second, confidence=0.95)
     >>> found.value, round(found.low, 3), round(found.high, 3)
-    (0.25, 0.164, 0.346)
+    (0.25, 0.163, 0.343)
 
     Raises:
         SettingError: arrays that are not boolean or not of one shape, a confidence outside (0, 1).

@@ -21,7 +21,6 @@ from sfumato.training.methods.registry import method_class
 if TYPE_CHECKING:
     from sfumato.noise import Noise
 
-PRECISIONS = ("float32", "bf16")
 _FEWEST_STEPS = 1500
 
 
