@@ -18,7 +18,7 @@ STUDY = {
         "alpha": [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8],
         "beta": [0.0, 0.2, 0.4, 0.6, 0.8],
     },
-    "certification": {"beta": [0.2, 0.4], "radii": RADII, "images": 100},
+    "certification": {"beta": [0.2, 0.4], "radii": RADII, "images": 100, "label_known": True},
 }
 
 
