@@ -31,7 +31,7 @@ _PUBLIC = {
     "sfumato.models.registry": "build_model",
     "sfumato.noise": "Gaussian Laplace Noise Uniform register_noise",
     "sfumato.plans": "Curve Decide Fixed FixedTwoClass Plan Precision Predict Vote parse_plan register_plan",
-    "sfumato.smoothing.risk": "Risk measure_risk",
+    "sfumato.smoothing.risk": "ImageVotes Risk measure_risk",
     "sfumato.studies.design": "Design make_design read_design",
     "sfumato.studies.results": "StudyResults",
     "sfumato.studies.run": "run_study",

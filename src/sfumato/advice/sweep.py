@@ -17,7 +17,7 @@ from sfumato.smoothing.risk import measure_risk
 from sfumato.smoothing.smoothed import DEFAULT_VOTES
 
 DEFAULT_IMAGES = 1000
-_ERROR = 1e-3  # how often at most a prediction is not that of all votes
+_ERROR = 1e-3  # the most often that a prediction is not that of all votes
 _FAR_ABOVE = 6.0  # standard errors above the clean risk: larger betas will not be tolerated either
 _MOST_STEPS = 40
 _CLEARLY = 3.0
@@ -62,8 +62,8 @@ class Sweep:
     def matched_beta(self) -> float | None:
         """Return the beta of the lowest risk if that is clearly below the clean risk, else None.
 
-        Clearly: by more than three paired standard errors. Such a network is tuned to its noise, as those
-        with batch normalisation are whose statistics are of noisy inputs, and errs more with less of it.
+        Clearly: by more than three paired standard errors. Such a network is tuned to its noise and errs more
+        with less of it. Batch normalisation with the statistics of noisy inputs does this.
         """
         best = int(self.wrong.mean(axis=0).argmin())
         gain = self.wrong[:, 0].astype(np.float64) - self.wrong[:, best]
@@ -112,13 +112,13 @@ def sweep(
     """Return the errors of ``model`` smoothed at each of ``betas`` on all of ``split``.
 
     ``betas`` begin with 0. The prediction of an image is that of ``n`` votes with probability at least 0.999
-    (:class:`EarlyVote`), the noise of an image is the same as in a study of the same seed. The sweep ends
-    where the risk is six standard errors above the clean one, as larger betas are not tolerated either.
+    (``measure_risk``); its noise is the same as in a study of the same seed. The sweep ends where the risk is
+    six standard errors above the clean one, as larger betas are not tolerated either.
     ``classes`` is how many the data has, if more than the labels of ``split`` show. ``on_progress`` is called
     with the number of images just classified.
 
     Raises:
-        SettingError: betas that do not begin with 0 and increase.
+        SettingError: betas that do not begin with 0 and increase, or a number of votes out of range.
         ModelError: a model that does not fit the images, or has fewer outputs than the data has classes.
     """
     require_nonnegative("alpha0", alpha0)

@@ -23,9 +23,9 @@ _VOTES_SHARE = 1.15
 
 
 def estimate_seconds(design: Design, todo: ToDo, *, device: str = "auto") -> float:
-    """Return about how many seconds ``run_study`` needs for ``todo``, certification left aside.
+    """Return about how many seconds ``run_study`` needs for ``todo``, without certification.
 
-    A rough figure: a network that has not learnt yet is timed for a moment.
+    The estimate is rough: it times a network that has hardly learnt, for a moment.
     """
     votes = design.votes
     data = study_data(design)
