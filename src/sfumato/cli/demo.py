@@ -49,7 +49,7 @@ def command(
         )
         # networks as small as these are trained no faster by several threads
         run_study(design, out, device=device, watch=watch, threads=1)
-    study_answers.best([str(out)])
-    study_answers.best([str(out)], radius=",".join(map(str, RADII)))
-    study_answers.plot(out, out / "risk.png", out / "best.png")
+    study_answers.best(sources=[str(out)])
+    study_answers.best(sources=[str(out)], radius=",".join(map(str, RADII)))
+    study_answers.plot(folder=out, out=out / "risk.png", best_out=out / "best.png")
     OUT.print(f"{out} is a study: sfumato study run {out} --beta 0.5 adds to it", markup=False)
