@@ -27,7 +27,11 @@ def command(
     with progress_bar("loading", 1) as bar:
         from sfumato.certification.summary import summarise
         from sfumato.noise import Gaussian
-        from sfumato.reporting.figures import draw_certified_accuracy, draw_risk
+        from sfumato.reporting.certified_figures import certified_accuracy
+        from sfumato.reporting.picture import Picture
+        from sfumato.reporting.sources import CertifiedSet
+        from sfumato.reporting.static import save_picture
+        from sfumato.reporting.study_figures import RiskLine, risk_panel
         from sfumato.studies import demo
 
         def announce(stage: str, steps: int) -> None:
@@ -81,13 +85,19 @@ def command(
         ],
     )
     risk_figure, certified_figure = out / "risk.png", out / "certified-accuracy.png"
-    draw_risk(result.risks, unit, r"Digits: risk of the smoothed classifier", risk_figure)
-    draw_certified_accuracy(
-        {names[alpha]: rows for alpha, rows in result.certificates.items()},
-        unit,
-        rf"Digits: certified accuracy at $\beta$ = {beta:g}",
-        certified_figure,
-    )
+    lines = []
+    for beta in demo.BETAS:
+        risks = [result.risks[alpha, beta] for alpha in demo.ALPHAS]
+        lows, highs = zip(*(risk.interval() for risk in risks), strict=True)
+        nearest = min(demo.ALPHAS, key=lambda alpha: abs(alpha - beta))
+        values, images = tuple(risk.value for risk in risks), risks[0].examples
+        best = result.best_alpha(beta)
+        lines.append(RiskLine(beta, demo.ALPHAS, values, lows, highs, None, best, nearest, images))
+    panel = risk_panel(lines, unit, "Digits: risk of the smoothed classifier")
+    save_picture(Picture(((panel,),)), risk_figure)
+    sets = [CertifiedSet(names[alpha], rows, unit, out) for alpha, rows in result.certificates.items()]
+    title = f"Digits: certified accuracy at β = {demo.CERTIFIED_BETA:g}"
+    save_picture(certified_accuracy(sets, title=title), certified_figure)
     OUT.print(
         f"\nfigures: {risk_figure} and {certified_figure}\nmodels and certificates: {out}", markup=False
     )

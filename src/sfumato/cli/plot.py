@@ -92,13 +92,18 @@ def _draw_study(
 ) -> None:
     from sfumato.answers.best import answer_study
     from sfumato.errors import SettingError
-    from sfumato.reporting.risk_lines import published_lines, study_lines
-    from sfumato.reporting.study_figures import draw_best_alpha, draw_risk_map, draw_study_risk
+    from sfumato.reporting.static import save_picture
+    from sfumato.reporting.study_figures import (
+        best_alpha,
+        published_lines,
+        risk_map,
+        study_lines,
+        study_risk,
+    )
 
     if figure is Figure.map and len(found.published) == 1 and not found.studies:
-        draw_risk_map(
-            published_lines(found.published[0]), "unit as published", out, width=width, height=height
-        )
+        picture = risk_map(published_lines(found.published[0]), "unit as published")
+        save_picture(picture, out, width=width, height=height)
         return
     results = [study.results for study in found.studies if study.results is not None]
     if len(results) != 1 or len(found.published) > 1 or found.tables:
@@ -109,17 +114,19 @@ def _draw_study(
         )
     answer = answer_study(results[0], confidence=confidence, draws=draws, seed=seed)
     if figure is Figure.map:
-        draw_risk_map(study_lines(answer), answer.unit, out, width=width, height=height)
-        return
-    draw = draw_study_risk if figure is Figure.risk else draw_best_alpha
-    draw(answer, out, next(iter(found.published), None), width=width, height=height)
+        picture = risk_map(study_lines(answer), answer.unit)
+    else:
+        describe = study_risk if figure is Figure.risk else best_alpha
+        picture = describe(answer, next(iter(found.published), None))
+    save_picture(picture, out, width=width, height=height)
 
 
 def _draw_certificates(
     figure: Figure, found: Sources, out: Path, width: float, height: float | None, confidence: float
 ) -> None:
     from sfumato.errors import DataError
-    from sfumato.reporting import certified_figures
+    from sfumato.reporting.certified_figures import certified_accuracy, outcome_bars, radii, votes
+    from sfumato.reporting.static import save_picture
 
     sets = found.certified_sets()
     if not sets:
@@ -128,11 +135,8 @@ def _draw_certificates(
             "with a table [certification]"
         )
     if figure is Figure.certified:
-        certified_figures.draw_certified_sets(sets, out, confidence=confidence, width=width, height=height)
-        return
-    draw = {
-        Figure.radii: certified_figures.draw_radii,
-        Figure.outcomes: certified_figures.draw_outcomes,
-        Figure.votes: certified_figures.draw_votes,
-    }[figure]
-    draw(sets, out, width=width, height=height)
+        picture = certified_accuracy(sets, confidence=confidence)
+    else:
+        describe = {Figure.radii: radii, Figure.outcomes: outcome_bars, Figure.votes: votes}[figure]
+        picture = describe(sets)
+    save_picture(picture, out, width=width, height=height)

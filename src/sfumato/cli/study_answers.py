@@ -198,18 +198,19 @@ def plot(
     """
     from sfumato.answers.published import load_published
     from sfumato.errors import SettingError
-    from sfumato.reporting.study_figures import draw_best_alpha, draw_study_risk
+    from sfumato.reporting.static import save_picture
+    from sfumato.reporting.study_figures import best_alpha, study_risk
     from sfumato.reporting.style import require_figure_path
 
-    figures = [(path, draw) for path, draw in ((out, draw_study_risk), (best_out, draw_best_alpha)) if path]
+    figures = [(path, describe) for path, describe in ((out, study_risk), (best_out, best_alpha)) if path]
     if not figures:
         raise SettingError("--out is missing; give the figure to write (or --best-out)")
     for path, _ in figures:
         require_figure_path(path)
     beside = None if published is None else load_published(published)
     answer = _answer(folder, confidence, draws, seed)
-    for path, draw in figures:
-        draw(answer, path, beside)
+    for path, describe in figures:
+        save_picture(describe(answer, beside), path)
         OUT.print(str(path), markup=False)
     _warn_about(answer.betas)
 

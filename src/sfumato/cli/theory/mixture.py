@@ -122,17 +122,18 @@ def command(
             OUT.print(f"the best alpha is the best of the {len(alphas)} given")
     grid.write(csv)
     if figure is not None:
-        from sfumato.reporting.theory_figures import draw_curves
+        from sfumato.reporting import theory_figures
+        from sfumato.reporting.static import save_picture
 
-        draw_curves(
+        picture = theory_figures.curves(
             np.array(alphas),
             betas,
             risk,
             title=f"Gaussian classes: {kind}",
             measure=what,
-            path=figure,
             best_possible=bayes if radius == 0.0 else None,
         )
+        save_picture(picture, figure)
         output.note_figure(figure)
 
 

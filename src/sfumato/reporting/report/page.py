@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 
-import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from sfumato.reporting.interactive import draw
+from sfumato.reporting.picture import Picture
 from sfumato.reporting.tables import Table, as_html
 
 
@@ -29,7 +30,7 @@ class Panel:
         key: unique on the page; letters and hyphens.
         title: in words.
         explanation: what is seen and how to read it, with what was aggregated or left out.
-        figure, table: None where there is none.
+        picture, table: None where there is none.
         body: ready HTML, its text escaped.
         open_table: the table is the panel's subject and not the figure's other form; else
             it opens under ``table_name``.
@@ -38,7 +39,7 @@ class Panel:
     key: str
     title: str
     explanation: str
-    figure: go.Figure | None = None
+    picture: Picture | None = None
     table: Table | None = None
     body: str = ""
     open_table: bool = False
@@ -139,13 +140,13 @@ def _section(section: Section) -> str:
 def _panel(panel: Panel) -> str:
     parts = [f'<article id="{panel.key}"><h3 id="{panel.key}-title">{text(panel.title)}</h3>']
     parts.append(f'<p id="{panel.key}-text">{text(panel.explanation)}</p>')
-    if panel.figure is not None:
-        height = int(panel.figure.layout.height)
+    if panel.picture is not None:
+        figure = draw(panel.picture)
         parts.append(
             f'<div class="figure" id="{panel.key}-figure" role="figure" aria-labelledby="{panel.key}-title" '
-            f'aria-describedby="{panel.key}-text" style="height:{height}px"></div>'
+            f'aria-describedby="{panel.key}-text" style="height:{figure.layout.height}px"></div>'
             f'<script type="application/json" data-figure="{panel.key}-figure">'
-            f"{_safe(str(panel.figure.to_json()))}</script>"
+            f"{_safe(str(figure.to_json()))}</script>"
         )
     parts.append(panel.body)
     if panel.table is not None:
