@@ -30,7 +30,7 @@ from jaxtyping import Bool, Float, Float32, Int
 from sfumato.advice.neighbours import squared_distances, squared_norms
 from sfumato.advice.points import LabelledPoints
 from sfumato.errors import SettingError, require_count, require_nonnegative, require_positive
-from sfumato.noise import Gaussian, Run, Stream, Use
+from sfumato.noise import Gaussian, Span, Stream, Use
 
 DEFAULT_POINTS = 5000
 DEFAULT_VOTES = 32
@@ -185,7 +185,7 @@ def parzen_vote_risk(
     wrong = np.zeros((len(checked), len(chosen)), dtype=bool)
     for number, point in enumerate(chosen.tolist()):
         noise = torch.empty(votes, reference.x.shape[1])
-        Gaussian(beta).draw(noise, Stream(Use.ADVICE, seed, Run(point)))
+        Gaussian(beta).draw(noise, Stream(Use.ADVICE, seed, Span(point)))
         copies = reference.x[point] + noise.numpy()
         distances = squared_distances(copies, squared_norms(copies), reference.x, squares)
         distances[:, point] = np.inf

@@ -15,7 +15,6 @@ from sfumato.reporting.style import BLACK, COLOURS, INK, MARKERS, PALE, Colour, 
 from sfumato.studies.results import StudyResults
 
 _DIAGONAL = Colour("#111111", "#f2f2f2")  # on the map, with a halo of the other kind
-_PALE_BLUE = Colour("#bfdbec", "#2f4a60")
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def study_lines(answer: StudyAnswer) -> list[RiskLine]:
             tuple(point.high for point in found.points),
             found.curve,
             found.alpha,
-            found.against[0].alpha,
+            found.gain.alpha,
             found.points[0].trials,
         )
         for found in answer.betas
@@ -106,8 +105,8 @@ def risk_panel(
     """Return log Delta against alpha, one line per beta; ``betas`` are all that the legend shall have.
 
     Markers are measured, with their exact intervals on pointing. Line and band are the smoothed curve and
-    its bootstrap band (without enough alphas: the measured values and their exact intervals). The star is
-    alpha*, where the line is lowest; the ring is the measured alpha nearest to beta.
+    its band (without enough alphas: the measured values and their exact intervals). The star is alpha*,
+    where the line is lowest; the ring is the measured alpha nearest to beta.
     """
     shown = sorted(betas or [line.beta for line in lines])
     colours = dict(zip(shown, line_colours(len(shown)), strict=True))
@@ -220,9 +219,9 @@ def risk_map(lines: Sequence[RiskLine], unit: str) -> Picture:
 def best_alpha(study: StudyAnswer, published: PublishedResults | None = None) -> Picture:
     """Return alpha* against beta with its confidence set, beside alpha = beta.
 
-    The thin bar spans the exact set and its dots are the members, the thick bar spans the bootstrap set;
-    diamonds are the minima of the smoothed curves, crosses the soft optima. Published results are grey,
-    slightly to the right: the lowest risk and the alphas within one standard error of it.
+    The bar spans the set and its dots are the members; diamonds are the minima of the smoothed curves.
+    Published results are grey, slightly to the right: the lowest risk and the alphas within one standard
+    error of it.
     """
     largest = max([a.beta for a in study.betas] + (published.betas if published else []) + [0.1])
     ends = np.array([0.0, 1.04 * largest])
@@ -247,19 +246,17 @@ def best_alpha(study: StudyAnswer, published: PublishedResults | None = None) ->
 def _best_layers(answer: BetaAnswer) -> list[Line]:
     at, members, colour = (answer.beta,), answer.exact_set, COLOURS[0]
     layers = [
-        _upright(answer.beta, answer.bootstrap_set, _PALE_BLUE, 6),
-        _upright(answer.beta, members, colour, 1.2),
+        _upright(answer.beta, members, colour),
         Line(at * len(members), members, colour, width=0, marker="circle"),
         Line(at, (answer.alpha,), colour, width=0, marker="star", size=12),
-        Line(at, (answer.soft_alpha,), COLOURS[1], width=0, marker="x", size=6),
     ]
     if answer.curve is not None:
         layers.append(Line(at, (answer.curve.alpha,), colour, width=0, marker="diamond", size=5, hollow=True))
     return layers
 
 
-def _upright(beta: float, alphas: Numbers, colour: Colour, width: float) -> Line:
-    return Line([beta] * 2, [min(alphas), max(alphas)], colour, width=width)
+def _upright(beta: float, alphas: Numbers, colour: Colour) -> Line:
+    return Line([beta] * 2, [min(alphas), max(alphas)], colour, width=1.2)
 
 
 def _best_legend(study: StudyAnswer) -> list[Line]:
@@ -268,9 +265,7 @@ def _best_legend(study: StudyAnswer) -> list[Line]:
     return [
         Line((), (), colour, "α* measured", width=0, marker="star", size=10),
         *[Line((), (), colour, "α* smoothed", width=0, marker="diamond", size=5, hollow=True)][:smoothed],
-        Line((), (), colour, f"{level}, paired tests", width=1.2, marker="circle"),
-        Line((), (), _PALE_BLUE, f"{level}, bootstrap", width=6),
-        Line((), (), COLOURS[1], "soft optimum", width=0, marker="x", size=6),
+        Line((), (), colour, level, width=1.2, marker="circle"),
     ]
 
 
@@ -279,7 +274,7 @@ def _published_layers(found: Sequence[PublishedBest], shift: float) -> list[Line
     places = [best.beta + shift for best in found]
     alphas = [best.alpha for best in found]
     return [
-        *(_upright(best.beta + shift, best.within_one, PALE, 1.2) for best in found),
+        *(_upright(best.beta + shift, best.within_one, PALE) for best in found),
         Line(places, alphas, PALE, name, width=0, marker="square", size=4),
     ]
 
