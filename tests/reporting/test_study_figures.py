@@ -149,23 +149,15 @@ def test_the_set_of_each_beta_is_drawn_with_its_members(alphas):
     found = results(alphas=alphas)
     counts, answer = errors(found), answered(found)
     panel = panel_of(figures.best_alpha(answer, PUBLISHED))
-    members = {
-        points[0][0]: {alpha for _, alpha in points} for points in marks(panel, "circle", hollow=False)
-    }
-    assert members == {a.beta: set(a.exact_set) for a in answer.betas}
+    sets = [layer for layer in panel.layers if layer.name == "95 % set"]
+    assert [list(layer.x) for layer in sets] == [[a.beta] * len(a.exact_set) for a in answer.betas]
+    assert [tuple(layer.y) for layer in sets] == [a.exact_set for a in answer.betas]
     best = [min((counts[alpha, beta], alpha) for alpha in alphas)[1] for beta in BETAS]
     assert marks(panel, "star", size=12) == [[(b, a)] for b, a in zip(BETAS, best, strict=True)]
     ((square,),) = marks(panel, "square")
     assert square == pytest.approx((0.506, 0.3)), "the fewest errors, slightly to the right"
     smoothed = any("smoothed" in layer.name for layer in panel.layers)
     assert smoothed == bool(marks(panel, "diamond")) == (len(alphas) >= 5)
-
-
-def test_more_betas_than_colours_are_all_told_apart():
-    betas = tuple(round(0.1 * k, 1) for k in range(10))
-    panel = panel_of(figures.study_risk(answered(results(alphas=(0.1, 0.3), betas=betas))))
-    entries = [x for x in panel.layers if isinstance(x, Line) and x.name.startswith("β =")]
-    assert len({entry.colour for entry in entries}) == len(entries) == len(betas)
 
 
 def test_votes_of_the_risk_stand_beside_the_fixed_number():

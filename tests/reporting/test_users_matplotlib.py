@@ -6,7 +6,7 @@ import sys
 CODE = """
 import sys
 from pathlib import Path
-import matplotlib
+import matplotlib.figure
 matplotlib.use("svg")
 matplotlib.rcParams["font.size"] = 17
 before = dict(matplotlib.rcParams)
@@ -23,12 +23,17 @@ for module in pkgutil.walk_packages(sfumato.__path__, "sfumato."):
 require_unchanged("importing")
 
 from sfumato.reporting.picture import Axis, Line, Panel, Picture
-from sfumato.reporting.static import save_picture
+from sfumato.reporting.static import draw_on, save_picture
 from sfumato.reporting.style import INK
 picture = Picture(((Panel(Axis("x"), Axis("y"), [Line([0, 1], [0, 1], INK, "α")]),),))
 for suffix in ("png", "svg", "pdf"):
     save_picture(picture, Path(f"a.{suffix}"))
+    save_picture(picture, Path(f"b.{suffix.upper()}"), width=3.25)
     require_unchanged("drawing")
+axes = matplotlib.figure.Figure().subplots(1, 2)[1]
+assert draw_on(axes, picture.panels[0][0]) is axes
+assert axes.xaxis.label.get_size() == 17
+require_unchanged("drawing on axes")
 try:
     save_picture(picture, Path("a.png/a.png"))
 except sfumato.SfumatoError:

@@ -53,9 +53,8 @@ def certified_accuracy(sets: Sequence[CertifiedSet], *, confidence: float = 0.95
         layers.append(
             Line(radii, shares, colour, found.name, dash=dash, step="pre", hover=hover, group=group)
         )
-    return _one(
-        Axis(radius_axis(sets), (0, largest)), Axis("certified accuracy", (0, 1)), layers, title=title
-    )
+    across, up = Axis(radius_axis(sets), (0, largest)), Axis("certified accuracy", (0, 1))
+    return Picture(((Panel(across, up, layers, title),),))
 
 
 def radii(sets: Sequence[CertifiedSet]) -> Picture:
@@ -77,9 +76,8 @@ def radii(sets: Sequence[CertifiedSet]) -> Picture:
         x, y = [0.0, *bins], [0.0, *shares, 0.0]
         hover = ["", *told, ""]
         layers.append(Line(x, y, colour, name, dash=_dash(index), step="post", hover=hover))
-    return _one(
-        Axis(radius_axis(sets), (0, float(bins[-1]))), Axis("share of all examples", (0, None)), layers
-    )
+    across, up = Axis(radius_axis(sets), (0, float(bins[-1]))), Axis("share of all examples", (0, None))
+    return Picture(((Panel(across, up, layers),),))
 
 
 def votes(sets: Sequence[CertifiedSet]) -> Picture:
@@ -104,7 +102,8 @@ def votes(sets: Sequence[CertifiedSet]) -> Picture:
         x, y, dash = [0.8 * least, *steps], [1.0, *more], _dash(index)
         layers.append(Line(x, y, colour, name, dash=dash, step="post", hover=["", *hover]))
     layers.append(Line([FULL] * 2, [0, 1], INK, f"{FULL:,} for each", width=1.2, dash="dash"))
-    return _one(Axis("votes", log=True), Axis("share that needed more", (0, 1.02), percent=True), layers)
+    panel = Panel(Axis("votes", log=True), Axis("share that needed more", (0, 1.02), percent=True), layers)
+    return Picture(((panel,),))
 
 
 def outcome_bars(sets: Sequence[CertifiedSet]) -> Picture:
@@ -126,25 +125,9 @@ def outcome_bars(sets: Sequence[CertifiedSet]) -> Picture:
         ends = begins + shares
         layers.append(Bars(list(range(len(sets))), begins, ends, colour, name, labels, ink, hover))
         begins = ends
-    return _one(
-        Axis("share of the examples", (0, 1), percent=True),
-        Axis("", rows=[one.name for one in sets], grid=False),
-        layers,
-        tall=0.9 + 0.28 * len(sets),
-        legend_below=True,
-    )
-
-
-def _one(
-    x: Axis,
-    y: Axis,
-    layers: Sequence[Layer],
-    *,
-    title: str = "",
-    tall: float | None = None,
-    legend_below: bool = False,
-) -> Picture:
-    return Picture(((Panel(x, y, layers, title),),), tall=tall, legend_below=legend_below)
+    names = Axis("", rows=[one.name for one in sets], grid=False)
+    panel = Panel(Axis("share of the examples", (0, 1), percent=True), names, layers)
+    return Picture(((panel,),), tall=0.9 + 0.28 * len(sets), legend_below=True)
 
 
 def _dash(index: int) -> str:

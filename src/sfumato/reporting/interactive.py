@@ -18,8 +18,6 @@ from sfumato.reporting.picture import (
     HeatMap,
     Layer,
     Line,
-    Note,
-    Outline,
     Picture,
     log_steps,
     tick_text,
@@ -58,10 +56,8 @@ def draw(picture: Picture) -> go.Figure:
         font={"family": "system-ui, sans-serif", "size": 13},
         showlegend=True,
         # the page gives it rows below the axis, as many as its width needs
-        legend={
-            **{"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0, "tracegroupgap": 0},
-            "traceorder": "normal",
-        },
+        legend={"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0, "tracegroupgap": 0},
+        legend_traceorder="normal",
         hovermode="closest",
         barmode="overlay",
         bargap=0.3,
@@ -142,7 +138,7 @@ def _(line: Line, figure: go.Figure) -> None:
         **_hover(line.hover),
         mode="+".join(["lines"] * (line.width > 0) + ["markers"] * bool(line.marker)),
         name=plain(line.name),
-        showlegend=bool(line.name),
+        showlegend=bool(line.name) and plain(line.name) not in {trace.name for trace in figure.data},
         line={
             "color": line.colour.light,
             "width": _PIXELS * line.width,
@@ -216,24 +212,4 @@ def _(heat: HeatMap, figure: go.Figure) -> None:
             showscale=bool(heat.scale),
             **found,
         )
-    )
-
-
-@_draw.register
-def _(outline: Outline, figure: go.Figure) -> None:
-    figure.add_contour(
-        x=outline.x,
-        y=outline.y,
-        z=outline.values,
-        contours={"start": 0.5, "end": 0.5, "size": 1, "coloring": "none"},
-        line={"color": outline.colour.light, "width": 1},
-        showscale=False,
-        hoverinfo="skip",
-    )
-
-
-@_draw.register
-def _(note: Note, figure: go.Figure) -> None:
-    figure.add_annotation(
-        x=note.x, y=note.y, text=plain(note.text), showarrow=False, font={"color": note.colour.light}
     )

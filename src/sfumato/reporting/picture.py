@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from jaxtyping import Float
 
-from sfumato.reporting.style import BLACK, INK, Colour
+from sfumato.reporting.style import BLACK, Colour
 
 Numbers: TypeAlias = Sequence[float] | Float[np.ndarray, " points"]
 Step: TypeAlias = Literal["straight", "pre", "post"]
@@ -27,7 +27,7 @@ class Line:
     Attributes:
         x, y: as many numbers each; none for an entry of the legend alone.
         colour: of line and markers.
-        name: its entry in the legend; empty for none.
+        name: its entry in the legend, once however many layers have it; empty for none.
         width: in points; 0 for markers alone.
         dash: solid, dash, dot or dashdot.
         marker: circle, square, triangle-up, diamond, triangle-down, cross, x or star; empty for none.
@@ -111,7 +111,7 @@ class HeatMap:
 
 @dataclass(frozen=True)
 class Outline:
-    """The line along which values given at the middles of cells cross 1/2."""
+    """The line along which values given at the middles of cells cross 1/2. In files only."""
 
     x: Numbers
     y: Numbers
@@ -119,17 +119,7 @@ class Outline:
     colour: Colour = BLACK
 
 
-@dataclass(frozen=True)
-class Note:
-    """A text in the plane, centred at a point."""
-
-    x: float
-    y: float
-    text: str
-    colour: Colour = INK
-
-
-Layer: TypeAlias = Line | Band | Bars | HeatMap | Outline | Note
+Layer: TypeAlias = Line | Band | Bars | HeatMap | Outline
 
 
 @dataclass(frozen=True)
@@ -194,8 +184,8 @@ class Picture:
 def edges(values: Numbers) -> list[float]:
     """Return the borders of cells around increasing values, half-way between neighbours.
 
-    >>> edges([0.0, 1.0, 3.0])
-    [-0.5, 0.5, 2.0, 4.0]
+    >>> edges([0.0, 1.0, 3.0]), edges([0.5])
+    ([-0.5, 0.5, 2.0, 4.0], [0.45, 0.55])
     """
     if len(values) == 1:
         return [values[0] - 0.05, values[0] + 0.05]
@@ -206,8 +196,8 @@ def edges(values: Numbers) -> list[float]:
 def log_steps(low: float, high: float) -> tuple[float, ...]:
     """Return which multiples of the powers of ten are marked on a logarithmic axis from ``low`` to ``high``.
 
-    >>> log_steps(0.01, 0.5)
-    (1.0, 2.0, 5.0)
+    >>> log_steps(0.01, 0.5), log_steps(0.2, 0.4), log_steps(80.0, 100_100.0)
+    ((1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0), (1.0,))
     """
     decades = np.log10(high / low)
     if decades > 3:

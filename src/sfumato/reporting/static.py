@@ -28,19 +28,15 @@ from sfumato.reporting.picture import (
     HeatMap,
     Layer,
     Line,
-    Note,
     Outline,
     Panel,
     Picture,
     log_steps,
     tick_text,
 )
-from sfumato.reporting.style import figure_size, require_figure_path, sized_style
+from sfumato.reporting.style import MARKERS, figure_size, require_figure_path, sized_style
 
-_MARKERS = {
-    **{"": "", "circle": "o", "square": "s", "triangle-up": "^", "diamond": "D"},
-    **{"triangle-down": "v", "cross": "P", "x": "X", "star": "*"},
-}
+_MARKERS = dict(zip(("", *MARKERS, "star"), ("", *"os^DvPX*"), strict=True))
 _DASHES = {"solid": "-", "dash": (0, (5, 1.5)), "dot": (0, (1, 1)), "dashdot": (0, (4, 1, 1, 1))}
 _GREEK = {"α": r"\alpha", "β": r"\beta", "ζ": r"\zeta", "Δ": r"\Delta"}
 _EMPTY = "#f4f4f4"  # cells without a value
@@ -203,11 +199,6 @@ def _(outline: Outline, axes: Axes) -> None:
     axes.contour(
         outline.x, outline.y, outline.values, levels=[0.5], colors=outline.colour.light, linewidths=0.6
     )
-
-
-@_draw.register
-def _(note: Note, axes: Axes) -> None:
-    axes.text(note.x, note.y, mathtext(note.text), ha="center", va="center", color=note.colour.light)
 
 
 def mathtext(text: str) -> str:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sfumato.answers.best import LOWER_SHARE, BetaAnswer, StudyAnswer
-from sfumato.answers.published import PublishedBest, PublishedResults, published_best
+from sfumato.answers.published import PublishedResults, published_best
 from sfumato.answers.smooth_risk import SmoothRisk
-from sfumato.reporting.picture import Axis, Band, HeatMap, Layer, Line, Numbers, Panel, Picture, edges
+from sfumato.reporting.picture import Axis, Band, HeatMap, Layer, Line, Panel, Picture, edges
 from sfumato.reporting.style import BLACK, COLOURS, INK, MARKERS, PALE, Colour, line_colours
 from sfumato.studies.results import StudyResults
 
@@ -141,29 +141,16 @@ def _risk_layers(line: RiskLine, colour: Colour, marker: str) -> list[Layer]:
         for i, (alpha, risk) in enumerate(zip(line.alphas, line.risks, strict=True))
     ]
     drawn = np.maximum([values, low, high], line.floor)
-    return [
+    layers: list[Layer] = [
         Band(alphas, drawn[1], drawn[2], colour, group=line.name),
         Line(alphas, drawn[0], colour, group=line.name),
         Line(line.alphas, measured, colour, width=0, marker=marker, hover=hover, group=line.name),
-        _mark(line, ring, colour, "circle", "α nearest β"),
-        _mark(line, star, colour, "star", "lowest"),
     ]
-
-
-def _mark(line: RiskLine, at: tuple[float, float], colour: Colour, marker: str, what: str) -> Line:
-    hover = [f"β {line.beta:g}: {what}\nα {at[0]:.3g}, risk {at[1]:.4f}"]
-    star = marker == "star"
-    return Line(
-        [at[0]],
-        [at[1]],
-        colour,
-        width=0,
-        marker=marker,
-        size=13 if star else 9,
-        hollow=not star,
-        hover=hover,
-        group=line.name,
-    )
+    for (alpha, risk), mark, size, what in ((ring, "circle", 9, "α nearest β"), (star, "star", 13, "lowest")):
+        told = [f"β {line.beta:g}: {what}\nα {alpha:.3g}, risk {risk:.4f}"]
+        drawn_mark = Line([alpha], [risk], colour, width=0, marker=mark, size=size, hover=told)
+        layers.append(replace(drawn_mark, hollow=mark == "circle", group=line.name))
+    return layers
 
 
 def pair_map(
@@ -225,58 +212,34 @@ def best_alpha(study: StudyAnswer, published: PublishedResults | None = None) ->
     """
     largest = max([a.beta for a in study.betas] + (published.betas if published else []) + [0.1])
     ends = np.array([0.0, 1.04 * largest])
+    level = f"{100 * study.betas[0].confidence:.4g} % set"
     layers = [
         Line(ends, ends, BLACK, "α = β", width=1.2),
         Line(ends, LOWER_SHARE * ends, BLACK, f"α = {LOWER_SHARE:g} β", width=0.7, dash="dash"),
-        *(layer for answer in study.betas for layer in _best_layers(answer)),
-        *_best_legend(study),
+        *(layer for answer in study.betas for layer in _best_layers(answer, level)),
     ]
     if published is not None:
-        found = [published_best(published, beta) for beta in published.betas]
-        layers += _published_layers(found, 0.012 * largest)
-    panel = Panel(
-        Axis(f"smoothing noise β ({study.unit})"),
-        Axis("training noise α"),
-        layers,
-        f"Best training noise: {study.data}",
-    )
-    return Picture(((panel,),), width=6.8)
+        name = "published, with the\nalphas within 1 SE"
+        for best in (published_best(published, beta) for beta in published.betas):
+            at = best.beta + 0.012 * largest
+            layers.append(Line([at] * len(best.within_one), best.within_one, PALE, width=1.2))
+            layers.append(Line([at], [best.alpha], PALE, name, width=0, marker="square", size=4))
+    across, up = Axis(f"smoothing noise β ({study.unit})"), Axis("training noise α")
+    return Picture(((Panel(across, up, layers, f"Best training noise: {study.data}"),),), width=6.8)
 
 
-def _best_layers(answer: BetaAnswer) -> list[Line]:
-    at, members, colour = (answer.beta,), answer.exact_set, COLOURS[0]
+def _best_layers(answer: BetaAnswer, level: str) -> list[Line]:
+    at, members, colour = [answer.beta], answer.exact_set, COLOURS[0]
     layers = [
-        _upright(answer.beta, members, colour),
-        Line(at * len(members), members, colour, width=0, marker="circle"),
-        Line(at, (answer.alpha,), colour, width=0, marker="star", size=12),
+        Line(at * len(members), members, colour, level, width=1.2, marker="circle"),
+        Line(at, [answer.alpha], colour, "α* measured", width=0, marker="star", size=12),
     ]
     if answer.curve is not None:
-        layers.append(Line(at, (answer.curve.alpha,), colour, width=0, marker="diamond", size=5, hollow=True))
+        smoothed = [answer.curve.alpha]
+        layers.append(
+            Line(at, smoothed, colour, "α* smoothed", width=0, marker="diamond", size=5, hollow=True)
+        )
     return layers
-
-
-def _upright(beta: float, alphas: Numbers, colour: Colour) -> Line:
-    return Line([beta] * 2, [min(alphas), max(alphas)], colour, width=1.2)
-
-
-def _best_legend(study: StudyAnswer) -> list[Line]:
-    colour, level = COLOURS[0], f"{100 * study.betas[0].confidence:.4g} % set"
-    smoothed = any(answer.curve is not None for answer in study.betas)
-    return [
-        Line((), (), colour, "α* measured", width=0, marker="star", size=10),
-        *[Line((), (), colour, "α* smoothed", width=0, marker="diamond", size=5, hollow=True)][:smoothed],
-        Line((), (), colour, level, width=1.2, marker="circle"),
-    ]
-
-
-def _published_layers(found: Sequence[PublishedBest], shift: float) -> list[Line]:
-    name = "published, with the\nalphas within 1 SE"
-    places = [best.beta + shift for best in found]
-    alphas = [best.alpha for best in found]
-    return [
-        *(_upright(best.beta + shift, best.within_one, PALE) for best in found),
-        Line(places, alphas, PALE, name, width=0, marker="square", size=4),
-    ]
 
 
 def risk_votes(results: StudyResults) -> Picture:

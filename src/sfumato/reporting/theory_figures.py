@@ -14,7 +14,6 @@ from sfumato.reporting.picture import (
     HeatMap,
     Layer,
     Line,
-    Note,
     Outline,
     Panel,
     Picture,
@@ -82,55 +81,41 @@ def two_steps(region: Intervals, alone: Intervals, answer: Deployed[Intervals]) 
     trained, smoothed = COLOURS[0], COLOURS[1]
     shade = [Band(span, (0, 0), (1.02, 1.02), _SHADE) for span in _spans(region, limits)]
     half = Line(limits, (0.5, 0.5), BLACK, width=0.9, dash="dot")
+    train = Line(x, smooth_probability(region, x, answer.alpha), trained)
+    votes = smooth_probability(answer.trained, x, answer.beta)
+    plain = smooth_probability(region, x, answer.beta)
+    smooth = [
+        Line(x, votes, smoothed, f"smoothed after training with α = {answer.alpha:g}"),
+        Line(x, plain, INK, "smoothed without training noise", width=1.4, dash="dash"),
+    ]
     rows = {
         "class 1": (region, _SHADE),
         f"trained, α = {answer.alpha:g}": (answer.trained, trained),
         f"and smoothed: risk {answer.risk:.3g}": (answer.smoothed, smoothed),
         f"only smoothed: risk {answer.plain_risk:.3g}": (alone, INK),
     }
+    names = [f"{name} (empty)" if one.is_empty else name for name, (one, _) in rows.items()]
+    bars = [
+        Bars([row], [start], [end], colour)
+        for row, (one, colour) in enumerate(rows.values())
+        for start, end in _spans(one, limits)
+    ]
+    first = f"training: class 1 through noise α = {answer.alpha:g}"
+    second = f"smoothing: share of votes under noise β = {answer.beta:g}"
     across, share = Axis("x", limits), Axis("P(class 1)", (0, 1.02))
-    train = Line(x, smooth_probability(region, x, answer.alpha), trained)
-    smooth = smooth_probability(answer.trained, x, answer.beta)
-    plain = smooth_probability(region, x, answer.beta)
-    votes = (
-        Line(x, smooth, smoothed, f"smoothed after training with α = {answer.alpha:g}"),
-        Line(x, plain, INK, "smoothed without training noise", width=1.4, dash="dash"),
-    )
     panels = (
-        Panel(across, share, (*shade, half, train), f"training: class 1 through noise α = {answer.alpha:g}"),
-        Panel(
-            across,
-            share,
-            (*shade, half, *votes),
-            f"smoothing: share of votes under noise β = {answer.beta:g}",
-        ),
-        Panel(
-            across,
-            Axis("", rows=tuple(rows), grid=False),
-            [layer for row, one in enumerate(rows.values()) for layer in _row(row, *one, limits)],
-        ),
+        Panel(across, share, [*shade, half, train], first),
+        Panel(across, share, [*shade, half, *smooth], second),
+        Panel(across, Axis("", rows=names, grid=False), bars),
     )
-    return Picture(
-        tuple((panel,) for panel in panels),
-        tall=5.6,
-        heights=(1, 1, 0.8),
-        share_y="none",
-        legend_below=True,
-    )
+    column = tuple((panel,) for panel in panels)
+    return Picture(column, tall=5.6, heights=(1, 1, 0.8), share_y="none", legend_below=True)
 
 
 def _spans(region: Intervals, limits: tuple[float, float]) -> list[tuple[float, float]]:
     """Return the intervals as far as they lie within the limits."""
-    low, high = limits
-    spans = zip(np.clip(region.starts, low, high), np.clip(region.ends, low, high), strict=True)
+    spans = zip(np.clip(region.starts, *limits), np.clip(region.ends, *limits), strict=True)
     return [(float(start), float(end)) for start, end in spans if end > start]
-
-
-def _row(row: int, region: Intervals, colour: Colour, limits: tuple[float, float]) -> list[Layer]:
-    if region.is_empty:
-        return [Note(sum(limits) / 2, row, "empty", colour)]
-    spans = _spans(region, limits)
-    return [Bars([row] * len(spans), [a for a, _ in spans], [b for _, b in spans], colour)]
 
 
 def phase(diagram: PhaseDiagram, title: str) -> Picture:

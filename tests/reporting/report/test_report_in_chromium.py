@@ -14,7 +14,6 @@ from sfumato.answers.gallery import sample_gallery
 from sfumato.certification.certificate import Certificate
 from sfumato.reporting.report.build import ReportMaker, ReportSettings
 from sfumato.reporting.report.gallery_panels import gallery_panel
-from sfumato.reporting.report.page import Page as ReportPage
 from sfumato.reporting.report.page import Section, render
 from sfumato.reporting.sources import CertifiedSet, Sources, read_sources
 from sfumato.studies.design import make_design
@@ -225,7 +224,7 @@ def test_a_class_that_is_a_script_and_a_model_with_quotes_come_out_as_text(brows
     table = tmp_path / "t.tsv"
     table.write_text("")
     html = maker.html(Sources((), (CertifiedSet(name, rows, EVIL, table, {"model": name}),), ()))
-    panel = render(ReportPage(name, name, (Section("images", EVIL, (gallery_panel(gallery, "g"),)),), EVIL))
+    panel = render(name, name, [Section("images", EVIL, (gallery_panel(gallery, "g"),))])
     for number, content in enumerate((html, panel)):
         path = tmp_path / f"{number}.html"
         path.write_text(content, encoding="utf-8")

@@ -55,25 +55,6 @@ class Section:
     panels: tuple[Panel, ...]
 
 
-@dataclass(frozen=True)
-class Page:
-    """The whole report.
-
-    Attributes:
-        title: the page's.
-        lead: what matters first, in a sentence or two.
-        sections: in order.
-        footer: one line.
-        reload_seconds: the page loads itself anew so often; None for a finished study.
-    """
-
-    title: str
-    lead: str
-    sections: tuple[Section, ...]
-    footer: str
-    reload_seconds: int | None = None
-
-
 def text(value: object) -> str:
     """Return the value as HTML text, quotes included.
 
@@ -99,32 +80,37 @@ def _safe(encoded: str) -> str:
     return encoded
 
 
-def render(page: Page) -> str:
-    """Return the page as one HTML document."""
+def render(title: str, lead: str, sections: Sequence[Section], *, reload_seconds: int | None = None) -> str:
+    """Return the report as one HTML document.
+
+    ``lead`` says what matters first, in a sentence or two. With ``reload_seconds`` the page loads itself
+    anew so often.
+    """
     scripts = [_plotly_js(), _asset("report.js")]
     hashes = " ".join(f"'sha256-{_sha256(script)}'" for script in scripts)
     policy = (
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; "
         "img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'"
     )
-    reload = page.reload_seconds
+    reload = reload_seconds or 0
     refresh = f'<noscript><meta http-equiv="refresh" content="{reload}"></noscript>' if reload else ""
     pause = '<button type="button" id="pause" aria-pressed="false">Pause reloading</button>' if reload else ""
-    links = "".join(f'<li><a href="#{s.key}">{text(s.title)}</a></li>' for s in page.sections)
+    links = "".join(f'<li><a href="#{s.key}">{text(s.title)}</a></li>' for s in sections)
     return "".join(
         [
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n',
             f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n',
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n',
             '<meta name="color-scheme" content="light dark">\n',
-            f"{refresh}<title>{text(page.title)}</title>\n<style>{_asset('report.css')}</style>\n</head>\n",
-            f'<body data-reload="{reload or 0}">\n<a class="skip" href="#main">Skip to the results</a>\n',
-            f'<header><h1>{text(page.title)}</h1><p class="lead">{text(page.lead)}</p>',
+            f"{refresh}<title>{text(title)}</title>\n<style>{_asset('report.css')}</style>\n</head>\n",
+            f'<body data-reload="{reload}">\n<a class="skip" href="#main">Skip to the results</a>\n',
+            f'<header><h1>{text(title)}</h1><p class="lead">{text(lead)}</p>',
             f'<nav aria-label="Sections"><ul>{links}</ul></nav><div class="controls">{pause}',
             '<button type="button" id="theme" aria-pressed="false">Dark</button></div></header>\n',
             '<main id="main">\n',
-            *(_section(section) for section in page.sections),
-            f"</main>\n<footer>{text(page.footer)}</footer>\n",
+            *(_section(section) for section in sections),
+            "</main>\n<footer>This file holds everything it shows and asks nothing of the network.",
+            "</footer>\n",
             *(f"<script>{script}</script>\n" for script in scripts),
             "</body>\n</html>\n",
         ]
