@@ -104,12 +104,13 @@ def test_both_studies_are_drawn_one_above_the_other_as_differences_to_no_noise(t
     study = figure4_published(draws=3, betas=(8, 14), alphas=(0, 5, 10))
     picture = figures.figure4([study] * 2, [significant_dips(study)] * 2)
     assert [len(row) for row in picture.panels] == [2, 2]
-    panel = picture.panels[0][1]
-    difference = study.risk[2, 1] - study.risk[2, 1, :1]
-    line = only(panel, Line, name="ζ = 2")[0]
+    panel = picture.panels[0][0]
+    difference = study.risk[1, 0] - study.risk[1, 0, :1]
+    line = only(panel, Line, name="ζ = 1")[0]
     assert np.allclose(line.y, difference.mean(axis=-1))
-    band = only(panel, Band)[2]
+    band = only(panel, Band)[1]
     error = difference.std(axis=-1, ddof=1) / np.sqrt(3)
+    assert error.max() > 1e-4
     assert np.allclose(band.high - line.y, error)
     assert np.allclose(line.y - band.low, error)
     save_picture(picture, tmp_path / "4.png")
