@@ -43,6 +43,7 @@ VOTED = {"cell", "settings", "certification"}
         ({"votes": {"precision": "bf16"}}, VOTED | {"certified cell"}),
         ({"certification": {"confidence": 0.9}}, {"certified cell", "certification"}),
         ({"certification": {"radii": [0.2]}}, {"certified cell", "certification"}),
+        ({"certification": {"label_known": True}}, {"certified cell", "certification"}),
     ],
 )
 def test_a_setting_changes_the_names_of_what_it_determines(digits, changes, changed):

@@ -176,16 +176,32 @@ def best_pair(
         DataError: what the objective needs is missing, or cells were measured on different images.
     """
     require_open_unit("confidence", confidence)
-    found = comparable_losses(results, objective, beta)
+    found, error = comparable_losses(results, objective, beta), objective.error(results)
+    return best_of(found, str(objective), error=error, free=beta is None, confidence=confidence, seed=seed)
+
+
+def best_of(
+    found: Losses,
+    objective: str,
+    *,
+    error: float,
+    free: bool,
+    confidence: float,
+    seed: int = 0,
+) -> PairAnswer:
+    """Return the best of these pairs.
+
+    ``error`` is the probability that an image that is truly lost counts as not lost, ``free`` whether beta
+    may be chosen; the rest is as in ``best_pair``.
+    """
     pairs, lost = found.pairs, found.lost
     means = lost.mean(axis=(0, 2))
     best = int(lost.sum(axis=(0, 2)).argmin())
     # the bounds hold for all pairs together
     low, high = mean_rate_interval(~lost[:, best], confidence=1.0 - (1.0 - confidence) / len(pairs))
-    error = objective.error(results)
     kept = best_set(lost, confidence=confidence).kept
     return PairAnswer(
-        objective=str(objective),
+        objective=objective,
         images=lost.shape[2],
         seeds=tuple(found.seeds),
         pairs=tuple(pairs),
@@ -196,7 +212,7 @@ def best_pair(
         low=max(0.0, (low - error) / (1.0 - error)),
         high=high,
         members=tuple(pair for pair, inside in zip(pairs, kept, strict=True) if inside),
-        gain=_gain(found, beta is None, confidence, seed),
+        gain=_gain(found, free, confidence, seed),
         left_out=found.left_out,
         confidence=confidence,
     )

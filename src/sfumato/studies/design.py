@@ -153,6 +153,10 @@ class CertificationTable(Settings):
         default=CONFIDENCE, gt=0, lt=1, description="probability with which each one holds"
     )
     images: Count = Field(default=500, description="number of test images, from the first on")
+    label_known: bool = Field(
+        default=False,
+        description="test the true label only, at fewer votes: for certified accuracy, not for predictions",
+    )
 
     def stopping(self) -> Plan:
         """Return the stopping plan.
@@ -279,7 +283,7 @@ def _toml(value: object) -> str:
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'
-    return repr(value)
+    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def write_design(design: Design, path: Path) -> None:

@@ -19,7 +19,7 @@ import torch
 from sfumato.datasets import Dataset
 from sfumato.errors import SettingError
 from sfumato.noise.keyed import CHUNK, NOISE_VERSION
-from sfumato.studies.design import Design, extend_path
+from sfumato.studies.design import CertificationTable, Design, extend_path
 from sfumato.studies.store import Current, Member
 from sfumato.training.settings import TrainingSettings
 
@@ -144,9 +144,7 @@ class Keys:
         table = self.design.certification
         if table is None:
             return ""
-        return content_key(
-            {"settings": self.settings, "plan": table.stopping().name, "confidence": table.confidence}
-        )
+        return content_key({"settings": self.settings} | _certifying(table))
 
     @property
     def current(self) -> Current:
@@ -191,7 +189,12 @@ class Keys:
             "precision": votes.precision,
         }
         if member.kind == "certificates" and table is not None:
-            plan = {"plan": table.stopping().name, "confidence": table.confidence, "seed": votes.seed}
-            return content_key(parts | plan | {"chunk": CHUNK})
+            return content_key(parts | _certifying(table) | {"seed": votes.seed, "chunk": CHUNK})
         # without noise there is one vote, whatever the rule
         return content_key(parts | (votes.identity() | {"chunk": CHUNK} if member.beta > 0 else {}))
+
+
+def _certifying(table: CertificationTable) -> dict[str, Any]:
+    # only where it is so, as names given before there was a choice say nothing of it
+    known = {"label_known": True} if table.label_known else {}
+    return {"plan": table.stopping().name, "confidence": table.confidence} | known

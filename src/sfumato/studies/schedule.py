@@ -299,7 +299,7 @@ class Schedule:
         then = partial(self._came_back, cell)
         if table is None or cell.member.kind == "risk":
             return voting.task(str(cell), vote, (self.design.votes,), then)
-        options = table.stopping(), table.confidence
+        options = table.stopping(), table.confidence, table.label_known
         return voting.task(
             f"{cell}: certifying", certify, options, then, partial(self._keep_certificates, cell)
         )
