@@ -25,7 +25,7 @@ from sfumato.reporting.style import COLOURS, INK, PALE, line_colours
 MOST_BANDS = 8
 """Of more lines the bands would hide the lines."""
 
-_DASHES = ("solid", "dash", "longdash", "dashdot")
+_DASHES = ("solid", "dash", "dot", "dashdot")
 _READABLE = 0.08  # shares from this on have room for their number
 
 

@@ -26,6 +26,7 @@ from sfumato.reporting.style import Colour
 
 _HALO = Colour("rgba(255, 255, 255, 0.75)", "rgba(0, 0, 0, 0.75)")
 _SHAPES = {"straight": "linear", "pre": "vh", "post": "hv"}
+_DENSE = {"dot": "3px,2px"}  # else hardly seen in pale colours
 _PIXELS = 4 / 3  # per point
 _LONGEST_ROW = 24  # letters of the name of a row
 
@@ -142,7 +143,7 @@ def _(line: Line, figure: go.Figure) -> None:
         line={
             "color": line.colour.light,
             "width": _PIXELS * line.width,
-            "dash": line.dash,
+            "dash": _DENSE.get(line.dash, line.dash),
             "shape": _SHAPES[line.step],
         },
         marker={

@@ -29,7 +29,7 @@ class Line:
         colour: of line and markers.
         name: its entry in the legend, once however many layers have it; empty for none.
         width: in points; 0 for markers alone.
-        dash: solid, dash, longdash, dot or dashdot.
+        dash: solid, dash, dot or dashdot.
         marker: circle, square, triangle-up, diamond, triangle-down, cross, x or star; empty for none.
         size: of the markers, in points.
         hollow: whether the markers are outlines.

@@ -37,13 +37,7 @@ from sfumato.reporting.picture import (
 from sfumato.reporting.style import MARKERS, figure_size, require_figure_path, sized_style
 
 _MARKERS = dict(zip(("", *MARKERS, "star"), ("", *"os^DvPX*"), strict=True))
-_DASHES: dict[str, Any] = {
-    "solid": "-",
-    "dash": (0, (4, 1.5)),
-    "longdash": (0, (10, 2)),
-    "dot": (0, (1, 1)),
-    "dashdot": (0, (5, 1.2, 1, 1.2)),
-}
+_DASHES = {"solid": "-", "dash": (0, (5, 1.5)), "dot": (0, (1, 1)), "dashdot": (0, (4, 1, 1, 1))}
 _GREEK = {"α": r"\alpha", "β": r"\beta", "ζ": r"\zeta", "Δ": r"\Delta"}
 _EMPTY = "#f4f4f4"  # cells without a value
 _RIMMED = 6.0  # points: markers from this size on have a white rim
