@@ -214,3 +214,15 @@ def test_whole_numbers_out_of_range_are_refused_in_a_short_line(cell):
 def test_radii_out_of_range_are_refused(cell):
     with pytest.raises(DataError, match="radius must be a finite number from 0 to 1e\\+15, got"):
         real("radius", cell, LARGEST_RADIUS)
+
+
+def test_scripts_for_version_0_1_find_what_they_import():
+    from sfumato.smoothing import certificate as moved
+
+    found = moved.Certificate(
+        0, 3, 3, 0.5, 100_800.25, 100_100, "votes", 0.9, 0.1, 0.999, "fixed(100,100000)"
+    )
+    assert moved.parse_row(found.row(), "here", ours=True) == found
+    assert moved.parse_row(found.row(), "here", ours=True).seconds == found.seconds
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = moved.nothing

@@ -6,7 +6,7 @@ import sys
 CODE = """
 import sys
 from pathlib import Path
-import matplotlib
+import matplotlib.figure
 matplotlib.use("svg")
 matplotlib.rcParams["font.size"] = 17
 before = dict(matplotlib.rcParams)
@@ -22,16 +22,20 @@ for module in pkgutil.walk_packages(sfumato.__path__, "sfumato."):
         importlib.import_module(module.name)
 require_unchanged("importing")
 
-from sfumato.reporting.figures import draw_certified_accuracy, draw_risk
-from sfumato.certification.certificate import Certificate
-from sfumato.smoothing.risk import Risk
-rows = [Certificate(i, 0, 0, 0.1 * i, 1.0) for i in range(10)]
+from sfumato.reporting.picture import Axis, Line, Panel, Picture
+from sfumato.reporting.static import draw_on, save_picture
+from sfumato.reporting.style import INK
+picture = Picture(((Panel(Axis("x"), Axis("y"), [Line([0, 1], [0, 1], INK, "α")]),),))
 for suffix in ("png", "svg", "pdf"):
-    draw_certified_accuracy({"one": rows}, "pixels", "title", Path(f"a.{suffix}"))
-    draw_risk({(0.1, 0.1): Risk(0.1, 3, 100, 100)}, "pixels", "title", Path(f"r.{suffix}"))
+    save_picture(picture, Path(f"a.{suffix}"))
+    save_picture(picture, Path(f"b.{suffix.upper()}"), width=3.25)
     require_unchanged("drawing")
+axes = matplotlib.figure.Figure().subplots(1, 2)[1]
+assert draw_on(axes, picture.panels[0][0]) is axes
+assert axes.xaxis.label.get_size() == 17
+require_unchanged("drawing on axes")
 try:
-    draw_certified_accuracy({"one": rows}, "pixels", "title", Path("a.png/a.png"))
+    save_picture(picture, Path("a.png/a.png"))
 except sfumato.SfumatoError:
     require_unchanged("failing")
 """

@@ -37,8 +37,8 @@ from sfumato.studies.run import LOCK_FILE, Watch, checked_data, mend_results
 _HIGHEST = 2.0  # of the largest beta: proposals stay within
 _STEP = 0.1  # of the smallest beta
 _MOST = 400  # candidates
-_STARTS = (1.0, 0.5, 2.0)  # of the alpha that is expected to be best
-_EXPECTED = (0.7, 1.5)  # the least, of the smallest beta, and the most, of the largest, that is expected
+_STARTS = (0.7, 0.35, 1.4)  # of the radius, kept within what betas can make use of
+_SCALE = (0.7, 1.5)  # the least, of the smallest beta, and the most, of the largest, that starts refer to
 
 
 class PairSearch:
@@ -55,10 +55,10 @@ class PairSearch:
 
     >>> search = PairSearch(0.5, betas=(0.25, 0.5), budget=2)
     >>> search.propose()
-    0.5
-    >>> search.tell(0.5, lost=400, images=1000)
+    0.35
+    >>> search.tell(0.35, lost=400, images=1000)
     >>> search.propose()
-    0.25
+    0.175
 
     Raises:
         SettingError: a negative radius, no betas, a beta or step that is not positive, a budget below 1.
@@ -82,7 +82,7 @@ class PairSearch:
                 f"got {self.step:g}"
             )
         self._candidates = np.array([round(k * self.step, 10) for k in range(count + 1)])
-        self._expected = min(max(radius, _EXPECTED[0] * self.betas[0]), _EXPECTED[1] * self.betas[-1])
+        self._scale = min(max(radius, _SCALE[0] * self.betas[0]), _SCALE[1] * self.betas[-1])
         self._points: dict[float, tuple[int, int]] = {}
         self._proposed: float | None = None
         self._spent = 0
@@ -171,7 +171,7 @@ class PairSearch:
         if len(self._points) < len(_STARTS):
             known = self._u(np.array(sorted(self._points)))
             for share in _STARTS:
-                start = min(share * self._expected, self.range[1])
+                start = min(share * self._scale, self.range[1])
                 u = self._u(np.array([start]))
                 # a start is done if something is known near it
                 if not (np.abs(known - u) < 0.15).any():
@@ -185,7 +185,7 @@ class PairSearch:
     def _curve(self, alphas: Float[np.ndarray, " grid"]) -> LossCurve:
         known = sorted(self._points)
         lost, images = np.array([self._points[alpha] for alpha in known], dtype=np.float64).T
-        centre = float(self._u(np.array([self._expected]))[0])
+        centre = float(self._u(np.array([self._scale]))[0])
         return LossCurve(self._u(np.array(known)), lost, images, self._u(alphas), centre)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +15,7 @@ from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar, tel
 if TYPE_CHECKING:
     from sfumato.answers.pair_search import PairPoint, PairSearchResult
     from sfumato.answers.search import SearchResult
+    from sfumato.studies.design import Design
 
 
 _BEST = ("alpha", "beta", "accuracy", "low", "high", "members", "confidence")
@@ -30,9 +32,7 @@ def command(
         typer.Option("--radius", help="L2 radius: find the pair with the most certified accuracy there."),
     ] = None,
     budget: Annotated[int, typer.Option("--budget", help="How many models may be trained in all.")] = 8,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="The study's folder (default: FILE's, if it is a folder).")
-    ] = None,
+    out: options.StudyOut = None,
     step: Annotated[
         float | None,
         typer.Option(
@@ -70,8 +70,7 @@ def command(
     from sfumato.answers.search import AlphaSearch, SearchPoint, search_study
     from sfumato.errors import SettingError
     from sfumato.statistics.binomial import two_sided_interval
-    from sfumato.studies.design import read_design
-    from sfumato.studies.run import STUDY_FILE, Watch
+    from sfumato.studies.run import Watch
 
     if beta is None and radius is None:
         raise SettingError("--beta is missing; give the smoothing noise, or --radius for the best pair")
@@ -80,11 +79,9 @@ def command(
     # the pairs of a radius are searched from the study's betas, which are read first
     search = None if radius is not None or beta is None else AlphaSearch(beta, budget, step=step)
     data = {} if data_dir is None else {"data_dir": str(data_dir)}
-    design = read_design(file / STUDY_FILE if file.is_dir() else file, {"data": data})
+    design = read_study(file, {"data": data})
     warn_if_slow(device, design.model.shared.precision, design.votes.precision)
-    folder = file if out is None else out
-    if out is None and not file.is_dir():
-        raise SettingError("--out is missing; give the folder that the study is kept in")
+    folder = options.study_folder(file, out)
     with progress_bar("search", 1) as bar:
         watch = Watch(on_start=lambda work: bar.restart("search", work), on_work=bar.advance, on_warning=warn)
 
@@ -122,15 +119,8 @@ def command(
         _print_pairs(pairs, folder, as_json)
         return
     if as_json:
-        print_json(
-            {
-                "beta": beta,
-                "unit": result.unit,
-                "seed": result.seed,
-                "best": result.search.best(),
-                "points": result.points,
-            }
-        )
+        found = {"best": result.search.best(), "points": result.points}
+        print_json({"beta": beta, "unit": result.unit, "seed": result.seed, **found})
         return
     rows = []
     for point in sorted(result.points, key=lambda point: point.alpha):
@@ -208,6 +198,14 @@ def _print_pairs(result: PairSearchResult, folder: Path, as_json: bool) -> None:
             warn(f"{edge} of those that can certify; the best may lie beyond")
     if answer.alpha == search.range[1]:
         warn(f"alpha* is at the end of the range searched, {answer.alpha:g}; it may lie beyond")
+
+
+def read_study(file: Path, changes: Mapping[str, Mapping[str, Any]]) -> Design:
+    """Return the study of a file, or of a study's folder, as ``studies.design.read_design``."""
+    from sfumato.studies.design import read_design
+    from sfumato.studies.run import STUDY_FILE
+
+    return read_design(file / STUDY_FILE if file.is_dir() else file, changes)
 
 
 def _print_best(result: SearchResult) -> None:
