@@ -70,6 +70,15 @@ def test_a_search_at_a_radius_prints_the_best_pair_and_the_same_as_json(tmp_path
     assert f"alpha* = {point['alpha']:g}, beta* = {point['beta']:g}: certified accuracy" in printed
 
 
+def test_a_radius_at_which_nothing_is_certified_is_said(tmp_path, sfumato):
+    file = tmp_path / "small.toml"
+    file.write_text(STUDY)
+    asked = ["--radius", "3", "--budget", "1", "--images", "10", "--device", "cpu"]
+    code, _, errors = sfumato("study", "search", file, "--out", tmp_path / "study", *asked)
+    assert code == 0, errors
+    assert "no pair certifies any image at radius 3; ask for a smaller one" in errors
+
+
 def test_the_data_are_looked_for_where_it_is_said(tmp_path, refused):
     file = tmp_path / "mnist.toml"
     file.write_text('[data]\nname = "mnist"\nimages = 20\n[model]\nepochs = 1\n')

@@ -193,6 +193,9 @@ def _print_pairs(result: PairSearchResult, folder: Path, as_json: bool) -> None:
         f"{folder}: the models and their certificates",
         markup=False,
     )
+    if answer.accuracy == 0:
+        warn(f"no pair certifies any image at radius {search.radius:g}; ask for a smaller one")
+        return
     for edge in answer.edges:
         if edge.startswith("beta") and len(search.betas) > 1:
             warn(f"{edge} of those that can certify; the best may lie beyond")
