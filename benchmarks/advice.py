@@ -8,7 +8,7 @@ r"""What the advice is worth: known interference, real data, regret against meas
 
 ``regret`` judges the rules on results that exist: the vote risk at the alpha that a rule names (the
 nearest one measured) minus the lowest of the table, both on the same test images. ``advise`` and ``kappa``
-get one network of the table, that nearest to 0.7 of the middle beta, and its measured row over beta;
+get one network of the table, that nearest to the rule of thumb at the middle beta, and its measured row over beta;
 ``parzen`` and the upper limit of ``advise`` get the training points only. None sees the other networks.
 """
 

@@ -15,14 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sfumato.advice.estimated_interference import ClassInterference
-from sfumato.advice.geometry import Geometry
+from sfumato.advice.rules import SHARE, USUAL_RANGE, share_rule
 from sfumato.advice.surrogate import Surrogate
 from sfumato.advice.sweep import Sweep
 from sfumato.errors import SettingError, require_positive
 
-USUAL_SHARE = 0.75
-USUAL_RANGE = (0.5, 1.0)
 _TRUSTED_RISK = 0.15  # a surrogate that errs more often than this is no picture of a network
 _AGREEMENT = 1.25  # estimates within this factor of each other agree
 
@@ -76,7 +73,6 @@ class Advice:
         risk: what the risk at ``alpha`` will be; None: cannot say.
         plain_risk: measured risk at ``beta`` of a classifier trained without noise, where one was given.
         confidence: ``fair`` or ``weak``, with the reason.
-        reasons: what speaks for the advice, one sentence each.
         cannot_say: where the evidence does not reach, one sentence each.
     """
 
@@ -90,7 +86,6 @@ class Advice:
     risk: Amount | None
     plain_risk: Amount | None
     confidence: str
-    reasons: tuple[str, ...]
     cannot_say: tuple[str, ...]
 
 
@@ -99,8 +94,6 @@ def advise(
     *,
     sweeps: Sequence[Sweep] = (),
     surrogate: Surrogate | None = None,
-    geometry: Geometry | None = None,
-    interference: Sequence[ClassInterference] = (),
 ) -> Advice:
     """Return the advice for the risk of the smoothed prediction at ``beta``.
 
@@ -135,13 +128,12 @@ def advise(
         risk=_expected_risk(beta, alpha, sweeps, doubts),
         plain_risk=_plain_risk(beta, sweeps),
         confidence=_confidence(estimates),
-        reasons=tuple(_reasons(beta, sweeps, surrogate, geometry, interference)),
         cannot_say=tuple(dict.fromkeys(doubts)),
     )
 
 
 def usual_estimate(beta: float) -> Estimate:
-    """Return the rule of thumb, 0.75 beta.
+    """Return the rule of thumb, :func:`share_rule`, with the range in which the best alpha mostly lies.
 
     >>> usual_estimate(0.4).alpha
     0.3
@@ -149,10 +141,10 @@ def usual_estimate(beta: float) -> Estimate:
     low, high = USUAL_RANGE
     return Estimate(
         "rule of thumb",
-        round(USUAL_SHARE * beta, 12),
+        share_rule(beta),
         round(low * beta, 12),
         round(high * beta, 12),
-        f"{USUAL_SHARE:g} beta; in the studies measured the best alpha mostly is {low:g} to {high:g} beta",
+        f"{SHARE:g} beta, for networks whose normalisation fits the noise; in the studies measured the best alpha mostly is {low:g} to {high:g} beta",
     )
 
 
@@ -287,7 +279,7 @@ def _plain_risk(beta: float, sweeps: Sequence[Sweep]) -> Amount | None:
         if sweep.alpha0 == 0:
             at = min(beta, sweep.betas[-1])  # the sweep stops where all is lost, at no less risk
             value = sweep.risk(at)
-            basis = f"{sweep.name}, trained without noise, smoothed at beta {at:g}"
+            basis = f"{sweep.name}, trained without noise, at beta {at:g}; {sweep.clean_risk:.2%} without smoothing"
             return Amount(value, math.sqrt(value * (1.0 - value) / sweep.images), "measured", basis)
     return None
 
@@ -302,48 +294,3 @@ def _confidence(estimates: Sequence[Estimate]) -> str:
     if apart <= _AGREEMENT:
         return f"fair: {names} agree within a factor of {apart:.2f}"
     return f"weak: {names} differ by a factor of {apart:.2f}"
-
-
-def _reasons(
-    beta: float,
-    sweeps: Sequence[Sweep],
-    surrogate: Surrogate | None,
-    geometry: Geometry | None,
-    interference: Sequence[ClassInterference],
-) -> list[str]:
-    found = []
-    for sweep in sweeps:
-        if sweep.alpha0 == 0:
-            reached = min(beta, sweep.betas[-1])
-            found.append(
-                f"without noise in training the risk rises from {sweep.clean_risk:.2%} to "
-                f"{sweep.risk(reached):.2%} at beta {reached:g}"
-            )
-    if interference:
-        found.append(_interference_reason(interference))
-    if surrogate is not None and surrogate.cannot_help():
-        found.append(
-            "at every scale the data's own classes only shrink, or only grow, under noise: by the master "
-            "theorem noise cannot help a classifier that knows them; it can still teach a network what it "
-            "does not know"
-        )
-    if geometry is not None:
-        found.append(
-            f"no classifier errs on less than {geometry.least_soft_risk(beta):.2g} of single noisy copies of "
-            f"these points at beta {beta:g}"
-        )
-        if (most := geometry.most_certified(beta)) < 1.0:
-            found.append(f"none is right and certified at radius {beta:g} on more than {most:.1%} of them")
-    return found
-
-
-def _interference_reason(interference: Sequence[ClassInterference]) -> str:
-    regimes = [found.regime for found in interference]
-    whole = regimes.count("one part")
-    if whole == len(regimes):
-        return (
-            "every class is one part (nothing of another class separates it): the theorem that isolated "
-            "parts never gain from noise does not apply"
-        )
-    told = ", ".join(f"{regimes.count(regime)} {regime}" for regime in dict.fromkeys(regimes))
-    return f"interference of the {len(regimes)} classes: {told}"
