@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rule_regrets import Regret, rule_regrets
 from sfumato.advice.advise import advise
 from sfumato.advice.estimated_interference import estimate_interference
 from sfumato.advice.neighbours import nearest_by_class
@@ -28,7 +29,6 @@ from sfumato.advice.points import LabelledPoints, labelled_points
 from sfumato.advice.rules import Rule, same_rule, share_rule
 from sfumato.advice.surrogate import Surrogate, parzen_surrogate, parzen_vote_risk
 from sfumato.advice.sweep import Sweep
-from sfumato.answers.baselines import Regret, rule_regrets
 from sfumato.answers.published import PublishedResults, load_published, published_best
 from sfumato.datasets import load_dataset
 from sfumato.errors import SettingError

@@ -21,17 +21,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from sfumato import SmoothedClassifier, TrainingSettings, load_dataset, load_model, train
-from sfumato.certification.shipped import ImageShelf, Recipe, Voting
-from sfumato.execution.base import Executor, Task
+from sfumato.certification.shipped import ImageShelf, Recipe
+from sfumato.execution.base import Executor, Here, Task
 from sfumato.execution.choose import open_executor
 from sfumato.execution.pace import TASK_SECONDS, Pace
+from sfumato.noise import Gaussian
 from sfumato.studies.design import make_design
 from sfumato.studies.evaluate import count_shard
 from sfumato.studies.run import Watch, run_study
@@ -145,7 +146,14 @@ def _votes_per_second(executor: Executor, model: Path, settings: argparse.Namesp
     test = load_dataset("digits").test
     shelf = ImageShelf(executor, test.x)
     recipe = Recipe(
-        executor.share("the model", network), BETA, 0, "cpu", "float32", record.input_shape, 1, "benchmark"
+        executor.share("the model", network),
+        Gaussian(BETA),
+        0,
+        "cpu",
+        "float32",
+        record.input_shape,
+        1,
+        "benchmark",
     )
     size, began, ended = IMAGES, 0.0, 0.0
     images = warm = 0
@@ -167,10 +175,8 @@ def _votes_per_second(executor: Executor, model: Path, settings: argparse.Namesp
         if began and time.perf_counter() - began > settings.seconds:
             return None
         part = next(_pieces(len(test), size))
-        pieces = shelf.pieces(part)
-        voting = Voting(recipe, pieces, part, test.y[list(part)], 1)
-        needs = (recipe.network, *(piece.block for piece in pieces))
-        return Task("vote", vote, (voting, VOTES), lambda done: then(len(part), done.seconds), needs=needs)
+        voting = shelf.voting(recipe, part, test.y)
+        return voting.task("vote", vote, (VOTES,), lambda done: then(len(part), done.seconds))
 
     executor.run(next_task)
     return images * VOTES.n / (ended - began)
@@ -272,7 +278,7 @@ def _resident(process: int) -> float:
     return 0.0
 
 
-def nothing(report: Callable[[object], None]) -> None:
+def nothing(here: Here) -> None:
     """Do nothing."""
 
 

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from sfumato.models import build_model
-from sfumato.noise import Gaussian, Run, Stream, Use
+from sfumato.noise import Gaussian, Span, Stream, Use
 from sfumato.noise.keyed import CHUNK
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.configuration import Configuration
@@ -96,10 +96,10 @@ def numbers(rounds: int) -> Iterator[str]:
         out, wide = torch.empty(rows, width), torch.empty(rows, width, dtype=torch.float64)
 
         def ours(out: torch.Tensor = out, rows: int = rows) -> None:
-            Stream(Use.VOTES, 0, Run(0, 0, rows)).normal(out, 0.5)
+            Stream(Use.VOTES, 0, Span(0, 0, rows)).normal(out, 0.5)
 
         def former(out: torch.Tensor = out, rows: int = rows) -> None:
-            Former(0.5).draw(out, Stream(Use.VOTES, 0, Run(0, 0, rows)))
+            Former(0.5).draw(out, Stream(Use.VOTES, 0, Span(0, 0, rows)))
 
         def numpy_ziggurat(out: torch.Tensor = out, wide: torch.Tensor = wide) -> None:
             ZIGGURAT.standard_normal(out=wide.numpy())
@@ -152,7 +152,7 @@ def tails(draws: int) -> Iterator[str]:
     out = torch.empty(64, 2**14)
     calls = max(1, draws // out.numel())
     beyond, largest = dict.fromkeys(TAILS, 0), 0.0
-    stream = Stream(Use.VOTES, 1, Run(0))
+    stream = Stream(Use.VOTES, 1, Span(0))
     for _ in range(calls):
         stream.normal(out)
         size = out.abs_()

@@ -26,7 +26,7 @@ from torch import nn
 from sfumato import SmoothedClassifier, load_dataset, load_model
 from sfumato.datasets import Split
 from sfumato.devices import choose_device, device_name
-from sfumato.noise import Run, Stream, Use
+from sfumato.noise import Span, Stream, Use
 from sfumato.smoothing.configuration import Configuration
 from sfumato.smoothing.tuning import tuned_configuration
 from sfumato.studies.design import VotesTable, make_design
@@ -120,7 +120,7 @@ def authors_loop_on_our_noise(
     for example in examples:
         image = torch.from_numpy(test.x[example]).to(device)
         noise = torch.empty((settings.n, *image.shape), device=device)
-        Stream(Use.VOTES, 0, Run(int(example))).normal(noise, settings.beta)
+        Stream(Use.VOTES, 0, Span(int(example))).normal(noise, settings.beta)
         votes = model(image + noise).argmax(dim=1)
         predicted.append(int(torch.bincount(votes).argmax()))
     return np.array(predicted)

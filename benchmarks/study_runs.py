@@ -51,10 +51,10 @@ def print_risks(answers: list[BetaAnswer]) -> None:
 
 
 def print_answers(answers: list[BetaAnswer]) -> None:
-    """Print alpha*, its sets and its gains."""
+    """Print alpha*, its set and its gain."""
     head(
-        *("beta", "alpha*", "risk (95 %)", "95 % set", "smooth alpha* (95 %)", "soft alpha*"),
-        *("cross-fitted gain over alpha = beta", "over 0.7 beta"),
+        *("beta", "alpha*", "risk (95 %)", "95 % set", "smooth alpha* (95 %)"),
+        "gain over alpha = beta",
     )
     for answer in answers:
         best = answer.best
@@ -62,15 +62,14 @@ def print_answers(answers: list[BetaAnswer]) -> None:
         smooth = (
             "-" if curve is None else f"{curve.alpha:.3f} ({curve.alpha_low:.2f} to {curve.alpha_high:.2f})"
         )
-        gains = [
-            f"{100 * gain.cross_gain:.2f} ({100 * gain.cross_low:.2f} to {100 * gain.cross_high:.2f}), "
-            f"p = {gain.cross_p_value:.2g}"
-            for gain in answer.against
-        ]
+        gain = answer.gain
+        gained = (
+            f"{100 * gain.gain:.2f} ({100 * gain.low:.2f} to {100 * gain.high:.2f}), p = {gain.p_value:.2g}"
+        )
         print(
             f"| {answer.beta:g} | {answer.alpha:g}{' (edge)' if answer.at_edge else ''} | {best.risk:.4f} "
             f"({best.low:.4f} to {best.high:.4f}) | {listed(answer.exact_set)} | {smooth} | "
-            f"{answer.soft_alpha:g} | {' | '.join(gains)} |"
+            f"{gained} |"
         )
 
 

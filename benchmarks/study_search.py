@@ -30,9 +30,9 @@ import numpy as np
 from scipy.interpolate import make_smoothing_spline
 from scipy.special import expit, logit
 
+from rule_regrets import rule_regrets
 from sfumato.advice.kappa import KappaRule, tolerated_beta
 from sfumato.advice.rules import same_rule, share_rule
-from sfumato.answers.baselines import rule_regrets
 from sfumato.answers.published import load_published
 from sfumato.answers.search import AlphaSearch
 

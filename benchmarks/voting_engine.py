@@ -33,7 +33,7 @@ from sfumato.noise import Gaussian
 from sfumato.smoothing.configuration import Configuration
 from sfumato.smoothing.folding import with_folded_batch_norms
 from sfumato.smoothing.tuning import tuned_configuration
-from sfumato.statistics.estimates import compare_paired
+from sfumato.statistics.compare import paired_difference
 
 BETA = 0.5
 BATCHES = (32, 128, 1000)
@@ -309,14 +309,14 @@ def curve(settings: argparse.Namespace) -> None:
         certified_accuracy(ours_rows, GRID), certified_accuracy(fixed_rows, GRID), strict=True
     ):
         radius = mine.radius
-        paired = compare_paired(
-            np.array([c.correct and c.radius >= radius for c in ours_rows]),
-            np.array([c.correct and c.radius >= radius for c in fixed_rows]),
+        paired = paired_difference(
+            np.array([[c.correct and c.radius >= radius for c in ours_rows]]),
+            np.array([[c.correct and c.radius >= radius for c in fixed_rows]]),
             confidence=0.95,
         )
         print(
             f"| {radius:g} | {mine.share:.3f} | {theirs.share:.3f} "
-            f"| {paired.difference:+.3f} ({paired.low:+.3f} to {paired.high:+.3f}) |"
+            f"| {paired.value:+.3f} ({paired.low:+.3f} to {paired.high:+.3f}) |"
         )
 
 

@@ -1,5 +1,6 @@
 """Shared fixtures: small real things, and where the official data lie if they are there."""
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,15 @@ def linear():
     with torch.no_grad():
         model.weight.copy_(torch.tensor([[0.0, 0.0], [1.0, 0.0]]))
     return model
+
+
+@pytest.fixture
+def limited():
+    """Let no file grow beyond so many bytes: the system then refuses to write, as where a disk is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def limit(size):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+
+    yield limit
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)

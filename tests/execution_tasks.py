@@ -1,52 +1,60 @@
 """Tasks for the tests of executors; a module of its own, so that workers can import them."""
 
+import itertools
 import os
 import time
 
 from sfumato.execution.base import Task
 
+_BUILDS = itertools.count()
 
-def add(report, a, b):
+
+def add(here, a, b):
     return a + b
 
 
-def total(report, shared, extra):
-    return float(shared.value().sum()) + extra
+def total(here, shared, extra):
+    return float(here.value(shared).sum()) + extra
 
 
-def where(report, shared):
+def where(here, shared):
     """Return the process, and whether the shared array is the process's own copy."""
-    return os.getpid(), shared.value().flags.owndata
+    return os.getpid(), here.value(shared).flags.owndata
 
 
-def cores(report):
+def cores(here):
     return sorted(os.sched_getaffinity(0))
 
 
-def steps(report, count):
+def steps(here, count):
     for step in range(count):
-        report(step)
+        here.report(step)
         time.sleep(0.05)
     return count
 
 
-def report_until(report, flag, seconds):
+def report_until(here, flag, seconds):
     """Report 0, 1, 2, ... until the flag is there."""
     deadline, step = time.monotonic() + seconds, 0
     while not flag.exists() and time.monotonic() < deadline:
-        report(step)
+        here.report(step)
         step += 1
         time.sleep(0.05)
     return step
 
 
-def fail(report, message):
+def fail(here, message):
     from sfumato.errors import DataError
 
     raise DataError(message)
 
 
-def die_once(report, flag):
+def built(here, key):
+    """Return which call of this process built the value of the key."""
+    return here.built(key, lambda: next(_BUILDS))
+
+
+def die_once(here, flag):
     """Kill the worker process at the first call."""
     if not flag.exists():
         flag.touch()
@@ -54,11 +62,11 @@ def die_once(report, flag):
     return os.getpid()
 
 
-def die(report):
+def die(here):
     os.kill(os.getpid(), 9)
 
 
-def wait_for(report, flag, seconds):
+def wait_for(here, flag, seconds):
     """Say which process this is, and return when the flag is there."""
     flag.with_suffix(f".{os.getpid()}").touch()
     deadline = time.monotonic() + seconds
@@ -99,9 +107,9 @@ class Unsendable(Exception):
         raise ValueError("no words")
 
 
-def leave(report, code):
+def leave(here, code):
     raise SystemExit(code)
 
 
-def fail_unsendably(report):
+def fail_unsendably(here):
     raise Unsendable

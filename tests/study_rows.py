@@ -18,12 +18,10 @@ def rows_of(folder):
         ).fetchall()
         models = db.execute("SELECT key, alpha, seed, weights_sha256 FROM models ORDER BY key").fetchall()
         path = db.execute("SELECT * FROM path ORDER BY chain, position").fetchall()
-        # all but the sixth column, the time
-        certificates = [
-            (key, example, row.split("\t")[:5] + row.split("\t")[6:])
-            for key, example, row in db.execute(
-                "SELECT key, example, row FROM certificates JOIN cells ON cell = id ORDER BY key, example"
-            )
-        ]
+        # all but the time
+        certificates = db.execute(
+            "SELECT key, example, label, predict, radius, votes, stopped_by, p_lower, p_upper, confidence, "
+            "plan FROM certificates JOIN cells ON cell = id ORDER BY key, example"
+        ).fetchall()
     db.close()
     return images, members, models, path, certificates

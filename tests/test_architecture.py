@@ -239,7 +239,7 @@ def test_type_checkers_see_the_same_public_names():
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
     )
     seen = {alias.asname: part.module for part in block.body for alias in part.names}
-    assert seen == sfumato._PUBLIC
+    assert seen == sfumato._MODULES
 
 
 def test_every_public_name_can_be_imported():

@@ -66,15 +66,15 @@ def test_a_link_in_the_place_of_the_lock_is_not_followed(tmp_path):
 
 def test_a_lock_whose_file_was_replaced_meanwhile_is_taken_anew(tmp_path, monkeypatch):
     """Who held it has removed its file after it was opened here: what was locked is no lock any more."""
-    real, opened = files._opened, []
+    real, opened = os.open, []
 
-    def open_and_lose_the_first(place):
-        opened.append(real(place))
+    def open_and_lose_the_first(place, *how):
+        opened.append(real(place, *how))
         if len(opened) == 1:
             place.unlink()
         return opened[-1]
 
-    monkeypatch.setattr(files, "_opened", open_and_lose_the_first)
+    monkeypatch.setattr(files.os, "open", open_and_lose_the_first)
     with locked(tmp_path / "out"):
         assert len(opened) == 2
         with pytest.raises(OutputError, match="holds it"), locked(tmp_path / "out"):

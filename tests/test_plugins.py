@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from sfumato.answers.objective import VoteRisk, register_objective
+from sfumato.cli.main import main
 from sfumato.datasets.registry import register_dataset
 from sfumato.errors import SettingError
 from sfumato.noise import Gaussian, register_noise
@@ -142,13 +143,23 @@ def sfumato(folder, *arguments):
     )
 
 
-def test_all_of_it_works_on_the_command_line_with_workers_too(folder):
+def here(monkeypatch, capsys, *arguments):
+    """Run a command in this process, in which nothing of the plug-in is registered."""
+    monkeypatch.setattr("sys.argv", ["sfumato", *arguments])
+    with pytest.raises(SystemExit) as done:
+        main()
+    shown = capsys.readouterr()
+    return done.value.code, shown.out, shown.err
+
+
+def test_all_of_it_works_on_the_command_line_with_workers_too(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
     training = ["--data", "evens", "--epochs", "3", "--method", "focal", "--sharpness", "1.5"]
     done = sfumato(
         folder, "train", "--alpha", "0.2", "--noise", "logistic", *training, "--out", "m", "--plugin", "mine"
     )
     assert done.returncode == 0, done.stderr
-    record = json.loads(sfumato(folder, "inspect", "m").stdout)
+    record = json.loads(here(monkeypatch, capsys, "inspect", "m")[1])
     assert {name: record["training"][name] for name in ("method", "sharpness", "noise")} == {
         "method": "focal",
         "sharpness": 1.5,
@@ -179,11 +190,8 @@ def test_all_of_it_works_on_the_command_line_with_workers_too(folder):
     results = load_results(folder / "s")
     (cell,) = results.cells.values()
     assert point["errors"] == int((cell.wrong & (cell.labels == 1)).sum())
-    done = sfumato(folder, *best)
-    assert (done.returncode, done.stderr) == (
-        2,
-        "error: objective must be one of vote-risk, got 'class-eight'\n",
-    )
+    refused = (2, "", "error: objective must be one of vote-risk, got 'class-eight'\n")
+    assert here(monkeypatch, capsys, *best) == refused
     shown = " ".join(sfumato(folder, "train", "--help", "--plugin", "mine").stdout.replace("│", " ").split())
     assert "Power of the weight of an error (focal; default: 2.0)." in shown
 
@@ -205,10 +213,7 @@ print(smoothed.certify(data.test.x[:2], parse_plan("halves(200)"))[0].plan)
     ("module", "words"),
     [
         ("missing", "error: plugin 'missing' cannot be imported (ModuleNotFoundError"),
-        (
-            "broken",
-            "error: plugin 'broken' cannot be imported (ValueError: no configuration, at broken.py",
-        ),
+        ("broken", "error: plugin 'broken' cannot be imported (ValueError: no configuration, at broken.py"),
         ("./mine.py", "error: plugin './mine.py' is not the name of a module"),
         ("taken", "error: "),
     ],

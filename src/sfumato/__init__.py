@@ -11,61 +11,38 @@ from typing import TYPE_CHECKING, Any
 from sfumato.version import __version__
 
 _PUBLIC = {
-    "Advice": "sfumato.advice.advise",
-    "Certificate": "sfumato.certification.certificate",
-    "Certificates": "sfumato.certification.certificates",
-    "Certification": "sfumato.certification.run",
-    "Classifier": "sfumato.models.classifier",
-    "Curve": "sfumato.plans",
-    "CurvePoint": "sfumato.certification.accuracy",
-    "Dataset": "sfumato.datasets.base",
-    "Decide": "sfumato.plans",
-    "Design": "sfumato.studies.design",
-    "Fixed": "sfumato.plans",
-    "FixedTwoClass": "sfumato.plans",
-    "Gaussian": "sfumato.noise",
-    "Laplace": "sfumato.noise",
-    "ModelRecord": "sfumato.models.checkpoint",
-    "Noise": "sfumato.noise",
-    "Plan": "sfumato.plans",
-    "Precision": "sfumato.plans",
-    "Predict": "sfumato.plans",
-    "Risk": "sfumato.smoothing.risk",
-    "SfumatoError": "sfumato.errors",
-    "SmoothedClassifier": "sfumato.certification.smoothed_classifier",
-    "Split": "sfumato.datasets.base",
-    "Study": "sfumato.answers.study",
-    "StudyAnswer": "sfumato.answers.best",
-    "StudyResults": "sfumato.studies.results",
-    "Sweep": "sfumato.advice.sweep",
-    "TrainingSettings": "sfumato.training.settings",
-    "Uniform": "sfumato.noise",
-    "Vote": "sfumato.plans",
-    "advise": "sfumato.advice.advise",
-    "answer_study": "sfumato.answers.best",
-    "build_model": "sfumato.models.registry",
-    "certified_accuracy": "sfumato.certification.accuracy",
-    "certify_to_file": "sfumato.certification.run",
-    "load_classifier": "sfumato.models.classifier",
-    "load_dataset": "sfumato.datasets.registry",
-    "load_model": "sfumato.models.checkpoint",
-    "load_results": "sfumato.studies.store",
-    "make_design": "sfumato.studies.design",
-    "measure_risk": "sfumato.smoothing.risk",
-    "parse_plan": "sfumato.plans",
-    "read_certificates": "sfumato.certification.table",
-    "read_design": "sfumato.studies.design",
-    "register_method": "sfumato.training.methods.registry",
-    "register_noise": "sfumato.noise",
-    "register_plan": "sfumato.plans",
-    "run_study": "sfumato.studies.run",
-    "save_model": "sfumato.models.checkpoint",
-    "search_study": "sfumato.answers.search",
-    "sweep": "sfumato.advice.sweep",
-    "train": "sfumato.training.loop",
+    "sfumato.advice.advise": "Advice advise",
+    "sfumato.advice.sweep": "Sweep sweep",
+    "sfumato.answers.best": "StudyAnswer answer_study",
+    "sfumato.answers.best_pair": "PairAnswer best_pair",
+    "sfumato.answers.search": "search_study",
+    "sfumato.answers.study": "Study",
+    "sfumato.certification.accuracy": "CurvePoint certified_accuracy",
+    "sfumato.certification.certificate": "Certificate",
+    "sfumato.certification.certificates": "Certificates",
+    "sfumato.certification.run": "Certification certify_to_file",
+    "sfumato.certification.smoothed_classifier": "SmoothedClassifier",
+    "sfumato.certification.table": "read_certificates",
+    "sfumato.datasets.base": "Dataset Split",
+    "sfumato.datasets.registry": "load_dataset",
+    "sfumato.errors": "SfumatoError",
+    "sfumato.models.checkpoint": "ModelRecord load_model save_model",
+    "sfumato.models.classifier": "Classifier load_classifier",
+    "sfumato.models.registry": "build_model",
+    "sfumato.noise": "Gaussian Laplace Noise Uniform register_noise",
+    "sfumato.plans": "Curve Decide Fixed FixedTwoClass Plan Precision Predict Vote parse_plan register_plan",
+    "sfumato.smoothing.risk": "Risk measure_risk",
+    "sfumato.studies.design": "Design make_design read_design",
+    "sfumato.studies.results": "StudyResults",
+    "sfumato.studies.run": "run_study",
+    "sfumato.studies.store": "load_results",
+    "sfumato.training.loop": "train",
+    "sfumato.training.methods.registry": "register_method",
+    "sfumato.training.settings": "TrainingSettings",
 }
+_MODULES = {name: module for module, names in _PUBLIC.items() for name in names.split()}
 
-__all__ = ["__version__", *_PUBLIC]
+__all__ = ["__version__", *_MODULES]
 
 if TYPE_CHECKING:  # the same names for type checkers
     from sfumato.advice.advise import Advice as Advice
@@ -74,6 +51,8 @@ if TYPE_CHECKING:  # the same names for type checkers
     from sfumato.advice.sweep import sweep as sweep
     from sfumato.answers.best import StudyAnswer as StudyAnswer
     from sfumato.answers.best import answer_study as answer_study
+    from sfumato.answers.best_pair import PairAnswer as PairAnswer
+    from sfumato.answers.best_pair import best_pair as best_pair
     from sfumato.answers.search import search_study as search_study
     from sfumato.answers.study import Study as Study
     from sfumato.certification.accuracy import CurvePoint as CurvePoint
@@ -124,9 +103,9 @@ if TYPE_CHECKING:  # the same names for type checkers
 
 def __getattr__(name: str) -> Any:
     """Import a public name at its first use."""
-    if name not in _PUBLIC:
+    if name not in _MODULES:
         raise AttributeError(f"module 'sfumato' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_PUBLIC[name]), name)
+    value = getattr(importlib.import_module(_MODULES[name]), name)
     globals()[name] = value
     return value
 

@@ -19,7 +19,7 @@ def choose_device(name: str) -> torch.device:
     device(type='cpu')
 
     Raises:
-        SettingError: an unknown device, or one that is not there.
+        SettingError: an unknown device, or one that does not exist.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -30,7 +30,9 @@ def choose_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise SettingError(f"device {name!r} is not supported; accepted are auto, cpu, cuda, cuda:N")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise SettingError(f"device {name!r} is not there; {torch.cuda.device_count()} CUDA devices are")
+        raise SettingError(
+            f"device {name!r} does not exist; this machine has {torch.cuda.device_count()} CUDA devices"
+        )
     return device
 
 
@@ -44,7 +46,7 @@ def device_name(device: torch.device) -> str:
 def bf16_slowdown(device: torch.device) -> float:
     """Return how many times as long as in float32 a matrix product takes in bfloat16, roughly.
 
-    Below 1 with the instructions for it. A processor without them computes each value by several others.
+    It is below 1 where the processor has instructions for it, and above 1 where it emulates them.
     """
     best = {}
     for dtype in (torch.float32, torch.bfloat16):

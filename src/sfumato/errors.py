@@ -59,6 +59,19 @@ class MissingPackageError(SfumatoError, ImportError):
     exit_code = 2
 
 
+def first_line(error: BaseException) -> str:
+    r"""Return the first line of what an error says, its type where it says nothing.
+
+    >>> first_line(RuntimeError("no memory\nand where that was")), first_line(KeyError())
+    ('no memory', 'KeyError')
+    """
+    try:
+        text = str(error).strip()
+    except Exception:  # an exception class of anyone's may fail, too
+        text = "its message cannot be read"
+    return text.splitlines()[0][:200] if text else type(error).__name__
+
+
 def require_positive(name: str, value: float) -> float:
     """Return ``value`` as float if it is a positive finite number.
 

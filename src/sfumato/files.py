@@ -24,17 +24,15 @@ try:
 except ModuleNotFoundError:  # Windows; what locks nothing can still be imported there
     fcntl = None  # type: ignore[assignment]
 
-_MISTAKES = frozenset(
-    (
-        errno.EACCES,
-        errno.EEXIST,
-        errno.EISDIR,
-        errno.ELOOP,
-        errno.ENAMETOOLONG,
-        errno.ENOTDIR,
-        errno.EPERM,
-    )
-)
+_MISTAKES = {
+    errno.EACCES,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EPERM,
+}
 
 
 def is_bad_path(error: OSError) -> bool:
@@ -86,19 +84,14 @@ def _exists(path: Path) -> bool:
 
 
 def _require_short(path: Path, folder: Path) -> None:
-    """Refuse names longer than ``folder``, the last one that exists, can hold."""
-    longest = os.pathconf(folder, "PC_NAME_MAX")
-    for name in path.parts:
-        if len(os.fsencode(name)) > longest:
+    """Refuse names and a path longer than ``folder``, the last one that exists, can hold."""
+    most = {kind: os.pathconf(folder, f"PC_{kind.upper()}_MAX") for kind in ("name", "path")}
+    most["path"] -= 1  # it ends with a NUL
+    for kind, text in (*(("name", name) for name in path.parts), ("path", str(path))):
+        if (size := len(os.fsencode(text))) > most[kind]:
             raise OutputError(
-                f"the name {name[:40]}... has {len(os.fsencode(name))} bytes; at most {longest} are possible"
+                f"the {kind} {text[:40]}... has {size} bytes; at most {most[kind]} are possible"
             )
-    longest = os.pathconf(folder, "PC_PATH_MAX")
-    if len(os.fsencode(path)) >= longest:
-        raise OutputError(
-            f"the path {str(path)[:40]}... has {len(os.fsencode(path))} bytes; at most {longest - 1} are "
-            "possible"
-        )
 
 
 def write_text(path: Path, text: str) -> None:
@@ -210,7 +203,7 @@ def locked(output: Path, lock: Path | None = None) -> Iterator[None]:
 
 
 def _opened(place: Path) -> IO[str]:
-    """Return the lock's file, made if it is not there; a link is not followed."""
+    """Open the lock's file, and make it if it is missing; a link is not followed."""
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     return os.fdopen(os.open(place, flags, 0o666), "r+", encoding="utf-8")
 

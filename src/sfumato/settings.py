@@ -1,8 +1,8 @@
 """Settings that describe themselves: each field has its type, range, default and help in one place.
 
-A training's settings, a method's and a study's tables are such records. The command line, the study file,
-the checkpoint's record and the keys of stored results are made from their fields, so that none can be
-forgotten in one of them.
+The settings of a training, those of a method and the tables of a study are records of this kind. The
+command line, the study file, the checkpoint's record and the keys of stored results are made from their
+fields, so no place can forget a field.
 """
 
 from __future__ import annotations
@@ -13,6 +13,12 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from sfumato.errors import SettingError
+
+CONFIDENCE = 0.999
+"""The probability, over the noise, with which each certificate holds, unless another one is asked for."""
+
+PRECISIONS = ("float32", "bf16")
+"""The formats that a network may compute in."""
 
 
 class Settings(BaseModel):
@@ -41,18 +47,6 @@ class CheckedSettings(Settings):
             super().__init__(**values)
         except ValidationError as error:
             raise SettingError(explained(error, type(self))) from error
-
-    @classmethod
-    def read(cls, values: Mapping[str, Any], *, where: str = "") -> Self:
-        """Return the settings with these values; ``where`` begins the error.
-
-        Raises:
-            SettingError: a name or a value that is not accepted.
-        """
-        try:
-            return cls(**values)
-        except SettingError as error:
-            raise SettingError(f"{where}{error}") from error
 
     def replace(self, **changes: Any) -> Self:
         """Return the settings with other values for some fields.

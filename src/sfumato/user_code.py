@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from sfumato.errors import ModelError, SfumatoError
@@ -62,7 +63,7 @@ def import_named(reference: str) -> Callable[..., Any]:
     3.0
 
     Raises:
-        ModelError: not written like that, no such module or name, not callable; whatever the module raises.
+        ModelError: text of another form, a missing module or name, not callable; whatever the module raises.
     """
     module_name, colon, name = reference.partition(":")
     parts = (*module_name.split("."), *name.split("."))
@@ -74,9 +75,7 @@ def import_named(reference: str) -> Callable[..., Any]:
     if module_name.endswith(".py"):
         raise ModelError(f"{reference!r} names a file; write {module_name[:-3]}:{name} for the module")
     with told_in_one_line(f"{reference!r} cannot be imported"):
-        importlib.invalidate_caches()
-        _search_folder_for(module_name.partition(".")[0])
-        module = found = importlib.import_module(module_name)
+        module = found = _imported(module_name)
         for part in name.split("."):
             if not hasattr(found, part):
                 place = getattr(module, "__file__", None) or "built in"
@@ -109,26 +108,26 @@ def load_plugins() -> None:
     """Import the modules that SFUMATO_PLUGINS names, separated by commas, for what they register.
 
     Raises:
-        ModelError: no name of a module, no such module; whatever a module raises.
+        ModelError: text that names no module, a missing module; whatever a module raises.
     """
     for module in filter(None, os.environ.get(_PLUGINS, "").split(",")):
         if not all(map(_is_name, module.split("."))):
             raise ModelError(f"plugin {module!r} is not the name of a module; write mymodule for mymodule.py")
         with told_in_one_line(f"plugin {module!r} cannot be imported"):
-            importlib.invalidate_caches()
-            _search_folder_for(module.partition(".")[0])
-            importlib.import_module(module)
+            _imported(module)
 
 
 def _is_name(part: str) -> bool:
     return bool(part) and part.isprintable() and not any(letter in " /\\:" for letter in part)
 
 
-def _search_folder_for(module: str) -> None:
-    if _folder is None or _folder in sys.path or module in sys.modules:
-        return
-    if importlib.util.find_spec(module) is None:
+def _imported(name: str) -> ModuleType:
+    """Return the module, from the current folder where it is found nowhere else."""
+    importlib.invalidate_caches()
+    top = name.partition(".")[0]
+    if _folder and _folder not in sys.path and top not in sys.modules and not importlib.util.find_spec(top):
         sys.path.append(_folder)
+    return importlib.import_module(name)
 
 
 @contextmanager

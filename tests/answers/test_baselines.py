@@ -3,11 +3,12 @@ import csv
 import numpy as np
 import pytest
 
+from rule_regrets import rule_regrets
 from sfumato.advice.kappa import KappaRule, tolerated_beta
 from sfumato.advice.rules import same_rule, share_rule
-from sfumato.answers.baselines import network_kappa_rule, rule_regrets
-from sfumato.errors import DataError, SettingError
-from sfumato.studies.results import CellResult
+from sfumato.answers.baselines import study_kappa_rule
+from sfumato.errors import SettingError
+from sfumato.studies.results import CellResult, StudyResults
 from support import SHARED_DATA
 
 REFERENCE = SHARED_DATA.parent / "reference"
@@ -57,18 +58,20 @@ def test_a_rule_is_judged_by_the_nearest_measured_alpha_and_the_beta_it_is_for()
     assert (high.alpha, high.regret) == (0.4, 0.0)
 
 
-@pytest.mark.parametrize(
-    ("make", "error", "words"),
-    [
-        (lambda: network_kappa_rule([cell(0.3, 0.0, [0]), cell(0.4, 0.1, [0])]), SettingError, "got 2"),
-        (
-            lambda: network_kappa_rule([cell(0.3, 0.0, [0]), cell(0.3, 0.1, [0], first=5)]),
-            DataError,
-            "images differ",
-        ),
-        (lambda: rule_regrets({(0.1, 0.0): 0.1}, same_rule), SettingError, "no risk at a positive beta"),
-    ],
-)
-def test_bad_input_is_refused_by_name(make, error, words):
-    with pytest.raises(error, match=words):
-        make()
+def test_rules_need_a_risk_at_a_positive_beta():
+    with pytest.raises(SettingError, match="no risk at a positive beta"):
+        rule_regrets({(0.1, 0.0): 0.1}, same_rule)
+
+
+def test_the_kappa_rule_of_a_study_is_of_the_network_nearest_to_the_share_rule():
+    """At alpha 0.3 errors pass the tolerated level after beta 0.2, at 0.1 at once; 0.7 beta is 0.35."""
+    images = np.arange(400)
+    cells = [
+        cell(alpha, beta, images < errors)
+        for alpha, row in {0.1: (20, 100, 200), 0.3: (20, 20, 200)}.items()
+        for beta, errors in zip((0.0, 0.2, 0.5), row, strict=True)
+    ]
+    results = StudyResults("made", "pixels", 100, {(c.alpha, c.beta, c.seed): c for c in cells}, {})
+    found = study_kappa_rule(results, 0.5, 0)
+    assert (found.alpha0, found.tolerated) == (0.3, tolerated_beta([0.0, 0.2, 0.5], [20, 20, 200], 400))
+    assert study_kappa_rule(results, 0.5, seed=1) is None

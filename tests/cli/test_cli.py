@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -68,45 +69,50 @@ def test_without_a_command_the_help_is_printed_and_no_empty_error(group):
     assert "error" not in done.stderr
 
 
-def test_train_risk_certify_and_inspect_work_together(tmp_path):
-    done = sfumato("train", "--alpha", "0.3", "--epochs", "8", "--out", "m.safetensors", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "alpha = 0.3 (pixels in [0, 1])" in done.stdout
-    record = json.loads(sfumato("inspect", "m.safetensors", cwd=tmp_path).stdout)
+def test_train_risk_certify_and_inspect_work_together(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    def here(*arguments):
+        """Run the command in this process, which saves its start."""
+        monkeypatch.setattr(sys, "argv", ["sfumato", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        return SimpleNamespace(returncode=stop.value.code, **capsys.readouterr()._asdict())
+
+    done = here("train", "--alpha", "0.3", "--epochs", "3", "--out", "m.safetensors")
+    assert done.returncode == 0, done.err
+    assert "alpha = 0.3 (pixels in [0, 1])" in done.out
+    record = json.loads(here("inspect", "m.safetensors").out)
     assert record["training"]["alpha"] == 0.3
-    done = sfumato("risk", "m.safetensors", "--beta", "0,0.4", "--first", "100", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "95 % interval" in done.stdout
-    done = sfumato("risk", "m.safetensors", "--beta", "0.4", "--precision", "bf16", cwd=tmp_path)
-    assert "of the bf16 networks, not the float32 ones" in done.stdout
-    done = sfumato(
-        "certify", "--model", "m.safetensors", "--beta", "0.4", "--n", "500", "--skip", "200", cwd=tmp_path
-    )
-    assert done.returncode == 0, done.stderr
+    done = here("risk", "m.safetensors", "--beta", "0,0.4", "--first", "100")
+    assert done.returncode == 0, done.err
+    assert "95 % interval" in done.out
+    done = here("risk", "m.safetensors", "--beta", "0.4", "--precision", "bf16", "--first", "20")
+    assert "of the bf16 networks, not the float32 ones" in done.out
+    done = here("certify", "--model", "m.safetensors", "--beta", "0.4", "--n", "500", "--skip", "200")
+    assert done.returncode == 0, done.err
     rows = (tmp_path / "certificates.tsv").read_text().splitlines()
     assert rows[0].startswith("idx\tlabel\tpredict\tradius\tcorrect\ttime\tvotes\t")
-    assert "fixed(100,500): 600 votes per image, 166.8 times fewer than 100,100" in done.stdout
-    assert "each certificate holds with probability at least 0.999" in done.stdout
+    assert "fixed(100,500): 600 votes per image, 166.8 times fewer than 100,100" in done.out
+    assert "each certificate holds with probability at least 0.999" in done.out
     options = ["--beta", "0.4", "--skip", "50", "--plan", "curve(0.1, 0.2)", "--out", "curve.tsv"]
-    done = sfumato("certify", "--model", "m.safetensors", *options, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "curve(0.1,0.2): " in done.stdout
-    done = sfumato("certify", "--model", "m.safetensors", *options, "--label-known", cwd=tmp_path)
+    done = here("certify", "--model", "m.safetensors", *options)
+    assert done.returncode == 0, done.err
+    assert "curve(0.1,0.2): " in done.out
+    done = here("certify", "--model", "m.safetensors", *options, "--label-known")
     assert done.returncode == 2
-    assert done.stderr.startswith("error: curve.tsv: is another run's, with label_known False and not True")
+    assert done.err.startswith("error: curve.tsv: is another run's, with label_known False and not True")
     assert [row.split("\t")[0] for row in rows[1:]] == ["0", "200", "400", "600"]
     options[-1] = "bf16.tsv"
-    done = sfumato(
-        "certify", "--model", "m.safetensors", *options, "--precision", "bf16", "--profile", cwd=tmp_path
-    )
-    assert done.returncode == 0, done.stderr
-    assert "what is certified is the bf16 network" in done.stdout
+    done = here("certify", "--model", "m.safetensors", *options, "--precision", "bf16", "--profile")
+    assert done.returncode == 0, done.err
+    assert "what is certified is the bf16 network" in done.out
     for part in ("votes, ", "noise", "forward", "reduction", "idle", "planning and files"):
-        assert part in done.stdout
+        assert part in done.out
     assert json.loads((tmp_path / "bf16.tsv.json").read_text())["precision"] == "bf16"
     settings = json.loads((tmp_path / "certificates.tsv.json").read_text())
     assert (settings["beta"], settings["confidence"], settings["unit"]) == (0.4, 0.999, "pixels in [0, 1]")
-    assert "\x1b" not in done.stdout + done.stderr, "no colour and no bar where there is no terminal"
+    assert "\x1b" not in done.out + done.err, "no colour and no bar where there is no terminal"
 
 
 def test_another_runs_file_is_refused_before_what_is_fast_is_measured(

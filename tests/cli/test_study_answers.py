@@ -127,13 +127,73 @@ def test_best_prints_one_line_per_beta_and_the_json_says_the_same(folder, capsys
         assert line[1] == f"{lowest:g}"
         assert lowest in found[beta]["exact_set"]
         assert f"{wrong[lowest].mean():.4f}" in line
-    wrong, gain = counted(folder, 0.5), found[0.5]["against"][0]
-    assert gain["alpha"] == 0.5
-    lowest = found[0.5]["alpha"]
-    more, less = (wrong[0.5] & ~wrong[lowest]).sum(), (wrong[lowest] & ~wrong[0.5]).sum()
-    exact = stats.binomtest(int(more), int(more + less), 0.5).pvalue
-    assert gain["difference"] == pytest.approx((more - less) / 150)
-    assert gain["p_value"] == pytest.approx(min(1.0, 4 * exact))
+    gain = found[0.5]["gain"]
+    assert (gain["alpha"], gain["risk"]) == (0.5, pytest.approx(wrong[0.5].mean()))
+    code, text, _ = sfumato(capsys, "best", folder, "--draws", "200", "--json", "--beta", "0.5")
+    assert code == 0
+    assert json.loads(text)["betas"] == [found[0.5]]
+
+
+def test_best_at_a_radius_is_what_the_stored_certificates_say(folder, capsys):
+    code, printed, errors = sfumato(capsys, "best", folder, "--radius", "0.1,0.3")
+    assert code == 0, errors
+    code, text, _ = sfumato(capsys, "best", folder, "--radius", "0.1,0.3", "--json")
+    assert code == 0
+    certificates = load_results(folder).certificates
+    for radius, found in zip((0.1, 0.3), json.loads(text)["best"], strict=True):
+        shares = {
+            alpha: sum(row.correct and row.radius >= radius for row in rows) / 20
+            for (alpha, _, _), rows in certificates.items()
+        }
+        answer = found["answer"]
+        assert (found["radius"], answer["beta"], answer["accuracy"]) == (radius, 0.5, max(shares.values()))
+        assert answer["alpha"] == min(alpha for alpha in shares if shares[alpha] == max(shares.values()))
+        assert answer["gain"]["risk"] == pytest.approx(1 - shares[0.5])
+        line = next(row.split() for row in printed.splitlines() if row.startswith(f"{radius:g} "))
+        assert line[1:3] == [f"{answer['alpha']:g}", "0.5"]
+
+
+def table(path, radii, first=0):
+    """Write the certificates of images of class 1, as other tools do; a negative radius is an abstention."""
+    rows = [
+        f"{first + i}\t1\t{1 if r >= 0 else -1}\t{max(r, 0)}\t{int(r >= 0)}\t1.0" for i, r in enumerate(radii)
+    ]
+    path.write_text("\n".join(["idx\tlabel\tpredict\tradius\tcorrect\ttime", *rows]) + "\n")
+    return path
+
+
+def test_best_answers_from_other_peoples_tables(tmp_path, capsys):
+    """alpha = 1 certifies 60 of 100 images at radius 1.2, alpha = beta 20 of them."""
+    same = table(tmp_path / "noise_0.50_test_sigma_0.50.tsv", [1.3] * 20 + [0.6] * 75 + [-1] * 5)
+    more = table(tmp_path / "noise_1.00_test_sigma_0.50.tsv", [1.3] * 60 + [-1] * 40)
+    code, printed, errors = sfumato(capsys, "best", same, f"1,0.5={more}", "--radius", "0.5,1.2")
+    assert code == 0, errors
+    lines = [row.split() for row in printed.splitlines()[2:4]]
+    assert [row[:3] for row in lines] == [["0.5", "0.5", "0.5"], ["1.2", "1", "0.5"]]
+    p_value = stats.binomtest(40, 40).pvalue
+    assert lines[1][-1] == f"{p_value:.2g}"
+    assert "0.6000" in lines[1]
+    assert "radius 1.2: alpha* 1 is the largest measured" in errors
+
+
+def test_tables_that_cannot_be_compared_are_refused(tmp_path, capsys):
+    one = table(tmp_path / "noise_0.50_test_sigma_0.50.tsv", [0.6] * 20)
+    other = table(tmp_path / "noise_1.00_test_sigma_0.50.tsv", [0.6] * 20, first=5)
+    unnamed = table(tmp_path / "mine.tsv", [0.6] * 20)
+    for arguments, words in (
+        ([one, other, "--radius", "0.5"], "were measured on different images"),
+        ([one, f"0.5,0.5={unnamed}", "--radius", "0.5"], "both have alpha 0.5 and beta 0.5"),
+        ([unnamed, "--radius", "0.5"], "does not say its two noises; give them as ALPHA,BETA="),
+        ([one], "give --radius"),
+        ([one, "--radius", "-0.5"], "radius must be a finite number of at least 0, got -0.5"),
+        ([one, "--radius", "0.7"], "no measured beta certifies radius 0.7"),
+        ([one, "--radius", "0.7"], "a beta of about 0.58 could"),
+        ([one, "--radius", "0.5", "--beta", "0.3"], "beta must be one of those measured (0.5), got 0.3"),
+        ([one, tmp_path, "--radius", "0.5"], "holds no results.sqlite"),
+    ):
+        code, printed, errors = sfumato(capsys, "best", *arguments)
+        assert (code, printed, errors.count("\n")) == (2, "", 1), errors
+        assert words in errors
 
 
 def test_an_alpha_at_the_edge_of_the_grid_is_told(folder, capsys):
@@ -180,7 +240,13 @@ def test_plot_writes_both_figures_with_published_results_beside(folder, tmp_path
         (["plot", "STUDY"], "--out is missing"),
         (["plot", "STUDY", "--out", "a.gif"], "a.gif: a figure's name must end in one of .png, .svg, .pdf"),
         (["plot", "STUDY", "--out", "a.png", "--published", "no.csv"], "no.csv: cannot be read"),
-        (["best"], "Missing argument 'folder'"),
+        (["best", "STUDY", "--radius", "0.2"], "the certificates are for radius 0.1, 0.3"),
+        (["best", "STUDY", "--radius", "x"], "radius must be numbers separated by commas, got 'x'"),
+        (["best", "STUDY", "--radius", "nan"], "radius must be a finite number of at least 0, got nan"),
+        (["best", "STUDY", "--radius", "0.1", "--beta", "0"], "beta must be one of those measured (0.5)"),
+        (["best", "STUDY", "--beta", "0.4"], "beta must be one of those measured (0, 0.5), got 0.4"),
+        (["best", "STUDY", "STUDY", "--radius", "0.1"], "give one study's folder or only certification"),
+        (["best"], "Missing argument 'sources'"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments, words, folder, tmp_path, monkeypatch, capsys):

@@ -83,11 +83,7 @@ def test_what_one_unit_may_hold_is_accepted(x, x_test):
 
 
 @pytest.mark.parametrize(
-    ("x", "words"),
-    [
-        (255 * FLOATS, "pixels from 0 to 25"),
-        (BYTES // 16, "bytes reach only 15 of 255"),
-    ],
+    ("x", "words"), [(255 * FLOATS, "pixels from 0 to 25"), (BYTES // 16, "bytes reach only 15 of 255")]
 )
 def test_a_doubtful_scale_is_noted(x, words):
     (line,) = in_one_unit({"x": x}).notes

@@ -50,6 +50,7 @@ def test_the_names_of_keras_and_medmnist_are_understood(tmp_path, names, test):
     parts = dict(zip(names, (X, Y[:, None], X[:test], Y[:test, None]), strict=True))
     data = load_dataset(write_npz(tmp_path / "d.npz", **parts))
     assert np.array_equal(data.train.x[:, 0], X / np.float32(255))
+    assert (data.input_shape, data.num_classes, data.unit) == ((1, 6, 5), 3, "pixels in [0, 1]")
     assert data.test.y.tolist() == Y[:test].tolist()
     assert any("is the test set" in line for line in data.notes) == ("val" in names[2])
 
@@ -128,9 +129,12 @@ def test_a_size_that_the_file_cannot_hold_is_refused_before_it_is_allocated(tmp_
         load_dataset(path)
 
 
-def test_an_encrypted_archive_is_refused(tmp_path):
+def test_an_encrypted_archive_and_one_that_is_none_are_refused(tmp_path):
     path = archive(tmp_path / "d.npz", [("x.npy", array(X)), ("y.npy", array(Y))])
     content = bytearray(path.read_bytes())
+    (tmp_path / "none.npz").write_bytes(b"not a zip")
+    with pytest.raises(DataError, match="not a readable"):
+        load_dataset(tmp_path / "none.npz")
     for start, flag in ((content.index(b"PK\x03\x04"), 6), (content.index(b"PK\x01\x02"), 8)):
         content[start + flag] |= 1
     path.write_bytes(content)
@@ -146,6 +150,10 @@ def test_an_encrypted_archive_is_refused(tmp_path):
         ([("x.npy", array(X)), ("X.npy", array(X)), ("y.npy", array(Y))], "both 'x' and 'X'"),
         ([("x.npy", array(X)), ("x_train.npy", array(X)), ("y.npy", array(Y))], "both 'x' and 'x_train'"),
         ([("readme.txt", b"hello")], "lacks the array 'x'; it holds none"),
+        ([("x.npy", array(X))], "lacks the array 'y'"),
+        ([("x.npy", array(X)), ("y.npy", array(Y)), ("x_test.npy", array(X))], "lacks the array 'y_test'"),
+        ([("x.npy", array(X)), ("y.npy", array(Y[1:]))], "x has 12 examples but y has 11"),
+        ([("x.npy", array(X[:0])), ("y.npy", array(Y[:0]))], "no examples"),
         ([("x.npy", array(X)), ("y.npy", array(np.int64(3)))], "y is one number"),
         ([("x.npy", array(X)), ("y.npy", array(Y)), ("class_names.npy", array(Y))], "a different word"),
     ],

@@ -20,6 +20,9 @@ def idx_bytes(array):
     return struct.pack(f">I{array.ndim}I", 0x0800 | array.ndim, *array.shape) + array.tobytes()
 
 
+SMALL = idx_bytes(np.zeros((2, 3, 4), np.uint8))
+
+
 def write_set(folder, rename=lambda name: name, pack=lambda content: content, labels=3):
     """Write a small set in MNIST's format; return its training images."""
     folder.mkdir(parents=True)
@@ -50,11 +53,15 @@ def test_idx_files_are_read_from_the_folder_that_is_given(tmp_path, below, renam
     assert (data.num_classes, len(data.test), data.unit) == (3, 6, "pixels in [0, 1]")
 
 
-def test_some_of_the_idx_files_are_not_enough(tmp_path):
-    write_set(tmp_path / "set")
-    (tmp_path / "set" / PARTS["test_y"]).unlink()
-    with pytest.raises(DataError, match=r"lacks t10k-labels-idx1-ubyte\.gz"):
-        load_dataset(tmp_path / "set")
+def test_some_of_the_files_are_not_enough(tmp_path):
+    write_set(tmp_path / "mnist")
+    (tmp_path / "mnist" / PARTS["test_y"]).unlink()
+    for arguments in ([tmp_path / "mnist"], ["mnist", tmp_path]):
+        with pytest.raises(DataError, match=r"lacks t10k-labels-idx1-ubyte\.gz"):
+            load_dataset(*arguments)
+    (tmp_path / "data_batch_1.bin").write_bytes(bytes(3073))
+    with pytest.raises(DataError, match=r"lacks data_batch_2\.bin"):
+        load_dataset(tmp_path)
 
 
 @pytest.mark.parametrize("layout", ["MNIST/raw", "mnist", "raw", "."])
@@ -67,21 +74,19 @@ def test_mnist_is_found_in_torchvisions_layout_unpacked(tmp_path, mnist, layout)
     assert load_dataset("mnist", str(tmp_path)).checksum() == mnist.checksum()
 
 
-def test_a_folder_of_cifar_batches_is_that_folder_or_an_error(tmp_path, monkeypatch):
-    (tmp_path / "data_batch_1.bin").write_bytes(bytes(3073))
-    with pytest.raises(DataError, match=r"lacks data_batch_2\.bin"):
-        load_dataset(tmp_path)
-
-
 @pytest.mark.parametrize(
     ("content", "words"),
     [
+        (SMALL[:-1], "truncated, 39 bytes where the header announces 40"),
+        (SMALL + b"x", "too long"),
+        (SMALL[:5], "fewer than the header"),
+        (b"\0\0\x0d" + SMALL[3:], "wrong magic number 0x00000d03, must be 0x00000803"),
         (struct.pack(">4I", 0x803, 2**32 - 1, 2**32 - 1, 2**32 - 1), "truncated"),
         (gzip.compress(struct.pack(">4I", 0x803, 2**32 - 1, 2**32 - 1, 9), mtime=0), "cannot hold"),
         (struct.pack(">4I", 0x803, 0, 28, 28), "holds no values"),
         (struct.pack(">4I", 0x803, 0, 2**32 - 1, 2**32 - 1), "holds no values"),
-        (gzip.compress(idx_bytes(np.zeros((2, 3, 4), np.uint8)) + b"x", mtime=0), "too long"),
-        (gzip.compress(idx_bytes(np.zeros((2, 3, 4), np.uint8)), mtime=0)[:-4], "not a readable gzip file"),
+        (gzip.compress(SMALL + b"x", mtime=0), "too long"),
+        (gzip.compress(SMALL, mtime=0)[:-4], "not a readable gzip file"),
         (gzip.compress(b"", mtime=0), "truncated"),
         (b"\x1f\x8b", "not a readable gzip file"),
         (b"", "truncated"),
@@ -91,3 +96,10 @@ def test_a_damaged_idx_file_is_refused_before_memory_is_asked_for(tmp_path, cont
     (tmp_path / "i").write_bytes(content)
     with pytest.raises(DataError, match=words):
         read_idx(tmp_path / "i", 3)
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_a_missing_set_that_is_not_to_be_fetched_is_refused(name, tmp_path, monkeypatch):
+    monkeypatch.setattr("sfumato.datasets.locate.data_roots", lambda data_dir: [tmp_path])
+    with pytest.raises(DataError, match=f"{name}: not found locally; name its folder by --data-dir"):
+        load_dataset(name, fetch=False)

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from sfumato.errors import SettingError
+from sfumato.errors import MissingPackageError, SettingError
 from sfumato.execution.choose import open_executor
 from sfumato.execution.local import InProcess, Processes
 
@@ -42,7 +42,7 @@ def test_ray_missing_is_said_with_its_install_line(monkeypatch):
     monkeypatch.delitem(sys.modules, "sfumato.execution.ray", raising=False)
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(
-        SettingError, match=r"needs the package ray; install it with: pip install 'sfumato\[ray\]'"
+        MissingPackageError, match=r"needs the package ray; install it with: pip install 'sfumato\[ray\]'"
     ):
         open_executor("ray")
     monkeypatch.delitem(sys.modules, "sfumato.execution.ray", raising=False)

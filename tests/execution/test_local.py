@@ -1,19 +1,14 @@
+import multiprocessing
 import os
-import signal
-import subprocess
-import sys
 import tempfile
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import execution_tasks as tasks
 from execution_tasks import run
-from processes import alive
-from sfumato.errors import DataError, ModelError, OutputError, SettingError
-from sfumato.execution.base import MOST_ATTEMPTS, Task, WorkerError, built, forget_built
+from sfumato.errors import DataError, ModelError, SettingError
+from sfumato.execution.base import MOST_ATTEMPTS, Task, WorkerError
 from sfumato.execution.local import InProcess, Processes
 
 
@@ -133,14 +128,17 @@ def test_what_cannot_be_shipped_is_refused_by_name(processes):
         processes.share("the model", {"f": lambda: 0})
 
 
-def test_nothing_is_left_behind():
+def test_nothing_is_left_behind(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = set(multiprocessing.active_children())
     with Processes(1) as executor:
         executor.share("zeros", np.zeros(10))
         run(executor, [(tasks.add, 1, 1)])
-        folder, process = executor._folder, executor._workers[0]._process
-        assert list(folder.iterdir())
-    assert not folder.exists()
-    assert not process.is_alive()
+        assert len(set(multiprocessing.active_children()) - before) == 1
+        (folder,) = tmp_path.iterdir()
+        assert len(list(folder.iterdir())) == 2, "the shared value, and the mark of the folder's owner"
+    assert not list(tmp_path.iterdir())
+    assert set(multiprocessing.active_children()) == before
 
 
 def test_more_gpus_than_there_are_are_refused():
@@ -149,101 +147,6 @@ def test_more_gpus_than_there_are_are_refused():
 
 
 def test_what_is_built_is_remembered_for_a_few_keys():
-    forget_built()
-    made = []
-
-    def make(key):
-        return built(key, lambda: made.append(key) or key)
-
-    for key in (1, 1, 2, 1, 3, 4, 5, 1, 2):
-        assert make(key) == key
-    assert made == [1, 2, 3, 4, 5, 2]
-    forget_built()
-
-
-DRIVER = """
-import sys, threading
-sys.path[:0] = [sys.argv[1]]
-import execution_tasks as tasks
-from pathlib import Path
-from sfumato.execution.base import Task
-from sfumato.execution.local import Processes
-if __name__ == "__main__":
-    executor = Processes(1)
-    executor.share("zeros", bytes(1000))
-    if sys.argv[2] == "busy":
-        executor.submit(Task("wait", tasks.wait_for, (Path(sys.argv[3]), 60), lambda done: None))
-        print(executor._workers[0]._process.pid, flush=True)
-        executor.wait()
-    print(executor._kept._keeper.pid, flush=True)
-    sys.stdin.read()
-"""
-
-
-def driver(tmp_path, *arguments):
-    """Start a process with an executor; its temporary folder lies in ``tmp_path / "temporary"``."""
-    script, temporary = tmp_path / "driver.py", tmp_path / "temporary"
-    script.write_text(DRIVER)
-    temporary.mkdir(exist_ok=True)
-    return subprocess.Popen(
-        [sys.executable, script, Path(tasks.__file__).parent, *arguments, tmp_path / "flag"],
-        stdout=subprocess.PIPE,
-        stdin=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "TMPDIR": str(temporary)},
-    )
-
-
-def gone(folder):
-    for _ in range(200):
-        if not list(folder.iterdir()):
-            return True
-        time.sleep(0.05)
-    return False
-
-
-@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
-def test_the_temporary_folder_is_gone_when_the_driver_was_killed_with_no_worker_started(tmp_path, ending):
-    with driver(tmp_path, "idle") as process:
-        process.stdout.readline()
-        assert [path.name[:16] for path in (tmp_path / "temporary").iterdir()] == ["sfumato-workers-"]
-        os.killpg(process.pid, ending)
-    assert gone(tmp_path / "temporary")
-
-
-def test_a_folder_whose_every_process_was_killed_is_removed_by_the_next_executor(tmp_path):
-    temporary, precious = tmp_path / "temporary", tmp_path / "precious"
-    with driver(tmp_path, "idle") as process:
-        os.kill(int(process.stdout.readline()), signal.SIGKILL)
-        process.kill()
-    assert len(list(temporary.iterdir())) == 1
-    precious.mkdir()
-    (precious / "owned").touch()
-    (temporary / "sfumato-workers-link").symlink_to(precious)
-    with driver(tmp_path, "idle") as process, driver(tmp_path, "idle") as other:
-        process.stdout.readline()
-        other.stdout.readline()
-        # those of the two that run, and the link
-        assert len(list(temporary.iterdir())) == 3
-        for each in (process, other):
-            each.kill()
-    assert (precious / "owned").exists(), "a link is not followed"
-
-
-def test_no_temporary_folder_is_one_line(monkeypatch, tmp_path):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
-    with pytest.raises(OutputError, match=r"missing: no temporary folder can be made there \(.*\)"):
-        Processes(1)
-
-
-def test_a_worker_ends_with_its_parent(tmp_path):
-    with driver(tmp_path, "busy") as process:
-        worker = int(process.stdout.readline())
-        process.kill()
-    for _ in range(100):
-        if not alive(worker):
-            break
-        time.sleep(0.1)
-    else:
-        pytest.fail("the worker outlived its parent")
+    with Processes(1) as executor:
+        done = run(executor, [(tasks.built, key) for key in (1, 1, 2, 1, 3, 4, 5, 1, 2)])
+    assert [each.value for each in done] == [0, 0, 1, 0, 2, 3, 4, 0, 5]

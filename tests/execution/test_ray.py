@@ -109,7 +109,7 @@ def test_a_worker_of_another_version_is_refused_with_both_named(cluster):
 def test_more_gpus_than_a_node_has_are_refused(cluster):
     from sfumato.execution.ray import RayExecutor
 
-    with pytest.raises(SettingError, match=r"gpus-per-worker 0.5: no node .* has so many; the most is 0"):
+    with pytest.raises(SettingError, match=r"gpus-per-worker 0.5: no node .* has that many; the most is 0"):
         RayExecutor(gpus_per_worker=0.5)
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
-from sfumato.noise import Run, Stream, Use
+from sfumato.noise import Span, Stream, Use
 from sfumato.noise.box_muller import box_muller
 
 TAILS = (4, 5, 5.77, 6, 7, 8, 10)
@@ -109,7 +109,7 @@ def test_values_are_rounded_to_float32_once():
 
 def test_values_are_normal_and_beyond_four_as_often_as_they_should_be():
     out = torch.empty(400, 10_000)
-    Stream(Use.PROBES, 5, Run(0)).normal(out, 2.0)
+    Stream(Use.PROBES, 5, Span(0)).normal(out, 2.0)
     values = out.numpy() / 2.0
     assert stats.kstest(values[:20].ravel(), "norm").pvalue > 1e-3
     assert abs(values.mean()) < 5 / math.sqrt(values.size)

@@ -7,22 +7,24 @@ import pytest
 import torch
 from scipy import stats
 
-from sfumato.noise import Laplace, Run, Stream, Uniform, Use
+from sfumato.errors import SettingError
+from sfumato.noise import Gaussian, Laplace, Span, Stream, Uniform, Use
 
 DISTRIBUTIONS = {
+    Gaussian(0.25): stats.norm(0.0, 0.25),
     Uniform(0.25): stats.uniform(-0.25 * math.sqrt(3.0), 0.5 * math.sqrt(3.0)),
     Laplace(0.25): stats.laplace(0.0, 0.25 / math.sqrt(2.0)),
 }
 
 
 def votes(example, first):
-    return Stream(Use.VOTES, 0, Run(example, first))
+    return Stream(Use.VOTES, 0, Span(example, first))
 
 
-both = pytest.mark.parametrize("noise", DISTRIBUTIONS, ids=lambda noise: noise.name)
+every_noise = pytest.mark.parametrize("noise", DISTRIBUTIONS, ids=lambda noise: noise.name)
 
 
-@both
+@every_noise
 def test_draws_have_the_stated_distribution_and_standard_deviation(noise):
     drawn = torch.full((2000, 100), math.nan)
     noise.draw(drawn, votes(0, 0))
@@ -33,19 +35,39 @@ def test_draws_have_the_stated_distribution_and_standard_deviation(noise):
     assert abs(np.corrcoef(drawn.numpy()[:, :20].T) - np.eye(20)).max() < 5 / math.sqrt(2000)
 
 
-@both
+@every_noise
 def test_noise_is_added_to_the_input_and_depends_on_the_key_alone(noise):
-    x = torch.rand(3, 4)
-    first = noise.add(x, votes(5, 1))
-    drawn = torch.empty(3, 4)
+    x = torch.rand(3, 2, 4, 4)
+    before, first = x.clone(), noise.add(x, votes(5, 1))
+    drawn = torch.empty(x.shape)
     noise.draw(drawn, votes(5, 1))
-    assert torch.equal(first, x + drawn)
+    assert torch.equal(first, before + drawn)
+    assert torch.equal(x, before)
+    assert torch.equal(first, noise.add(x.to(memory_format=torch.channels_last), votes(5, 1)))
     assert not torch.equal(first, noise.add(x, votes(5, 2)))
     assert type(noise)(0.0).add(x, votes(0, 0)) is x
 
 
-@both
+@every_noise
 def test_a_noise_says_what_it_is(noise):
     assert noise.identity() == {"noise": noise.name, "beta": 0.25}
-    assert noise.norm == "L1"
+    assert noise.norm == ("L2" if noise.name == "gaussian" else "L1")
     assert "standard deviation 0.25" in str(noise)
+
+
+@pytest.mark.parametrize("scale", [-0.1, float("nan"), float("inf")])
+def test_a_scale_that_is_no_standard_deviation_is_refused(scale):
+    with pytest.raises(SettingError, match=str(scale)):
+        Gaussian(scale)
+
+
+def test_noise_of_different_keys_is_uncorrelated():
+    keys = [(0, 0), (0, 1), (1, 0), (0, 2**32), (2**32, 0), (0, 2**62)]
+    draws = []
+    for use in (Use.VOTES, Use.TRAINING_NOISE):
+        for seed, item in keys:
+            drawn = torch.empty(2, 10_000)
+            Gaussian(1.0).draw(drawn, Stream(use, seed, Span(item)))
+            draws.append(drawn.flatten().numpy())
+    correlations = np.corrcoef(draws) - np.eye(len(draws))
+    assert np.abs(correlations).max() < 5 / np.sqrt(20_000)

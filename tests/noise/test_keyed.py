@@ -14,7 +14,7 @@ from scipy import stats
 import sfumato
 from oracles import noise_of_votes, uniforms_of_key
 from sfumato.errors import SettingError
-from sfumato.noise import Run, Stream, Use
+from sfumato.noise import Span, Stream, Use
 from sfumato.noise.keyed import CHUNK, words_of
 from sfumato.training.loop import train
 from sfumato.training.methods.gaussian import GaussianAugmentation
@@ -61,12 +61,12 @@ def test_the_use_has_a_word_of_the_counter_to_itself(use, part):
     """For one key Philox is a permutation of its counters: another word there is another block, always."""
     seed, item, first = 3, 2**40, 12
     expected = uniforms_of_key(int(use), seed, item, part, first * 10, 50)
-    assert np.array_equal(uniforms(5, 10, Run(item, first), use=use, seed=seed, part=part).ravel(), expected)
+    assert np.array_equal(uniforms(5, 10, Span(item, first), use=use, seed=seed, part=part).ravel(), expected)
 
 
 def test_no_two_uses_seeds_items_or_parts_share_a_number():
     keys = list(itertools.product(Use, range(3), range(5), (0, 1)))
-    found = [uniforms(1, 64, Run(item), use=use, seed=seed, part=part) for use, seed, item, part in keys]
+    found = [uniforms(1, 64, Span(item), use=use, seed=seed, part=part) for use, seed, item, part in keys]
     assert len(np.unique(np.concatenate(found))) == 64 * len(keys)
     words = [
         words_of(use, seed, item, part, chunk) for use, seed, item, part in keys for chunk in (0, 1, 2**52)
@@ -80,7 +80,7 @@ def test_training_noise_is_not_test_noise(digits, tmp_path):
 
     class Watched(GaussianAugmentation):
         def loss(self, model, x, y, noise, stream):
-            twin = Stream(Use.TRAINING_NOISE, 0, *stream._runs)
+            twin = stream.part(0)
             drawn = torch.empty(x.shape)
             twin.normal(drawn)
             seen.append(drawn.flatten(1))
@@ -91,7 +91,7 @@ def test_training_noise_is_not_test_noise(digits, tmp_path):
     train(few, settings, tmp_path / "m.safetensors", device="cpu")
     assert len(seen) == 12
     trained = torch.cat(seen).numpy()
-    votes = np.concatenate([drawn(4 * CHUNK, 64, Run(example)).numpy() for example in range(8)])
+    votes = np.concatenate([drawn(4 * CHUNK, 64, Span(example)).numpy() for example in range(8)])
     assert len(np.unique(trained.view(np.uint64))) == trained.size // 2, "fresh at every step"
     # two numbers in a row of the one are never two in a row of the other
     assert not np.intersect1d(trained.view(np.uint64), votes.view(np.uint64)).size
@@ -120,12 +120,12 @@ def test_in_the_noise_itself_only_one_module_makes_generators():
 
 @pytest.mark.parametrize("width", [1, 7, 64, 3000])
 def test_a_vote_is_the_same_however_many_are_drawn_with_it(width):
-    whole = {item: drawn(70, width, Run(item)) for item in (4, 9)}
+    whole = {item: drawn(70, width, Span(item)) for item in (4, 9)}
     for first, rows in ((0, 1), (31, 2), (33, 37), (69, 1)):
-        assert torch.equal(drawn(rows, width, Run(4, first)), whole[4][first : first + rows])
-    mixed = drawn(45, width, Run(9, 3, 20), Run(4, 40, 5), Run(9, 50, 20))
+        assert torch.equal(drawn(rows, width, Span(4, first)), whole[4][first : first + rows])
+    mixed = drawn(45, width, Span(9, 3, 20), Span(4, 40, 5), Span(9, 50, 20))
     assert torch.equal(mixed, torch.cat([whole[9][3:23], whole[4][40:45], whole[9][50:70]]))
-    stream, parts = Stream(Use.VOTES, 0, Run(4)), []
+    stream, parts = Stream(Use.VOTES, 0, Span(4)), []
     for rows in (1, 30, 39):
         parts.append(torch.empty(rows, width))
         stream.normal(parts[-1])
@@ -134,7 +134,7 @@ def test_a_vote_is_the_same_however_many_are_drawn_with_it(width):
 
 def test_numbers_near_zero_have_digits_beyond_53_bits():
     rows, width = 256, 2**15
-    found = uniforms(rows, width, Run(0))
+    found = uniforms(rows, width, Span(0))
     small = np.argwhere(found < 2.0**-20)
     assert 1 <= len(small) <= 25, "8 are expected"
     for row, column in small.tolist():
@@ -156,25 +156,25 @@ def test_a_device_draws_whole_chunks_and_keeps_the_rows_that_are_wanted(width):
         stream = Stream(use, 1, *runs)
         return stream._uniforms_by_chunk(list(stream._take(rows, width)), width, device)
 
-    whole = found(100, Run(5))
+    whole = found(100, Span(5))
     for first, rows in ((0, 32), (5, 40), (64, 1), (99, 1)):
-        assert torch.equal(found(rows, Run(5, first)), whole[first : first + rows])
-    joined = found(7, Run(6, 3, 3), Run(5, 30, 4))
-    assert torch.equal(joined, torch.cat([found(3, Run(6, 3)), whole[30:34]]))
-    assert len(torch.unique(torch.cat([whole, found(100, Run(6)), found(100, Run(5), use=Use.PROBES)]))) == (
-        300 * width
-    )
+        assert torch.equal(found(rows, Span(5, first)), whole[first : first + rows])
+    joined = found(7, Span(6, 3, 3), Span(5, 30, 4))
+    assert torch.equal(joined, torch.cat([found(3, Span(6, 3)), whole[30:34]]))
+    assert len(
+        torch.unique(torch.cat([whole, found(100, Span(6)), found(100, Span(5), use=Use.PROBES)]))
+    ) == (300 * width)
     assert 0 < whole.min() < whole.max() < 1
     assert stats.kstest(whole.numpy().ravel(), "uniform").pvalue > 1e-3
 
 
 def test_threads_draw_what_one_draws():
-    expected = [drawn(100, 50, Run(item)) for item in range(8)]
+    expected = [drawn(100, 50, Span(item)) for item in range(8)]
     found = [None] * 8
 
     def work(item):
         for _ in range(10):
-            found[item] = drawn(100, 50, Run(item))
+            found[item] = drawn(100, 50, Span(item))
 
     threads = [threading.Thread(target=work, args=(item,)) for item in range(8)]
     for thread in threads:
@@ -185,7 +185,7 @@ def test_threads_draw_what_one_draws():
 
 
 def test_an_order_holds_every_number_once_and_is_another_in_every_epoch():
-    orders = [Stream(Use.SHUFFLING, 0, Run(epoch)).permutation(1000).numpy() for epoch in range(20)]
+    orders = [Stream(Use.SHUFFLING, 0, Span(epoch)).permutation(1000).numpy() for epoch in range(20)]
     assert all(np.array_equal(np.sort(order), np.arange(1000)) for order in orders)
     correlations = np.corrcoef(orders) - np.eye(20)
     assert np.abs(correlations).max() < 5 / np.sqrt(1000)
@@ -196,16 +196,23 @@ def test_an_order_holds_every_number_once_and_is_another_in_every_epoch():
 
 
 @pytest.mark.parametrize(
-    ("seed", "run"),
-    [(-1, Run(0)), (2**63, Run(0)), (0, Run(-1)), (0, Run(2**63)), (0, Run(0, -1)), (0, Run(0, 2**57, 1))],
+    ("seed", "span"),
+    [
+        (-1, Span(0)),
+        (2**63, Span(0)),
+        (0, Span(-1)),
+        (0, Span(2**63)),
+        (0, Span(0, -1)),
+        (0, Span(0, 2**57, 1)),
+    ],
 )
-def test_a_key_out_of_range_is_refused(seed, run):
-    with pytest.raises(SettingError, match=rf"got {seed}, {run.item}, {run.first}\.\."):
-        Stream(Use.VOTES, seed, run)
+def test_a_key_out_of_range_is_refused(seed, span):
+    with pytest.raises(SettingError, match=rf"got {seed}, {span.item}, {span.first}\.\."):
+        Stream(Use.VOTES, seed, span)
 
 
 def test_a_stream_gives_no_row_twice_and_none_that_it_has_not():
-    stream = Stream(Use.VOTES, 0, Run(0, 0, 10))
+    stream = Stream(Use.VOTES, 0, Span(0, 0, 10))
     stream.normal(torch.empty(4, 6))
     with pytest.raises(SettingError, match="rows have 6 numbers was asked for 8; take another part"):
         stream.normal(torch.empty(4, 8))

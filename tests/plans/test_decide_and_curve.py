@@ -178,35 +178,6 @@ def test_no_images_need_no_votes():
     assert run.decisions() == []
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: Decide(-0.1), "radius"),
-        (lambda: Decide(float("nan")), "radius"),
-        (lambda: Decide(0.5, n_max=10), "first look of 32"),
-        (lambda: Decide(0.5, chunk=0), "chunk"),
-        (lambda: Decide(0.5, cost=0.0), "cost"),
-        (lambda: Curve(()), "at least one radius"),
-        (lambda: Curve((0.5, 0.25)), "strictly increasing, got 0.5, 0.25"),
-        (lambda: Curve((0.5, 0.5)), "strictly increasing"),
-        (lambda: Curve((0.25, float("inf"))), "radius"),
-    ],
-)
-def test_settings_no_test_can_be_made_of_are_refused(make, message):
-    with pytest.raises(SettingError, match=message) as error:
-        make()
-    assert "\n" not in str(error.value)
-
-
-def test_a_confidence_out_of_reach_says_how_many_votes_would_do():
-    with pytest.raises(SettingError, match=r"needs at least (\d+) votes") as error:
-        Decide(1.0, n_max=50).start(1, 2, noise=Gaussian(0.5), confidence=0.999)
-    needed = int(str(error.value).split("at least ")[1].split()[0])
-    Decide(1.0, n_max=needed).start(1, 2, noise=Gaussian(0.5), confidence=0.999)
-    with pytest.raises(SettingError, match=f"at least {needed} votes"):
-        Decide(1.0, n_max=needed - 1).start(1, 2, noise=Gaussian(0.5), confidence=0.999)
-
-
 def test_a_radius_far_beyond_the_noise_is_refused_in_words():
     with pytest.raises(SettingError, match=r"infinitely many votes"):
         Decide(50.0).start(1, 2, noise=Gaussian(0.5), confidence=0.999)

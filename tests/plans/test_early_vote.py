@@ -5,7 +5,6 @@ import itertools
 import numpy as np
 import pytest
 
-from sfumato.errors import SettingError
 from sfumato.noise import Gaussian
 from sfumato.plans import ABSTAIN
 from sfumato.plans.early_vote import EarlyVote, boundaries, crossing_probability, error_bound
@@ -74,12 +73,3 @@ def test_votes_of_nan_count_for_no_class():
 def test_few_votes_are_simply_curtailed():
     found = run_on(np.array([0, 1, 1, 1, 0]), EarlyVote(5), 2)
     assert (found.prediction, found.votes) == (1, 4)
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [((0,), "n must"), ((300,), "at most 250"), ((10, 0.0), "error"), ((10, 1.0), "error")],
-)
-def test_settings_out_of_range_are_refused(settings, words):
-    with pytest.raises(SettingError, match=words):
-        EarlyVote(*settings)

@@ -6,7 +6,6 @@ import pytest
 from scipy import special
 from vote_sequences import all_sequences, run_on, simulate, weights
 
-from sfumato.errors import SettingError
 from sfumato.noise import Gaussian
 from sfumato.plans import ABSTAIN, Fixed, FixedTwoClass
 
@@ -76,23 +75,3 @@ def test_two_classes_fall_back_to_one_by_the_selection_votes_alone():
     assert radius(FixedTwoClass, [60, 40, 0]) == radius(Fixed, [60, 40, 0])
     # ... even though these estimation votes would have given the larger radius to two bounds.
     assert radius(FixedTwoClass, [60, 20, 20]) > radius(Fixed, [60, 20, 20])
-
-
-@pytest.mark.parametrize("record", [Fixed, FixedTwoClass])
-def test_too_few_votes_for_the_confidence_say_how_many_would_do(record):
-    with pytest.raises(SettingError, match=r"n must be at least \d+ votes") as error:
-        record(10, 5).start(1, 2, noise=Gaussian(0.5), confidence=0.999)
-    needed = int(str(error.value).split("at least ")[1].split()[0])
-    run = record(10, needed).start(1, 2, noise=Gaussian(0.5), confidence=0.999)
-    run.update(np.array([[10, 0]]))
-    run.update(np.array([[needed, 0]]))
-    assert run.decisions()[0].radius > 0.0
-    with pytest.raises(SettingError):
-        record(10, needed - 1).start(1, 2, noise=Gaussian(0.5), confidence=0.999)
-
-
-@pytest.mark.parametrize("settings", [(0, 10), (10, 0), (1.5, 10)])
-def test_counts_below_one_are_refused(settings):
-    for record in (Fixed, FixedTwoClass):
-        with pytest.raises(SettingError):
-            record(*settings)

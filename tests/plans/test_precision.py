@@ -5,7 +5,6 @@ import pytest
 from scipy import special
 from vote_sequences import simulate
 
-from sfumato.errors import SettingError
 from sfumato.noise import Gaussian
 from sfumato.plans import ABSTAIN, Precision
 from sfumato.statistics.binomial import upper_failure_probability
@@ -59,12 +58,3 @@ def test_an_image_without_a_class_is_given_up_after_the_pilot():
     assert run.demand().tolist() == [0]
     (decision,) = run.decisions()
     assert (decision.prediction, decision.radius, decision.stopped_by) == (ABSTAIN, 0.0, "gave up")
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [((0.0,), "eps"), ((1.0,), "eps"), ((0.1, 100, 128), "pilot of 128"), ((0.1, 100, 0), "pilot")],
-)
-def test_settings_no_votes_can_be_planned_with_are_refused(settings, message):
-    with pytest.raises(SettingError, match=message):
-        Precision(*settings)

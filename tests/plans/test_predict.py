@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from vote_sequences import all_sequences, run_on, simulate, weights
 
-from sfumato.errors import SettingError
 from sfumato.noise import Gaussian
 from sfumato.plans import ABSTAIN, Predict
 
@@ -42,8 +41,3 @@ def test_a_clear_majority_is_found_and_an_even_vote_is_not():
     assert clear.votes < 200
     assert even.prediction == ABSTAIN
     assert even.stopped_by in ("gave up", "all votes")
-
-
-def test_a_confidence_out_of_reach_says_how_many_votes_would_do():
-    with pytest.raises(SettingError, match="at least 10 votes"):
-        Predict(n_max=9, chunk=1).start(1, 2, noise=Gaussian(1.0), confidence=0.999)

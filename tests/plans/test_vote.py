@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from vote_sequences import all_sequences, run_on
 
-from sfumato.errors import SettingError
 from sfumato.noise import Gaussian
 from sfumato.plans import ABSTAIN, Vote
 
@@ -35,9 +34,3 @@ def test_votes_that_name_no_class_leave_the_majority_to_the_rest():
     while (wanted := run.demand()).any():
         run.update(np.array([[0, 0, min(1, wanted[0])], [0, 0, 0]]))
     assert [d.prediction for d in run.decisions()] == [2, ABSTAIN]
-
-
-@pytest.mark.parametrize("settings", [(0,), (10, 0), (2.5,)])
-def test_counts_below_one_are_refused(settings):
-    with pytest.raises(SettingError):
-        Vote(*settings)

@@ -75,7 +75,7 @@ def test_stars_are_at_alpha_star_and_rings_at_alpha_nearest_beta(drawn, tmp_path
     (axes,) = drawn[0].axes
     assert axes.get_yscale() == "log"
     assert marked(axes, "*") == [(a.curve.alpha, a.curve.lowest) for a in answer.betas]
-    assert marked(axes, "o") == [(a.against[0].alpha, a.against[0].risk) for a in answer.betas]
+    assert marked(axes, "o") == [(a.gain.alpha, a.gain.risk) for a in answer.betas]
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     assert [label for label in labels if "beta$ =" in label] == [r"$\beta$ = 0.5", r"$\beta$ = 0.2"]
 

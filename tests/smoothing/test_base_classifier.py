@@ -13,6 +13,7 @@ from sfumato.models import build_model
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.configuration import Configuration
 from sfumato.smoothing.folding import with_folded_batch_norms
+from support import votes
 
 CPU = torch.device("cpu")
 X = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(1))
@@ -142,9 +143,7 @@ def test_what_happens_beside_the_graph_keeps_its_batch_norm_and_its_votes(change
     assert norms(with_folded_batch_norms(model)) == 1
     with torch.inference_mode():
         torch.testing.assert_close(with_folded_batch_norms(model)(X), model(X))
-    found = SmoothedClassifier(model, 0.5, device="cpu", batch_size=32).votes(X, 300)
-    plain = SmoothedClassifier(lambda x: model(x), 0.5, device="cpu", batch_size=32).votes(X, 300)
-    assert np.array_equal(found, plain)
+    assert np.array_equal(votes(model, X, 300), votes(lambda x: model(x), X, 300))
 
 
 class DependsOnValues(nn.Module):
@@ -241,28 +240,20 @@ def test_logits_that_depend_on_the_batch_are_refused_for_one_image_too(make, wor
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_votes_of_a_folded_network_do_not_depend_on_layout_or_batch(resnet, precision):
-    found = [
-        SmoothedClassifier(resnet, 0.5, device="cpu", configuration=configuration).votes(X[:2], 96)
-        for configuration in (
-            Configuration(96, precision=precision),
-            Configuration(20, channels_last=True, workers=2, precision=precision),
-        )
-    ]
-    assert np.array_equal(*found)
+    found = votes(resnet, X[:2], 96, batch_size=20, channels_last=True, workers=2, precision=precision)
+    assert np.array_equal(found, votes(resnet, X[:2], 96, batch_size=96, precision=precision))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_a_compiled_network_gives_the_same_votes(resnet, precision):
-    plain = Configuration(64, channels_last=True, workers=2, precision=precision)
     compiled = Configuration(64, channels_last=True, workers=2, precision=precision, compiled=True)
     fast = SmoothedClassifier(resnet, 0.5, device="cpu", configuration=compiled)
     # 150 votes: two full batches, which are compiled, and a rest, which is not
     found = fast.votes(X[:3], 150)
     assert fast._base.compiled
-    assert np.array_equal(
-        found, SmoothedClassifier(resnet, 0.5, device="cpu", configuration=plain).votes(X[:3], 150)
-    )
+    plain = votes(resnet, X[:3], 150, channels_last=True, workers=2, precision=precision)
+    assert np.array_equal(found, plain)
 
 
 def test_where_compiling_fails_it_is_said_once_and_the_votes_are_the_same(resnet, monkeypatch):
@@ -273,13 +264,10 @@ def test_where_compiling_fails_it_is_said_once_and_the_votes_are_the_same(resnet
         return call
 
     monkeypatch.setattr(torch, "compile", broken)
-    configuration = Configuration(32, workers=2, compiled=True)
-    smoothed = SmoothedClassifier(resnet, 0.5, device="cpu", configuration=configuration)
     with pytest.warns(UserWarning, match="not compiled") as caught:
-        found = smoothed.votes(X[:2], 96)
+        found = votes(resnet, X[:2], 96, batch_size=32, workers=2, compiled=True)
     assert [str(warning.message) for warning in caught] == ["the model is not compiled: no C++ compiler"]
-    plain = SmoothedClassifier(resnet, 0.5, device="cpu", configuration=Configuration(32))
-    assert np.array_equal(found, plain.votes(X[:2], 96))
+    assert np.array_equal(found, votes(resnet, X[:2], 96))
 
 
 def test_a_service_that_does_not_answer_is_a_failure_said_in_one_line(linear):

@@ -7,10 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from sfumato import SmoothedClassifier
 from sfumato.errors import ModelError, SfumatoError
-from sfumato.smoothing.configuration import Configuration
 from sfumato.smoothing.threads import interference
+from support import votes
 
 X = torch.rand(3, 1, 4, 4, generator=torch.Generator().manual_seed(1))
 
@@ -25,11 +24,6 @@ class Then(nn.Module):
 
     def forward(self, x):
         return self.change(self.linear(x.flatten(1)))
-
-
-def votes(model, workers=1):
-    smoothed = SmoothedClassifier(model, 0.5, device="cpu", configuration=Configuration(16, False, workers))
-    return smoothed.votes(X, 100)
 
 
 def raised(error):
@@ -48,7 +42,7 @@ class OfNoClass(BaseException):
 @pytest.mark.parametrize("error", [SystemExit(0), OfNoClass("quota"), Unreadable()])
 def test_whatever_a_forward_pass_raises_is_one_line(error):
     with pytest.raises(SfumatoError, match=type(error).__name__):
-        votes(Then(lambda _: raised(error)))
+        votes(Then(lambda _: raised(error)), X)
 
 
 @pytest.mark.parametrize(
@@ -63,14 +57,14 @@ def test_whatever_a_forward_pass_raises_is_one_line(error):
 @pytest.mark.filterwarnings("ignore")
 def test_tensors_that_hold_no_plain_numbers_are_refused(change, kind):
     with pytest.raises(ModelError, match=f"got a {kind} tensor"):
-        votes(Then(change))
+        votes(Then(change), X)
 
 
 def test_a_model_without_values_is_refused():
     with torch.device("meta"):
         model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
     with pytest.raises(ModelError, match=r"1\.weight has no values"):
-        votes(model)
+        votes(model, X)
 
 
 class CopyIs(Then):
@@ -90,8 +84,8 @@ class CopyIs(Then):
 @pytest.mark.filterwarnings("ignore:votes are counted by one thread")
 def test_a_model_that_copies_itself_in_a_way_of_its_own_is_not_changed(copy):
     model = CopyIs(copy).train()
-    found = votes(model, workers=2)
-    np.testing.assert_array_equal(found, votes(Then(nn.Identity())))
+    found = votes(model, X, workers=2)
+    np.testing.assert_array_equal(found, votes(Then(nn.Identity()), X))
     assert model.training
     assert model.linear.weight.dtype == torch.float32
 
@@ -103,7 +97,7 @@ class NoMode(Then):
 
 def test_a_model_that_has_no_evaluation_mode_is_one_line():
     with pytest.raises(ModelError, match="there is one mode only"):
-        votes(NoMode(nn.Identity()))
+        votes(NoMode(nn.Identity()), X)
 
 
 @pytest.mark.parametrize("kind", ["<f4", ">f4", "<f8"])
@@ -113,11 +107,11 @@ def test_numpy_arrays_of_a_callable_are_its_logits(kind):
     def function(x):
         return model(x).detach().numpy().astype(kind)
 
-    np.testing.assert_array_equal(votes(function), votes(model))
+    np.testing.assert_array_equal(votes(function, X), votes(model, X))
 
 
 def test_tracing_ends_when_the_time_for_interruptions_is_over(monkeypatch):
-    monkeypatch.setattr("sfumato.smoothing.threads._MOST_SECONDS", 0.0)
+    monkeypatch.setattr("sfumato.smoothing.threads.MOST_SECONDS", 0.0)
     traced = []
 
     def network(x):
@@ -136,4 +130,4 @@ def test_a_function_that_reuses_its_array_is_not_taken_for_its_own_change():
         array[: len(x)] = x.flatten(1)[:, :3].numpy()
         return array[: len(x)]
 
-    np.testing.assert_array_equal(votes(function), votes(lambda x: x.flatten(1)[:, :3]))
+    np.testing.assert_array_equal(votes(function, X), votes(lambda x: x.flatten(1)[:, :3], X))

@@ -12,8 +12,8 @@ from torch.nn.utils import parametrizations, spectral_norm, weight_norm
 
 from sfumato import SmoothedClassifier
 from sfumato.errors import ModelError
-from sfumato.smoothing.configuration import Configuration
 from sfumato.smoothing.private_copy import Lent, private_copy
+from support import votes
 
 CPU = torch.device("cpu")
 X = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(1))
@@ -36,11 +36,6 @@ def cnn():
     )
 
 
-def votes(model, n=100, **configuration):
-    chosen = Configuration(**{"batch_size": 64, **configuration})
-    return SmoothedClassifier(model, 0.5, device="cpu", configuration=chosen).votes(X, n)
-
-
 @pytest.mark.parametrize("make", [mlp, cnn])
 @pytest.mark.parametrize("configuration", [{}, {"precision": "bf16"}, {"channels_last": True, "workers": 2}])
 def test_voting_changes_nothing_of_the_users_module(make, configuration):
@@ -52,7 +47,7 @@ def test_voting_changes_nothing_of_the_users_module(make, configuration):
     identity = {name: (id(t), t.dtype, t.stride(), t.requires_grad) for name, t in network.named_parameters()}
     modes = [module.training for module in network.modules()]
     with pytest.warns(UserWarning, match="in training mode"):
-        votes(network, **configuration)
+        votes(network, X, **configuration)
     assert modes == [module.training for module in network.modules()]
     assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
     assert identity == {
@@ -195,14 +190,13 @@ def test_a_module_that_is_hard_to_copy_computes_all_the_same(make, precision):
     state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = votes(network, precision=precision, workers=2, channels_last=True)
+        found = votes(network, X, precision=precision, workers=2, channels_last=True)
     assert network.training
     assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
     if precision == "float32":
         # the same votes by a plain callable in evaluation mode, of which nothing is copied
         network.eval()
-        plain = SmoothedClassifier(lambda x: network(x), 0.5, device="cpu", batch_size=50)
-        assert np.array_equal(found, plain.votes(X, 100))
+        assert np.array_equal(found, votes(lambda x: network(x), X, batch_size=50))
 
 
 def test_a_module_whose_functions_hold_on_to_it_is_lent_and_gets_its_mode_back():

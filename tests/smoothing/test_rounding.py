@@ -12,8 +12,8 @@ from torch import nn
 from sfumato import SmoothedClassifier
 from sfumato.errors import ModelError
 from sfumato.smoothing.base_classifier import BaseClassifier
-from sfumato.smoothing.configuration import Configuration
 from sfumato.smoothing.full_precision import full_precision
+from support import votes
 
 CPU = torch.device("cpu")
 
@@ -74,11 +74,11 @@ def test_float32_classes_are_those_of_float64_whatever_the_batch_and_the_layout(
 def test_votes_on_cancelling_logits_do_not_depend_on_batch_layout_or_threads(precision, network, seed):
     x = torch.rand(2, 1, 10, 10, generator=torch.Generator().manual_seed(seed))
     found = [
-        SmoothedClassifier(network, 0.5, device="cpu", configuration=configuration).votes(x, 400)
+        votes(network, x, 400, precision=precision, **configuration)
         for configuration in (
-            Configuration(256, precision=precision),
-            Configuration(7, precision=precision),
-            Configuration(50, channels_last=True, workers=2, precision=precision),
+            {"batch_size": 256},
+            {"batch_size": 7},
+            {"batch_size": 50, "channels_last": True, "workers": 2},
         )
     ]
     assert np.array_equal(found[0], found[1])
@@ -93,9 +93,8 @@ def test_an_untrained_bf16_convolution_network_is_no_random_one():
         nn.Linear(16 * 64, 10),
     )
     x = torch.rand(2, 16, 8, 8)
-    for configuration in (Configuration(33, precision="bf16"), Configuration(64, True, precision="bf16")):
-        votes = SmoothedClassifier(network, 0.5, device="cpu", configuration=configuration).votes(x, 64)
-        assert votes.sum() == 128
+    for configuration in ({"batch_size": 33}, {"channels_last": True}):
+        assert votes(network, x, 64, precision="bf16", **configuration).sum() == 128
 
 
 def test_two_equal_rows_of_weights_are_a_tie_for_the_first():
@@ -105,8 +104,8 @@ def test_two_equal_rows_of_weights_are_a_tie_for_the_first():
         network[1].weight[1:] = network[1].weight[0]
         network[1].bias.zero_()
     for batch in (1, 7, 64):
-        smoothed = SmoothedClassifier(network, 0.5, device="cpu", batch_size=batch)
-        assert smoothed.votes(torch.rand(1, 3, 10, 10), 300).tolist() == [[300, 0, 0]]
+        found = votes(network, torch.rand(1, 3, 10, 10), 300, batch_size=batch)
+        assert found.tolist() == [[300, 0, 0]]
 
 
 def rounded_to_ten_bits(x):
@@ -139,10 +138,10 @@ def shortened_products():
 def test_float32_is_certified_in_float32_though_the_program_allows_tf32(shortened_products):
     x = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(1))
     network = TensorCores()
-    found = SmoothedClassifier(network, 0.5, device="cpu").votes(x, 2000)
+    found = votes(network, x, 2000)
     assert torch.get_float32_matmul_precision() == "high", "the program's setting is put back"
     torch.set_float32_matmul_precision("highest")
-    assert np.array_equal(found, SmoothedClassifier(network, 0.5, device="cpu").votes(x, 2000))
+    assert np.array_equal(found, votes(network, x, 2000))
 
 
 def test_settings_of_the_program_are_put_back_when_the_last_of_several_votes_ends(shortened_products):
@@ -162,13 +161,10 @@ def test_autocast_around_the_call_changes_no_vote():
     torch.manual_seed(2)
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
     x = torch.rand(4, 1, 8, 8)
-    plain = SmoothedClassifier(network, 0.5, device="cpu").votes(x, 1000)
+    plain = votes(network, x, 1000)
     for workers in (1, 2):
-        smoothed = SmoothedClassifier(
-            network, 0.5, device="cpu", configuration=Configuration(64, workers=workers)
-        )
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            assert np.array_equal(smoothed.votes(x, 1000), plain)
+            assert np.array_equal(votes(network, x, 1000, workers=workers), plain)
 
 
 def test_a_network_that_leaves_its_measured_rounding_ends_the_run():

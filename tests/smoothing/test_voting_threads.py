@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from sfumato import SmoothedClassifier
-from sfumato.smoothing.configuration import Configuration
+from support import votes
 
 X = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(1))
 CACHE = {}
@@ -99,16 +98,10 @@ class UnderALock(Body):
             return self.last(self.first(x))
 
 
-def votes(network, workers, x=X):
-    configuration = Configuration(64, workers=workers)
-    smoothed = SmoothedClassifier(network, 0.5, device="cpu", configuration=configuration)
-    return smoothed.votes(x, 600)
-
-
 @pytest.mark.parametrize("make", [OnItself, InABuffer])
 def test_what_a_module_keeps_in_itself_is_each_threads_own(make):
     network = make()
-    assert np.array_equal(votes(network, 4), votes(network, 1))
+    assert np.array_equal(votes(network, X, 600, workers=4), votes(network, X, 600))
     assert "activation" not in vars(network)
 
 
@@ -126,17 +119,17 @@ def test_what_a_module_keeps_in_itself_is_each_threads_own(make):
     ],
 )
 def test_what_threads_would_share_is_found_every_time_and_counted_by_one(make, why, monkeypatch):
-    monkeypatch.setattr("sfumato.smoothing.threads._LONGEST_WAIT", 0.2)
+    monkeypatch.setattr("sfumato.smoothing.threads.LONGEST_WAIT", 0.2)
     network = make()
     random.seed(1)
     np.random.seed(1)  # noqa: NPY002
     states = random.getstate(), np.random.get_state()[1].copy()  # noqa: NPY002
     with pytest.warns(UserWarning, match=f"counted by one thread: .*{why}"):
-        found = votes(network, 4)
+        found = votes(network, X, 600, workers=4)
     if make not in (SeededInPython, SeededInNumpy):
         assert random.getstate() == states[0]
         assert np.array_equal(np.random.get_state()[1], states[1])  # noqa: NPY002
-    assert np.array_equal(found, votes(network, 1))
+    assert np.array_equal(found, votes(network, X, 600))
 
 
 class Halving(Body):
@@ -177,6 +170,6 @@ class OutOfPlace(Body):
 )
 def test_a_model_that_works_in_place_votes_like_one_that_does_not_and_changes_nothing(make, change):
     x = X.clone()
-    found = votes(make(), 2, x)
+    found = votes(make(), x, 600, workers=2)
     assert torch.equal(x, X)
-    assert np.array_equal(found, votes(OutOfPlace(change), 1, x))
+    assert np.array_equal(found, votes(OutOfPlace(change), x, 600))

@@ -4,20 +4,19 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import integrate, stats
 
 from sfumato.errors import SettingError
 from sfumato.statistics.compare import (
     best_set,
-    bootstrap_best_set,
-    bootstrap_means,
-    compare_paired_runs,
-    compare_selected,
-    cross_fitted_gain,
     mcnemar_p_values,
     mean_rate_interval,
+    paired_difference,
+    selected_gain,
     sign_flip_p_values,
 )
+
+ONE = np.zeros((1, 2, 4), bool)
 
 
 def nested_errors(rng, risks, images, runs=1, noise=0.02):
@@ -88,65 +87,79 @@ def test_three_identical_runs_say_little_more_than_one():
     assert high_three - low_three < 1.3 * (high - low)
 
 
-@pytest.mark.parametrize("runs", [1, 3])
-def test_the_interval_of_a_difference_covers_it(runs):
+@pytest.mark.parametrize(("rates", "runs"), [((0.12, 0.07), 1), ((0.12, 0.07), 3), ((0.04, 0.01), 1)])
+def test_the_interval_of_a_difference_covers_it(rates, runs):
     rng = np.random.default_rng(1)
-    repeats, missed = 400, 0
+    repeats, missed = 1000, 0
     for _ in range(repeats):
-        first, second = np.moveaxis(nested_errors(rng, [0.12, 0.07], 200, runs, noise=0.3), 1, 0)
-        found = compare_paired_runs(first, second, confidence=0.9)
-        missed += not found.low <= 0.05 <= found.high
+        first, second = np.moveaxis(nested_errors(rng, rates, 200, runs, noise=0.3), 1, 0)
+        found = paired_difference(first, second, confidence=0.9)
+        missed += not found.low <= rates[0] - rates[1] <= found.high
     assert missed <= stats.binom.ppf(0.999, repeats, 0.1)
+
+
+def newcombe(only_first, only_second, both, images):
+    """Return Newcombe's (1998) interval of a paired difference, his method 10, by its published formula."""
+    z = stats.norm.ppf(0.975)
+
+    def wilson(count):
+        share, half = count / images, z**2 / images
+        root = z * np.sqrt(share * (1 - share) / images + half / (4 * images))
+        return (share + half / 2 - root) / (1 + half), (share + half / 2 + root) / (1 + half)
+
+    a, b, c, d = both, only_first, only_second, images - both - only_first - only_second
+    product = (a + b) * (c + d) * (a + c) * (b + d)
+    excess = a * d - b * c
+    shrunk = max(excess - images / 2, 0) if excess > 0 else excess
+    phi = shrunk / np.sqrt(product) if product else 0.0
+    (l1, u1), (l2, u2) = wilson(a + b), wilson(a + c)
+    p1, p2 = (a + b) / images, (a + c) / images
+    low = np.sqrt((p1 - l1) ** 2 - 2 * phi * (p1 - l1) * (u2 - p2) + (u2 - p2) ** 2)
+    high = np.sqrt((p2 - l2) ** 2 - 2 * phi * (p2 - l2) * (u1 - p1) + (u1 - p1) ** 2)
+    return p1 - p2 - low, p1 - p2 + high
+
+
+def test_the_interval_of_a_difference_is_about_as_wide_as_newcombes():
+    for counts in ((20, 12, 40), (30, 5, 10), (8, 2, 60)):
+        first, second = np.zeros((2, 1, 400), bool)
+        more, less, both = counts
+        first[0, : more + both] = second[0, more : more + both + less] = True
+        found = paired_difference(first, second, confidence=0.95)
+        low, high = newcombe(*counts, 400)
+        assert 0.85 < (found.high - found.low) / (high - low) < 1.15
 
 
 def test_the_p_value_of_one_run_is_the_two_sided_binomial_test():
     first, second = np.zeros((2, 1, 200), bool)
     first[0, :30] = second[0, 20:33] = True
-    found = compare_paired_runs(first, second, confidence=0.95)
-    assert (found.only_first, found.only_second) == (20, 3)
-    assert found.difference == pytest.approx(17 / 200)
+    found = paired_difference(first, second, confidence=0.95)
+    assert found.value == pytest.approx(17 / 200)
     assert found.p_value == pytest.approx(stats.binomtest(20, 23).pvalue, abs=1e-12)
 
 
-def test_an_interval_of_one_run_excludes_zero_about_when_the_p_value_is_small():
-    """At 0.9 of the error for the sign: p < 0.045 excludes zero, p > 0.05 never does."""
+def test_an_interval_excludes_zero_exactly_where_the_p_value_is_small():
     for more, less in itertools.product(range(25), repeat=2):
         first, second = np.zeros((2, 1, 200), bool)
         first[0, :more] = second[0, more : more + less] = True
-        found = compare_paired_runs(first, second, confidence=0.95)
-        excluded = found.low > 0 or found.high < 0
-        if found.p_value < 0.045 - 1e-9:
-            assert excluded
-        if found.p_value > 0.05:
-            assert not excluded
+        found = paired_difference(first, second, confidence=0.95)
+        assert (found.low <= 0 <= found.high) == (found.p_value > 0.05)
+        assert found.low <= found.value <= found.high
+
+
+def test_no_difference_seen_is_bounded_as_a_rare_event():
+    """Wilson's bound of an event that none of n images showed: z^2 / (n + z^2)."""
+    found = paired_difference(ONE[0, :1].repeat(100, axis=1), ONE[0, :1].repeat(100, axis=1), confidence=0.95)
+    limit = stats.norm.ppf(0.975) ** 2
+    assert found.high == -found.low == pytest.approx(limit / (400 + limit))
 
 
 def test_swapping_the_two_mirrors_the_comparison():
     rng = np.random.default_rng(2)
     first, second = np.moveaxis(nested_errors(rng, [0.2, 0.1], 300, 2, noise=0.2), 1, 0)
-    there = compare_paired_runs(first, second, confidence=0.95)
-    back = compare_paired_runs(second, first, confidence=0.95)
-    assert (back.difference, back.low, back.high) == pytest.approx(
-        (-there.difference, -there.high, -there.low)
-    )
+    there = paired_difference(first, second, confidence=0.95)
+    back = paired_difference(second, first, confidence=0.95)
+    assert (back.value, back.low, back.high) == pytest.approx((-there.value, -there.high, -there.low))
     assert back.p_value == pytest.approx(there.p_value)
-
-
-def test_the_corrected_comparison_covers_the_luckiest_of_many_equals():
-    """All candidates have the reference's risk; the one that looks best is compared with it."""
-    rng = np.random.default_rng(3)
-    repeats, rejected, missed, naive = 1500, 0, 0, 0
-    for _ in range(repeats):
-        wrong = nested_errors(rng, [0.15] * 9, 200, noise=0.6)
-        pick = 1 + int(wrong[0, 1:].sum(axis=1).argmin())
-        found = compare_selected(wrong[:, 0], wrong[:, pick], confidence=0.9, candidates=8)
-        missed += not found.low <= 0 <= found.high
-        rejected += found.p_value <= 0.1
-        naive += compare_paired_runs(wrong[:, 0], wrong[:, pick], confidence=0.9).p_value <= 0.1
-    allowed = stats.binom.ppf(0.999, repeats, 0.1)
-    assert missed <= allowed
-    assert rejected <= allowed
-    assert naive > allowed  # so the correction is needed
 
 
 @pytest.mark.parametrize(
@@ -189,91 +202,76 @@ def test_a_single_candidate_is_the_best():
     assert found.p_values.tolist() == [1.0]
 
 
-def test_bootstrap_means_have_the_covariance_of_the_sample_means():
-    wrong = nested_errors(np.random.default_rng(7), [0.1, 0.15, 0.3], 500, noise=0.2)
-    means = bootstrap_means(wrong, draws=20_000, seed=1)
-    np.testing.assert_allclose(means.mean(axis=0), wrong[0].mean(axis=1), atol=1e-3)
-    expected = np.cov(wrong[0].astype(float), bias=True) / 500
-    np.testing.assert_allclose(np.cov(means.T), expected, rtol=0.08, atol=2e-6)
-
-
-def test_the_bootstrap_of_runs_spreads_as_independent_runs_do():
-    """Runs whose whole risk varies: the spread of their mean is s / sqrt(R), s unbiased."""
-    losses = np.repeat(np.array([0.1, 0.2, 0.4, 0.5])[:, np.newaxis, np.newaxis], 50, axis=2)
-    means = bootstrap_means(losses, draws=20_000, seed=2)
-    assert means.std() == pytest.approx(np.std([0.1, 0.2, 0.4, 0.5], ddof=1) / 2, rel=0.03)
-
-
-def test_the_bootstrap_is_the_same_for_the_same_seed_and_pairs_the_candidates():
-    wrong = nested_errors(np.random.default_rng(8), [0.1, 0.2], 100)
-    wrong[:, 1] = wrong[:, 0]
-    first, again = bootstrap_means(wrong, draws=300, seed=3), bootstrap_means(wrong, draws=300, seed=3)
-    np.testing.assert_array_equal(first, again)
-    np.testing.assert_array_equal(first[:, 0], first[:, 1])
-    assert not np.array_equal(first, bootstrap_means(wrong, draws=300, seed=4))
-
-
-@pytest.mark.parametrize("risks", [[0.1, 0.11, 0.12, 0.2], [0.1] * 6])
-def test_the_bootstrap_set_holds_the_truly_best_about_as_often_as_stated(risks):
-    rng = np.random.default_rng(9)
-    repeats, missed = 300, 0
-    for index in range(repeats):
-        wrong = nested_errors(rng, risks, 600, noise=0.4)
-        resampled = bootstrap_means(wrong, draws=300, seed=index)
-        missed += not bootstrap_best_set(wrong[0].mean(axis=1), resampled, confidence=0.9).kept[0]
-    assert missed <= stats.binom.ppf(0.999, repeats, 0.1)
-
-
-def test_the_bootstrap_set_leaves_out_who_is_clearly_worse():
-    wrong = nested_errors(np.random.default_rng(10), [0.05, 0.055, 0.2], 800, noise=0.2)
-    found = bootstrap_best_set(wrong[0].mean(axis=1), bootstrap_means(wrong), confidence=0.95)
-    assert found.kept.tolist() == [True, True, False]
-
-
-def test_the_cross_fitted_gain_is_unbiased_where_the_naive_one_is_not():
-    """Twelve equals: no gain is to be had, yet the best of them on its own images seems better."""
+@pytest.mark.parametrize("risks", [[0.1] * 12, [0.1] * 3, [0.12, 0.1, 0.1, 0.08]])
+def test_the_selected_gain_is_unbiased_and_covered_where_the_naive_one_is_not(risks):
+    """Near ties: the best of many on its own images seems better than it is."""
     rng = np.random.default_rng(11)
-    crossed, naive, missed = [], [], 0
-    repeats = 400
+    errors, naive, missed, rejected = [], [], 0, 0
+    repeats = 600
     for index in range(repeats):
-        wrong = nested_errors(rng, [0.1] * 12, 300, noise=0.7)
-        found = cross_fitted_gain(wrong, 0, confidence=0.9, seed=index)
-        crossed.append(found.gain)
-        naive.append(wrong[0, 0].mean() - wrong[0].mean(axis=1).min())
-        missed += not found.low <= 0 <= found.high
-    error = np.std(crossed) / np.sqrt(repeats)
-    assert abs(np.mean(crossed)) < 4 * error
-    assert np.mean(naive) > 10 * error
+        wrong = nested_errors(rng, risks, 300, noise=0.7)
+        found = selected_gain(wrong, [0], confidence=0.9, seed=index)
+        true = risks[0] - np.mean([risks[pick] for pick in found.selected])
+        best = int(wrong[0].mean(axis=1).argmin())
+        errors.append(found.gain.value - true)
+        naive.append(wrong[0, 0].mean() - wrong[0, best].mean() - (risks[0] - risks[best]))
+        missed += not found.gain.low <= true <= found.gain.high
+        rejected += found.gain.p_value <= 0.1
+    error = np.std(errors) / np.sqrt(repeats)
+    assert abs(np.mean(errors)) < 4 * error
+    assert np.mean(naive) > 6 * error
     assert missed <= stats.binom.ppf(0.999, repeats, 0.1)
+    if len(set(risks)) == 1:
+        assert rejected <= stats.binom.ppf(0.999, repeats, 0.1)
 
 
-def test_the_cross_fitted_gain_is_the_gain_where_one_candidate_is_best_on_both_halves():
+def test_a_clear_selection_is_tested_exactly_on_all_images():
     wrong = nested_errors(np.random.default_rng(12), [0.3, 0.05, 0.4], 1000, noise=0.1)
-    found = cross_fitted_gain(wrong, 0, confidence=0.95)
+    found = selected_gain(wrong, [0], confidence=0.95)
+    more, less = (int((wrong[0, a] & ~wrong[0, b]).sum()) for a, b in ((0, 1), (1, 0)))
     assert found.selected == (1, 1)
-    assert found.gain == pytest.approx(wrong[0, 0].mean() - wrong[0, 1].mean())
-    assert found.risk == pytest.approx(wrong[0, 1].mean())
-    assert 0 < found.low < found.gain < found.high
-    assert found.p_value < 1e-6
+    assert found.clear
+    assert found.gain == paired_difference(wrong[:, 0], wrong[:, 1], confidence=0.95)
+    assert found.gain.p_value == pytest.approx(stats.binomtest(more, more + less).pvalue)
 
 
-def test_the_cross_fitted_interval_shares_the_error_between_the_halves():
-    """All images are alike, so that either half is compared as seven of them are."""
-    wrong = np.zeros((1, 2, 14), bool)
-    wrong[0, 0] = True
-    found = cross_fitted_gain(wrong, 0, confidence=0.9)
-    one = compare_paired_runs(wrong[:, 0, :7], wrong[:, 1, :7], confidence=0.95)
-    assert (found.gain, found.low, found.high) == pytest.approx((1.0, one.low, one.high))
-    assert found.p_value == pytest.approx(2 * stats.binomtest(7, 7).pvalue)
+def test_an_unclear_selection_has_a_wider_interval_that_agrees_with_its_p_value():
+    rng = np.random.default_rng(14)
+    seen = 0
+    for index in range(60):
+        wrong = nested_errors(rng, [0.2, 0.12, 0.12], 300, noise=0.5)
+        found = selected_gain(wrong, [0], confidence=0.95, seed=index)
+        gain = found.gain
+        assert (gain.low <= 0 <= gain.high) == (gain.p_value > 0.05)
+        if not found.clear and found.selected == (1, 1):
+            plain = paired_difference(wrong[:, 0], wrong[:, 1], confidence=0.95)
+            assert gain.value == pytest.approx(plain.value)
+            assert gain.high - gain.low == pytest.approx(np.sqrt(1.36) * (plain.high - plain.low), rel=0.03)
+            seen += 1
+    assert seen
+
+
+def test_ties_make_the_halves_go_together_by_no_more_than_the_interval_allows():
+    """For P equal candidates the correlation is m^2 / (P - 1), m the expected maximum of P normals."""
+    z = np.linspace(-9, 9, 4001)
+    maxima = {
+        p: integrate.trapezoid(z * p * stats.norm.pdf(z) * stats.norm.cdf(z) ** (p - 1), z)
+        for p in range(2, 60)
+    }
+    assert maxima[3] == pytest.approx(1.5 / np.sqrt(np.pi))
+    assert 1.35 < 1 + max(m**2 / (p - 1) for p, m in maxima.items()) < 1.36
+
+
+def test_the_best_of_the_references_is_selected_too():
+    wrong = nested_errors(np.random.default_rng(15), [0.3, 0.1, 0.2, 0.02], 800, noise=0.1)
+    found = selected_gain(wrong, [0, 1, 2], confidence=0.95)
+    assert (found.selected, found.references) == ((3, 3), (1, 1))
 
 
 def test_the_reference_gains_nothing_over_itself():
     wrong = nested_errors(np.random.default_rng(13), [0.05, 0.4], 200)
-    found = cross_fitted_gain(wrong, 0, confidence=0.95)
-    assert (found.gain, found.low, found.high, found.p_value) == (0.0, 0.0, 0.0, 1.0)
-
-
-ONE = np.zeros((1, 2, 4), bool)
+    found = selected_gain(wrong, [0], confidence=0.95).gain
+    assert (found.value, found.low, found.high, found.p_value) == (0.0, 0.0, 0.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -284,18 +282,13 @@ ONE = np.zeros((1, 2, 4), bool)
         (lambda: sign_flip_p_values(np.array([0.5])), "differences must be whole numbers"),
         (lambda: mean_rate_interval(ONE[0, 0], confidence=0.9), "boolean arrays"),
         (lambda: mean_rate_interval(ONE[0], confidence=1.0), "confidence must lie"),
-        (lambda: compare_paired_runs(ONE[0], ONE[0, :1], confidence=0.9), "of one shape"),
-        (
-            lambda: compare_selected(ONE[0], ONE[0], confidence=0.9, candidates=0),
-            "candidates must be a whole number of at least 1, got 0",
-        ),
+        (lambda: paired_difference(ONE[0], ONE[0, :1], confidence=0.9), "of one shape"),
+        (lambda: paired_difference(ONE[0], ONE[0], confidence=1.0), "confidence must lie"),
         (lambda: best_set(ONE.astype(int), confidence=0.9), "boolean array"),
         (lambda: best_set(ONE, confidence=0.0), "confidence must lie"),
-        (lambda: bootstrap_means(ONE, draws=0), "draws must be a whole number of at least 1, got 0"),
-        (lambda: bootstrap_means(ONE[0]), "losses must be of shape"),
-        (lambda: bootstrap_best_set(np.zeros(3), np.zeros((5, 2)), confidence=0.9), "do not fit"),
-        (lambda: cross_fitted_gain(ONE, 2, confidence=0.9), "reference must be"),
-        (lambda: cross_fitted_gain(ONE[:, :, :1], 0, confidence=0.9), "images must be at least 2"),
+        (lambda: selected_gain(ONE, [2], confidence=0.9), "references must be"),
+        (lambda: selected_gain(ONE, [], confidence=0.9), "references must be"),
+        (lambda: selected_gain(ONE[:, :, :1], [0], confidence=0.9), "images must be at least 2"),
     ],
 )
 def test_bad_input_is_named(call, words):

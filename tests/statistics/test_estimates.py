@@ -1,4 +1,4 @@
-"""Certified accuracy as an estimate: bounds that cover, and tests that keep their level."""
+"""Certified accuracy as an estimate: bounds that cover; p-values of several tests."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,6 @@ from scipy import stats
 from sfumato.errors import SettingError
 from sfumato.statistics.estimates import (
     certified_accuracy,
-    compare_paired,
     holm,
 )
 
@@ -36,26 +35,6 @@ def test_the_lower_bound_pays_for_the_certificates():
     assert certified_accuracy(1, 500, confidence=0.95, certificate_confidence=0.9).robust_lower == 0.0
 
 
-def test_the_paired_interval_covers_the_true_difference():
-    rng = np.random.default_rng(6)
-    only_first, only_second, both = 0.12, 0.05, 0.5
-    repeats, missed = 2000, 0
-    for _ in range(repeats):
-        kind = rng.choice(4, size=150, p=[only_first, only_second, both, 1 - only_first - only_second - both])
-        found = compare_paired((kind == 0) | (kind == 2), (kind == 1) | (kind == 2), confidence=0.9)
-        missed += not found.low <= only_first - only_second <= found.high
-    assert missed <= stats.binom.ppf(0.999, repeats, 0.1)
-
-
-def test_the_paired_p_value_is_mcnemars():
-    first = np.array([True] * 30 + [False] * 12 + [True] * 40)
-    second = np.array([False] * 30 + [True] * 12 + [True] * 40)
-    found = compare_paired(first, second, confidence=0.95)
-    assert (found.only_first, found.only_second) == (30, 12)
-    assert found.p_value == pytest.approx(stats.binomtest(30, 42).pvalue)
-    assert found.difference == pytest.approx(18 / 82)
-
-
 def test_holm_keeps_the_family_wise_error():
     rng = np.random.default_rng(7)
     repeats = 4000
@@ -69,8 +48,6 @@ def test_holm_keeps_the_family_wise_error():
     [
         (lambda: certified_accuracy(6, 5, confidence=0.9, certificate_confidence=0.9), "got 6"),
         (lambda: certified_accuracy(1, 5, confidence=1.0, certificate_confidence=0.9), "got 1.0"),
-        (lambda: compare_paired(np.array([True]), np.array([1]), confidence=0.9), "boolean"),
-        (lambda: compare_paired(np.array([True]), np.array([True, False]), confidence=0.9), "got 1 and 2"),
         (lambda: holm([0.5, 1.5]), "1.5"),
     ],
 )

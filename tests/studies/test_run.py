@@ -5,16 +5,16 @@ import random
 import signal
 import subprocess
 import sys
-from pathlib import Path
+import time
 
 import numpy as np
 import pytest
 import torch
 
-from oracles import noise_of_votes
-from sfumato.errors import DataError, OutputError, SettingError, SfumatoError
+from processes import kill
+from sfumato.errors import DataError, OutputError, SettingError
 from sfumato.models import load_model
-from sfumato.studies import keys, schedule
+from sfumato.studies import schedule
 from sfumato.studies.design import make_design
 from sfumato.studies.run import STUDY_FILE, Watch, run_study
 from sfumato.studies.store import FILE, load_results
@@ -59,77 +59,6 @@ def finished(tmp_path_factory):
     )
     run(design, folder)
     return design, folder
-
-
-def votes_by_hand(model, image, example, beta, n):
-    """Return the classes of the n noisy copies of one image, from the keys of the noise alone."""
-    noise = torch.from_numpy(beta * noise_of_votes(0, example, 0, n, tuple(image.shape))).float()
-    with torch.inference_mode():
-        return model(image + noise).argmax(dim=1).numpy()
-
-
-def test_a_study_under_the_former_noise_is_read_but_not_continued(tmp_path, monkeypatch):
-    design = study(grid={"alpha": [0.4]}, model={"epochs": 1})
-    monkeypatch.setattr(keys, "_NOISE", {})
-    run(design, tmp_path)
-    monkeypatch.undo()
-    before = load_results(tmp_path)
-    with pytest.raises(OutputError, match=r": was begun by a version of Sfumato that draws other noise"):
-        run(design, tmp_path)
-    assert load_results(tmp_path).cells.keys() == before.cells.keys()
-
-
-def test_predictions_are_the_majority_of_all_votes_image_by_image(digits, finished):
-    _, folder = finished
-    results = load_results(folder)
-    model, record = load_model(next((folder / "models").glob("alpha-0.4-*.safetensors")))
-    assert record.alpha == 0.4
-    cell = results.cells[0.4, 0.5, 0]
-    hits = 0
-    for example in range(0, 797, 8):
-        found = votes_by_hand(model, torch.from_numpy(digits.test.x[example]), example, 0.5, 40)
-        counts = np.bincount(found, minlength=10)
-        assert cell.predicted[example] == counts.argmax()
-        assert 20 <= cell.votes[example] <= 40
-        first = int(cell.first_votes[example])
-        assert first == 20
-        hits += cell.first_hits[example] == (found[:first] == digits.test.y[example]).sum()
-    assert hits == len(range(0, 797, 8))
-    plain = results.cells[0.4, 0.0, 0]
-    with torch.inference_mode():
-        expected = model(torch.from_numpy(digits.test.x)).argmax(dim=1).numpy()
-    assert np.array_equal(plain.predicted, expected)
-    assert np.array_equal(plain.labels, digits.test.y)
-    assert set(plain.votes) == {1}
-
-
-def test_every_rule_predicts_the_same_and_the_curtailed_ones_spend_less(finished, tmp_path):
-    design, folder = finished
-    curtailed = load_results(folder).cells[0.4, 0.5, 0]
-    changed = {"grid": {"alpha": (0.4,), "beta": (0.5,)}, "certification": None}
-    cells = {}
-    for rule in ("all", "sequential"):
-        votes = design.votes.model_copy(update={"rule": rule, "error": 1e-3})
-        other = design.model_copy(
-            update={
-                "votes": votes,
-                "grid": design.grid.model_copy(update=changed["grid"]),
-                "certification": None,
-            }
-        )
-        cells[rule] = run(other, folder)[0].cells[0.4, 0.5, 0]
-    run(design, folder)
-    assert np.array_equal(cells["all"].predicted, curtailed.predicted)
-    assert set(cells["all"].votes) == {40}
-    # with probability below 0.001 each
-    assert (cells["sequential"].predicted != curtailed.predicted).sum() <= 4
-    assert cells["sequential"].votes.mean() < curtailed.votes.mean() < 40
-    assert set(cells["sequential"].first_votes) == {16}
-    # three unbiased estimates of one number, the first from all the votes
-    exact = cells["all"].soft_risk
-    for cell in (curtailed, cells["sequential"]):
-        assert cell.soft_risk == pytest.approx(exact, abs=0.02)
-        assert (cell.first_hits <= cell.first_votes).all()
 
 
 def test_a_finished_study_computes_nothing_again(finished):
@@ -197,12 +126,6 @@ def test_a_changed_setting_never_meets_old_rows(tmp_path):
 
 def test_a_warm_start_goes_along_the_path_and_takes_its_own_epochs(tmp_path):
     warm = {"warm_start": "nearest", "warm_epochs": 1}
-    todo = plan_study(study(model=warm, grid={"alpha": [0, 0.2, 0.4]}), tmp_path, device="cpu")
-    assert [(m.alpha, m.epochs, m.warm_from) for m in todo.models] == [
-        (0.0, 2, None),
-        (0.2, 1, 0.0),
-        (0.4, 1, 0.2),
-    ]
     run(study(model=warm, grid={"beta": [0]}), tmp_path)
     run(study(model=warm, grid={"alpha": [0, 0.1, 0.4, 0.5], "beta": [0]}), tmp_path)
     records = {
@@ -284,67 +207,53 @@ def test_what_cannot_be_run_is_refused_before_anything_is_trained(tmp_path):
 
 
 KILLED = """
-import json, sys, torch
+import json, os, sys, torch
 from pathlib import Path
 torch.set_num_threads(1)
-from sfumato.studies.design import make_design
-from sfumato.studies.run import Watch, run_study
 import sfumato.studies.schedule as module
-module.SHARD = 100
-design = make_design(json.loads(sys.argv[2]))
-run_study(design, Path(sys.argv[1]), device="cpu", watch=Watch(on_start=lambda _: print("go", flush=True)))
+from sfumato.studies.design import make_design
+from sfumato.studies.run import run_study
+module.SHARD = 50
+design = make_design(json.loads(sys.argv[1]))
+for line in sys.stdin:
+    if not (child := os.fork()):
+        run_study(design, Path(line.strip()), device="cpu")
+        os._exit(0)
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
-def test_a_model_that_fails_only_when_it_votes_is_one_line_and_stays_trained(tmp_path, monkeypatch):
-    (tmp_path / "fails_late.py").write_text(
-        "import torch\n"
-        "from pathlib import Path\n"
-        f"MODELS = Path({str(tmp_path / 'study' / 'models')!r})\n"
-        "class Late(torch.nn.Module):\n"
-        "    def __init__(self, shape, classes):\n"
-        "        super().__init__()\n"
-        "        self.layer = torch.nn.Linear(64, classes)\n"
-        "    def forward(self, x):\n"
-        "        if list(MODELS.glob('*.safetensors')):\n"
-        "            raise KeyError('late')\n"
-        "        return self.layer(x.flatten(1))\n"
-    )
-    monkeypatch.syspath_prepend(str(tmp_path))
-    design = study(model={"architecture": "fails_late:Late"}, grid={"alpha": [0.4], "beta": [0.5]})
-    with pytest.raises(SfumatoError, match="KeyError: 'late'"):
-        run(design, tmp_path / "study")
-    assert len(list((tmp_path / "study" / "models").glob("*.safetensors"))) == 1
-
-
-@pytest.mark.slow
-def test_killed_at_20_random_moments_it_ends_with_the_rows_of_an_unbroken_run(tmp_path, monkeypatch):
+def test_killed_at_20_random_moments_it_ends_with_the_rows_of_an_unbroken_run(tmp_path):
+    """One process imports everything; each run is a copy of it, killed in the first part of its time."""
     tables = {
-        "data": {"images": 797},
-        "model": {"epochs": 4, "warm_start": "nearest", "batch_size": 32},
-        "grid": {"alpha": [0, 0.2, 0.4], "beta": [0, 0.3, 0.6]},
-        "certification": {"beta": [0.3], "radii": [0.1], "images": 10},
+        "data": {"images": 200},
+        "model": {"epochs": 2, "warm_start": "nearest", "batch_size": 100},
+        "grid": {"alpha": [0, 0.4], "beta": [0, 0.3]},
+        "certification": {"beta": [0.3], "radii": [0.1], "images": 5},
     }
     run(make_design(tables), tmp_path / "whole")
-    expected = rows_of(tmp_path / "whole")
-    rng = random.Random(0)
+    expected, rng = rows_of(tmp_path / "whole"), random.Random(0)
     kills, folder = 0, tmp_path / "0"
-    while kills < 20:
-        process = subprocess.Popen(
-            [sys.executable, "-c", KILLED, str(folder), json.dumps(tables)], stdout=subprocess.PIPE
-        )
-        process.stdout.readline()
-        try:
-            process.wait(timeout=rng.uniform(0, 2))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            kills += 1
-        process.wait()
-        process.stdout.close()
-        if process.returncode == 0:
-            assert rows_of(folder) == expected
-            folder = Path(tmp_path / str(kills))
-        else:
-            assert process.returncode == -signal.SIGKILL
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, json.dumps(tables)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as copies:
+        while kills < 20:
+            copies.stdin.write(f"{folder}\n")
+            copies.stdin.flush()
+            child = int(copies.stdout.readline())
+            time.sleep(rng.uniform(0, 0.6))
+            kill(child)
+            ended = int(copies.stdout.readline())
+            assert ended in (0, -signal.SIGKILL)
+            if ended == 0:
+                assert rows_of(folder) == expected
+                folder = tmp_path / str(kills)
+            else:
+                kills += 1
+        copies.stdin.close()
     run(make_design(tables), folder)
     assert rows_of(folder) == expected

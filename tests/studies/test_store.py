@@ -1,5 +1,9 @@
+import gzip
+import math
+import resource
 import shutil
 import sqlite3
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,10 +11,11 @@ import pytest
 from sfumato.certification.certificate import Certificate
 from sfumato.errors import DataError, OutputError, WriteError
 from sfumato.studies.sealed import VERSION
-from sfumato.studies.store import FILE, Current, Member, Store, load_results
+from sfumato.studies.store import FILE, Current, Member, Store, load_results, mend
 
 CURRENT = Current("s", "digits", "pixels in [0, 1]", 100, 6)
 MEMBER = Member("risk", 0.2, 0.5, 1)
+VERSION_2 = gzip.decompress(Path(__file__).with_name("results_of_version_2.sqlite.gz").read_bytes())
 
 
 def rows(*examples, label=3):
@@ -95,9 +100,51 @@ def test_a_file_of_a_newer_version_is_refused_and_left_alone(path):
     db.close()
     before = path.read_bytes()
     for read_only in (True, False):
-        with pytest.raises(DataError, match=r"newer Sfumato \(results version 3; this one reads 2\)"):
+        with pytest.raises(DataError, match=r"newer Sfumato \(results version 4; this one reads 3\)"):
             Store(path, read_only=read_only)
     assert path.read_bytes() == before
+
+
+@pytest.fixture
+def former(path):
+    """A file that was written by version 2: three images, two certificates."""
+    path.write_bytes(VERSION_2)
+    return path
+
+
+FORMER = [
+    Certificate(0, 3, 3, 0.25, 0.125, 200, "radius", 0.9, 0.1, 0.999, "curve(0.25)"),
+    Certificate(1, 4, -1, 0.0, 0.5, 100, "votes", math.nan, math.nan, math.nan, "vote(100)"),
+]
+
+
+def test_a_file_of_version_2_is_read_as_it_is_and_brought_up_when_it_is_written_to(former):
+    content = former.read_bytes()
+    before = load_results(former.parent)
+    assert former.read_bytes() == content, "reading changes nothing"
+    with Store(former) as store:
+        store.keep_proposal("search", 0.3)
+    assert sqlite3.connect(former).execute("PRAGMA user_version").fetchone() == (VERSION,)
+    for found in (before, load_results(former.parent)):
+        assert found.cells[0.2, 0.5, 1].first_hits.tolist() == [49] * 3
+        assert repr(found.certificates[0.2, 0.5, 1]) == repr(FORMER)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("UPDATE certificates SET row = replace(row, '0.25', '0.75')", "certificates do not match"),
+        ("PRAGMA user_version = 1", "older Sfumato, without checksums; move it away and run again"),
+    ],
+)
+def test_a_damaged_file_of_version_2_and_one_of_version_1_are_refused_in_one_line(former, change, words):
+    with sqlite3.connect(former) as db:
+        db.execute(change)
+    db.close()
+    for attempt in (load_results, lambda folder: mend(folder / FILE)):
+        with pytest.raises(DataError, match=words) as refused:
+            attempt(former.parent)
+        assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("damage", ["no database", "a page", "the end"])
@@ -127,15 +174,14 @@ def test_a_database_of_something_else_is_not_touched(path):
         Store(path)
 
 
-def test_a_full_disk_loses_only_the_shard_in_hand(path):
+def test_a_full_disk_loses_only_the_shard_in_hand(path, limited):
     cell = filled(path, [0, 1, 2])
     with Store(path) as store:
-        pages = store._db.execute("PRAGMA page_count").fetchone()[0]
-        store._db.execute(f"PRAGMA max_page_count = {pages}")
-        with pytest.raises(WriteError, match=r"full\); what was finished is kept: free some space") as caught:
+        limited(20_000)
+        with pytest.raises(WriteError, match=r"what was finished is kept: free some space") as caught:
             store.add_images(cell, rows(*range(3, 5000)))
         assert caught.value.exit_code == 1
-        store._db.execute("PRAGMA max_page_count = 100000")
+        limited(resource.RLIM_INFINITY)
         assert store.missing("key", "risk", 6) == [3, 4, 5]
         store.add_images(cell, rows(3, 4, 5))
     assert len(load_results(path.parent).cells) == 1
@@ -172,6 +218,30 @@ def test_what_was_written_survives_without_closing(path):
         shutil.copy(file, copy)
     store.close()
     assert len(load_results(copy).cells) == 1
+
+
+def test_a_run_that_was_killed_before_its_first_row_goes_on(path):
+    Store(path).close()
+    assert mend(path) == []
+    with pytest.raises(DataError, match="holds no results yet"):
+        load_results(path.parent)
+    filled(path, range(6))
+    assert len(load_results(path.parent).cells) == 1
+
+
+def test_an_empty_file_of_version_2_is_no_damage_but_one_of_this_version_without_seals_is(former):
+    tables = ("current", "path", "models", "cells", "members", "proposals", "images", "certificates", "seals")
+    with sqlite3.connect(former) as db:
+        for table in tables:
+            db.execute(f"DELETE FROM {table}")
+    db.close()
+    assert mend(former) == []
+    Store(former).close()
+    with sqlite3.connect(former) as db:
+        db.execute("DELETE FROM seals")
+    db.close()
+    with pytest.raises(DataError, match="a seal does not match"):
+        Store(former)
 
 
 def test_a_folder_without_results_is_named(tmp_path):

@@ -4,13 +4,16 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
+from sfumato.datasets import Dataset, Split
 from sfumato.errors import ModelError, OutputError, SettingError
 from sfumato.models import load_model
 from sfumato.models.checkpoint import read_safetensors
-from sfumato.training.loop import train
+from sfumato.training.loop import fastest_layout, train
 from sfumato.training.settings import TrainingSettings
 from sfumato.training.state import state_path
 
@@ -27,47 +30,43 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("stop_after", [1, 2])
-def test_an_interrupted_training_ends_with_the_weights_of_an_unbroken_one(digits, tmp_path, stop_after):
+def interrupted(data, path, settings=SMALL, stop_after=1):
+    """Train so many epochs of what is to be written to ``path``; the state of the training is left."""
+
     def kill(report):
         if report.epoch == stop_after:
             raise Killed
 
-    whole = train(digits, SMALL, tmp_path / "whole.safetensors", device="cpu")
-    path = tmp_path / "broken.safetensors"
     with pytest.raises(Killed):
-        train(digits, SMALL, path, device="cpu", on_epoch=kill)
-    epochs = []
+        train(data, settings, path, device="cpu", on_epoch=kill)
+
+
+@pytest.mark.parametrize("stop_after", [1, 2])
+def test_an_interrupted_training_ends_with_the_weights_of_an_unbroken_one(digits, tmp_path, stop_after):
+    whole = train(digits, SMALL, tmp_path / "whole.safetensors", device="cpu")
+    path, epochs = tmp_path / "broken.safetensors", []
+    interrupted(digits, path, stop_after=stop_after)
     record = train(digits, SMALL, path, device="cpu", on_epoch=lambda report: epochs.append(report.epoch))
     assert epochs[0] == stop_after + 1
     assert record.weights_sha256 == whole.weights_sha256
     assert not state_path(path).exists()
 
 
-def test_an_unfinished_training_of_other_settings_is_not_continued(digits, tmp_path):
-    def kill(_):
-        raise Killed
-
+def test_an_unfinished_training_of_other_settings_or_former_noise_is_not_continued(
+    digits, tmp_path, monkeypatch
+):
     path = tmp_path / "m.safetensors"
-    with pytest.raises(Killed):
-        train(digits, SMALL, path, device="cpu", on_epoch=kill)
+    with monkeypatch.context() as former:
+        former.setattr("sfumato.noise.NOISE_VERSION", 1)
+        interrupted(digits, path)
+    with pytest.raises(OutputError, match=r"unfinished: was begun by a version of Sfumato that draws other"):
+        train(digits, SMALL, path, device="cpu")
+    state_path(path).unlink()
+    interrupted(digits, path)
     before = state_path(path).read_bytes()
     with pytest.raises(OutputError, match=r"alpha 0\.2, not 0\.3"):
         train(digits, SMALL.replace(alpha=0.3), path, device="cpu")
     assert state_path(path).read_bytes() == before
-
-
-def test_an_unfinished_training_under_the_former_noise_is_not_continued(digits, tmp_path, monkeypatch):
-    def kill(_):
-        raise Killed
-
-    path = tmp_path / "m.safetensors"
-    monkeypatch.setattr("sfumato.noise.NOISE_VERSION", 1)
-    with pytest.raises(Killed):
-        train(digits, SMALL, path, device="cpu", on_epoch=kill)
-    monkeypatch.undo()
-    with pytest.raises(OutputError, match=r"unfinished: was begun by a version of Sfumato that draws other"):
-        train(digits, SMALL, path, device="cpu")
 
 
 def test_a_warm_start_begins_with_the_weights_of_the_other(digits, digits_model, tmp_path):
@@ -134,12 +133,11 @@ def test_a_killed_process_resumes_to_the_same_weights(digits, tmp_path):
         "--alpha",
         "0.2",
         "--epochs",
-        "40",
+        "15",
         "--device",
         "cpu",
     ]
     whole, broken = tmp_path / "whole.safetensors", tmp_path / "broken.safetensors"
-    subprocess.run([*command, "--out", str(whole)], check=True, capture_output=True)
     process = subprocess.Popen([*command, "--out", str(broken)], stdout=subprocess.DEVNULL)
     while not state_path(broken).exists():
         assert process.poll() is None, "it finished before it could be killed"
@@ -147,6 +145,44 @@ def test_a_killed_process_resumes_to_the_same_weights(digits, tmp_path):
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not broken.exists()
-    subprocess.run([*command, "--out", str(broken)], check=True, capture_output=True)
+    settings = TrainingSettings(alpha=0.2, epochs=15)
+    records = [train(digits, settings, path, device="cpu") for path in (whole, broken)]
     assert torch.equal(*(read_safetensors(p)[0]["1.5.weight"] for p in (whole, broken)))
-    assert load_model(whole)[1].weights_sha256 == load_model(broken)[1].weights_sha256
+    assert records[0].weights_sha256 == records[1].weights_sha256
+
+
+@pytest.fixture
+def few(digits):
+    train_split = Split(digits.train.x[:300], digits.train.y[:300])
+    test_split = Split(digits.test.x[:50], digits.test.y[:50])
+    return Dataset(digits.name, train_split, test_split, digits.class_names, digits.unit, digits.source)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_an_interrupted_convolutional_training_ends_with_the_weights_of_an_unbroken_one(
+    few, tmp_path, precision
+):
+    settings = TrainingSettings(alpha=0.2, architecture="cnn", epochs=3, batch_size=100, precision=precision)
+    whole, broken = tmp_path / "whole.safetensors", tmp_path / "broken.safetensors"
+    interrupted(few, broken, settings)
+    records = [train(few, settings, path, device="cpu") for path in (whole, broken)]
+    assert records[0].weights_sha256 == records[1].weights_sha256
+
+
+class Viewing(nn.Module):
+    """Reshapes with ``view``, which a tensor with its channels innermost does not allow."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3)
+        self.head = nn.Linear(4 * 36, 10)
+
+    def forward(self, x):
+        return self.head(self.conv(x).view(len(x), -1))
+
+
+def test_only_models_that_can_are_laid_out_with_their_channels_innermost():
+    x = torch.from_numpy(np.ones((2, 1, 8, 8), dtype=np.float32))
+    assert fastest_layout(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU()), x) == torch.channels_last
+    assert fastest_layout(nn.Sequential(nn.Flatten(), nn.Linear(64, 2)), x) == torch.contiguous_format
+    assert fastest_layout(Viewing(), x) == torch.contiguous_format

@@ -43,6 +43,7 @@ WITH_IT = """
 import sys, tomllib
 from pathlib import Path
 import torch
+from sfumato.cli.main import main
 from sfumato.datasets import load_dataset
 from sfumato.models import load_model
 from sfumato.studies.design import make_design, render
@@ -53,6 +54,8 @@ keys = [Keys.of(design, data, torch.device("cpu")).model(0.2, 0) for design in d
 print("key", keys[0] != keys[1])
 print("study file", tomllib.loads(render(make_design({"model": {"warmth": 0.7}})))["model"]["warmth"])
 print("record", load_model(Path("m.safetensors"))[1].training["warmth"])
+sys.argv = ["sfumato", "study", "run", "--help"]
+main()
 """
 
 
@@ -67,7 +70,7 @@ def test_a_setting_is_added_in_one_place_and_found_everywhere(tmp_path):
 
     def run(*arguments):
         return subprocess.run(
-            [sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True
+            [sys.executable, *arguments], cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=True
         ).stdout
 
     run(
@@ -83,5 +86,6 @@ def test_a_setting_is_added_in_one_place_and_found_everywhere(tmp_path):
         "--out",
         "m.safetensors",
     )
-    assert run("-c", WITH_IT).split("\n")[:3] == ["key True", "study file 0.7", "record 0.75"]
-    assert "A setting made up by a test." in " ".join(run("-m", "sfumato", "study", "run", "--help").split())
+    found = run("-c", WITH_IT)
+    assert found.split("\n")[:3] == ["key True", "study file 0.7", "record 0.75"]
+    assert "A setting made up by a test." in " ".join(found.split())

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from sfumato.errors import ModelError, SfumatoError
+from sfumato.errors import ModelError, OutputError, SfumatoError
 from sfumato.models.checkpoint import read_safetensors
 from sfumato.training.loop import train
 from sfumato.training.settings import TrainingSettings
@@ -156,3 +156,43 @@ def test_a_training_that_diverges_stops_and_keeps_its_last_good_state(digits, ar
     assert not path.exists()
     tensors, _ = read_safetensors(state_path(path))
     assert all(torch.isfinite(tensor).all() for tensor in tensors.values())
+
+
+class Stopped(Exception):
+    pass
+
+
+def unfinished(digits, architecture, path):
+    """Leave the state after the first of two epochs."""
+
+    def stop(report):
+        raise Stopped
+
+    settings = TrainingSettings(alpha=0.2, epochs=2, batch_size=500, architecture=architecture)
+    with pytest.raises(Stopped):
+        train(digits, settings, path, device="cpu", on_epoch=stop)
+
+
+def test_a_state_of_another_network_of_the_same_name_is_refused(digits, architecture, tmp_path):
+    """The code of a factory can change under its name."""
+    path = tmp_path / "m.safetensors"
+    unfinished(digits, architecture(Net), path)
+    deeper = architecture(lambda shape, classes: nn.Sequential(Net(shape, 64), nn.Linear(64, classes)))
+    with pytest.raises(OutputError, match=r"unfinished training of another network \('1\.\w+.*' is"):
+        trained(digits, deeper, path, epochs=2)
+
+
+def test_weights_that_layers_share_are_saved_and_go_on(digits, architecture, tmp_path):
+    class Tied(Net):
+        def __init__(self, shape, classes):
+            super().__init__(shape, classes)
+            self.first, self.second = nn.Linear(64, 64), nn.Linear(64, 64)
+            self.second.weight = self.first.weight
+
+        def forward(self, x):
+            return self.layer(self.second(self.first(x.flatten(1)).relu()).relu())
+
+    path, name = tmp_path / "m.safetensors", architecture(Tied)
+    unfinished(digits, name, path)
+    assert {"model/1.first.weight", "model/1.second.weight"} <= set(read_safetensors(state_path(path))[0])
+    assert trained(digits, name, path, epochs=2).training["epochs"] == 2

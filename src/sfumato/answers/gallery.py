@@ -21,8 +21,9 @@ from sfumato.datasets import Dataset
 from sfumato.errors import DataError, SettingError
 from sfumato.models.classifier import load_classifier
 from sfumato.models.registry import is_built_in
-from sfumato.noise import Gaussian, Noise, Run, Stream, Use
+from sfumato.noise import Gaussian, Noise, Span, Stream, Use
 from sfumato.plans import ABSTAIN
+from sfumato.settings import CONFIDENCE
 from sfumato.smoothing.smoothed import Smoothed
 from sfumato.statistics.binomial import upper_failure_probability
 from sfumato.studies.design import Design
@@ -30,9 +31,6 @@ from sfumato.studies.keys import Keys
 from sfumato.studies.results import CellResult, StudyResults
 from sfumato.studies.store import FILE, Store
 from sfumato.studies.todo import study_data
-
-CONFIDENCE = 0.999
-"""Of a radius that the votes of the risk alone support."""
 
 
 @dataclass(frozen=True)
@@ -120,17 +118,16 @@ class Gallery:
 def usual_pair(answers: Sequence[BetaAnswer]) -> tuple[float, float, float]:
     """Return (beta, alpha*, the alpha to compare it with) at the largest beta that has two alphas.
 
-    It is the measured alpha nearest to beta; if that is alpha*, the one nearest to 0.7 beta, else the
-    one farthest from it.
+    It is the measured alpha nearest to beta; if that is alpha*, the one farthest from it.
 
     Raises:
         SettingError: no positive beta has two alphas.
     """
     for answer in sorted(answers, key=lambda found: -found.beta):
         if answer.beta > 0 and len(answer.alphas) > 1:
-            rules = [gain.alpha for gain in answer.against]
             farthest = max(answer.alphas, key=lambda alpha: abs(alpha - answer.alpha))
-            return answer.beta, answer.alpha, next(a for a in (*rules, farthest) if a != answer.alpha)
+            rule = answer.gain.alpha
+            return answer.beta, answer.alpha, farthest if rule == answer.alpha else rule
     raise SettingError("two models smoothed with the same positive beta are needed to compare them")
 
 
@@ -215,7 +212,7 @@ def under_noise(
     clean: Float[np.ndarray, "channels height width"], noise: Noise, seed: int, example: int
 ) -> Float[np.ndarray, "channels height width"]:
     """Return the first noisy copy that a vote with this seed casts for the example."""
-    stream = Stream(Use.VOTES, seed, Run(example))
+    stream = Stream(Use.VOTES, seed, Span(example))
     return noise.add(torch.from_numpy(clean[np.newaxis].copy()), stream)[0].numpy()
 
 

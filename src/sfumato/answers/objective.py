@@ -1,22 +1,45 @@
-"""What the best alpha is best at: the loss of each test image in a cell of a study, 0 or 1.
+"""What the best noises are best at: the loss of each test image in a cell of a study, 0 or 1.
 
-Every set, test and gain of ``answers.best`` works on these losses. A new objective is a class here or in a
-module of your own, with ``register_objective``.
+Every set, test and gain of ``answers`` works on these losses. A new objective is a class here or in a module
+of your own, with ``register_objective``.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float, Int
 
-from sfumato.errors import SettingError
-from sfumato.studies.results import CellResult
+from sfumato.certification.certificate import Certificate, written_radius
+from sfumato.errors import DataError, SettingError, require_nonnegative
+from sfumato.plans import parse_plan
+from sfumato.settings import CONFIDENCE
+from sfumato.studies.results import CellResult, StudyResults
+
+Key = tuple[float, float, int]
+"""Training noise alpha, smoothing noise beta, training seed."""
 
 
-class Objective(ABC):
+class Cell(Protocol):
+    """What an objective reads of one cell: at least which images they are."""
+
+    @property
+    def examples(self) -> Int[np.ndarray, " images"]:
+        """Indices of the test images, increasing."""
+
+    @property
+    def labels(self) -> Int[np.ndarray, " images"]:
+        """Their true classes."""
+
+
+CellT = TypeVar("CellT", bound=Cell)
+
+
+class Objective(ABC, Generic[CellT]):
     """The loss of each image in a cell.
 
     Attributes:
@@ -26,23 +49,161 @@ class Objective(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def loss(self, cell: CellResult) -> Bool[np.ndarray, " images"]:
+    def loss(self, cell: CellT) -> Bool[np.ndarray, " images"]:
         """Return for each test image of the cell whether it is lost."""
 
+    def cells(self, results: StudyResults, beta: float | None = None) -> Mapping[Key, CellT]:
+        """Return what the losses are read from, of one ``beta`` or of all: the votes, if not overridden.
 
-class VoteRisk(Objective):
+        Raises:
+            SettingError: a beta that was not measured.
+            DataError: the study lacks what the objective needs.
+        """
+        return at_beta(results.cells, beta)  # type: ignore[arg-type]  # others override this
+
+    def error(self, results: StudyResults) -> float:
+        """Return the probability that an image that is truly lost counts as not lost; 0 of votes."""
+        return 0.0
+
+
+def at_beta(cells: Mapping[Key, CellT], beta: float | None) -> dict[Key, CellT]:
+    """Return the cells of one beta, or all for None.
+
+    Raises:
+        SettingError: a beta that was not measured.
+        DataError: no cells.
+    """
+    if not cells:
+        raise DataError("the study has no finished cell yet; at least one is needed")
+    if beta is None:
+        return dict(cells)
+    found = {key: cell for key, cell in cells.items() if key[1] == beta}
+    if not found:
+        known = ", ".join(f"{b:g}" for b in sorted({b for _, b, _ in cells}))
+        raise SettingError(f"beta must be one of those measured ({known}), got {beta:g}")
+    return found
+
+
+class VoteRisk(Objective[CellResult]):
     """The risk Delta(alpha, beta) of Pal & Sulam 2023: an image is lost if the majority vote is wrong."""
 
     name: ClassVar[str] = "vote-risk"
+
+    def __str__(self) -> str:
+        return "vote risk"
 
     def loss(self, cell: CellResult) -> Bool[np.ndarray, " images"]:
         """Return for each test image of the cell whether its prediction differs from its label."""
         return cell.wrong
 
 
-OBJECTIVES: dict[str, type[Objective]] = {VoteRisk.name: VoteRisk}
+@dataclass(frozen=True)
+class CertifiedCell:
+    """The certificates of one cell.
 
-Registered = TypeVar("Registered", bound=type[Objective])
+    Attributes:
+        examples: indices of the test images, increasing.
+        labels: their true classes.
+        radii: certified radius where the prediction is the label, elsewhere -1; unit of the input.
+    """
+
+    examples: Int[np.ndarray, " images"]
+    labels: Int[np.ndarray, " images"]
+    radii: Float[np.ndarray, " images"]
+
+    @staticmethod
+    def of(certificates: Sequence[Certificate]) -> CertifiedCell:
+        """Return the certificates in the order of their images."""
+        rows = sorted(certificates, key=lambda row: row.idx)
+        return CertifiedCell(
+            np.array([row.idx for row in rows]),
+            np.array([row.label for row in rows]),
+            np.array([row.radius if row.correct else -1.0 for row in rows]),
+        )
+
+
+class CertifiedAccuracy(Objective[CertifiedCell]):
+    """An image is lost unless it is predicted correctly and certified at ``radius``.
+
+    Args:
+        radius: in the unit of the input.
+
+    Raises:
+        SettingError: a radius that is negative or not finite.
+    """
+
+    name: ClassVar[str] = "certified-accuracy"
+
+    def __init__(self, radius: float) -> None:
+        self.radius = require_nonnegative("radius", radius)
+
+    def __str__(self) -> str:
+        return f"certified accuracy at radius {self.radius:g}"
+
+    def loss(self, cell: CertifiedCell) -> Bool[np.ndarray, " images"]:
+        """Return for each image of the cell whether it is not certified at the radius for its label."""
+        return np.asarray(cell.radii < written_radius(self.radius))
+
+    def cells(self, results: StudyResults, beta: float | None = None) -> Mapping[Key, CertifiedCell]:
+        """Return the certificates, of one ``beta`` or of all.
+
+        Raises:
+            SettingError: a beta that was not certified.
+            DataError: no certificates, images without a label, certificates made for other radii only, or no
+                image certified at the radius.
+        """
+        certified = {key: rows for key, rows in results.certificates.items() if rows}
+        if not certified:
+            raise DataError(
+                f"radius {self.radius:g} needs certificates and the study has only votes; add a table "
+                "[certification] to its study file and run it again"
+            )
+        self._require_asked(certified)
+        cells = {key: CertifiedCell.of(rows) for key, rows in certified.items()}
+        for (alpha, b, _), cell in cells.items():
+            if cell.labels.min() < 0:
+                raise DataError(f"the certificates of alpha {alpha:g}, beta {b:g} lack labels")
+        found = at_beta(cells, beta)
+        self._require_reached(cells, found)
+        return found
+
+    def _require_reached(
+        self, cells: Mapping[Key, CertifiedCell], found: Mapping[Key, CertifiedCell]
+    ) -> None:
+        """Raise DataError if no image of ``found`` is certified at the radius; name the beta that could."""
+        if not all(self.loss(cell).all() for cell in found.values()):
+            return
+        reach, beta = max((max(0.0, float(cell.radii.max())), b) for (_, b, _), cell in found.items())
+        able = sorted({b for (_, b, _), cell in cells.items() if not self.loss(cell).all()})
+        most = max(float(cell.radii.max()) / b for (_, b, _), cell in cells.items())
+        could = f"; beta {', '.join(f'{b:g}' for b in able)} could"
+        if not able:
+            could = f"; a beta of about {self.radius / most:.2g} could" if most > 0 else ""
+        asked = f"beta {beta:g} does not certify" if able else "no measured beta certifies"
+        raise DataError(
+            f"{asked} radius {self.radius:g}: the largest radius certified is {reach:g}, at beta "
+            f"{beta:g}{could}"
+        )
+
+    def _require_asked(self, certified: Mapping[Key, Sequence[Certificate]]) -> None:
+        for plan in sorted({row.plan for rows in certified.values() for row in rows if row.plan}):
+            asked = parse_plan(plan).asked_radii
+            if asked and not any(np.isclose(self.radius, asked, rtol=1e-9)):
+                known = ", ".join(f"{radius:g}" for radius in asked)
+                raise DataError(
+                    f"radius {self.radius:g} was not certified: the certificates are for radius {known}; "
+                    "choose among these, or certify again"
+                )
+
+    def error(self, results: StudyResults) -> float:
+        """Return the largest error of one certificate; those that state none have the usual one."""
+        stated = {row.confidence for rows in results.certificates.values() for row in rows}
+        return 1.0 - min((level for level in stated if level == level), default=CONFIDENCE)
+
+
+OBJECTIVES: dict[str, type[Objective[Any]]] = {VoteRisk.name: VoteRisk}
+
+Registered = TypeVar("Registered", bound=type[Objective[Any]])
 
 
 def register_objective(objective: Registered) -> Registered:
@@ -56,7 +217,7 @@ def register_objective(objective: Registered) -> Registered:
     return objective
 
 
-def make_objective(name: str) -> Objective:
+def make_objective(name: str) -> Objective[Any]:
     """Return the objective of this name.
 
     >>> make_objective("vote-risk").name

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -27,13 +27,13 @@ from sfumato.errors import (
     require_open_unit,
     require_positive,
 )
-from sfumato.execution.local import InProcess
 from sfumato.files import locked
 from sfumato.studies.design import Design, GridTable
 from sfumato.studies.keys import Keys, content_key
+from sfumato.studies.part import current_record, run_part
 from sfumato.studies.results import CellResult
-from sfumato.studies.run import LOCK_FILE, Watch, checked_data, mend_results, run_alone
-from sfumato.studies.store import FILE, Current, Store, load_results
+from sfumato.studies.run import LOCK_FILE, Watch, checked_data, mend_results
+from sfumato.studies.store import FILE, Store, load_results
 from sfumato.studies.todo import plan_study
 
 START = (0.7, 0.5, 1.0)  # of beta: the first proposals, where nothing is known
@@ -327,24 +327,14 @@ class _Study:
 
     def measured(self, alpha: float) -> CellResult:
         """Return the cell, computed if it is not there; the study's own record stays."""
-        before = _current(self.folder)
-        try:
-            with InProcess() as executor:
-                results = run_alone(
-                    self._narrowed([alpha]),
-                    self.data,
-                    self.folder,
-                    device=self.device,
-                    watch=self.watch,
-                    recorded=self.design,
-                    executor=executor,
-                )
-        finally:
-            after = _current(self.folder)
-            if before is not None and after is not None and before.settings == after.settings:
-                kept = replace(after, certification=before.certification, certified=before.certified)
-                with Store(self.folder / FILE) as store:
-                    store.begin(kept)
+        results = run_part(
+            self._narrowed([alpha]),
+            self.design,
+            self.data,
+            self.folder,
+            device=self.device,
+            watch=self.watch,
+        )
         return results.cells[alpha, self.beta, self.seed]
 
     def _narrowed(self, alphas: Iterable[float]) -> Design:
@@ -353,7 +343,7 @@ class _Study:
 
     def trained(self, proposed: Iterable[float]) -> set[float]:
         """Return the alphas of which the study has a model of this seed."""
-        measured = load_results(self.folder).alphas if _current(self.folder) else []
+        measured = load_results(self.folder).alphas if current_record(self.folder) else []
         alphas = {*self.design.grid.alpha, *measured, *proposed}
         todo = plan_study(self._narrowed(alphas), self.folder, device=self.device)
         return alphas - {model.alpha for model in todo.models}
@@ -374,10 +364,3 @@ class _Study:
         """Write down what is proposed, before it is trained."""
         with Store(self.folder / FILE) as store:
             store.keep_proposal(self._key, alpha)
-
-
-def _current(folder: Path) -> Current | None:
-    if not (folder / FILE).is_file():
-        return None
-    with Store(folder / FILE, read_only=True) as store:
-        return store.current()

@@ -11,9 +11,8 @@ with v half the variance of the difference between neighbours, which the images 
 tau^2 d what training adds, errors independent. (Weighting by the whole covariance instead would put the
 curve beside its points where risks differ: Peelle's puzzle.) Roughness of f and tau are estimated
 together by restricted maximum likelihood (Wahba 1990, chapter 1 and 4.8; Speed 1991), so no bandwidth is
-chosen by hand. Given them the curve is linear in the measured values, and the paired bootstrap of the
-images carries over to it; to this the bands add training luck and the error of smoothing, both drawn from
-the fitted model.
+chosen by hand. Given them the curve is linear in the measured values, whose covariance the images show;
+from it, from training luck and from the error of smoothing the bands are drawn.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ from jaxtyping import Bool, Float, Int
 from scipy import linalg, optimize, special
 
 from sfumato.errors import SettingError, require_open_unit
-from sfumato.statistics.compare import DEFAULT_DRAWS, bootstrap_means
 
+DEFAULT_DRAWS = 2000
 LEAST_ALPHAS = 5  # a straight line takes two, roughness and training luck one each
 _STEPS = 200
 _BOUNDS = ((-12.0, 12.0), (-8.0, 6.0))  # of the logarithms of the curve's and the training's variance
@@ -40,9 +39,9 @@ class SmoothRisk:
     Attributes:
         alphas: a fine grid over the measured range, the measured alphas among it.
         risk: the curve there.
-        low, high: pointwise bootstrap band at ``confidence``.
+        low, high: pointwise band at ``confidence``.
         alpha: where the curve is lowest.
-        alpha_low, alpha_high: interval of ``alpha`` at ``confidence``, by the same bootstrap.
+        alpha_low, alpha_high: interval of ``alpha`` at ``confidence``, by the same draws.
         lowest: the curve's value there.
         training_spread: tau, the estimated standard deviation of logit Delta by training alone; of
             published counts, without images, that of all error, relative to the binomial one.
@@ -71,8 +70,8 @@ def smooth_errors(
 ) -> SmoothRisk:
     """Return the smoothed curve of per-image errors, with bands over images and training.
 
-    The bands resample the images, the same for all alphas, add to each alpha an independent draw of the
-    estimated training error, and allow for the bias of smoothing (Nychka 1988). Approximate.
+    The bands are of normal draws: the images', the same for all alphas, for each alpha an independent one of
+    the estimated training error, and one for the bias of smoothing (Nychka 1988). Approximate.
 
     Raises:
         SettingError: fewer than 5 alphas, not increasing; a confidence outside (0, 1).
@@ -82,13 +81,13 @@ def smooth_errors(
     images = missed.shape[1]
     slope = _logit_slope(missed.mean(axis=1), images)
     covariance = np.cov(missed, bias=True) / images * np.outer(slope, slope)
-    # not keyed noise: the bootstrap of a curve
+    # not keyed noise: the bands of a curve
     rng = np.random.default_rng(seed)
-    resampled = bootstrap_means(missed[np.newaxis], draws=draws, seed=seed)
+    measured = _logit(missed.mean(axis=1), images)
     return _smoothed(
         np.asarray(alphas, dtype=np.float64),
-        _logit(missed.mean(axis=1), images),
-        _logit(resampled, images),
+        measured,
+        rng.multivariate_normal(measured, covariance, draws, method="eigh", check_valid="ignore"),
         sampling=_neighbour_variance(covariance),
         training=np.ones(len(alphas)),
         confidence=confidence,
@@ -125,7 +124,7 @@ def smooth_counts(
         sampling=np.zeros(len(risk)),
         training=variance,
         confidence=confidence,
-        # not keyed noise: the bootstrap of a curve
+        # not keyed noise: the bands of a curve
         rng=np.random.default_rng(seed),
     )
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +24,6 @@ from sfumato.studies.run import run_study
 
 _ARRAYS = ("x", "y", "x_test", "y_test")
 _SAVED = "data.npz"
-
-
-class BestAlphas(StudyAnswer):
-    """The answers of a study; printed, the best alpha of each beta in a line."""
-
-    def __repr__(self) -> str:
-        return "\n".join(
-            f"beta {found.beta:g}: best alpha {found.alpha:g}, risk {found.best.risk:.4f} "
-            f"({found.best.low:.4f} to {found.best.high:.4f}); with probability {found.confidence:g} the "
-            f"best of those measured is among {', '.join(f'{alpha:g}' for alpha in found.exact_set)}"
-            for found in self.betas
-        )
 
 
 class Study:
@@ -112,14 +99,13 @@ class Study:
             raise SettingError("the study has no results yet; call run(folder) first")
         return self._results
 
-    def best(self, *, confidence: float = 0.95) -> BestAlphas:
+    def best(self, *, confidence: float = 0.95) -> StudyAnswer:
         """Return for each beta the best alpha, its confidence set and what it gains.
 
         Raises:
             SettingError: the study has not been run, or a confidence outside (0, 1).
         """
-        found = answer_study(self.results, confidence=confidence)
-        return BestAlphas(**{field.name: getattr(found, field.name) for field in fields(found)})
+        return answer_study(self.results, confidence=confidence)
 
 
 def _kept(data: Dataset | Sequence[Any], folder: Path) -> Path | str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from sfumato.certification.certificate import Certificate, written_radius
 from sfumato.errors import DataError
+from sfumato.settings import CONFIDENCE
 from sfumato.statistics import estimates
 
 
@@ -44,7 +45,7 @@ def certified_accuracy(
     radii: Iterable[float],
     *,
     confidence: float = 0.95,
-    certificate_confidence: float = 0.999,
+    certificate_confidence: float = CONFIDENCE,
 ) -> list[CurvePoint]:
     """Return the certified accuracy at each radius, its bounds at ``confidence`` for each by itself.
 

@@ -78,6 +78,12 @@ class Certificate:
         """``predict`` as a noun."""
         return self.predict
 
+    def row(self) -> str:
+        """Return the line of a table, without its end (``certification.table.written_row``)."""
+        from sfumato.certification.table import written_row
+
+        return written_row(self)
+
     def as_written(self) -> Certificate:
         """Return the certificate as a table holds it: its radius rounded down."""
         return replace(self, radius=written_radius(self.radius))

@@ -112,8 +112,12 @@ class Certificates(Sequence[Certificate]):
         return Certificates(read_certificates(Path(path)))
 
     def to_json(self) -> str:
-        """Return a JSON list with one object per certificate; null for a number that there is not."""
-        return json.dumps(self._records(), indent=2)
+        """Return a JSON list with one object per certificate; null for a missing number."""
+        rows = [
+            {n: None if isinstance(v, float) and math.isnan(v) else v for n, v in row.items()}
+            for row in self._rows()
+        ]
+        return json.dumps(rows, indent=2)
 
     def to_frame(self) -> Any:
         """Return a pandas data frame with one row per certificate.
@@ -125,15 +129,7 @@ class Certificates(Sequence[Certificate]):
             import pandas  # type: ignore[import-untyped, unused-ignore]
         except ImportError:
             raise MissingPackageError("to_frame needs pandas: pip install pandas") from None
-        return pandas.DataFrame.from_records(
-            [asdict(found) | {"correct": found.correct} for found in self], index="idx"
-        )
+        return pandas.DataFrame.from_records(self._rows(), index="idx")
 
-    def _records(self) -> list[dict[str, Any]]:
-        return [
-            {
-                name: None if isinstance(value, float) and math.isnan(value) else value
-                for name, value in (asdict(found) | {"correct": found.correct}).items()
-            }
-            for found in self
-        ]
+    def _rows(self) -> list[dict[str, Any]]:
+        return [asdict(found) | {"correct": found.correct} for found in self]

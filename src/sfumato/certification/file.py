@@ -67,11 +67,11 @@ def read_settings(record: Path) -> dict[str, Any]:
 
 
 def finished_rows(output: Path, settings: dict[str, Any], examples: Sequence[int]) -> list[Certificate]:
-    """Return the rows that ``output`` holds of the run with these settings; nothing is written.
+    """Return the rows of the run with these settings that ``output`` holds; nothing is written.
 
     Raises:
         OutputError: it is another run's, another process is writing it, or it cannot be written.
-        DataError: a row that is none.
+        DataError: a row that cannot be read.
     """
     require_writable(output)
     require_writable(settings_path(output))
@@ -149,7 +149,7 @@ def continued(output: Path, settings: dict[str, Any], examples: Sequence[int]) -
     Raises:
         OutputError: as ``finished_rows``.
         WriteError: the disk is full, or the table was removed, replaced or changed meanwhile.
-        DataError: a row that is none.
+        DataError: a row that cannot be read.
     """
     finished_rows(output, settings, examples)
     with contextlib.ExitStack() as held:

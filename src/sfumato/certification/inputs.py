@@ -95,7 +95,7 @@ class Dealt(Generic[_T]):
         return found
 
     def finish(self) -> None:
-        """Refuse values of images that there were not.
+        """Refuse values that are left over after the last image.
 
         Raises:
             DataError: some are left.

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from sfumato.noise import Gaussian, Run, Stream, Use
+from sfumato.noise import Gaussian, Span, Stream, Use
 from sfumato.smoothing.smoothed import Smoothed
 
 _IMAGES = 16
@@ -36,7 +36,7 @@ def answers(smoothed: Smoothed, x: Float32[np.ndarray, "images *shape"]) -> Answ
     """
     images = x[np.linspace(0, len(x) - 1, min(_IMAGES, len(x))).round().astype(int)]
     smoothed.check(images[:1])
-    noisy = Gaussian(smoothed.beta).add(torch.from_numpy(images), Stream(Use.PROBES, 0, Run(1)))
+    noisy = Gaussian(smoothed.beta).add(torch.from_numpy(images), Stream(Use.PROBES, 0, Span(1)))
     inputs = torch.cat([torch.from_numpy(images), noisy])
     batch = min(_BATCH, smoothed.configuration.batch_size)
     parts = [smoothed.outputs(inputs[i : i + batch]) for i in range(0, len(inputs), batch)]

@@ -14,27 +14,26 @@ import torch
 
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.certificates import Certificates
-from sfumato.certification.certify_images import certify_images
 from sfumato.certification.file import continued, finished_rows
 from sfumato.certification.recorded_answers import answers
 from sfumato.certification.shipped import (
-    Certified,
+    Counted,
     ImageShelf,
     Recipe,
-    Voting,
     certify,
+    certify_images,
     computing_device,
     first_size,
 )
 from sfumato.certification.smoothed_classifier import SmoothedClassifier
-from sfumato.certification.table_cells import LARGEST_RADIUS
+from sfumato.certification.table import LARGEST_RADIUS
 from sfumato.datasets import Dataset
 from sfumato.errors import SettingError, require_open_unit
 from sfumato.execution.base import Done, Executor, Task
 from sfumato.execution.pace import Pace
 from sfumato.noise.keyed import CHUNK, NOISE_VERSION
 from sfumato.plans import Fixed, Plan, as_plan
-from sfumato.smoothing.smoothed import DEFAULT_CONFIDENCE
+from sfumato.settings import CONFIDENCE
 from sfumato.version import __version__
 
 LARGEST_BETA = LARGEST_RADIUS / 100  # no number of votes certifies 100 beta
@@ -42,7 +41,7 @@ LARGEST_BETA = LARGEST_RADIUS / 100  # no number of votes certifies 100 beta
 
 @dataclass(frozen=True)
 class Certification:
-    """What is certified of a data set, and how: what names a run beside its classifier and its data.
+    """What is certified of a data set, and how.
 
     Attributes:
         examples: indices of test examples.
@@ -57,7 +56,7 @@ class Certification:
 
     examples: Sequence[int]
     plan: Plan | str = field(default_factory=Fixed)
-    confidence: float = DEFAULT_CONFIDENCE
+    confidence: float = CONFIDENCE
     label_known: bool = False
 
     def __post_init__(self) -> None:
@@ -86,20 +85,18 @@ def certify_to_file(
     """Certify the test examples into ``output``; return all rows of the file.
 
     With probability at least ``what.confidence`` over the noise, for each row that is no abstention, the
-    smoothed classifier returns the predicted class everywhere within the radius. Rows that an
-    interrupted run of the same settings has written, or a finished one over the first of these examples,
-    are kept and not computed again. ``on_certificate`` is called for every row, kept ones first.
+    smoothed classifier returns the predicted class everywhere within the radius. Rows already in the file
+    are reused if all settings match. ``on_certificate`` is called for every row, reused ones first.
 
-    With an ``executor`` of workers the images are shared out among them, ``smoothed`` saying what is
-    computed and each worker how; the file is the same, times aside, rows in the same order. ``on_pace``
-    then hears the rates, ``on_invalid`` how many of a task's votes were NaN.
+    With an ``executor`` of workers the images are shared out among them. The file is the same, apart from
+    the times. ``on_pace`` then hears the rates, ``on_invalid`` how many of a task's votes were NaN.
 
     Raises:
         ModelError: the classifier's weights are no longer those that were loaded.
         OutputError: ``output`` is another run's or another model's, another process is writing it, or it
             cannot be written.
         WriteError: the disk is full, or the table was removed, replaced or changed meanwhile.
-        DataError: a row in it that is none.
+        DataError: a row in it that cannot be read.
     """
     settings = _settings(smoothed, data, what, executor)
     examples = what.examples
@@ -178,10 +175,9 @@ def _share_out(
 
     def came_back(number: int, done: Done) -> None:
         nonlocal kept
-        found: Certified = done.value
-        finished[number] = found.certificates
-        votes = sum(certificate.votes or 0 for certificate in found.certificates)
-        pace.add("certificates", len(found.certificates), votes, done)
+        found: Counted = done.value
+        finished[number] = found.rows
+        pace.add("certificates", found.images, found.votes, done)
         on_pace(pace.note())
         if found.invalid:
             on_invalid(found.invalid)
@@ -195,16 +191,12 @@ def _share_out(
             return None
         size = min(len(waiting), pace.size("certificates", first_size(what.stopping), len(waiting)))
         part = tuple(waiting.popleft() for _ in range(size))
-        pieces = shelf.pieces(part)
-        voting = Voting(recipe, pieces, part, data.test.y[list(part)], executor.cpus_per_worker)
         number, handed_out = handed_out, handed_out + 1
-        return Task(
+        return shelf.voting(recipe, part, data.test.y).task(
             f"certifying images {part[0]} to {part[-1]}",
             certify,
-            (voting, what.stopping, what.confidence, what.label_known),
+            (what.stopping, what.confidence, what.label_known),
             partial(came_back, number),
-            needs=(recipe.network, *(piece.block for piece in pieces)),
-            cpus=executor.cpus_per_worker or 1,
         )
 
     executor.run(next_task)

@@ -1,4 +1,4 @@
-"""Smoothing on whichever worker the work comes to: the recipe of a classifier, and its images in blocks.
+"""Certifying images in groups, on whichever worker the work comes to.
 
 A recipe names the shared network and says how to smooth it; each worker builds the classifier once and
 keeps it for the next task. Images are shared in blocks, so that a node holds those that it works on.
@@ -6,8 +6,8 @@ keeps it for the next task. Images are shared in blocks, so that a node holds th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,19 +16,63 @@ import torch
 from jaxtyping import Float32, Int
 
 from sfumato.certification.certificate import Certificate
-from sfumato.certification.certify_images import certify_images, images_together
 from sfumato.certification.smoothed_classifier import SmoothedClassifier
 from sfumato.devices import arithmetic_threads
-from sfumato.execution.base import Executor, Report, Shared, built
-from sfumato.noise import Gaussian, Noise
+from sfumato.execution.base import Done, Executor, Here, Report, Shared, Task
+from sfumato.noise import Noise
 from sfumato.plans import Plan
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.configuration import Configuration, Network
 from sfumato.smoothing.tuning import tuned_configuration
 
+_MOST_TOGETHER = 64
+_FULL_BATCHES = 4
 _BLOCK_BYTES = 64 * 2**20
 # that of a worker is not known to the driver
 _FIRST_CONFIGURATION = Configuration(256)
+
+
+def images_together(plan: Plan, configuration: Configuration) -> int:
+    """Return how many images to vote on at once: enough that their first votes fill some batches.
+
+    It changes the speed only. A killed run loses the images in flight, so they are not more than needed:
+    one by one where a single image fills the batches.
+
+    >>> from sfumato.plans import Decide, Fixed
+    >>> images_together(Fixed(), Configuration(256)), images_together(Decide(0.5), Configuration(256))
+    (1, 32)
+    """
+    filling = _FULL_BATCHES * configuration.batch_size * configuration.workers
+    return min(_MOST_TOGETHER, max(1, -(-filling // max(1, plan.least_votes))))
+
+
+def certify_images(
+    smoothed: SmoothedClassifier,
+    plan: Plan,
+    x: torch.Tensor | np.ndarray,
+    examples: Sequence[int],
+    labels: Int[np.ndarray, " images"],
+    *,
+    confidence: float,
+    label_known: bool = False,
+) -> Iterator[list[Certificate]]:
+    """Yield the rows of one group of images after another.
+
+    With probability at least ``confidence`` over the noise, for each row that is no abstention, the
+    smoothed classifier returns the predicted class everywhere within the radius.
+    """
+    together = images_together(plan, smoothed.configuration)
+    for begin in range(0, len(examples), together):
+        group = slice(begin, begin + together)
+        found = smoothed.certify(
+            x[group],
+            plan,
+            confidence=confidence,
+            examples=examples[group],
+            labels=labels[group],
+            known_labels=labels[group] if label_known else None,
+        )
+        yield [certificate.as_written() for certificate in found]
 
 
 @dataclass(frozen=True)
@@ -41,10 +85,9 @@ class Recipe:
         device: where the worker computes.
         precision: float32 or bf16.
         shape: of one image.
-        votes: about as many each worker counts in the whole job, for which it may pay to measure what is
-            fastest on its machine; it decides nothing but the speed.
+        votes: about how many each worker counts in the whole job: for many it pays to measure first what is
+            fastest on its machine.
         job: a name that all recipes share for which one measurement is enough.
-        configuration: what is fastest, if known.
     """
 
     network: Shared[Network]
@@ -55,29 +98,29 @@ class Recipe:
     shape: tuple[int, ...]
     votes: int
     job: str
-    configuration: Configuration | None = None
 
-    def smoothed(self) -> SmoothedClassifier:
+    def smoothed(self, here: Here) -> SmoothedClassifier:
         """Return the smoothed classifier, made once in each process."""
-        return built(self, self._smoothed)
+        return here.built(self, lambda: self._smoothed(here))
 
-    def base(self) -> BaseClassifier:
-        """Return the network as a fixed function, made once in each process."""
-        return built(
-            replace(self, noise=Gaussian(0.0)),
-            lambda: BaseClassifier(self.network.value(), torch.device(self.device), precision=self.precision),
+    def base(self, here: Here) -> BaseClassifier:
+        """Return the network of a recipe without noise as a fixed function, made once in each process."""
+        device = torch.device(self.device)
+        return here.built(
+            self, lambda: BaseClassifier(here.value(self.network), device, precision=self.precision)
         )
 
-    def _smoothed(self) -> SmoothedClassifier:
-        network, device = self.network.value(), torch.device(self.device)
-        configuration = self.configuration or built(
-            self.job,
-            partial(
-                tuned_configuration, network, self.shape, device, votes=self.votes, precision=self.precision
-            ),
+    def _smoothed(self, here: Here) -> SmoothedClassifier:
+        network, device = here.value(self.network), torch.device(self.device)
+        measure = partial(
+            tuned_configuration, network, self.shape, device, votes=self.votes, precision=self.precision
         )
         return SmoothedClassifier(
-            network, noise=self.noise, seed=self.seed, device=self.device, configuration=configuration
+            network,
+            noise=self.noise,
+            seed=self.seed,
+            device=self.device,
+            configuration=here.built(self.job, measure),
         )
 
 
@@ -94,35 +137,6 @@ class Piece:
 
     block: Shared[Float32[np.ndarray, "images *shape"]]
     rows: Int[np.ndarray, " images"]
-
-
-def gather(pieces: Sequence[Piece]) -> Float32[np.ndarray, "images *shape"]:
-    """Return the images of the pieces, copied."""
-    return np.concatenate([piece.block.value()[piece.rows] for piece in pieces])
-
-
-class ImageShelf:
-    """Images shared in blocks, each when it is first asked for."""
-
-    def __init__(self, executor: Executor, x: Float32[np.ndarray, "images *shape"]) -> None:
-        self._executor, self._x = executor, x
-        self._size = max(1, _BLOCK_BYTES // max(1, x[:1].nbytes))
-        self._blocks: dict[int, Shared[Any]] = {}
-
-    def pieces(self, examples: Sequence[int]) -> tuple[Piece, ...]:
-        """Return where the images with these increasing indices are found."""
-        wanted = np.asarray(examples, dtype=np.int64)
-        numbers = wanted // self._size
-        return tuple(
-            Piece(self._block(int(number)), wanted[numbers == number] - number * self._size)
-            for number in np.unique(numbers)
-        )
-
-    def _block(self, number: int) -> Shared[Any]:
-        if number not in self._blocks:
-            part = self._x[number * self._size : (number + 1) * self._size]
-            self._blocks[number] = self._executor.share(f"block {number} of the images", part)
-        return self._blocks[number]
 
 
 @dataclass(frozen=True)
@@ -143,13 +157,63 @@ class Voting:
     labels: Int[np.ndarray, " images"]
     threads: int | None
 
+    def images(self, here: Here) -> Float32[np.ndarray, "images *shape"]:
+        """Return the images of the pieces, copied."""
+        return np.concatenate([here.value(piece.block)[piece.rows] for piece in self.pieces])
+
+    def task(
+        self,
+        name: str,
+        function: Callable[..., Counted],
+        options: tuple[Any, ...],
+        then: Callable[[Done], None],
+        on_report: Report = lambda value: None,
+    ) -> Task:
+        """Return the task that calls ``function(here, self, *options)``."""
+        needs: tuple[Shared[Any], ...] = (self.recipe.network, *(piece.block for piece in self.pieces))
+        return Task(name, function, (self, *options), then, on_report, needs, self.threads or 1)
+
+
+class ImageShelf:
+    """Images shared in blocks, each when it is first asked for."""
+
+    def __init__(self, executor: Executor, x: Float32[np.ndarray, "images *shape"]) -> None:
+        self._executor, self._x = executor, x
+        self._size = max(1, _BLOCK_BYTES // max(1, x[:1].nbytes))
+        self._blocks: dict[int, Shared[Any]] = {}
+
+    def _pieces(self, examples: Sequence[int]) -> tuple[Piece, ...]:
+        wanted = np.asarray(examples, dtype=np.int64)
+        numbers = wanted // self._size
+        return tuple(
+            Piece(self._block(int(number)), wanted[numbers == number] - number * self._size)
+            for number in np.unique(numbers)
+        )
+
+    def voting(self, recipe: Recipe, examples: Sequence[int], y: Int[np.ndarray, " all_images"]) -> Voting:
+        """Return the images with these increasing indices to be voted on; ``y`` are the labels of all."""
+        labels, threads = y[list(examples)], self._executor.cpus_per_worker
+        return Voting(recipe, self._pieces(examples), tuple(examples), labels, threads)
+
+    def _block(self, number: int) -> Shared[Any]:
+        if number not in self._blocks:
+            part = self._x[number * self._size : (number + 1) * self._size]
+            self._blocks[number] = self._executor.share(f"block {number} of the images", part)
+        return self._blocks[number]
+
 
 @dataclass(frozen=True)
-class Certified:
-    """The certificates of some images, and how many votes were NaN."""
+class Counted:
+    """What came of some images: a row or a certificate of each, votes in all, and how many were NaN."""
 
-    certificates: list[Certificate]
+    rows: Any
+    votes: int
     invalid: int
+
+    @property
+    def images(self) -> int:
+        """The number of images."""
+        return len(self.rows)
 
 
 def first_size(plan: Plan) -> int:
@@ -157,28 +221,26 @@ def first_size(plan: Plan) -> int:
     return images_together(plan, _FIRST_CONFIGURATION)
 
 
-def certify(
-    report: Report, voting: Voting, plan: Plan, confidence: float, label_known: bool = False
-) -> Certified:
+def certify(here: Here, voting: Voting, plan: Plan, confidence: float, label_known: bool = False) -> Counted:
     """Return the certificates of the images; each group of them is reported as it is found.
 
     With probability at least ``confidence`` over the noise, for each one that is no abstention, the
     smoothed classifier returns the predicted class everywhere within the radius.
     """
     with arithmetic_threads(voting.threads):
-        smoothed = voting.recipe.smoothed()
+        smoothed = voting.recipe.smoothed(here)
         before = smoothed.profile.invalid
-        groups = certify_images(
+        found: list[Certificate] = []
+        for group in certify_images(
             smoothed,
             plan,
-            gather(voting.pieces),
+            voting.images(here),
             voting.examples,
             voting.labels,
             confidence=confidence,
             label_known=label_known,
-        )
-        found: list[Certificate] = []
-        for group in groups:
-            report(group)
+        ):
+            here.report(group)
             found += group
-        return Certified(found, smoothed.profile.invalid - before)
+        votes = sum(certificate.votes or 0 for certificate in found)
+        return Counted(found, votes, smoothed.profile.invalid - before)

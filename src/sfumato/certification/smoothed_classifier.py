@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from itertools import count
+from itertools import count, islice
 
 import numpy as np
 import torch
@@ -16,10 +16,11 @@ from jaxtyping import Int
 
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.certificates import Certificates
-from sfumato.certification.inputs import Dealt, Images, Inputs, batches, whole_labels
+from sfumato.certification.inputs import Dealt, Inputs, batches, whole_labels
 from sfumato.errors import DataError
 from sfumato.plans import Fixed, Plan, as_plan
-from sfumato.smoothing.smoothed import DEFAULT_CONFIDENCE, Smoothed
+from sfumato.settings import CONFIDENCE
+from sfumato.smoothing.smoothed import Smoothed
 
 Labels = Sequence[int] | Int[np.ndarray, " images"] | Int[torch.Tensor, " images"]
 _UNKNOWN = -1
@@ -42,7 +43,7 @@ class SmoothedClassifier(Smoothed):
         x: Inputs,
         plan: Plan | str | None = None,
         *,
-        confidence: float = DEFAULT_CONFIDENCE,
+        confidence: float = CONFIDENCE,
         examples: Sequence[int] | None = None,
         labels: Labels | None = None,
         known_labels: Labels | None = None,
@@ -79,40 +80,24 @@ class SmoothedClassifier(Smoothed):
         for images, of_data in batches(x):
             size = len(images)
             keys = None if numbers is None else numbers.next(size)
+            indices = list(islice(places, size)) if keys is None else keys
             of_batch = of_data if recorded is None else np.asarray(recorded.next(size), dtype=np.int64)
-            if of_batch is not None and len(of_batch) != size:
+            if of_batch is None:
+                of_batch = np.full(size, _UNKNOWN)
+            if len(of_batch) != size:
                 raise DataError(f"{len(of_batch)} labels for {size} images; give one for each")
-            found += self._certified(
-                images,
-                chosen,
-                confidence,
-                keys,
-                [next(places) for _ in range(size)] if keys is None else keys,
-                [_UNKNOWN] * size if of_batch is None else of_batch.tolist(),
-                None if known is None else np.asarray(known.next(size), dtype=np.int64),
-            )
+            tested = None if known is None else np.asarray(known.next(size), dtype=np.int64)
+            if (classes := int(of_batch.max(initial=0)) + 1) > self._num_classes:
+                self.check(images, classes)
+            started = time.perf_counter()
+            run = self.run(images, chosen, confidence=confidence, examples=keys, known_labels=tested)
+            # the time of each by its share of the votes
+            per_vote = (time.perf_counter() - started) / max(1, int(run.votes.sum()))
+            found += [
+                Certificate.of(index, label, decision, per_vote * decision.votes)
+                for index, label, decision in zip(indices, of_batch.tolist(), run.decisions(), strict=True)
+            ]
         for dealt in (numbers, recorded, known):
             if dealt is not None:
                 dealt.finish()
         return Certificates(found)
-
-    def _certified(
-        self,
-        x: Images,
-        plan: Plan,
-        confidence: float,
-        keys: Sequence[int] | None,
-        indices: Sequence[int],
-        labels: Sequence[int],
-        known_labels: Int[np.ndarray, " images"] | None,
-    ) -> list[Certificate]:
-        """Return the certificates of one batch, the time of each by its share of the votes."""
-        if (classes := max(labels, default=0) + 1) > self._num_classes:
-            self.check(x, classes)
-        started = time.perf_counter()
-        run = self.run(x, plan, confidence=confidence, examples=keys, known_labels=known_labels)
-        per_vote = (time.perf_counter() - started) / max(1, int(run.votes.sum()))
-        return [
-            Certificate.of(index, label, decision, per_vote * decision.votes)
-            for index, label, decision in zip(indices, labels, run.decisions(), strict=True)
-        ]

@@ -14,6 +14,7 @@ from sfumato.cli.execution import chosen_executor
 from sfumato.cli.registered_names import PLANS
 from sfumato.cli.slow_precision import warn_if_slow
 from sfumato.cli.terminal import OUT, detail, note, print_json, print_table, progress_bar, warn
+from sfumato.settings import CONFIDENCE
 
 if TYPE_CHECKING:
     from sfumato.certification.smoothed_classifier import SmoothedClassifier
@@ -56,7 +57,7 @@ def command(
             help="decide and curve test the true label only: the same table for fewer votes.",
         ),
     ] = False,
-    confidence: options.Confidence = 0.999,
+    confidence: options.Confidence = CONFIDENCE,
     first: Annotated[int | None, typer.Option("--first", help="At most so many test images.")] = None,
     skip: Annotated[
         int, typer.Option("--skip", help="Every SKIP-th test image: 20 takes 500 of 10,000.")
@@ -236,13 +237,8 @@ def _report(
 
 def _print_profile(smoothed: SmoothedClassifier, seconds: float) -> None:
     """Print where the time of this run's votes went, in seconds of wall-clock time."""
-    found, workers = smoothed.profile, smoothed.configuration.workers
-    voting = {
-        "noise": found.noise / workers,
-        "forward": found.forward / workers,
-        "reduction": found.reduction / workers,
-        "idle": found.idle / workers,
-    }
+    found = smoothed.profile
+    voting = {name: getattr(found, name) for name in ("noise", "forward", "reduction", "idle")}
     voting["planning and files"] = seconds - sum(voting.values())
     print_table(
         f"{found.votes:,} votes, {found.votes / seconds:,.0f} per second; {smoothed.configuration}",

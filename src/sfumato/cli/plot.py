@@ -49,8 +49,8 @@ def command(
         float | None, typer.Option("--height", help="Inches (default: by the golden ratio).")
     ] = None,
     confidence: Annotated[float, typer.Option("--confidence", help="Of every interval and band.")] = 0.95,
-    draws: Annotated[int, typer.Option("--draws", help="Draws of the bootstrap.")] = 2000,
-    seed: Annotated[int, typer.Option("--seed", help="Of the bootstrap.")] = 0,
+    draws: Annotated[int, typer.Option("--draws", help="Draws behind the bands of curves.")] = 2000,
+    seed: Annotated[int, typer.Option("--seed", help="Of the halves of the images and the bands.")] = 0,
 ) -> None:
     """Draw one figure for a paper: PDF, SVG or PNG in the size it is printed in, safe for colour-blind eyes.
 

@@ -47,8 +47,8 @@ def command(
     confidence: Annotated[
         float, typer.Option("--confidence", help="Of every interval, band and set.")
     ] = 0.95,
-    draws: Annotated[int, typer.Option("--draws", help="Draws of the bootstrap.")] = 2000,
-    seed: Annotated[int, typer.Option("--seed", help="Of the bootstrap and of the sample of images.")] = 0,
+    draws: Annotated[int, typer.Option("--draws", help="Draws behind the bands of curves.")] = 2000,
+    seed: Annotated[int, typer.Option("--seed", help="Of halves of the images, bands and sample.")] = 0,
     device: options.Device = "auto",
     model_factory: options.ModelFactory = None,
     data: Annotated[

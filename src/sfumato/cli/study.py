@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sfumato.cli import options, study_answers, study_search
+from sfumato.cli import options, study_answers, study_race, study_search
 from sfumato.cli.execution import chosen_executor
 from sfumato.cli.from_settings import command_class, takes_fields, values_for
 from sfumato.cli.slow_precision import warn_if_slow
@@ -262,6 +262,7 @@ def _print_models(todo: ToDo) -> None:
 
 
 app.command(name="run", cls=command_class(run))(run)
+app.command(name="race")(study_race.command)
 app.command(name="search")(study_search.command)
 app.command(name="show")(study_answers.show)
 app.command(name="best")(study_answers.best)

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sfumato.cli import options
-from sfumato.cli.terminal import OUT, print_json, print_table, warn
+from sfumato.cli.terminal import OUT, note, print_json, print_table, warn
 
 if TYPE_CHECKING:
-    from sfumato.answers.best import BetaAnswer, CertifiedLine, StudyAnswer
+    from sfumato.answers.best import BetaAnswer, StudyAnswer
+    from sfumato.certification.accuracy import CurvePoint
+    from sfumato.studies.results import StudyResults
 
 Folder = Annotated[Path, typer.Argument(help="The folder of a study, as written by sfumato study run.")]
 Confidence = Annotated[
     float,
-    typer.Option("--confidence", help="Of every interval and set, strictly between 0 and 1."),
+    typer.Option("--confidence", help="Confidence level of all intervals and sets, between 0 and 1."),
 ]
-Draws = Annotated[int, typer.Option("--draws", help="Draws of the bootstrap.")]
-Seed = Annotated[int, typer.Option("--seed", help="Of the bootstrap and of the halves of the images.")]
+Draws = Annotated[int, typer.Option("--draws", help="Draws behind the bands of the smoothed curves.")]
+Seed = Annotated[int, typer.Option("--seed", help="Splits the images in halves, and draws the bands.")]
 
 
 def show(
@@ -40,15 +42,20 @@ def show(
 
     Example: sfumato study show mnist-study --soft
     """
-    from sfumato.answers.best import certified_lines, risk_points
-    from sfumato.errors import DataError
+    from sfumato.answers.best import risk_points
+    from sfumato.certification.accuracy import certified_accuracy
+    from sfumato.errors import DataError, require_nonnegative
     from sfumato.reporting.answer_tables import risk_table
     from sfumato.studies.store import load_results
 
-    wanted = options.parse_numbers("radii", radii) or ()
+    wanted = [require_nonnegative("radius", r) for r in options.parse_numbers("radii", radii) or ()]
     results = load_results(folder)
     found = risk_points(results, confidence=confidence)
-    certified = certified_lines(results, wanted, confidence=confidence)
+    certified = {
+        cell: certified_accuracy(rows, wanted, confidence=confidence)
+        for cell, rows in sorted(results.certificates.items())
+        if wanted and rows
+    }
     if wanted and not certified:
         raise DataError(
             f"{folder}: holds no certificates; ask for them under [certification] in its study file"
@@ -62,7 +69,10 @@ def show(
                 "seeds": results.seeds,
                 "confidence": confidence,
                 "risks": [{"beta": beta, "points": points} for beta, points in found.items()],
-                "certified": certified,
+                "certified": [
+                    {"alpha": alpha, "beta": beta, "seed": seed, "points": points}
+                    for (alpha, beta, seed), points in certified.items()
+                ],
             }
         )
         return
@@ -83,24 +93,39 @@ def show(
     OUT.print(f"seeds {', '.join(map(str, results.seeds))}; alpha and beta in: {results.unit}", markup=False)
 
 
-def _print_certified(lines: Sequence[CertifiedLine], radii: Sequence[float]) -> None:
+def _print_certified(
+    certified: Mapping[tuple[float, float, int], Sequence[CurvePoint]], radii: Sequence[float]
+) -> None:
     print_table(
-        f"Certified accuracy, on {lines[0].points[0].examples} test images",
+        f"Certified accuracy, on {next(iter(certified.values()))[0].examples} test images",
         ["alpha", "beta", "seed", *(f"radius {radius:g}" for radius in radii)],
         [
             [
-                f"{line.alpha:g}",
-                f"{line.beta:g}",
-                str(line.seed),
-                *(f"{point.share:.4f} [{point.low:.4f}, {point.high:.4f}]" for point in line.points),
+                *(f"{value:g}" for value in cell),
+                *(f"{point.share:.4f} [{point.low:.4f}, {point.high:.4f}]" for point in points),
             ]
-            for line in lines
+            for cell, points in certified.items()
         ],
     )
 
 
 def best(
-    folder: Folder,
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            help="The folder of a study; or certification tables (.tsv, ours or published): a name like "
+            "noise_0.25_test_sigma_0.5.tsv says alpha and beta, else write ALPHA,BETA=PATH."
+        ),
+    ],
+    radius: Annotated[
+        str | None,
+        typer.Option(
+            "--radius", help="Maximise certified accuracy at each of these radii, over alpha and beta: 0.5,1."
+        ),
+    ] = None,
+    beta: Annotated[
+        float | None, typer.Option("--beta", help="Only this smoothing noise (default: all measured).")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Everything as JSON, the smoothed curves too.")
     ] = False,
@@ -115,63 +140,109 @@ def best(
         ),
     ] = "vote-risk",
 ) -> None:
-    """Print for each beta the best alpha, how sure that is, and what it gains over alpha = beta.
+    """Print the best noises of a study, how sure that is, and what they gain over alpha = beta.
 
-    The set holds the alpha, of those measured, that is truly best with the stated confidence. Differences
-    are paired, and their intervals and p-values corrected for having picked alpha* on the same images;
-    the gain behind them is of an alpha picked on one half of the images and measured on the other.
+    Without --radius: for each beta, the alpha with the fewest wrong votes. With --radius: for each radius,
+    the pair (alpha, beta) that certifies the most images. The set holds the truly best of the measured
+    ones with the stated confidence. The gain is of what one half of the images picks, measured on the other.
 
     Example: sfumato study best mnist-study
 
-    Example: sfumato study best mnist-study --json > best.json
-    """
-    from sfumato.reporting.answer_tables import gain_cells, members
+    Example: sfumato study best mnist-study --radius 0.5,1.0
 
-    answer = _answer(folder, confidence, draws, seed, objective)
+    Example: sfumato study best cohen/cifar10_*.tsv --radius 0.25,1.25 --beta 0.5
+    """
+    from sfumato.errors import SettingError, require_count, require_nonnegative, require_open_unit
+    from sfumato.reporting.answer_tables import best_table
+
+    require_count("seed", seed, minimum=0)
+    require_open_unit("confidence", confidence)
+    radii = [require_nonnegative("radius", r) for r in options.parse_numbers("radius", radius) or ()]
+    if radii and objective != "vote-risk":
+        raise SettingError("--radius and --objective exclude each other; give one of them")
+    results = _results(sources)
+    if radii:
+        _print_best_pairs(results, radii, beta, confidence, seed, as_json)
+        return
+    if not results.cells and results.certificates:
+        raise SettingError("certification tables answer for a radius; give --radius, e.g. 0.25,0.5,1")
+    answer = _answer(results, confidence, draws, seed, objective, beta)
     if as_json:
         print_json(answer)
         return
-    images = max(found.images for found in answer.betas)
-    print_table(
-        f"Best alpha on {images:,} test images of {answer.data}, {answer.votes} votes each, "
-        f"confidence {confidence:.4g}",
-        ["beta", "alpha*", "set", "risk", "risk at alpha = beta", "difference", "p", "gain, cross-fitted"],
-        [
-            [
-                f"{found.beta:g}",
-                f"{found.alpha:g}",
-                members(found.exact_set, found.alphas),
-                f"{found.best.risk:.4f}",
-                *gain_cells(found.against[0]),
-            ]
-            for found in answer.betas
-        ],
-    )
-    print_table(
-        f"Against {answer.betas[0].against[1].rule}",
-        ["beta", "alpha*", "risk at the rule", "difference", "p", "gain, cross-fitted"],
-        [[f"{a.beta:g}", f"{a.alpha:g}", *gain_cells(a.against[1])] for a in answer.betas],
-    )
-    print_table(
-        "Other views of the best alpha",
-        ["beta", "bootstrap set", "smoothed", "risk there", "soft optimum", "soft set"],
-        [
-            [
-                f"{found.beta:g}",
-                members(found.bootstrap_set, found.alphas),
-                *_curve_cells(found),
-                f"{found.soft_alpha:g}",
-                members(found.soft_set, found.alphas),
-            ]
-            for found in answer.betas
-        ],
-    )
+    table = best_table(answer)
+    print_table(table.title, table.columns, table.rows)
     OUT.print(
         f"seeds {', '.join(map(str, answer.betas[0].seeds))}; rules take the nearest alpha measured, in "
         f"brackets; alpha and beta in: {answer.unit}",
         markup=False,
     )
     _warn_about(answer.betas)
+
+
+def _results(sources: Sequence[str]) -> StudyResults:
+    """Return what a study's folder has measured, or what certification tables hold."""
+    from sfumato.answers.published import tables_as_study
+    from sfumato.errors import SettingError
+    from sfumato.reporting.sources import read_sources
+    from sfumato.studies.store import load_results
+
+    if len(sources) == 1 and not Path(sources[0].rpartition("=")[2]).is_file():
+        return load_results(Path(sources[0]))
+    found = read_sources(sources, on_note=note)
+    if found.studies or found.published:
+        raise SettingError(
+            f"give one study's folder or only certification tables, got {len(found.studies)} folders, "
+            f"{len(found.tables)} tables and {len(found.published)} files of published risks"
+        )
+    named = [(one.name, one.origin, one.settings or {}, one.certificates) for one in found.tables]
+    return tables_as_study(named)
+
+
+def _print_best_pairs(
+    results: StudyResults,
+    radii: Sequence[float],
+    beta: float | None,
+    confidence: float,
+    seed: int,
+    as_json: bool,
+) -> None:
+    from sfumato.answers.best_pair import best_pair
+    from sfumato.answers.objective import CertifiedAccuracy
+    from sfumato.reporting.answer_tables import pairs_table
+
+    found = {
+        radius: best_pair(results, CertifiedAccuracy(radius), beta=beta, confidence=confidence, seed=seed)
+        for radius in radii
+    }
+    levels = {
+        round(row.confidence, 9)
+        for rows in results.certificates.values()
+        for row in rows
+        if row.confidence == row.confidence
+    }
+    if len(levels) > 1:
+        told = ", ".join(f"{level:g}" for level in sorted(levels))
+        warn(
+            f"certificates of confidence {told} are compared; a lower confidence certifies a little more "
+            "(where a table states none, its largest radius tells)"
+        )
+    if as_json:
+        answers = [{"radius": radius, "answer": answer} for radius, answer in found.items()]
+        print_json({"data": results.data, "unit": results.unit, "best": answers})
+        return
+    table = pairs_table(found, results.data, confidence=confidence, beta=beta)
+    print_table(table.title, table.columns, table.rows)
+    OUT.print(
+        "gain in certified accuracy: what one half of the images picks, measured on the other"
+        + (f"; radius, alpha and beta in: {results.unit}" if results.unit else ""),
+        markup=False,
+    )
+    for edge in dict.fromkeys(edge for answer in found.values() for edge in answer.edges):
+        where = ", ".join(f"{radius:g}" for radius, answer in found.items() if edge in answer.edges)
+        warn(f"radius {where}: {edge} measured; the best may lie beyond")
+    if left_out := max(answer.left_out for answer in found.values()):
+        warn(f"{left_out} certified cells are left out: others lack their training seed")
 
 
 def plot(
@@ -197,9 +268,10 @@ def plot(
     Example: sfumato study plot mnist-study --best-out best.svg
     """
     from sfumato.answers.published import load_published
-    from sfumato.errors import SettingError
+    from sfumato.errors import SettingError, require_count
     from sfumato.reporting.study_figures import draw_best_alpha, draw_study_risk
     from sfumato.reporting.style import require_figure_path
+    from sfumato.studies.store import load_results
 
     figures = [(path, draw) for path, draw in ((out, draw_study_risk), (best_out, draw_best_alpha)) if path]
     if not figures:
@@ -207,7 +279,8 @@ def plot(
     for path, _ in figures:
         require_figure_path(path)
     beside = None if published is None else load_published(published)
-    answer = _answer(folder, confidence, draws, seed)
+    require_count("seed", seed, minimum=0)
+    answer = _answer(load_results(folder), confidence, draws, seed)
     for path, draw in figures:
         draw(answer, path, beside)
         OUT.print(str(path), markup=False)
@@ -215,23 +288,19 @@ def plot(
 
 
 def _answer(
-    folder: Path, confidence: float, draws: int, seed: int, objective: str = "vote-risk"
+    results: StudyResults,
+    confidence: float,
+    draws: int,
+    seed: int,
+    objective: str = "vote-risk",
+    beta: float | None = None,
 ) -> StudyAnswer:
     from sfumato.answers.best import answer_study
     from sfumato.answers.objective import make_objective
-    from sfumato.errors import require_count
-    from sfumato.studies.store import load_results
 
-    require_count("seed", seed, minimum=0)
-    chosen = make_objective(objective)
-    return answer_study(load_results(folder), confidence=confidence, draws=draws, seed=seed, objective=chosen)
-
-
-def _curve_cells(found: BetaAnswer) -> list[str]:
-    if found.curve is None:
-        return ["", ""]
-    curve = found.curve
-    return [f"{curve.alpha:.3g} [{curve.alpha_low:.3g}, {curve.alpha_high:.3g}]", f"{curve.lowest:.4f}"]
+    return answer_study(
+        results, confidence=confidence, draws=draws, seed=seed, objective=make_objective(objective), beta=beta
+    )
 
 
 def _warn_about(answers: Iterable[BetaAnswer]) -> None:

@@ -52,8 +52,8 @@ def command(
         str | None, typer.Option("--radii", help="Of certified accuracy (default: about ten round ones).")
     ] = None,
     confidence: Annotated[float, typer.Option("--confidence", help="Of every interval and set.")] = 0.95,
-    draws: Annotated[int, typer.Option("--draws", help="Draws of the bootstrap.")] = 2000,
-    seed: Annotated[int, typer.Option("--seed", help="Of the bootstrap.")] = 0,
+    draws: Annotated[int, typer.Option("--draws", help="Draws behind the bands of curves.")] = 2000,
+    seed: Annotated[int, typer.Option("--seed", help="Of the halves of the images and the bands.")] = 0,
 ) -> None:
     """Write one table for a paper: Markdown, CSV or LaTeX.
 

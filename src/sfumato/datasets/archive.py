@@ -1,7 +1,7 @@
 """A strict reader of ``.npz``: nothing is unpickled, and nothing is allocated that the file does not hold.
 
 Format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html. A header of a few bytes may
-declare any shape, so it is compared with the bytes that are there before memory is asked for.
+declare any shape, so it is compared with the bytes in the file before memory is allocated.
 """
 
 from __future__ import annotations

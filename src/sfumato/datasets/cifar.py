@@ -19,23 +19,13 @@ from typing import Any
 import numpy as np
 
 from sfumato.datasets.base import Dataset, checked_split
-from sfumato.datasets.locate import (
-    OfficialFile,
-    check_digest,
-    download,
-    files_in,
-    find_files,
-    incomplete,
-    not_here,
-)
+from sfumato.datasets.locate import OfficialFile, check_digest, download, files_in, find_files, not_here
 from sfumato.datasets.reading import damage_is_a_data_error, read_file
 from sfumato.datasets.units import PIXELS, pixels_from_bytes
 from sfumato.errors import DataError
 
 _PIXELS = 3 * 32 * 32
 _RECORD = 1 + _PIXELS
-_BINARY_FOLDERS = ("cifar10/cifar-10-batches-bin", "cifar-10-batches-bin", "cifar10")
-_PYTHON_FOLDERS = ("cifar10/cifar-10-batches-py", "cifar-10-batches-py", "cifar10")
 
 CIFAR10_ARCHIVE = OfficialFile(
     "cifar-10-binary.tar.gz",
@@ -62,18 +52,7 @@ CIFAR10_PYTHON_MD5: dict[str, str] = {
     "test_batch": "40351d587109b95175f43aff81a1287e",
 }
 
-CIFAR10_CLASSES = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-)
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
 def parse_binary_batch(content: bytes, path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -157,14 +136,34 @@ def parse_python_batch(content: bytes, path: Path) -> tuple[np.ndarray, np.ndarr
     return images, labels
 
 
+@dataclass(frozen=True)
+class _Version:
+    """One of the two official versions.
+
+    Attributes:
+        folder: its own name for the folder of the batches.
+        digests: MD5 of each batch by its name.
+        parse: from a batch's content and path to images and labels.
+    """
+
+    folder: str
+    digests: dict[str, str]
+    parse: Callable[[bytes, Path], tuple[np.ndarray, np.ndarray]]
+
+
+_BINARY = _Version("cifar-10-batches-bin", CIFAR10_BINARY_MD5, parse_binary_batch)
+_PYTHON = _Version("cifar-10-batches-py", CIFAR10_PYTHON_MD5, parse_python_batch)
+
+
 def load_cifar10(data_dir: Path | None, fetch: bool = True) -> Dataset:
     """Return CIFAR-10 from binary batches, else python batches, else a download of the binary archive."""
-    for version in _VERSIONS:
-        if paths := find_files(version.folders, list(version.digests()), data_dir):
+    for version in (_BINARY, _PYTHON):
+        folders = (f"cifar10/{version.folder}", version.folder, "cifar10")
+        if paths := find_files(folders, version.digests, data_dir):
             return _from_batches("cifar10", version, paths)
     if not fetch:
         raise not_here("cifar10")
-    return _from_batches("cifar10", _VERSIONS[0], _download_binary())
+    return _from_batches("cifar10", _BINARY, _download_binary())
 
 
 def load_cifar10_folder(folder: Path) -> Dataset | None:
@@ -173,35 +172,17 @@ def load_cifar10_folder(folder: Path) -> Dataset | None:
     Raises:
         DataError: some of the batches but not all, or other content than the official.
     """
-    for version in _VERSIONS:
-        names = list(version.digests())
-        if paths := files_in(folder, names):
-            if len(paths) < len(names):
-                raise incomplete(folder, names, paths)
+    for version in (_BINARY, _PYTHON):
+        if paths := files_in(folder, version.digests):
             return _from_batches(str(folder), version, paths)
     return None
-
-
-@dataclass(frozen=True)
-class _Version:
-    """One of the two official versions; ``digests`` gives the MD5 of each batch by its name."""
-
-    folders: tuple[str, ...]
-    digests: Callable[[], dict[str, str]]
-    parse: Callable[[bytes, Path], tuple[np.ndarray, np.ndarray]]
-
-
-_VERSIONS = (
-    _Version(_BINARY_FOLDERS, lambda: CIFAR10_BINARY_MD5, parse_binary_batch),
-    _Version(_PYTHON_FOLDERS, lambda: CIFAR10_PYTHON_MD5, parse_python_batch),
-)
 
 
 def _from_batches(name: str, version: _Version, paths: dict[str, Path]) -> Dataset:
     batches = {}
     for batch, path in paths.items():
         content = read_file(path)
-        check_digest(content, version.digests()[batch], path, "md5")
+        check_digest(content, version.digests[batch], path, "md5")
         batches[batch.removesuffix(".bin")] = version.parse(content, path)
     source = str(next(iter(paths.values())).parent)
     training = [batches[f"data_batch_{number}"] for number in range(1, 6)]
@@ -221,7 +202,7 @@ def _from_batches(name: str, version: _Version, paths: dict[str, Path]) -> Datas
 def _download_binary() -> dict[str, Path]:
     """Fetch the archive and unpack its six batches; the folder appears complete or not at all."""
     archive = download(CIFAR10_ARCHIVE, "cifar10")
-    folder = archive.parent / "cifar-10-batches-bin"
+    folder = archive.parent / _BINARY.folder
     with tempfile.TemporaryDirectory(dir=archive.parent) as scratch:
         unpacked = Path(scratch) / "batches"
         unpacked.mkdir()

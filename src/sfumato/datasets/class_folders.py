@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from sfumato.datasets.images import SUFFIXES
@@ -13,6 +13,16 @@ _TRAIN = frozenset({"train", "training"})
 _TEST = frozenset({"test", "testing"})
 _VALIDATION = frozenset({"val", "valid", "validation"})
 _OF_PROGRAMS = frozenset({"__MACOSX", "__pycache__", "@eaDir", "lost+found", "$RECYCLE.BIN"})
+
+# what is not read, in the order in which it is said
+_ASIDE = (
+    _HIDDEN := "hidden folders are no classes",
+    _EMPTY := "empty folders are no classes",
+    _NESTED := "folders inside class folders are not read",
+    _LOOSE := "images beside the class folders are not read",
+    _HIDDEN_FILES := "hidden files are not read",
+    _OTHER_FILES := "files without an image's suffix are not read",
+)
 
 
 @dataclass(frozen=True)
@@ -76,54 +86,31 @@ def list_classes(root: Path) -> ClassFolders:
         DataError: that, or names that cannot be written into a record.
     """
     files: dict[str, list[Path]] = {}
-    aside = _Aside()
+    aside: dict[str, list[str]] = {what: [] for what in _ASIDE}
     for entry in list_folder(root):
         if not is_folder(entry):
             if entry.suffix.lower() in SUFFIXES:
-                aside.loose.append(entry.name)
+                aside[_LOOSE].append(entry.name)
         elif _is_hidden(entry.name):
-            aside.hidden.append(entry.name)
+            aside[_HIDDEN].append(entry.name)
         else:
             require_text(entry.name, f"{root}: the class folder")
             if images := _images_of_class(entry, aside):
                 files[entry.name] = images
             else:
-                aside.empty.append(entry.name)
-    return ClassFolders(files, tuple(aside.notes(root)))
+                aside[_EMPTY].append(entry.name)
+    notes = (f"{root}: {what} ({len(names)}: {_first_of(names)})" for what, names in aside.items() if names)
+    return ClassFolders(files, tuple(notes))
 
 
-@dataclass
-class _Aside:
-    """What lies among the images and is not read."""
-
-    hidden: list[str] = field(default_factory=list)
-    empty: list[str] = field(default_factory=list)
-    nested: list[str] = field(default_factory=list)
-    loose: list[str] = field(default_factory=list)
-    hidden_files: list[str] = field(default_factory=list)
-    other_files: list[str] = field(default_factory=list)
-
-    def notes(self, root: Path) -> list[str]:
-        """Return one line for each kind."""
-        kinds = (
-            (self.hidden, "hidden folders are no classes"),
-            (self.empty, "empty folders are no classes"),
-            (self.nested, "folders inside class folders are not read"),
-            (self.loose, "images beside the class folders are not read"),
-            (self.hidden_files, "hidden files are not read"),
-            (self.other_files, "files without an image's suffix are not read"),
-        )
-        return [f"{root}: {what} ({len(names)}: {_first_of(names)})" for names, what in kinds if names]
-
-
-def _images_of_class(folder: Path, aside: _Aside) -> list[Path]:
+def _images_of_class(folder: Path, aside: dict[str, list[str]]) -> list[Path]:
     images, nested, other = [], [], []
     for entry in list_folder(folder):
         name = f"{folder.name}/{entry.name}"
         if is_folder(entry):
             nested.append(name)
         elif _is_hidden(entry.name):
-            aside.hidden_files.append(name)
+            aside[_HIDDEN_FILES].append(name)
         elif entry.suffix.lower() in SUFFIXES:
             images.append(entry)
         else:
@@ -133,8 +120,8 @@ def _images_of_class(folder: Path, aside: _Aside) -> list[Path]:
         raise DataError(
             f"{folder}: holds no image but {held}; images must lie directly in it, accepted are {accepted()}"
         )
-    aside.nested += nested
-    aside.other_files += other
+    aside[_NESTED] += nested
+    aside[_OTHER_FILES] += other
     return images
 
 

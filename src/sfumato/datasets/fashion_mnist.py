@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from sfumato.datasets.idx import IdxSet
 
+_CLASSES = (
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+)
+
 FASHION_MNIST = IdxSet(
     name="fashion-mnist",
-    class_names=(
-        "T-shirt/top",
-        "Trouser",
-        "Pullover",
-        "Dress",
-        "Coat",
-        "Sandal",
-        "Shirt",
-        "Sneaker",
-        "Bag",
-        "Ankle boot",
-    ),
+    class_names=_CLASSES,
     folders=("fashion-mnist", "FashionMNIST/raw", "fashion-mnist/raw", "raw", "FashionMNIST"),
     address="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
     checksums={

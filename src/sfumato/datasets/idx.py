@@ -14,15 +14,7 @@ import numpy as np
 
 from sfumato.datasets.base import Dataset, checked_split
 from sfumato.datasets.labels import class_labels
-from sfumato.datasets.locate import (
-    OfficialFile,
-    check_digest,
-    download,
-    files_in,
-    find_files,
-    incomplete,
-    not_here,
-)
+from sfumato.datasets.locate import OfficialFile, check_digest, download, files_in, find_files, not_here
 from sfumato.datasets.reading import DEFLATE_LIMIT, damage_is_a_data_error, escaped, read_file
 from sfumato.datasets.units import in_one_unit
 from sfumato.errors import DataError
@@ -145,7 +137,7 @@ class IdxSet:
             DataError: damaged files; missing ones that are not to be fetched.
             DownloadError: missing ones that cannot be fetched.
         """
-        found = find_files(self.folders, list(NAMES.values()), data_dir, spellings)
+        found = find_files(self.folders, NAMES.values(), data_dir, spellings)
         if found is None and not fetch:
             raise not_here(self.name)
         files = self.files
@@ -164,16 +156,11 @@ def load_idx_folder(path: Path) -> Dataset | None:
     Raises:
         DataError: some of the files but not all, or damaged ones.
     """
-    names = list(NAMES.values())
     for folder in (path, path / "raw"):
-        found = files_in(folder, names, spellings)
-        if not found:
-            continue
-        if len(found) < len(names):
-            raise incomplete(folder, names, found)
-        arrays = {part: read_idx(found[name], _dimensions(part)) for part, name in NAMES.items()}
-        labels = class_labels({part: arrays[part] for part in ("train_y", "test_y")}, str(folder))
-        return _dataset(str(path), arrays, labels.class_names, folder)
+        if found := files_in(folder, NAMES.values(), spellings):
+            arrays = {part: read_idx(found[name], _dimensions(part)) for part, name in NAMES.items()}
+            labels = class_labels({part: arrays[part] for part in ("train_y", "test_y")}, str(folder))
+            return _dataset(str(path), arrays, labels.class_names, folder)
     return None
 
 

@@ -12,7 +12,7 @@ _MOST_CHANNELS = 4
 def channels_first(x: np.ndarray, name: str) -> tuple[np.ndarray, list[str]]:
     """Return ``x`` as (n, channels, height, width) or (n, features), and notes on what was assumed.
 
-    (n, height, width) gets one channel. Of 4 dimensions the last is taken for channels where that is
+    (n, height, width) gets one channel. The last of 4 dimensions is taken for channels where that is
     certain: it is at most 4 and the two before the last are larger. Otherwise channels are first, and where
     that is not certain either, a note says so.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,16 +53,12 @@ def data_roots(data_dir: Path | None) -> list[Path]:
     return [root for _, root in named] + [*_SYSTEM_ROOTS, cache_folder("data")]
 
 
-def as_named(name: str) -> tuple[str, ...]:
-    """Return the only spelling of a file's name where there are no others."""
-    return (name,)
+Spellings = Callable[[str], Sequence[str]]
+"""The names under which people have an official file, from its own name."""
 
 
 def find_files(
-    folders: Iterable[str],
-    names: Sequence[str],
-    data_dir: Path | None,
-    spellings: Callable[[str], Sequence[str]] = as_named,
+    folders: Iterable[str], names: Collection[str], data_dir: Path | None, spellings: Spellings | None = None
 ) -> dict[str, Path] | None:
     """Return the paths of ``names`` in the first root that has them all, or None.
 
@@ -70,32 +66,36 @@ def find_files(
         DataError: a folder named for the set holds some of the files but not all.
     """
     for root in data_roots(data_dir):
-        for folder in (*(root / name for name in folders), root):
-            paths = files_in(folder, names, spellings)
-            if len(paths) == len(names):
+        for folder in folders:
+            if paths := files_in(root / folder, names, spellings):
                 return paths
-            if paths and folder != root:
-                raise incomplete(folder, names, paths)
+        if len(paths := _present(root, names, spellings)) == len(names):
+            return paths
     return None
 
 
 def files_in(
-    folder: Path, names: Sequence[str], spellings: Callable[[str], Sequence[str]] = as_named
-) -> dict[str, Path]:
+    folder: Path, names: Collection[str], spellings: Spellings | None = None
+) -> dict[str, Path] | None:
+    """Return the paths of ``names`` in exactly this folder, None where it holds none of them.
+
+    Raises:
+        DataError: it holds some of the files but not all.
+    """
+    found = _present(folder, names, spellings)
+    if missing := [name for name in names if found and name not in found]:
+        raise DataError(f"{folder}: lacks {', '.join(missing)}; it must hold all of {', '.join(names)}")
+    return found or None
+
+
+def _present(folder: Path, names: Iterable[str], spellings: Spellings | None) -> dict[str, Path]:
     """Return the paths of those of ``names`` that ``folder`` holds, under the first spelling found."""
-    found = {}
+    found: dict[str, Path] = {}
     for name in names:
-        for spelling in spellings(name):
+        for spelling in spellings(name) if spellings else (name,):
             if is_regular_file(folder / spelling):
-                found[name] = folder / spelling
-                break
+                found.setdefault(name, folder / spelling)
     return found
-
-
-def incomplete(folder: Path, names: Sequence[str], found: Iterable[str]) -> DataError:
-    """Return the error that a folder holds some of the files but not all."""
-    missing = [name for name in names if name not in set(found)]
-    return DataError(f"{folder}: lacks {', '.join(missing)}; it must hold all of {', '.join(names)}")
 
 
 def not_here(name: str) -> DataError:
@@ -104,7 +104,7 @@ def not_here(name: str) -> DataError:
 
 
 def download(file: OfficialFile, folder: str) -> Path:
-    """Return the path of ``file`` in the user cache, downloaded and checked if it is not there.
+    """Return the path of ``file`` in the user cache, downloaded and checked if it is missing.
 
     Raises:
         DownloadError: unreachable address or a checksum that differs from the published one.

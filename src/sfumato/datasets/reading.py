@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,19 +43,12 @@ def damage_is_a_data_error(where: object, kind: str) -> Iterator[None]:
 
 def is_folder(path: Path) -> bool:
     """Return whether ``path`` is a folder; False for a name that no file can have."""
-    return _exists_as(path, stat.S_ISDIR)
+    return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises
 
 
 def is_regular_file(path: Path) -> bool:
     """Return whether ``path`` is a regular file; False for a name that no file can have."""
-    return _exists_as(path, stat.S_ISREG)
-
-
-def _exists_as(path: Path, kind: Callable[[int], bool], *, follow: bool = True) -> bool:
-    try:
-        return kind(path.stat(follow_symlinks=follow).st_mode)
-    except (OSError, ValueError):
-        return False
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises
 
 
 def require_regular_file(path: Path) -> int:
@@ -67,7 +60,7 @@ def require_regular_file(path: Path) -> int:
     try:
         status = path.stat()
     except (OSError, ValueError) as error:
-        if _exists_as(path, stat.S_ISLNK, follow=False):
+        if os.path.islink(path):  # noqa: PTH114 - Path.is_symlink raises
             raise DataError(f"{path}: is a link that leads nowhere; give an existing file") from error
         if isinstance(error, FileNotFoundError):
             raise DataError(f"{path}: no such file; give an existing one") from error

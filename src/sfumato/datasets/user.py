@@ -54,8 +54,8 @@ def load_npz(path: Path) -> Dataset:
     classes that may lack examples.
 
     Raises:
-        DataError: not an npz, missing or object arrays, and all that ``in_one_unit``, ``class_labels``,
-            ``channels_first`` and ``checked_split`` refuse.
+        DataError: not an npz, missing or object arrays, and all that ``in_one_unit``, ``class_labels`` and
+            ``channels_first`` refuse.
     """
     spelled: dict[str, str] = {}
     pairs: list[tuple[str, str]] = []
@@ -84,7 +84,7 @@ def load_npz(path: Path) -> Dataset:
     for (images, _), x, y in zip(pairs, units.arrays, labels_of.arrays, strict=True):
         turned, said = channels_first(x, f"{path}: {images}")
         notes += said
-        splits.append(checked_split(turned, y, len(labels_of.class_names), f"{path}: {images}"))
+        splits.append(Split(turned, y))
     train, test = splits if len(splits) > 1 else _set_aside(splits[0], str(path))
     if train.x.shape[1:] != test.x.shape[1:]:
         raise DataError(

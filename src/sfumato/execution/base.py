@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import pickle
 from abc import ABC, abstractmethod
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from types import TracebackType
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from typing import Any, Generic, Self, TypeVar, cast
 from uuid import uuid4
 
@@ -25,7 +22,7 @@ T = TypeVar("T")
 Report = Callable[[Any], None]
 
 MOST_ATTEMPTS = 10
-"""A task whose worker is lost so often is not handed out again: it may be what kills them."""
+"""A task that has lost this many workers is not handed out again: it may be what kills them."""
 
 _MOST_BUILT = 4
 
@@ -38,16 +35,32 @@ class WorkerError(SfumatoError):
 class Shared(Generic[T]):
     """A handle of a value that is shipped to each node once. ``key`` is like no other."""
 
-    key: str
-
-    def value(self) -> T:
-        """Return the value, in a task that names this handle among its needs."""
-        return cast(T, _fetch(self.key))
+    key: str = field(default_factory=lambda: uuid4().hex)
 
 
-def new_key() -> str:
-    """Return a name for a shared value that no other one has."""
-    return uuid4().hex
+class Here:
+    """What a task finds where it runs.
+
+    Args:
+        report: passes a value on to the task's ``on_report``.
+        fetch: finds a shared value by its key.
+        memory: of the process; what was costly to build is kept in it for later tasks.
+    """
+
+    def __init__(self, report: Report, fetch: Callable[[str], Any], memory: dict[Hashable, Any]) -> None:
+        self.report, self._fetch, self._memory = report, fetch, memory
+
+    def value(self, shared: Shared[T]) -> T:
+        """Return the shared value, in a task that names its handle among its needs."""
+        return cast(T, self._fetch(shared.key))
+
+    def built(self, key: Hashable, build: Callable[[], T]) -> T:
+        """Return what ``build`` made in this process for ``key``; the few used last are remembered."""
+        found = self._memory.pop(key) if key in self._memory else build()
+        self._memory[key] = found
+        while len(self._memory) > _MOST_BUILT:
+            del self._memory[next(iter(self._memory))]
+        return cast(T, found)
 
 
 @dataclass(frozen=True)
@@ -71,11 +84,11 @@ class Task:
 
     Attributes:
         name: for messages.
-        function: of a module, called as ``function(report, *arguments)``; what it passes to ``report``
-            arrives at ``on_report`` sooner or later, or never if the worker is lost.
+        function: of a module, called as ``function(here, *arguments)``.
         arguments: small; large values as ``Shared``.
         then: called with the result.
-        on_report: called with what the function reports.
+        on_report: called with what the function passes to ``here.report``, sooner or later, or never if
+            the worker is lost.
         needs: the handles that the function asks for their values.
         cpus: threads of arithmetic that it uses.
     """
@@ -90,7 +103,7 @@ class Task:
 
 
 def sendable(error: BaseException) -> Exception:
-    """Return the error, or what can be said of it where it does not survive being sent."""
+    """Return the error, or a ``SentError`` in its place if it cannot be pickled."""
     try:
         if isinstance(sent := pickle.loads(pickle.dumps(error)), Exception):  # noqa: S301  # made here
             str(sent)
@@ -105,7 +118,7 @@ class SentError(Exception):
 
 
 def failure(task: Task, node: str, error: Exception, trace: str) -> Exception:
-    """Return what the driver raises where a task raised ``error`` on a worker: errors of ours as they are."""
+    """Return what the driver raises for an ``error`` of a task; errors of Sfumato stay as they are."""
     if not isinstance(error, SfumatoError):
         said = str(error) if isinstance(error, SentError) else failure_line(error)
         error = WorkerError(f"{task.name}: failed on {node} with {said}")
@@ -197,44 +210,5 @@ class Executor(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
-
-
-def _no_task(key: str) -> Any:
-    raise LookupError(f"shared value {key} asked for outside of a task")
-
-
-_fetch: Callable[[str], Any] = _no_task
-_built: OrderedDict[Hashable, Any] = OrderedDict()
-
-
-@contextmanager
-def resolving(fetch: Callable[[str], Any]) -> Iterator[None]:
-    """While a task runs, let ``Shared.value`` find values by ``fetch``."""
-    global _fetch
-    before, _fetch = _fetch, fetch
-    try:
-        yield
-    finally:
-        _fetch = before
-
-
-def built(key: Hashable, build: Callable[[], T]) -> T:
-    """Return what ``build`` made in this process when last called with ``key``; a few are remembered.
-
-    For what is made from shared values and is costly to make again for every task.
-    """
-    if key not in _built:
-        _built[key] = build()
-        while len(_built) > _MOST_BUILT:
-            _built.popitem(last=False)
-    _built.move_to_end(key)
-    return cast(T, _built[key])
-
-
-def forget_built() -> None:
-    """Forget what ``built`` remembers."""
-    _built.clear()

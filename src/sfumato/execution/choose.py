@@ -48,31 +48,28 @@ def open_executor(
         return InProcess()
     if device not in ("auto", "cpu", "cuda"):
         raise SettingError(f"device must be auto, cpu or cuda where workers get their GPUs, got {device!r}")
+    executor: Executor
     if kind == "ray":
         from sfumato.execution.ray import RayExecutor
 
-        executor: Executor = RayExecutor(
+        use_gpus = device != "cpu"
+        executor = RayExecutor(
             ray_address,
             workers=workers,
             gpus_per_worker=gpus_per_worker,
-            use_gpus=device != "cpu",
+            use_gpus=use_gpus,
             versions=versions,
         )
     else:
         assert workers is not None
-        executor = _processes(workers, gpus_per_worker, device)
+        gpus = 0
+        if device != "cpu":
+            import torch
+
+            gpus = torch.cuda.device_count()
+        share = min(1.0, gpus / workers) if gpus_per_worker is None else gpus_per_worker
+        executor = Processes(workers, gpus_per_worker=share, gpus=gpus)
     if device == "cuda" and not executor.gpus_per_worker:
         executor.close()
         raise SettingError("device cuda: no GPU is there; use device cpu")
     return executor
-
-
-def _processes(workers: int, gpus_per_worker: float | None, device: str) -> Processes:
-    gpus = 0
-    if device != "cpu":
-        import torch
-
-        gpus = torch.cuda.device_count()
-    if gpus_per_worker is None:
-        gpus_per_worker = min(1.0, gpus / workers)
-    return Processes(workers, gpus_per_worker=gpus_per_worker, gpus=gpus)

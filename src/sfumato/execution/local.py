@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -22,13 +22,11 @@ from sfumato.execution.base import (
     MOST_ATTEMPTS,
     Done,
     Executor,
+    Here,
     Shared,
     Task,
     WorkerError,
     failure,
-    forget_built,
-    new_key,
-    resolving,
     sendable,
 )
 from sfumato.execution.folder import KeptFolder
@@ -50,6 +48,7 @@ class InProcess(Executor):
 
     def __init__(self) -> None:
         self._values: dict[str, Any] = {}
+        self._memory: dict[Hashable, Any] = {}
         self._waiting: deque[Task] = deque()
 
     def __repr__(self) -> str:
@@ -67,12 +66,12 @@ class InProcess(Executor):
 
     @property
     def room(self) -> bool:
-        """Nothing is gained by a second task that waits."""
+        """Whether no task waits: a second one would gain nothing."""
         return not self._waiting
 
     def share(self, name: str, value: T) -> Shared[T]:
         """Return a handle of the value itself."""
-        shared: Shared[T] = Shared(new_key())
+        shared: Shared[T] = Shared()
         self._values[shared.key] = value
         return shared
 
@@ -88,8 +87,8 @@ class InProcess(Executor):
         """Run the task that waits longest; what it raises is raised."""
         task = self._waiting.popleft()
         began = time.perf_counter()
-        with resolving(self._values.__getitem__):
-            value = task.function(task.on_report, *task.arguments)
+        here = Here(task.on_report, self._values.__getitem__, self._memory)
+        value = task.function(here, *task.arguments)
         task.then(Done(value, "this process", time.perf_counter() - began))
 
     def drop(self) -> None:
@@ -100,7 +99,7 @@ class InProcess(Executor):
         """Forget everything."""
         self.drop()
         self._values.clear()
-        forget_built()
+        self._memory.clear()
 
 
 class Processes(Executor):
@@ -139,9 +138,6 @@ class Processes(Executor):
         ]
 
     def __repr__(self) -> str:
-        return f"Processes(workers={len(self._workers)}, gpus_per_worker={self.gpus_per_worker:g})"
-
-    def __str__(self) -> str:
         gpus = f", {self.gpus_per_worker:g} GPUs each" if self.gpus_per_worker else ""
         return f"{len(self._workers)} worker processes of {self.cpus_per_worker} cores{gpus}"
 
@@ -157,7 +153,7 @@ class Processes(Executor):
 
     def share(self, name: str, value: T) -> Shared[T]:
         """Write the value down for the workers."""
-        shared: Shared[T] = Shared(new_key())
+        shared: Shared[T] = Shared()
         parts = require_shippable(name, value, _pickled)
         path = self._folder / shared.key
         try:
@@ -281,11 +277,8 @@ def _serve(pipe: Connection, folder: Path, cores: Sequence[int], gpu: int | None
     if gpu is not None:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[gpu] if visible else str(gpu)
-
-    def report(value: Any) -> None:
-        pipe.send(("report", value))
-
     load_plugins()
+    here = Here(lambda value: pipe.send(("report", value)), lambda key: _read(folder / key), {})
     while True:
         try:
             message = pipe.recv_bytes()
@@ -294,8 +287,7 @@ def _serve(pipe: Connection, folder: Path, cores: Sequence[int], gpu: int | None
         began = time.perf_counter()
         try:
             function, arguments = pickle.loads(message)  # noqa: S301  # from our own parent process
-            with resolving(lambda key: _read(folder / key)):
-                value = function(report, *arguments)
+            value = function(here, *arguments)
             answer: tuple[str, Any] = ("done", (value, time.perf_counter() - began))
         except KeyboardInterrupt:
             return

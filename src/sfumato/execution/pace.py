@@ -1,4 +1,4 @@
-"""How fast votes come in from all workers: sizes of tasks, and what is said of the rates node by node."""
+"""Measures throughput: chooses how large tasks are, and describes each node's rate."""
 
 from __future__ import annotations
 
@@ -63,23 +63,18 @@ class Pace:
         while self._recent and self._recent[0][0] < now - _WINDOW:
             self._recent.popleft()
         span = max(1e-9, min(_WINDOW, now - self._began))
-        per_node: Counter[str] = Counter()
-        votes = 0
-        for _, node, images, counted in self._recent:
-            per_node[node] += images
-            votes += counted
+        rates: Counter[str] = Counter()
+        for _, node, images, _ in self._recent:
+            rates[node] += images
+        votes = sum(counted for *_, counted in self._recent)
         parts = [
-            f"{per_node.total() / span:,.0f} images/s",
+            f"{rates.total() / span:,.0f} images/s",
             f"{votes / span:,.0f} votes/s",
             f"{self.votes:,} votes",
         ]
-        return ", ".join(parts + _nodes({node: images / span for node, images in sorted(per_node.items())}))
-
-
-def _nodes(rates: dict[str, float]) -> list[str]:
-    if len(rates) < 2:
-        return []
-    if len(rates) <= _SHOWN:
-        return [f"{node} {rate:,.0f}/s" for node, rate in rates.items()]
-    slowest, fastest = min(rates, key=rates.__getitem__), max(rates, key=rates.__getitem__)
-    return [f"{len(rates)} nodes from {slowest} {rates[slowest]:,.0f}/s to {fastest} {rates[fastest]:,.0f}/s"]
+        nodes = [f"{node} {images / span:,.0f}/s" for node, images in sorted(rates.items())]
+        if len(nodes) > _SHOWN:
+            slowest, *_, fastest = sorted(rates, key=lambda node: (rates[node], node))
+            ends = (f"{node} {rates[node] / span:,.0f}/s" for node in (slowest, fastest))
+            nodes = [f"{len(rates)} nodes from {' to '.join(ends)}"]
+        return ", ".join(parts + (nodes if len(rates) > 1 else []))

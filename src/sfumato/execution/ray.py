@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-from sfumato.errors import ModelError, SettingError, require_count
+from sfumato.errors import MissingPackageError, ModelError, SettingError, require_count
 from sfumato.execution.base import (
     MOST_ATTEMPTS,
     Done,
@@ -27,9 +27,9 @@ from sfumato.execution.base import (
     Task,
     WorkerError,
     failure,
-    new_key,
 )
 from sfumato.execution.shipping import require_shippable
+from sfumato.user_code import failure_line
 
 try:
     import ray
@@ -38,14 +38,14 @@ try:
     from ray.exceptions import RayError, RayTaskError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 except ModuleNotFoundError as error:
-    raise SettingError(
+    raise MissingPackageError(
         f"the executor ray needs the package {error.name}; install it with: pip install 'sfumato[ray]'"
     ) from error
 
 T = TypeVar("T")
 
 CONNECT_SECONDS = 30.0
-"""A cluster that has not answered after so long counts as unreachable."""
+"""A cluster that does not answer within this time counts as unreachable."""
 
 _LOOPBACK = "127.0.0.1"
 _MOMENT = 1.0  # seconds after which a waiting caller gets a turn
@@ -71,7 +71,6 @@ class RayExecutor(Executor):
         versions: names of packages that must be the same everywhere, and what they are here.
         connect_seconds: time-out of connecting.
         least_waiting: tasks that wait behind those that run, at least; more for tasks of milliseconds.
-        object_store_memory: bytes, for a cluster started here; Ray's choice if not given.
 
     Raises:
         SettingError: an unreachable cluster, GPUs asked for where none are.
@@ -86,7 +85,6 @@ class RayExecutor(Executor):
         use_gpus: bool = True,
         versions: Mapping[str, str] | None = None,
         connect_seconds: float = CONNECT_SECONDS,
-        object_store_memory: int | None = None,
         least_waiting: int = LEAST_WAITING,
     ) -> None:
         self._workers = None if workers is None else require_count("workers", workers)
@@ -97,7 +95,7 @@ class RayExecutor(Executor):
         self._least_waiting = least_waiting
         self._started_ray = not ray.is_initialized()
         if self._started_ray:
-            _connect(address or os.environ.get("RAY_ADDRESS"), workers, connect_seconds, object_store_memory)
+            _connect(address or os.environ.get("RAY_ADDRESS"), workers, connect_seconds)
         self._nodes: list[dict[str, float]] = []
         self._looked = -_LOOK_SECONDS
         self._wait_for_room(connect_seconds)
@@ -107,7 +105,7 @@ class RayExecutor(Executor):
         if gpus_per_worker > most_gpus:
             self.close()
             raise SettingError(
-                f"gpus-per-worker {gpus_per_worker:g}: no node of the cluster has so many; the most is "
+                f"gpus-per-worker {gpus_per_worker:g}: no node of the cluster has that many; the most is "
                 f"{most_gpus:g}"
             )
         self.gpus_per_worker = gpus_per_worker
@@ -121,17 +119,11 @@ class RayExecutor(Executor):
         self._asked = 0.0
 
     def __repr__(self) -> str:
-        return (
-            f"RayExecutor(nodes={len(self._nodes)}, slots={self.slots}, "
-            f"gpus_per_worker={self.gpus_per_worker:g})"
-        )
-
-    def __str__(self) -> str:
         gpus = f", {self.gpus_per_worker:g} GPUs each" if self.gpus_per_worker else ", no GPUs"
         return f"Ray: {self.slots} tasks at a time on {len(self._nodes)} nodes{gpus}"
 
     def _wait_for_room(self, seconds: float) -> None:
-        """Wait until a node that takes tasks has joined: by what it has, it is decided what tasks ask for.
+        """Wait until a node that takes tasks has joined; what it has decides what tasks ask for.
 
         Raises:
             SettingError: there is none within ``seconds``.
@@ -187,7 +179,7 @@ class RayExecutor(Executor):
 
     def share(self, name: str, value: T) -> Shared[T]:
         """Put the value into the object store."""
-        shared: Shared[T] = Shared(new_key())
+        shared: Shared[T] = Shared()
         try:
             self._refs[shared.key] = require_shippable(name, value, ray.put)
         except ModelError as error:
@@ -232,11 +224,11 @@ class RayExecutor(Executor):
             try:
                 kind, node, *content = ray.get(reference)
             except RayTaskError as error:
-                raise WorkerError(f"{task.name}: {_last_line(error)}") from error
+                raise WorkerError(f"{task.name}: {failure_line(error.cause)}") from error
             except RayError as error:
                 raise WorkerError(
                     f"{task.name}: lost with its worker or node, {MOST_ATTEMPTS} times "
-                    f"({_first_line(error)}); what was finished is kept"
+                    f"({failure_line(error)}); what was finished is kept"
                 ) from error
             if kind == "refused":
                 raise WorkerError(_refusal(node, *content))
@@ -293,8 +285,9 @@ def _worker_function() -> Callable[..., tuple[Any, ...]]:
     """Return what runs on workers.
 
     Being no attribute of a module it is shipped as code, so that it runs, and can refuse, on a worker
-    where this package is another version or missing.
+    where this package is another version or missing. A worker reads it once, so that ``memory`` lasts.
     """
+    memory: dict[Any, Any] = {}
 
     def run_task(
         versions: dict[str, str], payload: bytes, refs: dict[str, Any], reports: Any, ticket: int
@@ -318,7 +311,7 @@ def _worker_function() -> Callable[..., tuple[Any, ...]]:
                 found = None
             if found != wanted:
                 return "refused", node, name, wanted, found
-        from sfumato.execution.base import resolving, sendable
+        from sfumato.execution.base import Here, sendable
         from sfumato.user_code import load_plugins
 
         load_plugins()
@@ -330,8 +323,7 @@ def _worker_function() -> Callable[..., tuple[Any, ...]]:
         began = time.perf_counter()
         try:
             function, arguments = pickle.loads(payload)  # noqa: S301  # from the driver, as all of Ray's
-            with resolving(lambda key: ray.get(refs[key])):
-                value = function(report, *arguments)
+            value = function(Here(report, lambda key: ray.get(refs[key]), memory), *arguments)
         except Exception as error:
             return "raised", node, sendable(error), traceback.format_exc()
         return "done", node, value, time.perf_counter() - began
@@ -347,16 +339,13 @@ def _refusal(node: str, name: str, wanted: str, found: str | None) -> str:
     )
 
 
-def _connect(
-    address: str | None, workers: int | None, seconds: float, object_store_memory: int | None
-) -> None:
+def _connect(address: str | None, workers: int | None, seconds: float) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if address is None or address == "local":
         with _loopback_only():
             ray.init(
                 address="local",
                 num_cpus=workers,
-                object_store_memory=object_store_memory,
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
@@ -405,20 +394,7 @@ def _require_answer(address: str, seconds: float) -> None:
         host, _, port = address.rpartition(":")
         if not (host and port.isdigit()):
             raise SettingError(f"ray-address must be host:port or auto, got {address!r}")
-        reason: str = ""
-        while True:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise SettingError(
-                    f"ray-address {address}: no cluster reached within {seconds:g} s ({reason}); is it "
-                    "running, and is this the address that ray start printed?"
-                )
-            try:
-                socket.create_connection((host, int(port)), timeout=left).close()
-                break
-            except OSError as error:
-                reason = str(error)
-                time.sleep(min(0.5, max(0.0, left)))
+        _await_port(address, host, int(port), seconds)
     try:
         probe = subprocess.run(
             [sys.executable, "-c", _PROBE, address],
@@ -432,13 +408,20 @@ def _require_answer(address: str, seconds: float) -> None:
             "the cluster (ray status says whether it is one)"
         ) from None
     if probe.returncode != 0:
-        lines = [line for line in probe.stderr.splitlines() if line.strip()]
+        lines = probe.stderr.strip().splitlines()
         raise SettingError(f"ray-address {address}: {lines[-1].strip() if lines else 'refused'}")
 
 
-def _last_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[-1][:300] if str(error).strip() else type(error).__name__
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+def _await_port(address: str, host: str, port: int, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection((host, port), timeout=max(0.1, deadline - time.monotonic())).close()
+            return
+        except OSError as error:
+            if time.monotonic() > deadline - 0.5:
+                raise SettingError(
+                    f"ray-address {address}: no cluster reached within {seconds:g} s ({error}); is it "
+                    "running, and is this the address that ray start printed?"
+                ) from error
+            time.sleep(0.5)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sfumato.errors import ModelError
+from sfumato.user_code import failure_line
 
 Dumps = Callable[[Any], Any]
 
@@ -22,7 +23,7 @@ def require_shippable(name: str, value: object, dumps: Dumps) -> Any:
         path, culprit, reason = _innermost(value, dumps, error)
         raise ModelError(
             f"{name} cannot be shipped to a worker: {name}{path} is a {type(culprit).__name__} "
-            f"({_first_line(reason)}); make it where it is used, or leave it out in __getstate__"
+            f"({failure_line(reason)}); make it where it is used, or leave it out in __getstate__"
         ) from error
 
 
@@ -55,7 +56,3 @@ def _parts(value: object) -> Iterator[tuple[str, Any]]:
                 yield from ((f".{key}", layer) for key, layer in part.items())
             else:
                 yield f".{name}", part
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

@@ -166,7 +166,8 @@ def load_model(path: Path | str, *, factory: Factory | None = None) -> tuple[nn.
     tensors, metadata = read_safetensors(path)
     record = _record(metadata, path)
     model = _rebuilt(record, factory, path)
-    _check_tensors(tensors, model.state_dict(), path, factory_name(factory or record.architecture))
+    if wrong := tensor_difference(tensors, model.state_dict()):
+        raise ModelError(f"{path}: does not fit {factory_name(factory or record.architecture)}: {wrong}")
     _require_checksum(tensors, record, path)
     try:
         # one of our own takes the tensors as they are; in others they may be tied
@@ -194,13 +195,8 @@ def read_record(path: Path) -> ModelRecord:
     Raises:
         ModelError: no such file, or not one of Sfumato's.
     """
-    try:
-        with _opened(path) as file:
-            return _record(file.metadata() or {}, path)
-    except ModelError:
-        raise
-    except Exception as error:  # as in read_safetensors
-        raise ModelError(f"{path}: not a whole safetensors file ({failure_line(error)})") from error
+    with _opened(path) as file:
+        return _record(file.metadata() or {}, path)
 
 
 def _require_checksum(tensors: Mapping[str, torch.Tensor], record: ModelRecord, path: Path) -> None:
@@ -279,21 +275,24 @@ def _strict_json(text: str | bytes) -> Any:
     return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
 
 
-def _check_tensors(
-    found: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor], path: Path, maker: str
-) -> None:
-    if missing := sorted(set(expected) - set(found)):
-        raise ModelError(f"{path}: lacks the tensor {missing[0]!r} that {maker} has")
-    if extra := sorted(set(found) - set(expected)):
-        raise ModelError(f"{path}: holds the tensor {extra[0]!r} that {maker} has not")
-    for name, tensor in expected.items():
-        if tensor.shape != found[name].shape:
-            raise ModelError(
-                f"{path}: tensor {name!r} has shape {tuple(found[name].shape)} but {maker} has "
-                f"{tuple(tensor.shape)}"
-            )
-        if tensor.dtype != found[name].dtype:
-            raise ModelError(f"{path}: tensor {name!r} is {found[name].dtype} but {maker} has {tensor.dtype}")
+def tensor_difference(found: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> str | None:
+    """Return the first tensor that differs in name, type or shape; None if all agree.
+
+    >>> tensor_difference({"bias": torch.zeros(2)}, {"bias": torch.zeros(3)})
+    "'bias' is float32 (2,), expected float32 (3,)"
+    """
+    kinds = [
+        {
+            name: f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
+            for name, value in part.items()
+        }
+        for part in (found, expected)
+    ]
+    for name in sorted(set(found) | set(expected)):
+        is_, should = (kind.get(name, "missing") for kind in kinds)
+        if is_ != should:
+            return f"{name!r} is {is_}, expected {should.replace('missing', 'none')}"
+    return None
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
@@ -302,15 +301,9 @@ def read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str
     Raises:
         ModelError: no such file, or not a whole safetensors file.
     """
-    try:
-        with _opened(path) as file:
-            names = file.keys()
-            # the file's own are views of it: they would change with it
-            return {name: file.get_tensor(name).clone() for name in names}, file.metadata() or {}
-    except ModelError:
-        raise
-    except Exception as error:  # the reader of the format answers a damaged file in many ways
-        raise ModelError(f"{path}: not a whole safetensors file ({failure_line(error)})") from error
+    with _opened(path) as file:
+        # the file's own are views of it: they would change with it
+        return {name: file.get_tensor(name).clone() for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
 
 
 @contextlib.contextmanager
@@ -318,13 +311,18 @@ def _opened(path: Path) -> Iterator[Any]:
     """Open a safetensors file, its header checked for keys that stand twice, which its readers let pass."""
     if not os.path.isfile(path):  # noqa: PTH113  # unlike Path.is_file it takes any name
         raise ModelError(f"{path}: no such file; give an existing .safetensors")
-    with path.open("rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        if size > min(_LONGEST_HEADER, path.stat().st_size):
-            raise ModelError(f"{path}: not a whole safetensors file (a header of {size} bytes)")
-        _strict_json(file.read(size))
-    with safe_open(path, framework="pt") as opened:
-        yield opened
+    try:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            if size > min(_LONGEST_HEADER, path.stat().st_size):
+                raise ValueError(f"a header of {size} bytes")
+            _strict_json(file.read(size))
+        with safe_open(path, framework="pt") as opened:
+            yield opened
+    except ModelError:
+        raise
+    except Exception as error:  # the reader of the format answers a damaged file in many ways
+        raise ModelError(f"{path}: not a whole safetensors file ({failure_line(error)})") from error
 
 
 def write_safetensors(tensors: dict[str, torch.Tensor], metadata: dict[str, str], path: Path) -> None:

@@ -105,30 +105,22 @@ def load_classifier(
     if ":" in reference and not os.path.exists(reference):  # noqa: PTH110
         normalise = normalisation(mean or [0.0] * input_shape[0], std or [1.0] * input_shape[0], input_shape)
         body = build_body(reference, input_shape, num_classes)
+        word = fingerprint or _fingerprint_of(body)
         if isinstance(body, nn.Module):
-            wrapped = nn.Sequential(normalise, body).eval()
-            word = fingerprint or _fingerprint_of(body)
-            loaded = Classifier(reference, wrapped, fingerprint=word)
+            loaded = Classifier(reference, nn.Sequential(normalise, body).eval(), fingerprint=word)
             return replace(loaded, weights_sha256=loaded.checksum())
         if not callable(body):
             raise ModelError(
                 f"{reference}: the factory must return a torch.nn.Module or a callable, got "
                 f"{type(body).__name__}"
             )
-        return Classifier(
-            reference,
-            _black_box(normalise, body),
-            weights_checksum(normalise.state_dict()),
-            fingerprint=fingerprint or _fingerprint_of(body),
-        )
-    if fingerprint is not None:
-        raise ModelError(
-            f"{reference}: --fingerprint is for a package.module:factory; this file has its checksum"
-        )
-    if mean is not None or std is not None:
-        raise ModelError(
-            f"{reference}: --mean and --std are for a package.module:factory; this file has its own"
-        )
+        seen = weights_checksum(normalise.state_dict())
+        return Classifier(reference, _black_box(normalise, body), seen, fingerprint=word)
+    for options, given in (("--fingerprint", (fingerprint,)), ("--mean and --std", (mean, std))):
+        if any(value is not None for value in given):
+            raise ModelError(
+                f"{reference}: {options} is for a package.module:factory; this file says that itself"
+            )
     path = Path(reference)
     record = read_record(path)
     if (record.input_shape, record.num_classes) != (input_shape, num_classes):
@@ -136,12 +128,12 @@ def load_classifier(
             f"{reference}: is for inputs {record.input_shape} and {record.num_classes} classes, but the data "
             f"has {input_shape} and {num_classes}"
         )
-    needed = None if is_built_in(record.architecture) else factory
-    model, record = load_model(path, factory=needed)
-    other = needed is not None and factory_name(needed) != record.architecture
-    return Classifier(
-        reference, model, record.weights_sha256, record, factory_name(needed) if needed and other else None
-    )
+    if factory is None or is_built_in(record.architecture):
+        model, record = load_model(path)
+        return Classifier(reference, model, record.weights_sha256, record)
+    model, record = load_model(path, factory=factory)
+    other = factory_name(factory) if factory_name(factory) != record.architecture else None
+    return Classifier(reference, model, record.weights_sha256, record, other)
 
 
 def _fingerprint_of(model: object) -> str | None:

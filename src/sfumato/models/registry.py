@@ -10,6 +10,7 @@ from torch import nn
 
 from sfumato.errors import ModelError, SfumatoError
 from sfumato.models.cnn import build_cnn
+from sfumato.models.lenet import build_lenet
 from sfumato.models.mlp import build_mlp
 from sfumato.models.normalize import Normalize
 from sfumato.models.resnet import build_resnet20, build_resnet110
@@ -22,6 +23,7 @@ Factory = str | Callable[[tuple[int, ...], int], object]
 _BUILDERS: dict[str, Builder] = {
     "mlp": build_mlp,
     "cnn": build_cnn,
+    "lenet": build_lenet,
     "resnet20": build_resnet20,
     "resnet110": build_resnet110,
 }

@@ -2,7 +2,7 @@
 
 from sfumato.noise.base import Noise
 from sfumato.noise.gaussian import Gaussian
-from sfumato.noise.keyed import NOISE_VERSION, Run, Stream, Use
+from sfumato.noise.keyed import NOISE_VERSION, Span, Stream, Use
 from sfumato.noise.laplace import Laplace
 from sfumato.noise.registry import NOISES, make_noise, register_noise
 from sfumato.noise.uniform import Uniform
@@ -13,7 +13,7 @@ __all__ = [
     "Gaussian",
     "Laplace",
     "Noise",
-    "Run",
+    "Span",
     "Stream",
     "Uniform",
     "Use",

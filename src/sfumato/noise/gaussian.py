@@ -14,8 +14,8 @@ from sfumato.noise.keyed import Stream
 class Gaussian(Noise):
     """N(0, standard_deviation^2 I), which certifies L2 radii.
 
-    >>> from sfumato.noise import Run, Use
-    >>> Gaussian(0.5).add(torch.zeros(2, 3), Stream(Use.VOTES, 0, Run(7))).shape
+    >>> from sfumato.noise import Span, Use
+    >>> Gaussian(0.5).add(torch.zeros(2, 3), Stream(Use.VOTES, 0, Span(7))).shape
     torch.Size([2, 3])
     >>> round(Gaussian(0.5).radius(0.1586552539), 6), round(Gaussian(0.5).radius(0.35, 0.24), 4)
     (0.5, 0.2729)

@@ -31,7 +31,7 @@ from sfumato.errors import OutputError, SettingError
 from sfumato.noise.box_muller import box_muller
 
 NOISE_VERSION = 2
-"""Another number is other noise for the same key. Part of the identity of every training and of all votes."""
+"""Changes whenever a key gives other noise. Part of the identity of every training and of all votes."""
 
 CHUNK = 32
 """Rows drawn from one seed on CUDA, and votes that are kept together in a batch. Part of every run's
@@ -70,7 +70,7 @@ class Use(IntEnum):
     ADVICE = 8
 
 
-class Run(NamedTuple):
+class Span(NamedTuple):
     """Consecutive rows of one item, an image, say, or an epoch: from ``first`` on, without end by default."""
 
     item: int
@@ -79,36 +79,36 @@ class Run(NamedTuple):
 
 
 class Stream:
-    """The rows of these runs, one after another; each draw takes as many of the next as it fills.
+    """The rows of these spans, one after another; each draw takes as many of the next as it fills.
 
     The rows are of one size. What needs a second draw for the same rows, or one of another size, takes it
     from another ``part``, to be asked for before anything is drawn.
 
     Seed and item are whole numbers of at least 0 and below 2^63; rows end before 2^57.
 
-    >>> def draw(rows, *runs):
+    >>> def draw(rows, *spans):
     ...     out = torch.empty(rows, 3)
-    ...     Stream(Use.VOTES, 0, *runs).normal(out)
+    ...     Stream(Use.VOTES, 0, *spans).normal(out)
     ...     return out
-    >>> bool((draw(10, Run(7))[4:6] == draw(2, Run(7, first=4))).all())
+    >>> bool((draw(10, Span(7))[4:6] == draw(2, Span(7, first=4))).all())
     True
 
     A stream belongs to one thread.
     """
 
-    def __init__(self, use: Use, seed: int, *runs: Run, part: int = 0) -> None:
-        for item, first, rows in runs:
+    def __init__(self, use: Use, seed: int, *spans: Span, part: int = 0) -> None:
+        for item, first, rows in spans:
             if not (0 <= seed < 2**63 and 0 <= item < 2**63 and first >= 0 and first + rows <= 2**57):
                 raise SettingError(
                     "seed and item of noise must lie in 0..2^63 - 1 and its rows in 0..2^57 - 1, "
                     f"got {seed}, {item}, {first}..{first + rows - 1}"
                 )
-        self._use, self._seed, self._runs, self._part = use, seed, list(runs), part
+        self._use, self._seed, self._spans, self._part = use, seed, list(spans), part
         self._width = 0
 
     def part(self, number: int) -> Stream:
         """Return another stream of the rows not yet drawn; number 0 is this one, and 2^63 - 1 the last."""
-        return Stream(self._use, self._seed, *self._runs, part=number)
+        return Stream(self._use, self._seed, *self._spans, part=number)
 
     def normal(self, out: torch.Tensor, scale: float = 1.0) -> None:
         """Fill ``out`` (rows, *shape), contiguous, with N(0, scale^2); how exactly, ``box_muller`` says."""
@@ -135,59 +135,59 @@ class Stream:
             np.argsort(self._uniforms(1, count, torch.device("cpu"))[0].numpy(), kind="stable")
         )
 
-    def _take(self, rows: int, width: int) -> Iterator[Run]:
-        """Yield the next runs of together so many rows, and go on behind them."""
+    def _take(self, rows: int, width: int) -> Iterator[Span]:
+        """Yield the spans that hold the next ``rows`` rows, and go on behind them."""
         if self._width not in (0, width):
             raise SettingError(
                 f"a stream whose rows have {self._width} numbers was asked for {width}; take another part"
             )
         self._width = width
         while rows:
-            if not self._runs:
+            if not self._spans:
                 raise SettingError(f"a stream was asked for {rows} rows more than it has")
-            item, first, there = self._runs.pop(0)
+            item, first, there = self._spans.pop(0)
             taken = min(rows, there)
             if there > taken:
-                self._runs.insert(0, Run(item, first + taken, there - taken))
-            yield Run(item, first, taken)
+                self._spans.insert(0, Span(item, first + taken, there - taken))
+            yield Span(item, first, taken)
             rows -= taken
 
     def _uniforms(self, rows: int, width: int, device: torch.device) -> Float[torch.Tensor, "rows width"]:
         """Return the next rows of numbers strictly between 0 and 1, as ``uniform`` describes them."""
-        runs = list(self._take(rows, width))
+        spans = list(self._take(rows, width))
         if device.type != "cpu":
-            return self._uniforms_by_chunk(runs, width, device)
+            return self._uniforms_by_chunk(spans, width, device)
         found = np.empty((rows, width))
         filled = 0
-        for item, first, there in runs:
+        for item, first, there in spans:
             generator = _generator_at(self._use, self._seed, item, self._part, first * width)
             generator.random(out=found[filled : filled + there])
             filled += there
         if found.min(initial=1.0) < _FINE_BELOW:
-            self._refine(found, runs)
+            self._refine(found, spans)
         return torch.from_numpy(found)
 
-    def _refine(self, found: Float[np.ndarray, "rows width"], runs: list[Run]) -> None:
+    def _refine(self, found: Float[np.ndarray, "rows width"], spans: list[Span]) -> None:
         """Add the digits beyond 2^-53 to small numbers, which float64 has room for."""
         width, end = found.shape[1], 0
-        ends = [end := end + run.rows for run in runs]
+        ends = [end := end + span.rows for span in spans]
         for row, column in np.argwhere(found < _FINE_BELOW).tolist():
             position = int(np.searchsorted(ends, row, side="right"))
-            run = runs[position]
-            place = (run.first + row - (ends[position] - run.rows)) * width + column
-            generator = _generator_at(self._use, self._seed, run.item, self._part + _FINE, place)
+            span = spans[position]
+            place = (span.first + row - (ends[position] - span.rows)) * width + column
+            generator = _generator_at(self._use, self._seed, span.item, self._part + _FINE, place)
             found[row, column] += (1.0 - generator.random()) * 2.0**-53
 
     def _uniforms_by_chunk(
-        self, runs: list[Run], width: int, device: torch.device
+        self, spans: list[Span], width: int, device: torch.device
     ) -> Float[torch.Tensor, "rows width"]:
         """Return the rows of PyTorch's generator on a device: whole chunks are drawn, wanted rows kept."""
         # seeded from the key for each chunk
         generator = torch.Generator(device=device)
-        digits = torch.empty((2, sum(run.rows for run in runs), width), dtype=torch.int64, device=device)
+        digits = torch.empty((2, sum(span.rows for span in spans), width), dtype=torch.int64, device=device)
         drawn = torch.empty((2, CHUNK, width), dtype=torch.int64, device=device)
         filled = 0
-        for item, first, rows in runs:
+        for item, first, rows in spans:
             for chunk in range(first // CHUNK, -(-(first + rows) // CHUNK)):
                 words = words_of(self._use, self._seed, item, self._part, chunk)
                 generator.manual_seed(int(words[0]) >> 1)

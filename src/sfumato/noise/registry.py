@@ -33,7 +33,7 @@ def make_noise(name: str, standard_deviation: float) -> Noise:
     Gaussian(standard_deviation=0.5)
 
     Raises:
-        SettingError: no such noise, or a standard deviation that is none.
+        SettingError: an unknown noise, or a standard deviation below 0 or not finite.
     """
     if name not in NOISES:
         raise SettingError(f"noise must be one of {', '.join(NOISES)}, got {name!r}")

@@ -31,6 +31,10 @@ ABSTAIN = -1
 """The prediction of an image for which nothing could be concluded."""
 
 
+FULL_VOTES = 100_100
+"""What Cohen et al. 2019 spend on every image: n0 + n."""
+
+
 @dataclass(frozen=True)
 class Decision:
     """What a plan concluded for one image.
@@ -61,7 +65,7 @@ class Run:
     """One plan over a number of images at once: it owns the counts, and refuses what cannot be votes.
 
     Attributes:
-        plan, images, classes, noise, confidence, labels: as of ``Plan.start``.
+        plan, images, classes, noise, confidence, labels: as given to ``Plan.start``.
         rounds: how often votes were handed over.
         votes: votes so far, of each image.
         counts: class counts of all votes so far.
@@ -313,10 +317,10 @@ def leader_and_rival(
     return leader, np.argmax(rest, axis=1)
 
 
-def votes_saved(votes: Sequence[int], against: int = 100_100) -> float:
+def votes_saved(votes: Sequence[int], against: int = FULL_VOTES) -> float:
     """Return how many times fewer votes were spent than ``against`` for each image.
 
-    ``votes`` are each image's; ``against`` defaults to the n0 + n = 100,100 of Cohen et al. 2019.
+    ``votes`` are each image's; ``against`` defaults to ``FULL_VOTES``.
 
     >>> votes_saved([1001, 3003])
     50.0

@@ -45,45 +45,16 @@ CHUNK = 32
 COST = 5e5
 
 
-@dataclass(frozen=True)
-class Curve(Plan):
-    """The largest certified radius of an increasing grid.
+class GridPlan(Plan):
+    """What ``Curve`` and ``Decide`` share: the tests of ``asked_radii``, an increasing grid."""
 
-    With probability at least ``confidence`` over the noise, for each image: if a class is returned, the
-    smoothed classifier returns it everywhere within the returned radius, hence within all smaller
-    radii of the grid: the whole curve holds at once. Radii that ``n_max`` agreeing votes cannot
-    certify at the given noise are never certified. Labels and the other settings: as ``Decide``.
-
-    >>> from sfumato.noise import Gaussian
-    >>> run = Curve((0.25, 0.5)).start(1, 2, noise=Gaussian(0.5), confidence=0.999)
-    >>> while run.demand().any():
-    ...     run.update(run.demand()[:, None] * np.array([[1, 0]]))
-    >>> run.decisions()[0].radius, run.decisions()[0].votes
-    (0.5, 64)
-
-    Raises:
-        SettingError: a grid that is empty, negative or not increasing, and as ``Decide``.
-    """
-
-    radii: tuple[float, ...]
-    n_max: int = N_MAX
-    chunk: int = CHUNK
-    cost: float = COST
-    method: ClassVar[str] = "curve"
-    question: ClassVar[tuple[str, ...]] = ("radii",)
-    usage: ClassVar[str] = "curve(r1,r2,...)"
+    n_max: int
+    chunk: int
+    cost: float
     states: ClassVar[Literal["radius"]] = "radius"
 
     def __post_init__(self) -> None:
         """Refuse settings no test can be made of."""
-        object.__setattr__(self, "radii", tuple(self.radii))
-        if not self.radii:
-            raise SettingError("radii must name at least one radius, got none")
-        for radius in self.radii:
-            require_nonnegative("each radius", radius)
-        if any(low >= high for low, high in zip(self.radii, self.radii[1:], strict=False)):
-            given = ", ".join(f"{radius:g}" for radius in self.radii)
-            raise SettingError(f"radii must be strictly increasing, got {given}")
         look_schedule(self.n_max, self.chunk)
         require_positive("cost", self.cost)
 
@@ -92,22 +63,16 @@ class Curve(Plan):
         """The votes that every image gets."""
         return self.chunk
 
-    @property
-    def asked_radii(self) -> tuple[float, ...]:
-        """The grid."""
-        return self.radii
-
-    def tests(self, noise: Noise, confidence: float, *, label_known: bool, name: str = "") -> GridTest:
+    def tests(self, noise: Noise, confidence: float, *, label_known: bool) -> GridTest:
         """Return the tests of the grid under ``noise``, from the cache where they are known.
 
-        Radii that not even ``n_max`` agreeing votes can certify are left out of the tests. Errors call
-        the plan ``name``.
+        Radii that not even ``n_max`` agreeing votes can certify are left out of the tests.
 
         Raises:
             SettingError: no radius can be certified with ``n_max`` votes; says how many it takes.
         """
         looks = look_schedule(self.n_max, self.chunk)
-        q0 = tuple(noise.failure_at(radius) for radius in self.radii)
+        q0 = tuple(noise.failure_at(radius) for radius in self.asked_radii)
         levels = [(1.0 - confidence) * (1.0 if label_known else 1.0 - q) for q in q0]
         reachable = 0
         for q, level in zip(q0, levels, strict=True):
@@ -119,7 +84,7 @@ class Curve(Plan):
                 f"at least {unanimous_trials(q0[0], levels[0] * RESERVE)}" if q0[0] else "infinitely many"
             )
             raise SettingError(
-                f"{name or self.name} needs {enough} votes to certify radius {self.radii[0]:g} at beta "
+                f"{self.name} needs {enough} votes to certify radius {self.asked_radii[0]:g} at beta "
                 f"{noise.standard_deviation:g} ({noise.name}, {noise.norm}) and confidence {confidence}, "
                 f"but n_max is {self.n_max}"
             )
@@ -128,7 +93,7 @@ class Curve(Plan):
             for q, level in zip(q0[:reachable], levels[:reachable], strict=True)
         ]
         return GridTest(
-            self.radii,
+            self.asked_radii,
             q0,
             reachable,
             np.array(looks, dtype=np.int64),
@@ -138,7 +103,7 @@ class Curve(Plan):
 
     def prepare(self, run: Run) -> _Progress:
         """Return the tests, and that nothing is certified or given up yet."""
-        test = self.tests(run.noise, run.confidence, label_known=run.labels is not None, name=run.plan.name)
+        test = self.tests(run.noise, run.confidence, label_known=run.labels is not None)
         return _Progress(
             test,
             active=np.ones(run.images, dtype=bool),
@@ -172,6 +137,52 @@ class Curve(Plan):
             radius=test.radii[certified - 1] if certified else 0.0,
             q_upper=test.q0[certified - 1] if certified else 1.0,
         )
+
+
+@dataclass(frozen=True)
+class Curve(GridPlan):
+    """The largest certified radius of an increasing grid.
+
+    With probability at least ``confidence`` over the noise, for each image: if a class is returned, the
+    smoothed classifier returns it everywhere within the returned radius, hence within all smaller
+    radii of the grid: the whole curve holds at once. Radii that ``n_max`` agreeing votes cannot
+    certify at the given noise are never certified. Labels and the other settings: as ``Decide``.
+
+    >>> from sfumato.noise import Gaussian
+    >>> run = Curve((0.25, 0.5)).start(1, 2, noise=Gaussian(0.5), confidence=0.999)
+    >>> while run.demand().any():
+    ...     run.update(run.demand()[:, None] * np.array([[1, 0]]))
+    >>> run.decisions()[0].radius, run.decisions()[0].votes
+    (0.5, 64)
+
+    Raises:
+        SettingError: a grid that is empty, negative or not increasing, and as ``Decide``.
+    """
+
+    radii: tuple[float, ...]
+    n_max: int = N_MAX
+    chunk: int = CHUNK
+    cost: float = COST
+    method: ClassVar[str] = "curve"
+    question: ClassVar[tuple[str, ...]] = ("radii",)
+    usage: ClassVar[str] = "curve(r1,r2,...)"
+
+    def __post_init__(self) -> None:
+        """Refuse settings no test can be made of."""
+        object.__setattr__(self, "radii", tuple(self.radii))
+        if not self.radii:
+            raise SettingError("radii must name at least one radius, got none")
+        for radius in self.radii:
+            require_nonnegative("each radius", radius)
+        if any(low >= high for low, high in zip(self.radii, self.radii[1:], strict=False)):
+            given = ", ".join(f"{radius:g}" for radius in self.radii)
+            raise SettingError(f"radii must be strictly increasing, got {given}")
+        super().__post_init__()
+
+    @property
+    def asked_radii(self) -> tuple[float, ...]:
+        """The grid."""
+        return self.radii
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,14 @@ It is ``curve`` of one radius. Prefer it to ``fixed`` when one radius is of inte
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
-
-import numpy as np
-from jaxtyping import Int
+from typing import ClassVar
 
 from sfumato.errors import require_nonnegative
-from sfumato.plans.base import Decision, Plan, Run
-from sfumato.plans.curve import CHUNK, COST, N_MAX, Curve
+from sfumato.plans.curve import CHUNK, COST, N_MAX, GridPlan
 
 
 @dataclass(frozen=True)
-class Decide(Plan):
+class Decide(GridPlan):
     """A yes or no at one radius.
 
     With probability at least ``confidence`` over the noise, for each image: if a class is returned, the
@@ -28,6 +24,7 @@ class Decide(Plan):
     ``n_max`` caps the votes, ``chunk`` is the number of votes between the first looks, ``cost`` the
     number of votes one more certified image is worth (efficiency only).
 
+    >>> import numpy as np
     >>> from sfumato.noise import Gaussian
     >>> run = Decide(0.25).start(1, 2, noise=Gaussian(0.5), confidence=0.999)
     >>> run.update(np.array([[32, 0]])); run.decisions()[0].prediction, run.decisions()[0].votes
@@ -44,34 +41,13 @@ class Decide(Plan):
     method: ClassVar[str] = "decide"
     question: ClassVar[tuple[str, ...]] = ("radius",)
     usage: ClassVar[str] = "decide(radius)"
-    states: ClassVar[Literal["radius"]] = "radius"
 
     def __post_init__(self) -> None:
         """Refuse settings no test can be made of."""
         require_nonnegative("radius", self.radius)
-        self._curve()
-
-    def _curve(self) -> Curve:
-        return Curve((self.radius,), self.n_max, self.chunk, self.cost)
-
-    @property
-    def least_votes(self) -> int:
-        """The votes that every image gets."""
-        return self.chunk
+        super().__post_init__()
 
     @property
     def asked_radii(self) -> tuple[float, ...]:
         """The one radius."""
         return (self.radius,)
-
-    def prepare(self, run: Run) -> Any:
-        """Return what ``curve`` begins with."""
-        return self._curve().prepare(run)
-
-    def next(self, run: Run) -> Int[np.ndarray, " images"]:
-        """Return the votes to the next scheduled look, 0 for finished images."""
-        return self._curve().next(run)
-
-    def conclude(self, run: Run, image: int) -> Decision:
-        """Return whether the radius is certified."""
-        return self._curve().conclude(run, image)

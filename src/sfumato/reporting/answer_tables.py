@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from sfumato.answers.best import Gain, RiskPoint, StudyAnswer
+from sfumato.answers.best import RiskPoint, StudyAnswer
+from sfumato.answers.best_pair import Gain, Pair, PairAnswer
 from sfumato.certification.accuracy import certified_accuracy, radius_grid
 from sfumato.reporting.certified_sets import FULL, common_norm, largest_radius, outcomes, votes_spent
 from sfumato.reporting.sources import CertifiedSet
@@ -39,28 +40,64 @@ def best_table(answer: StudyAnswer) -> Table:
     return Table.of(
         f"Best training noise on {images:,} test images of {answer.data}, {answer.votes} votes each, "
         f"confidence {answer.betas[0].confidence:.4g}",
-        ["beta", "alpha*", "set", "risk", "risk at alpha = beta", "difference", "p", "gain, cross-fitted"],
+        ["beta", "alpha*", "set", "risk", "risk at alpha = beta", "gain", "p"],
         [
             [
                 f"{found.beta:g}",
                 f"{found.alpha:g}",
                 members(found.exact_set, found.alphas),
                 f"{found.best.risk:.4f} [{found.best.low:.4f}, {found.best.high:.4f}]",
-                *gain_cells(found.against[0]),
+                f"{found.gain.risk:.4f} ({found.gain.alpha:g})",
+                *_gain_cells(found.gain),
             ]
             for found in answer.betas
         ],
     )
 
 
-def gain_cells(gain: Gain) -> list[str]:
-    """Return what a table says of a rule: its risk, the difference, its p-value and the cross-fitted gain."""
-    return [
-        f"{gain.risk:.4f} ({gain.alpha:g})",
-        f"{gain.difference:.4f} [{gain.low:.4f}, {gain.high:.4f}]",
-        f"{gain.p_value:.2g}",
-        f"{gain.cross_gain:.4f} [{gain.cross_low:.4f}, {gain.cross_high:.4f}]",
-    ]
+def pairs_table(
+    answers: Mapping[float, PairAnswer], data: str, *, confidence: float, beta: float | None = None
+) -> Table:
+    """Return the best pair at each radius with its set and its gain over alpha = beta, a line per radius."""
+    images = max(found.images for found in answers.values())
+    at = "" if beta is None else f" at beta {beta:g}"
+    rule = next(iter(answers.values())).gain.rule
+    return Table.of(
+        f"Most certified accuracy{at}, on {images:,} test images of {data}, confidence {confidence:.4g}",
+        ["radius", "alpha*", "beta*", "set", "certified", rule, "gain", "p"],
+        [
+            [
+                f"{radius:g}",
+                f"{found.alpha:g}",
+                f"{found.beta:g}",
+                pair_members(found.members, found.pairs)
+                if beta is None
+                else members([alpha for alpha, _ in found.members], [alpha for alpha, _ in found.pairs]),
+                f"{found.accuracy:.4f} [{found.low:.4f}, {found.high:.4f}]",
+                f"{1.0 - found.gain.risk:.4f} ({found.gain.alpha:g}, {found.gain.beta:g})",
+                *_gain_cells(found.gain),
+            ]
+            for radius, found in answers.items()
+        ],
+    )
+
+
+def _gain_cells(gain: Gain) -> list[str]:
+    """Return the gain with its interval, and its p-value."""
+    return [f"{gain.gain:.4f} [{gain.low:.4f}, {gain.high:.4f}]", f"{gain.p_value:.2g}"]
+
+
+def pair_members(chosen: Sequence[Pair], pairs: Sequence[Pair]) -> str:
+    """Return a set of pairs (alpha, beta) in words, by beta.
+
+    >>> pair_members([(0.5, 0.5), (1.0, 0.5), (1.0, 1.0)], [(0.5, 0.5), (1.0, 0.5), (0.5, 1.0), (1.0, 1.0)])
+    'beta 0.5: 0.5, 1; beta 1: 1'
+    """
+    return "; ".join(
+        f"beta {beta:g}: {members(inside, [alpha for alpha, b in pairs if b == beta])}"
+        for beta in sorted({beta for _, beta in chosen})
+        for inside in [[alpha for alpha, b in chosen if b == beta]]
+    )
 
 
 def members(chosen: Sequence[float], alphas: Sequence[float]) -> str:

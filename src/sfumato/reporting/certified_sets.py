@@ -11,12 +11,13 @@ from jaxtyping import Float, Int
 from sfumato.certification.accuracy import CurvePoint, certified_accuracy
 from sfumato.errors import DataError
 from sfumato.plans import ABSTAIN
+from sfumato.plans.base import FULL_VOTES
 from sfumato.reporting.sources import CertifiedSet
 
 MOST_RADII = 300
 """At so many radii at most a line is drawn; of more, every so-manieth in order of size."""
 
-FULL = 100_100
+FULL = FULL_VOTES
 """Votes per image of Cohen et al. 2019, whatever the image."""
 
 

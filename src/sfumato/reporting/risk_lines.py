@@ -52,7 +52,7 @@ def study_lines(answer: StudyAnswer) -> list[RiskLine]:
             tuple(point.high for point in found.points),
             found.curve,
             found.alpha,
-            found.against[0].alpha,
+            found.gain.alpha,
             found.points[0].trials,
         )
         for found in answer.betas

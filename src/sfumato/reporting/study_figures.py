@@ -33,7 +33,7 @@ def draw_study_risk(
 ) -> None:
     """Draw log Delta against alpha, one line per beta, and save it to ``path``.
 
-    Dots are measured; line and band are the smoothed curve and its bootstrap band (without enough alphas:
+    Dots are measured; line and band are the smoothed curve and its band (without enough alphas:
     the measured values and their exact intervals). The star is alpha*, where the line is lowest; the ring
     is the measured alpha nearest to beta. Published results get a panel of their own on the same axes.
 
@@ -87,7 +87,7 @@ def _measured_line(axes: Axes, answer: BetaAnswer, colour: str, marker: str) -> 
     else:
         _curve(axes, answer.curve, floor, colour)
     axes.plot(alphas, values, marker=marker, ms=3, lw=0, color=colour, zorder=3)
-    nearest = list(answer.alphas).index(answer.against[0].alpha)
+    nearest = list(answer.alphas).index(answer.gain.alpha)
     axes.plot(alphas[nearest], values[nearest], marker="o", ms=9, mfc="none", mec=colour, mew=1.2, zorder=4)
 
 
@@ -144,9 +144,9 @@ def draw_best_alpha(
 ) -> None:
     """Draw alpha* against beta with its confidence set, beside alpha = beta, and save it to ``path``.
 
-    The thin bar spans the exact set and its dots are the members, the thick bar spans the bootstrap set;
-    diamonds are the minima of the smoothed curves, crosses the soft optima. Published results are grey,
-    slightly to the right: the lowest risk and the alphas within one standard error of it.
+    The bar spans the set and its dots are the members; diamonds are the minima of the smoothed curves.
+    Published results are grey, slightly to the right: the lowest risk and the alphas within one standard
+    error of it.
 
     ``width`` and ``height`` are in inches.
 
@@ -184,13 +184,11 @@ def draw_best_alpha(
 
 def _best_bars(axes: Axes, answer: BetaAnswer) -> None:
     beta, colour = answer.beta, COLOURS[0]
-    axes.plot([beta] * 2, _ends(answer.bootstrap_set), color=colour, lw=6, alpha=0.25, solid_capstyle="butt")
     axes.plot([beta] * 2, _ends(answer.exact_set), color=colour, lw=1.2)
     axes.plot([beta] * len(answer.exact_set), answer.exact_set, color=colour, marker="o", ms=2.5, lw=0)
     axes.plot(beta, answer.alpha, color=colour, marker="*", ms=12, mec="white", mew=0.6, lw=0, zorder=5)
     if answer.curve is not None:
         axes.plot(beta, answer.curve.alpha, color=colour, marker="D", ms=5, mfc="none", lw=0, zorder=6)
-    axes.plot(beta, answer.soft_alpha, color=COLOURS[1], marker="x", ms=6, mew=1.5, lw=0, zorder=6)
 
 
 def _best_labels(axes: Axes, study: StudyAnswer) -> None:
@@ -198,9 +196,7 @@ def _best_labels(axes: Axes, study: StudyAnswer) -> None:
     axes.plot([], [], color=colour, marker="*", ms=10, lw=0, label=r"$\alpha^*$ measured")
     if any(answer.curve is not None for answer in study.betas):
         axes.plot([], [], color=colour, marker="D", ms=5, mfc="none", lw=0, label=r"$\alpha^*$ smoothed")
-    axes.plot([], [], color=colour, lw=1.2, marker="o", ms=2.5, label=f"{level}, paired tests")
-    axes.plot([], [], color=colour, lw=6, alpha=0.25, label=f"{level}, bootstrap")
-    axes.plot([], [], color=COLOURS[1], marker="x", ms=6, mew=1.5, lw=0, label="soft optimum")
+    axes.plot([], [], color=colour, lw=1.2, marker="o", ms=2.5, label=level)
 
 
 def _published_bars(axes: Axes, published: PublishedResults, shift: float) -> None:

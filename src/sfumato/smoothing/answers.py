@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sfumato.errors import ModelError, SfumatoError
+from sfumato.errors import ModelError, SfumatoError, first_line
 from sfumato.smoothing.configuration import Network
 from sfumato.user_code import PASSED_ON
 
@@ -22,10 +22,7 @@ class Asked:
     """
 
     def __init__(
-        self,
-        network: Network,
-        dtype: torch.dtype,
-        layout: torch.memory_format = torch.contiguous_format,
+        self, network: Network, dtype: torch.dtype, layout: torch.memory_format = torch.contiguous_format
     ) -> None:
         self._network, self._dtype, self._layout = network, dtype, layout
         self.answers: torch.dtype | None = None
@@ -63,68 +60,45 @@ def require_form(logits: Any, rows: int, classes: int | None, dtype: torch.dtype
     Raises:
         ModelError: it is.
     """
-    if (
-        not isinstance(logits, torch.Tensor)
-        or not _holds_numbers(logits)
-        or logits.dim() != 2
-        or len(logits) != rows
-        or classes not in (None, logits.shape[1])
-    ):
-        is_array = isinstance(logits, torch.Tensor) and _holds_numbers(logits)
-        shape = tuple(logits.shape) if is_array else _kind(logits)
-        raise ModelError(
-            f"the model must return (batch, classes) = ({rows}, {classes or 'classes'}), got {shape}"
-        )
+    kind = _no_array(logits)
+    if kind or logits.dim() != 2 or len(logits) != rows or classes not in (None, logits.shape[1]):
+        wanted, got = f"({rows}, {classes or 'classes'})", kind or tuple(logits.shape)
+        raise ModelError(f"the model must return (batch, classes) = {wanted}, got {got}")
     if logits.shape[1] < 2:
         raise ModelError(f"the model must return at least 2 classes, got {logits.shape[1]}")
     if logits.dtype != dtype and (dtype is not None or logits.dtype == torch.bool or logits.is_complex()):
         raise ModelError(f"the model must return {dtype or 'floating point logits'}, got {logits.dtype}")
 
 
-def _holds_numbers(logits: torch.Tensor) -> bool:
-    return logits.layout == torch.strided and not (logits.is_nested or logits.is_quantized or logits.is_meta)
-
-
-def _kind(answer: Any) -> str:
-    """Return the type of an answer that is no array of numbers, with its layout if it is a tensor."""
+def _no_array(answer: Any) -> str | None:
+    """Return what an answer is that is no array of numbers, with its layout if it is a tensor."""
     if not isinstance(answer, torch.Tensor):
         return type(answer).__name__
     kinds = {"nested": answer.is_nested, "quantized": answer.is_quantized, "meta": answer.is_meta}
-    return f"a {' '.join(kind for kind, is_one in kinds.items() if is_one) or 'sparse'} tensor"
+    found = [kind for kind, is_one in kinds.items() if is_one]
+    if not found and answer.layout == torch.strided:
+        return None
+    return f"a {' '.join(found) or 'sparse'} tensor"
 
 
-class AnswersArrays:
-    """A callable that is no module; NumPy arrays of its answers become tensors."""
+def answering_tensors(function: Callable[[torch.Tensor], Any]) -> Callable[[torch.Tensor], Any]:
+    """Return the callable, with NumPy arrays of its answers made tensors."""
 
-    def __init__(self, function: Callable[[torch.Tensor], Any]) -> None:
-        self._function = function
-
-    def __call__(self, x: torch.Tensor) -> Any:
-        """Return the callable's answer."""
-        answer = self._function(x)
+    def call(x: torch.Tensor) -> Any:
+        answer = function(x)
         if isinstance(answer, np.ndarray) and answer.dtype.kind in "fiu":
             native = answer.dtype.newbyteorder("=")
             return torch.from_numpy(np.array(answer, native))  # copied: a callable may fill its array again
         return answer
 
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says, its type where it says nothing."""
-    try:
-        text = str(error).strip()
-    except Exception:  # an exception class of anyone's may fail, too
-        text = "its message cannot be read"
-    return text.splitlines()[0][:160] if text else type(error).__name__
+    return call
 
 
 def said(error: BaseException) -> str:
     """Return ``Type: first line``; the type is left out where it says no more than that something failed."""
     name, line = type(error).__name__, first_line(error)
-    return (
-        line
-        if type(error) is RuntimeError or isinstance(error, OSError) or line == name
-        else f"{name}: {line}"
-    )
+    by_itself = type(error) is RuntimeError or isinstance(error, OSError) or line == name
+    return line if by_itself else f"{name}: {line}"
 
 
 def require_classes(returned: int, needed: int) -> None:

@@ -1,9 +1,9 @@
 """The base classifier as a fixed function from an input to a class, whatever the batch it comes in.
 
-Arithmetic libraries sum in an order that depends on the shape of the batch and on the memory layout, so
-that two logits which agree to rounding may change places; one such vote in a million is enough to make a
-run irreproducible. So the logits decide wherever their two best differ by more than rounding can move
-them, and the rest, the near ties, are decided by one computation that is always the same:
+Arithmetic libraries sum in an order that depends on the shape of the batch and on the memory layout. Two
+logits that agree to rounding may change places, and one changed vote in a million makes a run irreproducible.
+So the logits decide where the two best differ by more than rounding can move them. The other inputs, the near
+ties, are decided by one computation that is always the same:
 
 - float32: the arg-max of the network in float64 (about one vote in 10^4). A network that cannot run
   in float64 is evaluated one input at a time instead.
@@ -30,16 +30,16 @@ import threading
 import warnings
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
 
-from sfumato.errors import ModelError, SfumatoError
-from sfumato.noise import Run, Stream, Use
-from sfumato.smoothing.answers import AnswersArrays, Asked, first_line, require_form, said
+from sfumato.errors import ModelError, SfumatoError, first_line
+from sfumato.noise import Span, Stream, Use
+from sfumato.smoothing.answers import Asked, answering_tensors, require_form, said
 from sfumato.smoothing.compiling import compiled_network
-from sfumato.smoothing.configuration import Network, require_precision
+from sfumato.smoothing.configuration import Configuration, Network, require_precision
 from sfumato.smoothing.engine import MARGINS, Engine, Subject, measured_engine, one_at_a_time
 from sfumato.smoothing.full_precision import full_precision
 from sfumato.smoothing.private_copy import Snapshot, private_copy, replica
@@ -63,7 +63,8 @@ _FARTHER = 2.0
 class BaseClassifier:
     """Wraps a model (or any callable from a batch to (batch, classes) logits) on one device.
 
-    Of a ``torch.nn.Module`` a private copy in evaluation mode is used. ``probe`` checks it on real inputs.
+    A ``torch.nn.Module`` is copied, and the copy votes in evaluation mode. ``probe`` checks it on real
+    inputs.
     Batches of ``compiled_batch`` inputs go through a compiled twin, others do not; 0 compiles nothing.
 
     Raises:
@@ -99,9 +100,20 @@ class BaseClassifier:
             )
         self._take_copy()
 
+    @classmethod
+    def configured(cls, model: Network, device: torch.device, configuration: Configuration) -> Self:
+        """Return the classifier as a configuration says."""
+        return cls(
+            model,
+            device,
+            precision=configuration.precision,
+            channels_last=configuration.channels_last,
+            compiled_batch=configuration.batch_size if configuration.compiled else 0,
+        )
+
     def _take_copy(self) -> None:
         """Copy the model, and forget what was found out about the copy before."""
-        network: Any = AnswersArrays(self._given)
+        network: Any = answering_tensors(self._given)
         copied, self._snapshot = False, None
         if isinstance(self._given, nn.Module):
             network, copied = private_copy(self._given, self.device)
@@ -168,6 +180,11 @@ class BaseClassifier:
             self._reach = max(self._reach, _reach(x, beta))
         return engine.classes
 
+    def _probe_once(self, x: torch.Tensor) -> None:
+        if self._engine is None:
+            with self._lock:
+                self.probe(x)
+
     @property
     def _ready(self) -> Engine:
         assert self._engine is not None
@@ -220,9 +237,7 @@ class BaseClassifier:
             SfumatoError: the forward pass failed, as where a device is lost.
             torch.OutOfMemoryError: as PyTorch does.
         """
-        if self._engine is None:
-            with self._lock:
-                self.probe(x)
+        self._probe_once(x)
         logits = self._run(self._logits, x)
         best, winners = logits.max(dim=1)
         margin = self._margin(logits, best)
@@ -265,9 +280,7 @@ class BaseClassifier:
         Raises:
             SfumatoError: as ``clear_classes``.
         """
-        if self._engine is None:
-            with self._lock:
-                self.probe(x)
+        self._probe_once(x)
         engine = self._ready
         with self._lock:  # one network for all threads, which may keep values in itself
             logits = self._run(engine.exact, x)
@@ -348,13 +361,13 @@ class BaseClassifier:
 
 
 def _noisy(x: torch.Tensor, beta: float, size: int) -> torch.Tensor:
-    """Return the inputs, and behind them so many noisy copies of them that there are ``size`` rows.
+    """Return the inputs, followed by noisy copies of them: ``size`` rows in all.
 
     Without noise to come, noise of the inputs' own spread: company that differs.
     """
     copies = x[torch.arange(size - len(x)) % len(x)]
     noise = torch.empty(copies.shape)
-    Stream(Use.PROBES, 0, Run(0)).normal(noise, beta or float(x.std()) or 1.0)
+    Stream(Use.PROBES, 0, Span(0)).normal(noise, beta or float(x.std()) or 1.0)
     return torch.cat([x, copies + noise.to(x.device)])
 
 

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from sfumato.errors import SettingError, require_count
+from sfumato.settings import PRECISIONS
 
-PRECISIONS = ("float32", "bf16")
 Network = Callable[[torch.Tensor], torch.Tensor]
 """What is smoothed: from a batch (batch, *shape) to logits (batch, classes); a module or any function."""
 
@@ -62,14 +62,15 @@ def require_precision(precision: str) -> str:
     return precision
 
 
+def has_convolutions(model: Network) -> bool:
+    """Return whether the model is a network with convolutions over images."""
+    return isinstance(model, nn.Module) and any(isinstance(m, nn.Conv2d) for m in model.modules())
+
+
 def usual_configuration(
-    model: Network,
-    device: torch.device,
-    *,
-    batch_size: int | None = None,
-    precision: str = "float32",
+    model: Network, device: torch.device, *, batch_size: int | None = None, precision: str = "float32"
 ) -> Configuration:
-    """Return what is fast for such a model without measuring.
+    """Return what is usually fast for this kind of model, without measuring.
 
     On CPUs convolutions run best on small batches with the channels innermost, and one batch per core
     beats one batch on all cores. A callable that is no module may not be safe to call from several
@@ -78,7 +79,7 @@ def usual_configuration(
     >>> usual_configuration(nn.Conv2d(1, 1, 3), torch.device("cpu"), batch_size=32).channels_last
     True
     """
-    convolutional = isinstance(model, nn.Module) and any(isinstance(m, nn.Conv2d) for m in model.modules())
+    convolutional = has_convolutions(model)
     if device.type == "cuda":
         usual, workers = _CUDA_BATCH, 1
     else:

@@ -44,9 +44,10 @@ _ALONE = 4
 # float32's; that of a network which rounds to float32 inside is as large. The limits lie far from what either
 # kind of network does, so that every run decides alike.
 _SAME_FUNCTION = 1e-3
+_FLOAT32_IN_FLOAT64 = 2.0**29  # a last bit of float32 in last bits of float64
 _FLOAT64_SHARE = 2.0**-15
 _FLOAT64_ROUNDING = 1e-9
-# A faster form may err so many times as much as the network itself.
+# The error of a faster form may be at most this many times the error of the network itself.
 _ALLOWED_ERRORS = 32.0
 # Exact ties, as between two equal rows of weights, differ in float64 by rounding as well: 2^-29 of float32's.
 _EXACT_TIE = 2.0**-26
@@ -155,7 +156,7 @@ def measured_engine(subject: Subject, rows: torch.Tensor, clean: int) -> Engine:
 def _float64_twin(
     subject: Subject, plain: Asked, rows: torch.Tensor, expected: torch.Tensor
 ) -> Network | None:
-    """Return the network in float64; None if it has no such twin, or one that depends on the batch."""
+    """Return the network in float64; None where it cannot run in that, or depends on the batch."""
     if not subject.is_module:
         return None
     try:
@@ -163,8 +164,10 @@ def _float64_twin(
         ask = Asked(network, torch.float64)
         exact = ask(rows)
         error, scale = apart(exact, expected.double()), scale_of(exact)
-        same = error <= _SAME_FUNCTION * scale or error <= rounding_of(plain, rows)
-        fixed = dependence(ask, rows, exact) <= max(_FLOAT64_ROUNDING * scale, _FLOAT64_SHARE * error)
+        moved = dependence(ask, rows, exact)
+        rounding = max(rounding_of(plain, rows), _ALLOWED_ERRORS * _FLOAT32_IN_FLOAT64 * moved)
+        same = error <= max(_SAME_FUNCTION * scale, rounding)
+        fixed = moved <= max(_FLOAT64_ROUNDING * scale, _FLOAT64_SHARE * error)
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException:  # a model of the user's own may refuse float64 in any way

@@ -28,19 +28,14 @@ from sfumato.errors import (
 from sfumato.models.classifier import Classifier
 from sfumato.noise import Gaussian, Noise
 from sfumato.plans import ABSTAIN, Plan, Run, as_plan
+from sfumato.settings import CONFIDENCE
 from sfumato.smoothing.answers import require_classes
 from sfumato.smoothing.base_classifier import BaseClassifier
-from sfumato.smoothing.configuration import (
-    Configuration,
-    Network,
-    require_precision,
-    usual_configuration,
-)
+from sfumato.smoothing.configuration import Configuration, Network, require_precision, usual_configuration
 from sfumato.smoothing.units import images_in_unit
 from sfumato.smoothing.voting import Profile, VoteCounter
 from sfumato.statistics.binomial import sign_test_p_value
 
-DEFAULT_CONFIDENCE = 0.999
 DEFAULT_VOTES = 100
 
 
@@ -95,16 +90,9 @@ class Smoothed:
                 model, self.device, batch_size=batch_size, precision=require_precision(precision)
             )
         self.configuration = configuration
-        self._base = BaseClassifier(
-            model,
-            self.device,
-            precision=configuration.precision,
-            channels_last=configuration.channels_last,
-            compiled_batch=configuration.batch_size if configuration.compiled else 0,
-        )
+        self._base = BaseClassifier.configured(model, self.device, configuration)
         self._counter: VoteCounter | None = None
         self._shape: tuple[int, ...] | None = None
-        self._num_classes = 0
         self._numbered = 0
         self._numbering = threading.Lock()
 
@@ -120,7 +108,7 @@ class Smoothed:
         A row sums to less than 1 where the model returned NaN under noise. Every call goes on counting the
         images, so that its noise is fresh.
         """
-        counts = self.votes(x, n, examples=self._next_numbers(len(self._prepare(x))).tolist())
+        counts = self._fresh_votes(x, n)
         device = x.device if isinstance(x, torch.Tensor) else None
         return torch.as_tensor(counts / n, dtype=torch.float32, device=device)
 
@@ -133,20 +121,15 @@ class Smoothed:
             DataError: images that are not finite numbers or of another shape than before.
             ModelError: a model that does not fit the images, or has fewer outputs than the data has classes.
         """
-        self._prepare(x)
-        require_classes(self._num_classes, classes)
+        _, counter = self._prepare(x)
+        require_classes(counter.num_classes, classes)
 
     def outputs(self, x: torch.Tensor) -> torch.Tensor:
         """Return what the base classifier answers to (images, *shape) without noise: (images, classes)."""
         return self._base.outputs(x)
 
     def votes(
-        self,
-        x: torch.Tensor | np.ndarray,
-        n: int,
-        *,
-        examples: Sequence[int] | None = None,
-        first: int = 0,
+        self, x: torch.Tensor | np.ndarray, n: int, *, examples: Sequence[int] | None = None, first: int = 0
     ) -> Int[np.ndarray, "images classes"]:
         """Return how often each class was voted for among ``n`` noisy copies of each image.
 
@@ -162,10 +145,9 @@ class Smoothed:
         """
         require_count("n", n)
         require_count("first", first, minimum=0)
-        images = self._prepare(x)
+        images, counter = self._prepare(x)
         keys = np.arange(len(images)) if examples is None else _keys(examples, images)
-        each = np.full(len(images), n, dtype=np.int64)
-        return self._count(images, keys, np.full(len(images), first, dtype=np.int64), each)
+        return counter.count(images, keys, np.full(len(images), first), np.full(len(images), n))
 
     def predict(
         self,
@@ -188,9 +170,7 @@ class Smoothed:
         """
         if confidence is not None:
             require_open_unit("confidence", confidence)
-        if examples is None:
-            examples = self._next_numbers(len(self._prepare(x))).tolist()
-        counts = self.votes(x, n, examples=examples)
+        counts = self._fresh_votes(x, n) if examples is None else self.votes(x, n, examples=examples)
         if confidence is None:
             # an image whose every vote was NaN has no majority
             return np.where(counts.any(axis=1), counts.argmax(axis=1), ABSTAIN)
@@ -201,7 +181,7 @@ class Smoothed:
         x: torch.Tensor | np.ndarray,
         plan: Plan | str,
         *,
-        confidence: float = DEFAULT_CONFIDENCE,
+        confidence: float = CONFIDENCE,
         examples: Sequence[int] | None = None,
         known_labels: Int[np.ndarray, " images"] | None = None,
     ) -> Run:
@@ -212,13 +192,13 @@ class Smoothed:
         """
         plan = as_plan(plan)
         require_open_unit("confidence", confidence)
-        images = self._prepare(x)
+        images, counter = self._prepare(x)
         keys = self._next_numbers(len(images)) if examples is None else _keys(examples, images)
         run = plan.start(
-            len(images), self._num_classes, noise=self.noise, confidence=confidence, labels=known_labels
+            len(images), counter.num_classes, noise=self.noise, confidence=confidence, labels=known_labels
         )
         while (wanted := run.demand()).any():
-            run.update(self._count(images, keys, run.votes, wanted))
+            run.update(counter.count(images, keys, run.votes, wanted))
         return run
 
     @property
@@ -236,18 +216,13 @@ class Smoothed:
         """Where the time of all votes so far went."""
         return self._counter.profile if self._counter else Profile()
 
-    def _count(
-        self,
-        images: torch.Tensor,
-        keys: Int[np.ndarray, " images"],
-        first: Int[np.ndarray, " images"],
-        wanted: Int[np.ndarray, " images"],
-    ) -> Int[np.ndarray, "images classes"]:
-        if self._counter is None:
-            self._counter = VoteCounter(
-                self._base, self.noise, self._num_classes, self.configuration, seed=self.seed
-            )
-        return self._counter.count(images, keys, first, wanted)
+    @property
+    def _num_classes(self) -> int:
+        return self._counter.num_classes if self._counter else 0
+
+    def _fresh_votes(self, x: torch.Tensor | np.ndarray, n: int) -> Int[np.ndarray, "images classes"]:
+        images, _ = self._prepare(x)
+        return self.votes(x, n, examples=self._next_numbers(len(images)).tolist())
 
     def _next_numbers(self, images: int) -> Int[np.ndarray, " images"]:
         """Return numbers that no image of this object was given without being asked for."""
@@ -255,8 +230,8 @@ class Smoothed:
             self._numbered += images
             return np.arange(self._numbered - images, self._numbered)
 
-    def _prepare(self, x: torch.Tensor | np.ndarray) -> torch.Tensor:
-        """Return the images on the device, checked."""
+    def _prepare(self, x: torch.Tensor | np.ndarray) -> tuple[torch.Tensor, VoteCounter]:
+        """Return the images on the device, checked, and what counts their votes."""
         images = images_in_unit(x, self.beta, tell=self._shape is None).to(self.device)
         shape = tuple(images.shape[1:])
         if self._shape not in (None, shape):
@@ -266,10 +241,10 @@ class Smoothed:
             classes = self._probe(images)
         else:
             classes = self._base.prepare(images, self.beta, self.configuration.batch_size)
-        if classes != self._num_classes:
-            self._num_classes, self._counter = classes, None
+        if self._counter is None or classes != self._counter.num_classes:
+            self._counter = VoteCounter(self._base, self.noise, classes, self.configuration, seed=self.seed)
         self._shape = shape
-        return images
+        return images, self._counter
 
     def _probe(self, images: torch.Tensor) -> int:
         """Return the number of classes; where the images may be one image without a batch axis, say so."""

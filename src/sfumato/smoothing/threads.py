@@ -1,10 +1,9 @@
 """May a network be computed in several threads at once? Found out by letting two of them interfere.
 
-One thread computes; before each line of the user's own code and after each of its writes and calls, another
-one computes its whole forward pass on other inputs. What the two share and write to, such as a cache
-in a global or a random generator that is seeded in ``forward``, then changes the first one's logits in every
-run and not only by chance. Each thread has a copy of the network of its own, so that what a network keeps
-in itself is not shared.
+One thread computes. Before each line of the user's own code, and after each of its writes and calls, another
+thread computes a whole forward pass on other inputs. If both write to something they share, as a cache in a
+global or a random generator that ``forward`` seeds, then the first one's logits change in every run and not
+only by chance. Each thread has its own copy of the network, so what a network keeps in itself is not shared.
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ from sfumato.smoothing.fixed_function import RELATIVE, apart, scale_of
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 
-_LONGEST_WAIT = 2.0
-_MOST_SECONDS = 0.5
+LONGEST_WAIT = 2.0
+MOST_SECONDS = 0.5
 _OFTEN_ENOUGH = 3  # at one place of the code: a layer that is there a hundred times is tried in three of them
 _WRITES = {"STORE_ATTR", "STORE_SUBSCR", "STORE_GLOBAL", "STORE_DEREF", "CALL", "CALL_KW", "CALL_FUNCTION_EX"}
 _WRITE_CODES = {dis.opmap[name] for name in _WRITES & dis.opmap.keys()}
@@ -68,7 +67,7 @@ class _Interruption:
         self._other = other
         self._busy = False
         self._tried: Counter[tuple[CodeType, int, str]] = Counter()
-        self._deadline = time.monotonic() + _MOST_SECONDS
+        self._deadline = time.monotonic() + MOST_SECONDS
         self._waiting: threading.Thread | None = None
 
     @contextmanager
@@ -86,7 +85,7 @@ class _Interruption:
     def close(self) -> None:
         """Wait for a thread that had to wait."""
         if self._waiting is not None:
-            self._waiting.join(_LONGEST_WAIT)
+            self._waiting.join(LONGEST_WAIT)
 
     def _trace(self, frame: FrameType, event: str, _: Any) -> Any:
         """Interrupt the user's functions before every line, after every write or call, and at the end."""
@@ -113,7 +112,7 @@ class _Interruption:
             self._busy = True  # what starts a thread is traced as well
             thread = threading.Thread(target=self._run, daemon=True)
             thread.start()
-            thread.join(_LONGEST_WAIT)
+            thread.join(LONGEST_WAIT)
             if thread.is_alive():
                 self.reason, self._waiting = "a forward pass waits for another one to end (a lock)", thread
             self._busy = False

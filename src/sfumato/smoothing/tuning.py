@@ -12,25 +12,24 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import platform
 import time
 import warnings
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
-from torch import nn
+from pydantic import Field, TypeAdapter
 
 from sfumato.devices import device_name
-from sfumato.errors import ModelError, require_positive
+from sfumato.errors import ModelError
 from sfumato.files import cache_folder, write_text
-from sfumato.noise import Gaussian, Run, Stream, Use
+from sfumato.noise import Gaussian, Span, Stream, Use
 from sfumato.smoothing.base_classifier import BaseClassifier
-from sfumato.smoothing.configuration import Configuration, Network, usual_configuration
+from sfumato.smoothing.configuration import Configuration, Network, has_convolutions, usual_configuration
 from sfumato.smoothing.race import Race, Sample, race
 from sfumato.smoothing.voting import VoteCounter
 
@@ -44,13 +43,12 @@ LEAST_VOTES = 50_000
 # Compiling takes from a few seconds to half a minute, and is done again in every process.
 LEAST_COMPILING_SECONDS = 10.0
 COMPILING_REPAID = 2.0
-# A choice that was close is measured again by so many later jobs, and any choice that is so old.
+# A close choice is measured again by later jobs until it has had this many, any choice once it is this old.
 MOST_TRIES = 3
 OLDEST_SECONDS = 90 * 86400.0
-_SAMPLE_SECONDS = 0.05
+SAMPLE_SECONDS = 0.05
 _RACE_SECONDS = 2.0
-_SMALLEST_BATCH = 32
-_LARGEST_BATCH = 4096
+_BATCHES = [2**power for power in range(5, 13)]
 _CHECKED = 64
 
 
@@ -77,14 +75,13 @@ def tuned_configuration(
     bench = bench or Bench(model, shape, device)
     path = (directory or cache_folder("tuning")) / f"{_digest(model, shape, device, precision)}.json"
     known = _read(path)
-    if known is None and votes < LEAST_VOTES:
-        return usual_configuration(model, device, precision=precision)
+    sample = None
     if known is None:
         usual = usual_configuration(model, device, precision=precision)
+        if votes < LEAST_VOTES:
+            return usual
         sample = bench.sample_of(usual)
         known = _Choice(usual, max(sample(), sample()), None, 0.0, False, 0, bench.date())
-    else:
-        sample = None
     budget = min(MOST_SECONDS, SHARE * votes / known.rate)
     compilable = device.type == "cpu" and budget > LEAST_COMPILING_SECONDS + LEAST_SECONDS
     if budget < LEAST_SECONDS or not known.is_due(bench.date(), compilable):
@@ -98,7 +95,7 @@ def tuned_configuration(
 
 @dataclass(frozen=True)
 class _Choice:
-    """What was measured.
+    """What was measured, as it is remembered.
 
     Attributes:
         configuration: the fastest that is not compiled.
@@ -111,7 +108,7 @@ class _Choice:
     """
 
     configuration: Configuration
-    rate: float
+    rate: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     compiling: Race | None
     compile_seconds: float
     close: bool
@@ -119,7 +116,7 @@ class _Choice:
     date: float
 
     def for_job(self, votes: int) -> Configuration:
-        """Return the configuration for so many votes, compiled where that is repaid."""
+        """Return the configuration for a job of ``votes`` votes, compiled where the time saved repays it."""
         if self.compiling is None or not self.compiling.won:
             return self.configuration
         saved = votes / self.rate * (1 - 1 / self.compiling.ratio)
@@ -148,7 +145,7 @@ class Bench:
 
     def sample_of(self, configuration: Configuration) -> Sample:
         """Return what counts votes of a grey image for a moment, warmed up and compiled if it can be."""
-        base = _classifier(self._model, self._device, configuration)
+        base = BaseClassifier.configured(self._model, self._device, configuration)
         counter = VoteCounter(
             base, Gaussian(0.5), base.probe(self._image), configuration, seed=0, use=Use.TUNING
         )
@@ -157,7 +154,7 @@ class Bench:
 
         def sample() -> float:
             counted, started = 0, self.seconds()
-            while (spent := self.seconds() - started) < _SAMPLE_SECONDS:
+            while (spent := self.seconds() - started) < SAMPLE_SECONDS:
                 counter.count(self._image, zero, zero, zero + 2 * batch)
                 counted += 2 * batch
             return counted / spent
@@ -169,19 +166,17 @@ class Bench:
 def require_same_classes(
     model: Network, shape: tuple[int, ...], device: torch.device, configuration: Configuration
 ) -> None:
-    """Refuse a configuration under which other classes are found than by the model as it stands.
-
-    Compared on random inputs, near ties left aside.
+    """Refuse a configuration that changes the class of a random input which is no near tie.
 
     Raises:
         ModelError: any class differs.
     """
     count = configuration.batch_size if configuration.compiled else _CHECKED
     drawn = torch.empty((count, *shape), dtype=torch.float64)
-    Stream(Use.PROBES, 0, Run(0)).uniform(drawn)
+    Stream(Use.PROBES, 0, Span(0)).uniform(drawn)
     inputs = drawn.float().to(device)
     plain = BaseClassifier(model, device, precision=configuration.precision)
-    fast = _classifier(model, device, configuration)
+    fast = BaseClassifier.configured(model, device, configuration)
     fast.probe(inputs)
     expected, close = plain.clear_classes(inputs)
     found, also_close = fast.clear_classes(inputs)
@@ -194,12 +189,7 @@ def require_same_classes(
 
 
 def _search(
-    bench: Bench,
-    model: Network,
-    start: _Choice,
-    sample: Sample | None,
-    deadline: float,
-    compilable: bool,
+    bench: Bench, model: Network, start: _Choice, sample: Sample | None, deadline: float, compilable: bool
 ) -> _Choice:
     """Return the fastest found before the deadline, from what is known so far and what samples it."""
     best, rate = start.configuration, start.rate
@@ -207,8 +197,8 @@ def _search(
     # compiling is worth more than all the rest: its time is kept for it
     search_until = deadline - LEAST_COMPILING_SECONDS if compilable else deadline
     close = False
-    for family in (_larger, _smaller, _other_layout, _other_threads):
-        for candidate in family(best, model):
+    for kind in ("larger", "smaller", "layout", "threads"):
+        for candidate in _candidates(best, kind, model):
             if bench.seconds() > search_until:
                 break
             challenger = bench.sample_of(candidate)
@@ -232,38 +222,15 @@ def _search(
     return _Choice(best, max(found.present), found, seconds, close, start.tries + 1, bench.date())
 
 
-def _larger(start: Configuration, model: Network) -> Iterator[Configuration]:
-    size = start.batch_size * 2
-    while size <= _LARGEST_BATCH:
-        yield replace(start, batch_size=size)
-        size *= 2
-
-
-def _smaller(start: Configuration, model: Network) -> Iterator[Configuration]:
-    size = start.batch_size // 2
-    while size >= _SMALLEST_BATCH:
-        yield replace(start, batch_size=size)
-        size //= 2
-
-
-def _other_layout(start: Configuration, model: Network) -> Iterator[Configuration]:
-    if isinstance(model, nn.Module) and any(isinstance(m, nn.Conv2d) for m in model.modules()):
-        yield replace(start, channels_last=not start.channels_last)
-
-
-def _other_threads(start: Configuration, model: Network) -> Iterator[Configuration]:
-    if start.workers > 1:
-        yield replace(start, workers=1)
-
-
-def _classifier(model: Network, device: torch.device, configuration: Configuration) -> BaseClassifier:
-    return BaseClassifier(
-        model,
-        device,
-        precision=configuration.precision,
-        channels_last=configuration.channels_last,
-        compiled_batch=configuration.batch_size if configuration.compiled else 0,
-    )
+def _candidates(best: Configuration, kind: str, model: Network) -> list[Configuration]:
+    """Return what differs from the best so far in one respect, to be tried until one is no faster."""
+    if kind == "larger":
+        return [replace(best, batch_size=size) for size in _BATCHES if size > best.batch_size]
+    if kind == "smaller":
+        return [replace(best, batch_size=size) for size in reversed(_BATCHES) if size < best.batch_size]
+    if kind == "layout":
+        return [replace(best, channels_last=not best.channels_last)] if has_convolutions(model) else []
+    return [replace(best, workers=1)] if best.workers > 1 else []
 
 
 def _digest(model: Network, shape: tuple[int, ...], device: torch.device, precision: str) -> str:
@@ -274,26 +241,16 @@ def _digest(model: Network, shape: tuple[int, ...], device: torch.device, precis
 
 
 def _read(path: Path) -> _Choice | None:
-    """Return the remembered choice; one that is damaged counts as none."""
+    """Return the choice remembered; None where there is none, or a damaged one."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        samples = found["compiling"]
-        compiling = samples and Race(
-            tuple(map(float, samples["present"])), tuple(map(float, samples["challenger"]))
-        )
-        return _Choice(
-            Configuration(**found["configuration"]),
-            require_positive("rate", float(found["rate"])),
-            compiling,
-            float(found["compile_seconds"]),
-            bool(found["close"]),
-            int(found["tries"]),
-            float(found["date"]),
-        )
-    except (OSError, ValueError, TypeError, KeyError):
+        return _RECORD.validate_json(path.read_bytes())
+    except (OSError, ValueError):
         return None
 
 
 def _write(path: Path, choice: _Choice) -> None:
     with contextlib.suppress(OSError):
-        write_text(path, json.dumps(asdict(choice)))
+        write_text(path, _RECORD.dump_json(choice).decode())
+
+
+_RECORD = TypeAdapter(_Choice)

@@ -13,34 +13,35 @@ import itertools
 import operator
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from jaxtyping import Int
 
 from sfumato.errors import SettingError, require_count
-from sfumato.noise import Noise, Run, Stream, Use
+from sfumato.noise import Noise, Span, Stream, Use
 from sfumato.noise.keyed import CHUNK
 from sfumato.smoothing.base_classifier import INVALID, BaseClassifier
 from sfumato.smoothing.configuration import Configuration
 from sfumato.smoothing.full_precision import full_precision
 
-# Near ties are decided together, so many at a time: one by one they would cost a forward pass each.
+# Near ties are decided together, this many at a time: one by one, each would cost a forward pass.
 _NEAR_TIES = 64
 
 
 @dataclass
 class Profile:
-    """Where the time of counting went, in seconds summed over the workers.
+    """Where the time of counting went, in seconds of wall-clock time: the mean over the workers that counted.
 
     Attributes:
         noise: drawing noise and adding it to the images.
         forward: the network, near ties included.
-        reduction: from logits' classes to counts.
-        idle: workers that had no batch left while others still had.
+        reduction: from the classes of noisy copies to counts.
+        idle: waiting for other workers to end.
         votes: votes counted.
         invalid: votes for which the model returned NaN.
         near_ties: votes decided by the second computation.
@@ -54,17 +55,18 @@ class Profile:
     invalid: int = 0
     near_ties: int = 0
 
-    def add(self, other: Profile) -> None:
-        """Add another's times and counts to these."""
-        for name, value in vars(other).items():
-            setattr(self, name, getattr(self, name) + value)
-
 
 _Piece = tuple[int, int, int]  # image, first vote, number of votes: all of one chunk
+_Tally = tuple[torch.Tensor, Profile]  # what one worker counted, and where its time went
 
 
 class VoteCounter:
-    """Counts votes under one noise, in batches of up to ``configuration.batch_size`` noisy copies."""
+    """Counts votes under one noise, in batches of up to ``configuration.batch_size`` noisy copies.
+
+    Attributes:
+        num_classes: how many the classifier returns.
+        profile: where the time of all votes so far went.
+    """
 
     def __init__(
         self,
@@ -78,7 +80,7 @@ class VoteCounter:
     ) -> None:
         self._classifier = classifier
         self._noise = noise
-        self._num_classes = num_classes
+        self.num_classes = num_classes
         self._seed = require_count("seed", seed, minimum=0)
         self._use = use
         self._batch_size = configuration.batch_size
@@ -110,37 +112,35 @@ class VoteCounter:
         size = min(self._batch_size, max(CHUNK, -(-total // most)))
         batches = _Shared(_batches(first, votes, size))
         workers = min(most, -(-total // size)) if total else 1
+        work = partial(self._work, images, examples, batches, size)
         started = time.perf_counter()
         with full_precision(images.device):
-            if workers == 1:
-                tallies = [self._work(images, examples, batches, size)]
-            else:
-                tallies = self._in_threads(workers, images, examples, batches, size)
+            tallies = [work()] if workers == 1 else self._in_threads(workers, work, batches)
         wall = time.perf_counter() - started
-        counts = torch.zeros(len(images), self._num_classes + 1, dtype=torch.int64)
+        counts = torch.zeros(len(images), self.num_classes + 1, dtype=torch.int64)
         for tally, profile in tallies:
             counts += tally.cpu()
-            self.profile.add(profile)
-            self.profile.idle += wall - profile.noise - profile.forward - profile.reduction
+            self._add_times(profile, wall, workers)
         self.profile.votes += total
         self.profile.invalid += int(counts[:, -1].sum())
         return counts[:, :-1].numpy()
 
-    def _in_threads(
-        self,
-        workers: int,
-        images: torch.Tensor,
-        examples: Int[np.ndarray, " images"],
-        batches: _Shared,
-        size: int,
-    ) -> list[tuple[torch.Tensor, Profile]]:
+    def _add_times(self, of_one: Profile, wall: float, workers: int) -> None:
+        """Add the times of one of ``workers`` workers; together they took ``wall`` seconds."""
+        self.profile.noise += of_one.noise / workers
+        self.profile.forward += of_one.forward / workers
+        self.profile.reduction += of_one.reduction / workers
+        self.profile.idle += (wall - of_one.noise - of_one.forward - of_one.reduction) / workers
+        self.profile.near_ties += of_one.near_ties
+
+    def _in_threads(self, workers: int, work: Callable[[], _Tally], batches: _Shared) -> list[_Tally]:
         """Let several threads work, each with one thread of arithmetic; wait for all of them."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._workers, "votes")
 
-        def work_with_one_thread() -> tuple[torch.Tensor, Profile]:
+        def work_with_one_thread() -> _Tally:
             torch.set_num_threads(1)
-            return self._work(images, examples, batches, size)
+            return work()
 
         threads = torch.get_num_threads()
         futures = [self._pool.submit(work_with_one_thread) for _ in range(workers)]
@@ -155,14 +155,10 @@ class VoteCounter:
         return [future.result() for future in futures]
 
     def _work(
-        self,
-        images: torch.Tensor,
-        examples: Int[np.ndarray, " images"],
-        batches: _Shared,
-        size: int,
-    ) -> tuple[torch.Tensor, Profile]:
+        self, images: torch.Tensor, examples: Int[np.ndarray, " images"], batches: _Shared, size: int
+    ) -> _Tally:
         """Count batches until none are left; return counts with a last column for invalid votes."""
-        tally = torch.zeros(len(images), self._num_classes + 1, dtype=torch.int64, device=images.device)
+        tally = torch.zeros(len(images), self.num_classes + 1, dtype=torch.int64, device=images.device)
         profile = Profile()
         batch = torch.empty((size, *images.shape[1:]), device=images.device)
         late_copies: list[torch.Tensor] = []
@@ -172,15 +168,16 @@ class VoteCounter:
             filled, sizes = 0, [rows for _, _, rows in pieces]
             slots = torch.tensor([slot for slot, _, _ in pieces], device=images.device)
             slots = slots.repeat_interleave(torch.tensor(sizes, device=images.device))
-            runs = [(slot, list(run)) for slot, run in itertools.groupby(pieces, operator.itemgetter(0))]
-            keys = [
-                Run(int(examples[slot]), run[0][1], sum(rows for _, _, rows in run)) for slot, run in runs
+            joined = [(slot, list(part)) for slot, part in itertools.groupby(pieces, operator.itemgetter(0))]
+            spans = [
+                Span(int(examples[slot]), part[0][1], sum(rows for _, _, rows in part))
+                for slot, part in joined
             ]
-            self._noise.draw(batch[: sum(sizes)], Stream(self._use, self._seed, *keys))
-            for (slot, _), key in zip(runs, keys, strict=True):
+            self._noise.draw(batch[: sum(sizes)], Stream(self._use, self._seed, *spans))
+            for (slot, _), span in zip(joined, spans, strict=True):
                 # noise is drawn in full and added on its own: two roundings, the same in every batch
-                batch[filled : filled + key.rows].add_(images[slot])
-                filled += key.rows
+                batch[filled : filled + span.rows].add_(images[slot])
+                filled += span.rows
             drawn = time.perf_counter()
             winners, close = self._classes(batch[:filled])
             passed = time.perf_counter()
@@ -197,11 +194,7 @@ class VoteCounter:
         return tally, profile
 
     def _decide_late(
-        self,
-        tally: torch.Tensor,
-        copies: list[torch.Tensor],
-        slots: list[torch.Tensor],
-        profile: Profile,
+        self, tally: torch.Tensor, copies: list[torch.Tensor], slots: list[torch.Tensor], profile: Profile
     ) -> None:
         """Add the near ties set aside to the counts, and forget them."""
         if copies:

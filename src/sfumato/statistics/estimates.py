@@ -1,7 +1,7 @@
-"""What certificates on a test sample say about the population, and comparisons of two classifiers.
+"""What certificates on a test sample say about the population, and p-values of several tests.
 
 Every interval is exact for the finite sample (binomial, no normal approximation) and pays for the
-certificates' own error. Sources: Clopper & Pearson 1934; McNemar 1947 in its exact form; Holm 1979.
+certificates' own error. Sources: Clopper & Pearson 1934; Holm 1979.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool
 
 from sfumato.errors import SettingError, require_open_unit
-from sfumato.statistics.binomial import sign_test_p_value, two_sided_interval
+from sfumato.statistics.binomial import two_sided_interval
 
 
 @dataclass(frozen=True)
@@ -73,74 +72,6 @@ def certified_accuracy(
     robust = max(0.0, float(np.nextafter((low - error) / certificate_confidence, 0.0)))
     return CertifiedAccuracy(
         images, certified, certified / images, robust, high, confidence, certificate_confidence
-    )
-
-
-@dataclass(frozen=True)
-class PairedComparison:
-    """Two classifiers on the same images: what only one of them got right.
-
-    Attributes:
-        only_first: images right with the first classifier only.
-        only_second: images right with the second only.
-        difference: observed share of the first minus that of the second.
-        low, high: interval of the population's difference.
-        p_value: exact two-sided McNemar test of "no difference".
-        confidence: of the interval.
-    """
-
-    only_first: int
-    only_second: int
-    difference: float
-    low: float
-    high: float
-    p_value: float
-    confidence: float
-
-
-def compare_paired(
-    first: Bool[np.ndarray, " images"], second: Bool[np.ndarray, " images"], *, confidence: float
-) -> PairedComparison:
-    """Return the difference of two certified accuracies measured on the same images.
-
-    ``first[i]`` says whether image i was predicted correctly and certified with the first classifier,
-    ``second[i]`` with the second. With probability at least ``confidence`` over the drawing of images
-    and noise, the difference of the two rates in the population lies in [low, high]: it is
-    P(only first) - P(only second), and each of the two has its exact Clopper-Pearson interval at error
-    (1 - ``confidence``) / 2 (a union bound, so the interval errs on the wide side). The p-value is the
-    exact McNemar test: given the number of images where they differ, each is as likely to favour
-    either if the rates are equal.
-
-    >>> first = np.array([True] * 70 + [False] * 30)
-    >>> second = np.array([True] * 55 + [False] * 45)
-    >>> found = compare_paired(first, second, confidence=0.95)
-    >>> round(found.difference, 2), round(found.low, 3), round(found.high, 3), round(found.p_value, 6)
-    (0.15, 0.037, 0.248, 6.1e-05)
-
-    Raises:
-        SettingError: arrays that are not boolean or not of one length, a confidence outside (0, 1).
-    """
-    require_open_unit("confidence", confidence)
-    first, second = np.asarray(first), np.asarray(second)
-    if first.dtype != np.bool_ or second.dtype != np.bool_ or first.ndim != 1:
-        raise SettingError("paired outcomes must be one-dimensional boolean arrays")
-    if first.shape != second.shape or not first.size:
-        raise SettingError(
-            f"paired outcomes must be of the same images, at least one; got {first.size} and {second.size}"
-        )
-    images = int(first.size)
-    only_first = int(np.count_nonzero(first & ~second))
-    only_second = int(np.count_nonzero(second & ~first))
-    gain = two_sided_interval(only_first, images, (1.0 + confidence) / 2.0)
-    loss = two_sided_interval(only_second, images, (1.0 + confidence) / 2.0)
-    return PairedComparison(
-        only_first,
-        only_second,
-        (only_first - only_second) / images,
-        gain[0] - loss[1],
-        gain[1] - loss[0],
-        sign_test_p_value(only_first, only_second),
-        confidence,
     )
 
 

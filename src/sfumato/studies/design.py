@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -23,7 +22,7 @@ from sfumato.plans.curve import Curve
 from sfumato.plans.early_vote import MOST_VOTES, EarlyVote
 from sfumato.plans.registry import parse_plan
 from sfumato.plans.vote import Vote
-from sfumato.settings import Count, Numbers, Settings, as_tuple
+from sfumato.settings import CONFIDENCE, Count, Seed, Settings, as_tuple
 from sfumato.training.methods.base import Method
 from sfumato.training.methods.gaussian import GaussianAugmentation
 from sfumato.training.methods.registry import method_class
@@ -38,38 +37,20 @@ def _increasing(values: tuple[float, ...]) -> tuple[float, ...]:
     return values
 
 
-def _noises(values: tuple[float, ...]) -> tuple[float, ...]:
-    if not all(math.isfinite(value) and value >= 0 for value in values):
-        raise ValueError("must hold finite numbers of at least 0")
-    return _increasing(values)
-
-
-def _positives(values: tuple[float, ...]) -> tuple[float, ...]:
-    if not all(math.isfinite(value) and value > 0 for value in values):
-        raise ValueError("must hold positive finite numbers")
-    return _increasing(values)
-
-
-def _seeds(values: tuple[int, ...]) -> tuple[int, ...]:
-    if not all(0 <= value < 2**63 for value in values):
-        raise ValueError("must hold whole numbers of at least 0")
-    _increasing(values)
-    return values
-
-
-Noises = Annotated[Numbers, AfterValidator(_noises)]
-Positives = Annotated[Numbers, AfterValidator(_positives)]
-Seeds = Annotated[tuple[int, ...], BeforeValidator(as_tuple), AfterValidator(_seeds)]
+_AS_LIST = BeforeValidator(as_tuple), AfterValidator(_increasing)
+Noises = Annotated[tuple[Annotated[float, Field(ge=0)], ...], *_AS_LIST]
+Positives = Annotated[tuple[Annotated[float, Field(gt=0)], ...], *_AS_LIST]
+Seeds = Annotated[tuple[Seed, ...], *_AS_LIST]
 Precision = Literal["float32", "bf16"]
 
 
 class DataTable(Settings):
-    """Which data. ``images``: the first so many test images; None for all."""
+    """Which data."""
 
     name: str = Field(default="digits", description="a set's name as digits or mnist, a .npz, or a folder")
     data_dir: str | None = Field(default=None, description="where to look for the files first")
     images: Count | None = Field(
-        default=None, description="only the first so many test images; left out: all"
+        default=None, description="number of test images, from the first on; left out: all"
     )
 
 
@@ -147,9 +128,7 @@ class VotesTable(Settings):
         lt=1,
         description="sequential: how often at most an image's prediction is not that of all n votes",
     )
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(
-        default=0, description="keys the noise, same for all models"
-    )
+    seed: Seed = Field(default=0, description="keys the noise, same for all models")
     precision: Precision = Field(
         default="float32", description="float32, or bf16: then that network is smoothed"
     )
@@ -170,8 +149,14 @@ class CertificationTable(Settings):
     beta: Positives = Field(description="smoothing noises to certify at")
     radii: Positives | None = Field(None, description="L2 radii; the plan is then curve(radii)")
     plan: str | None = Field(default=None, description="another stopping plan, as of sfumato certify --plan")
-    confidence: float = Field(default=0.999, gt=0, lt=1, description="probability with which each one holds")
-    images: Count = Field(default=500, description="the first so many test images")
+    confidence: float = Field(
+        default=CONFIDENCE, gt=0, lt=1, description="probability with which each one holds"
+    )
+    images: Count = Field(default=500, description="number of test images, from the first on")
+    label_known: bool = Field(
+        default=False,
+        description="test the true label only, at fewer votes: for certified accuracy, not for predictions",
+    )
 
     def stopping(self) -> Plan:
         """Return the stopping plan.
@@ -250,21 +235,17 @@ def make_design(
     except SettingError as error:
         raise SettingError(f"{where}model.{error}") from error
     design = design_class(method).read(merged, where=where)
-    try:
-        _check_together(design)
-    except SettingError as error:
-        raise SettingError(f"{where}{error}") from error
-    return design
-
-
-def _check_together(design: Design) -> None:
-    """Refuse what is wrong only together."""
-    if design.votes.rule == "sequential" and design.votes.n > MOST_VOTES:
+    votes = design.votes
+    if votes.rule == "sequential" and votes.n > MOST_VOTES:
         raise SettingError(
-            f'votes.n must be at most {MOST_VOTES} with the rule "sequential", got {design.votes.n}'
+            f'{where}votes.n must be at most {MOST_VOTES} with the rule "sequential", got {votes.n}'
         )
     if design.certification is not None:
-        design.certification.stopping()
+        try:
+            design.certification.stopping()
+        except SettingError as error:
+            raise SettingError(f"{where}{error}") from error
+    return design
 
 
 def render(design: Design) -> str:
@@ -302,7 +283,7 @@ def _toml(value: object) -> str:
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'
-    return repr(value)
+    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def write_design(design: Design, path: Path) -> None:

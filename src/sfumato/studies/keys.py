@@ -17,9 +17,10 @@ import numpy as np
 import torch
 
 from sfumato.datasets import Dataset
+from sfumato.errors import SettingError
 from sfumato.noise.keyed import CHUNK, NOISE_VERSION
-from sfumato.studies.design import Design, extend_path
-from sfumato.studies.store import Member
+from sfumato.studies.design import CertificationTable, Design, extend_path
+from sfumato.studies.store import Current, Member
 from sfumato.training.settings import TrainingSettings
 
 _FORMAT = 2
@@ -36,34 +37,55 @@ def content_key(parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+def image_counts(design: Design, data: Dataset) -> dict[str, int]:
+    """Return how many test images each cell has, by its kind; 0 where nothing is certified.
+
+    Raises:
+        SettingError: more are asked for than there are.
+    """
+    asked, table = design.data.images or len(data.test), design.certification
+    counts = {"risk": asked, "certificates": table.images if table else 0}
+    for name, count in zip(("data.images", "certification.images"), counts.values(), strict=True):
+        if count > len(data.test):
+            raise SettingError(
+                f"{name} must be at most the {len(data.test)} test images of {data.name}, got {count}"
+            )
+    return counts
+
+
 @dataclass(frozen=True)
 class Keys:
     """The names of everything in a study of one design on one data set.
 
     Attributes:
-        design: the study.
+        design, data: the study.
+        device: CPUs and CUDA devices draw other noise from the same key.
         data_sha256, test_sha256: checksums of all the data, and of the test images and labels.
-        device: its type; CPUs and CUDA devices draw other noise from the same key.
-        examples: number of training examples.
+        images: how many test images each cell has, by its kind.
         path: which alpha each alpha starts from, in order of training (None: random weights).
     """
 
     design: Design
+    data: Dataset
+    device: torch.device
     data_sha256: str
     test_sha256: str
-    device: str
-    examples: int
+    images: Mapping[str, int]
     path: Mapping[float, float | None]
 
     @staticmethod
     def of(design: Design, data: Dataset, device: torch.device) -> Keys:
-        """Return the names in a study that nothing was trained for before."""
+        """Return the names in a study that nothing was trained for before.
+
+        Raises:
+            SettingError: more test images are asked for than there are.
+        """
         digest = hashlib.sha256()
         for array in (data.test.x, data.test.y):
             digest.update(str((array.shape, array.dtype.str)).encode())
             digest.update(np.ascontiguousarray(array).data)
-        fresh = Keys(design, data.checksum(), digest.hexdigest(), device.type, len(data.train), {})
-        return fresh.after({})
+        counts = image_counts(design, data)
+        return Keys(design, data, device, data.checksum(), digest.hexdigest(), counts, {}).after({})
 
     def after(self, known: Mapping[float, float | None]) -> Keys:
         """Return the names where trainings of these settings went along the path ``known`` before."""
@@ -79,7 +101,19 @@ class Keys:
 
     def epochs(self, alpha: float, seed: int) -> int:
         """Return how many epochs the model is trained for."""
-        return self.training(alpha, seed).epochs_for(self.examples)
+        return self.training(alpha, seed).epochs_for(len(self.data.train))
+
+    def members(self, alpha: float, seed: int) -> list[Member]:
+        """Return the cells of one model."""
+        table = self.design.certification
+        betas = {"risk": self.design.grid.beta, "certificates": table.beta if table else ()}
+        return [Member(kind, alpha, beta, seed) for kind, found in betas.items() for beta in found]
+
+    @property
+    def models(self) -> list[tuple[float, int]]:
+        """The (alpha, seed) of the models whose cells are asked for, in order of work."""
+        grid = self.design.grid
+        return [(alpha, seed) for seed in grid.seeds for alpha in self.path if alpha in grid.alpha]
 
     @property
     def chain(self) -> str:
@@ -96,7 +130,7 @@ class Keys:
             "format": _FORMAT,
             "model": self.design.model.model_dump(mode="json"),
             "data_sha256": self.data_sha256,
-            "device": self.device,
+            "device": self.device.type,
         }
 
     @property
@@ -110,17 +144,28 @@ class Keys:
         table = self.design.certification
         if table is None:
             return ""
-        return content_key(
-            {"settings": self.settings, "plan": table.stopping().name, "confidence": table.confidence}
+        return content_key({"settings": self.settings} | _certifying(table))
+
+    @property
+    def current(self) -> Current:
+        """What a reader of the results needs to know."""
+        return Current(
+            self.settings,
+            self.data.name,
+            self.data.unit,
+            self.design.votes.n,
+            self.images["risk"],
+            self.certification,
+            self.images["certificates"],
         )
 
     def model(self, alpha: float, seed: int) -> str:
         """Return the key of a model: a hash of all that determines its weights."""
         parent = self.path[alpha]
         identity = self.training(alpha, seed).identity(
-            examples=self.examples,
+            examples=len(self.data.train),
             data_sha256=self.data_sha256,
-            device=self.device,
+            device=self.device.type,
             warm_start=None if parent is None else self.model(parent, seed),
         )
         return content_key(identity | {"format": _FORMAT})
@@ -140,11 +185,16 @@ class Keys:
             "weights_sha256": weights_sha256,
             "test_sha256": self.test_sha256,
             "beta": member.beta,
-            "device": self.device,
+            "device": self.device.type,
             "precision": votes.precision,
         }
         if member.kind == "certificates" and table is not None:
-            plan = {"plan": table.stopping().name, "confidence": table.confidence, "seed": votes.seed}
-            return content_key(parts | plan | {"chunk": CHUNK})
+            return content_key(parts | _certifying(table) | {"seed": votes.seed, "chunk": CHUNK})
         # without noise there is one vote, whatever the rule
         return content_key(parts | (votes.identity() | {"chunk": CHUNK} if member.beta > 0 else {}))
+
+
+def _certifying(table: CertificationTable) -> dict[str, Any]:
+    # only where it is so, as names given before there was a choice say nothing of it
+    known = {"label_known": True} if table.label_known else {}
+    return {"plan": table.stopping().name, "confidence": table.confidence} | known

@@ -25,12 +25,11 @@ from sfumato.noise.keyed import require_same_noise
 from sfumato.smoothing.answers import require_classes
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.studies.design import Design, write_design
-from sfumato.studies.keys import Keys
+from sfumato.studies.keys import Keys, image_counts
 from sfumato.studies.results import StudyResults
-from sfumato.studies.schedule import Schedule
-from sfumato.studies.store import FILE, Current, Store, load_results, mend
-from sfumato.studies.todo import certified_count, image_count, study_data, what_is_left
-from sfumato.studies.watch import Watch
+from sfumato.studies.schedule import Schedule, Watch
+from sfumato.studies.store import FILE, Store, load_results, mend
+from sfumato.studies.todo import study_data
 from sfumato.user_code import told_in_one_line
 
 __all__ = ["STUDY_FILE", "Watch", "run_study"]
@@ -51,8 +50,8 @@ def run_study(
 ) -> StudyResults:
     """Compute what the study lacks in ``folder`` and return its results.
 
-    The study file says ``recorded`` afterwards, ``design`` if that is not given: a caller that computes a
-    part of a study leaves the file to the whole.
+    ``recorded`` is what the study file says afterwards, ``design`` by default: who computes only a part of
+    a study passes the whole.
 
     Trainings and votes are handed to ``executor``, and run one after the other in this process if none is
     given. The rows are the same to the last bit whatever the executor, its number of workers, the order
@@ -102,12 +101,12 @@ def checked_data(design: Design, folder: Path) -> Dataset:
         )
     base = BaseClassifier(built.eval(), torch.device("cpu"))
     require_classes(base.probe(torch.from_numpy(data.test.x[:1]), batch_size=1), data.num_classes)
-    image_count(design, data), certified_count(design, data)
+    image_counts(design, data)
     return data
 
 
 def mend_results(folder: Path, watch: Watch) -> None:
-    """Leave what is sound of the results, where some are damaged, and say what was lost.
+    """Mend damaged results, and say what was lost.
 
     Raises:
         DataError, OutputError, SfumatoError: as ``mend``.
@@ -139,19 +138,9 @@ def run_alone(
         if store.path_of(keys.earlier_chain):
             require_same_noise({}, folder)
         keys = keys.after(store.path_of(keys.chain))
-        left = what_is_left(design, data, folder, store, keys)
+        schedule = Schedule(keys, folder, store, executor, watch, threads)
         write_design(recorded, folder / STUDY_FILE)
         store.keep_path(keys.chain, keys.path)
-        store.begin(
-            Current(
-                keys.settings,
-                data.name,
-                data.unit,
-                design.votes.n,
-                image_count(design, data),
-                keys.certification,
-                certified_count(design, data),
-            )
-        )
-        Schedule(design, data, folder, store, keys, executor, watch, left, str(chosen), threads).run()
+        store.begin(keys.current)
+        schedule.run()
     return load_results(folder)

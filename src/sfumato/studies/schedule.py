@@ -9,16 +9,16 @@ from __future__ import annotations
 import time
 import uuid
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from sfumato.certification.certificate import Certificate
-from sfumato.certification.shipped import Certified, ImageShelf, Recipe, Voting, certify, first_size
+from sfumato.certification.shipped import Counted, ImageShelf, Recipe, certify, first_size
 from sfumato.datasets import Dataset
 from sfumato.errors import SfumatoError
 from sfumato.execution.base import Done, Executor, Shared, Task
@@ -27,14 +27,12 @@ from sfumato.files import write_bytes
 from sfumato.models.classifier import load_classifier
 from sfumato.noise import Gaussian
 from sfumato.smoothing.configuration import Network
-from sfumato.studies.design import Design
 from sfumato.studies.evaluate import SHARD
 from sfumato.studies.keys import Keys
 from sfumato.studies.results import CellResult
-from sfumato.studies.store import Member, Store
-from sfumato.studies.tasks import MARK, Place, Trained, Training, Voted, train_model, vote
-from sfumato.studies.todo import ToDo, certified_count, image_count, images_of, members_of
-from sfumato.studies.watch import Watch
+from sfumato.studies.store import Member, Rows, Store
+from sfumato.studies.tasks import MARK, Place, Trained, Training, train_model, vote
+from sfumato.studies.todo import what_is_left
 from sfumato.training.loop import EpochReport
 from sfumato.training.state import state_path
 from sfumato.user_code import told_in_one_line
@@ -43,6 +41,23 @@ from sfumato.user_code import told_in_one_line
 _STEP_WORK = 3
 
 _Model = tuple[float, int]  # alpha, seed
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Whom a run tells what it does; every function may be left out.
+
+    Attributes:
+        on_start: the whole work, in test images voted on (epochs are worth as many as take as long).
+        on_work: how much of it was just done, and on what.
+        on_line: a finished model or cell, in one line.
+        on_warning: something the user should know.
+    """
+
+    on_start: Callable[[int], None] = lambda work: None
+    on_work: Callable[[int, str], None] = lambda work, note: None
+    on_line: Callable[[str], None] = lambda line: None
+    on_warning: Callable[[str], None] = lambda line: None
 
 
 @dataclass
@@ -55,7 +70,15 @@ class _Network:
 
 @dataclass
 class _Cell:
-    """A cell at work: which examples are still to be handed out, and how many are to come back."""
+    """A cell at work.
+
+    Attributes:
+        number: by which the store keeps its rows.
+        waiting: examples still to be handed out.
+        pending: how many that were handed out are to come back.
+        kept: certified examples that came back before their task was done.
+        began: seconds, by a clock of its own; 0 before the first task.
+    """
 
     member: Member
     number: int
@@ -64,52 +87,47 @@ class _Cell:
     recipe: Recipe
     pending: int = 0
     invalid: int = 0
+    kept: set[int] = field(default_factory=set)
     began: float = 0.0
 
     @property
-    def kind(self) -> tuple[str, bool]:
-        """Cells of one kind take about as long per image."""
-        return self.member.kind, self.member.beta > 0
+    def short(self) -> str:
+        return f"alpha {self.member.alpha:g} beta {self.member.beta:g}"
 
     def __str__(self) -> str:
-        return f"alpha {self.member.alpha:g} beta {self.member.beta:g} seed {self.member.seed}"
+        return f"{self.short} seed {self.member.seed}"
 
 
 class Schedule:
-    """The work of one study from its present state to its end; ``run`` does it."""
+    """The work of one study from its present state to its end; ``run`` does it.
+
+    ``threads`` is how many each training on a CPU computes with; None for as many as PyTorch uses now.
+    """
 
     def __init__(
         self,
-        design: Design,
-        data: Dataset,
+        keys: Keys,
         folder: Path,
         store: Store,
-        keys: Keys,
         executor: Executor,
         watch: Watch,
-        left: ToDo,
-        device: str,
-        threads: int | None,
+        threads: int | None = None,
     ) -> None:
-        self.design, self.data, self.folder = design, data, folder
-        self.store, self.keys, self.executor, self.watch = store, keys, executor, watch
-        self.device = device
-        self.images, self.certified = image_count(design, data), certified_count(design, data)
+        self.keys, self.design, self.data = keys, keys.design, keys.data
+        self.folder, self.store, self.executor, self.watch = folder, store, executor, watch
         if threads is None and not executor.in_process:
             threads = torch.get_num_threads()
         self._threads = threads
-        least = max(1, design.votes.plan().least_votes)
-        passes = max(design.model.shared.method.passes)
-        self._epoch_work = max(1, _STEP_WORK * len(data.train) * passes // least)
-        self._left = left
-        self._to_train = deque((model.alpha, model.seed) for model in left.models)
+        least = max(1, self.design.votes.plan().least_votes)
+        passes = max(self.design.model.shared.method.passes)
+        self._epoch_work = max(1, _STEP_WORK * len(self.data.train) * passes // least)
+        self._left = what_is_left(keys, folder, store)
+        self._to_train = deque((model.alpha, model.seed) for model in self._left.models)
         self._training: set[_Model] = set()
-        self._wanted = [
-            (alpha, seed) for seed in design.grid.seeds for alpha in keys.path if alpha in design.grid.alpha
-        ]
+        self._wanted: list[_Model] = []
         self._cells: deque[_Cell] = deque()
-        self._unopened = sum(left.images.values())
-        self._shelf = ImageShelf(executor, data.test.x[: max(self.images, self.certified)])
+        self._unopened = sum(self._left.images.values())
+        self._shelf = ImageShelf(executor, self.data.test.x[: max(keys.images.values())])
         self._shared_data: Shared[Dataset] | None = None
         self._parents: dict[Path, Shared[bytes]] = {}
         self._place = None if executor.in_process else Place(folder.absolute(), f"{MARK}{uuid.uuid4().hex}")
@@ -118,17 +136,13 @@ class Schedule:
 
     def run(self) -> None:
         """Do all that is left; cells of models trained before are counted as members first."""
-        open_models = []
-        for alpha, seed in self._wanted:
-            weights = self.store.weights(self.keys.model(alpha, seed))
-            if weights is not None:
-                self._members(alpha, seed, weights)
-                if not self._missing(alpha, seed, weights):
-                    continue
-            open_models.append((alpha, seed))
-        self._wanted = open_models
-        work = sum(model.epochs for model in self._left.models) * self._epoch_work + self._unopened
-        self.watch.on_start(work)
+        for model in self.keys.models:
+            if (weights := self.store.weights(self.keys.model(*model))) is not None:
+                self._members(model, weights)
+            if any(member in self._left.images for member in self.keys.members(*model)):
+                self._wanted.append(model)
+        epochs = sum(model.epochs for model in self._left.models)
+        self.watch.on_start(epochs * self._epoch_work + self._unopened)
         with self._place.marked() if self._place else nullcontext():
             self.executor.run(self._next_task)
 
@@ -155,12 +169,10 @@ class Schedule:
 
     def _next_model(self, *, any_order: bool) -> _Model | None:
         """Return the next model whose cells can be worked on, and take it off the list."""
-        for model in self._wanted:
+        for model in self._wanted if any_order else self._wanted[:1]:
             if self._is_there(model):
                 self._wanted.remove(model)
                 return model
-            if not any_order:
-                break
         return None
 
     def _is_there(self, model: _Model) -> bool:
@@ -176,11 +188,12 @@ class Schedule:
         warm = None if parent is None else self._path((parent, seed))
         if self._shared_data is None:
             self._shared_data = self.executor.share("the data", self.data)
+        device = str(self.keys.device)
         training = Training(
             self._shared_data,
             self.keys.training(alpha, seed, warm),
             path,
-            self.device,
+            device,
             self._threads,
             self._place,
             None if warm is None or self._place is None else self._parent(warm),
@@ -188,15 +201,16 @@ class Schedule:
         epochs = self.keys.epochs(alpha, seed)
         told = 0  # a training that goes on reports its first epochs together, one begun anew repeats some
 
-        def tell(report: EpochReport) -> None:
+        def tell(epoch: int, note: str) -> None:
             nonlocal told
-            if report.epoch > told:
-                note = f"{name}: epoch {report.epoch} of {report.epochs}"
-                self.watch.on_work((report.epoch - told) * self._epoch_work, note)
-                told = report.epoch
+            if epoch > told:
+                self.watch.on_work((epoch - told) * self._epoch_work, note)
+                told = epoch
+
+        def heard(report: EpochReport) -> None:
+            tell(report.epoch, f"{name}: epoch {report.epoch} of {report.epochs}")
 
         def trained(done: Done) -> None:
-            nonlocal told
             found: Trained = done.value
             for line in found.warnings:
                 self.watch.on_warning(line)
@@ -205,19 +219,18 @@ class Schedule:
             # a kill between writing the model and removing the state of its training leaves the state
             state_path(path).unlink(missing_ok=True)
             self._training.discard(model)
-            if told < epochs and not self.executor.in_process:
+            if not self.executor.in_process:
                 # reports may be late or lost
-                self.watch.on_work((epochs - told) * self._epoch_work, name)
-                told = epochs
+                tell(epochs, name)
             self.watch.on_line(
                 f"{name}: trained in {found.record.train_seconds:.0f} s, accuracy "
                 f"{found.record.clean_accuracy:.4f} without noise, {found.record.noisy_accuracy:.4f} with "
                 "one draw of alpha"
             )
 
-        needs = [handle for handle in (training.data, training.parent) if handle is not None]
-        cpus = 1 if self.device.startswith("cuda") else self._threads or 1
-        return Task(f"training {name}", train_model, (training,), trained, tell, tuple(needs), cpus)
+        needs = tuple(handle for handle in (training.data, training.parent) if handle is not None)
+        cpus = 1 if self.keys.device.type == "cuda" else self._threads or 1
+        return Task(f"training {name}", train_model, (training,), trained, heard, needs, cpus)
 
     def _parent(self, path: Path) -> Shared[bytes]:
         """Return the content of a model's file, shared once for all that start from it."""
@@ -225,30 +238,17 @@ class Schedule:
             self._parents[path] = self.executor.share(f"the model {path.name}", path.read_bytes())
         return self._parents[path]
 
-    def _members(self, alpha: float, seed: int, weights: str) -> dict[Member, int]:
+    def _members(self, model: _Model, weights: str) -> dict[Member, int]:
         """Return the numbers of the model's cells, which belong to the study from now on."""
-        keys: dict[str, dict[Member, str]] = {}
-        for member in members_of(self.design, alpha, seed):
-            settings = self.keys.settings if member.kind == "risk" else self.keys.certification
-            keys.setdefault(settings, {})[member] = self.keys.cell(member, weights)
         found: dict[Member, int] = {}
-        for settings, cells in keys.items():
+        members = self.keys.members(*model)
+        for kind, settings in (("risk", self.keys.settings), ("certificates", self.keys.certification)):
+            cells = {member: self.keys.cell(member, weights) for member in members if member.kind == kind}
             found |= self.store.open_cells(settings, cells)
         return found
 
-    def _missing(self, alpha: float, seed: int, weights: str) -> dict[Member, list[int]]:
-        """Return the examples that the model's cells lack; complete ones are left out."""
-        found = {
-            member: self.store.missing(
-                self.keys.cell(member, weights), member.kind, images_of(member, self.design, self.data)
-            )
-            for member in members_of(self.design, alpha, seed)
-        }
-        return {member: examples for member, examples in found.items() if examples}
-
     def _open(self, model: _Model) -> None:
         """Make the cells of a trained model the next ones to be worked on."""
-        alpha, seed = model
         path = self._path(model)
         state_path(path).unlink(missing_ok=True)
         with told_in_one_line(f"the model {path} failed", lost=SfumatoError):
@@ -259,28 +259,30 @@ class Schedule:
                 factory=self.design.model.shared.architecture,
             )
         weights = classifier.checksum()
-        self.store.keep_model(self.keys.model(alpha, seed), alpha, seed, weights)
-        numbers = self._members(alpha, seed, weights)
-        missing = self._missing(alpha, seed, weights)
-        if not missing:
+        self.store.keep_model(self.keys.model(*model), *model, weights)
+        open_ = {}
+        for member, number in self._members(model, weights).items():
+            images = self.keys.images[member.kind]
+            if missing := self.store.missing(self.keys.cell(member, weights), member.kind, images):
+                open_[member] = number, deque(missing)
+        if not open_:
             return
-        network = _Network(self.executor.share(f"the model {path.name}", classifier.model), len(missing))
-        for member, examples in missing.items():
-            self._cells.append(
-                _Cell(member, numbers[member], network, deque(examples), self._recipe(network, member.beta))
-            )
+        network = _Network(self.executor.share(f"the model {path.name}", classifier.model), len(open_))
+        for member, (number, waiting) in open_.items():
+            recipe = self._recipe(network.shared, member.beta)
+            self._cells.append(_Cell(member, number, network, waiting, recipe))
 
-    def _recipe(self, network: _Network, beta: float) -> Recipe:
+    def _recipe(self, network: Shared[Network], beta: float) -> Recipe:
         votes, grid = self.design.votes, self.design.grid
         cells = len(grid.alpha) * len(grid.beta) * len(grid.seeds)
         return Recipe(
-            network.shared,
+            network,
             Gaussian(beta),
             votes.seed,
-            self.device,
+            str(self.keys.device),
             votes.precision,
             self.data.input_shape,
-            votes.plan().least_votes * self.images * cells // max(1, self.executor.slots),
+            votes.plan().least_votes * self.keys.images["risk"] * cells // max(1, self.executor.slots),
             self._job,
         )
 
@@ -293,85 +295,64 @@ class Schedule:
         if not cell.waiting:
             self._cells.popleft()
         cell.pending += size
-        pieces = self._shelf.pieces(examples)
-        voting = Voting(
-            cell.recipe, pieces, examples, self.data.test.y[list(examples)], self.executor.cpus_per_worker
-        )
-        needs: tuple[Shared[Any], ...] = (cell.network.shared, *(piece.block for piece in pieces))
-        cpus = self.executor.cpus_per_worker or 1
-        if cell.member.kind == "risk":
-            arguments: tuple[Any, ...] = (voting, self.design.votes)
-            return Task(
-                str(cell), vote, arguments, lambda done: self._voted(cell, done), needs=needs, cpus=cpus
-            )
-        table = self.design.certification
-        assert table is not None
-        kept: set[int] = set()
-        return Task(
-            f"{cell}: certifying",
-            certify,
-            (voting, table.stopping(), table.confidence),
-            lambda done: self._certified(cell, kept, done),
-            lambda certificates: self._keep(cell, kept, certificates),
-            needs,
-            cpus,
+        voting, table = self._shelf.voting(cell.recipe, examples, self.data.test.y), self.design.certification
+        then = partial(self._came_back, cell)
+        if table is None or cell.member.kind == "risk":
+            return voting.task(str(cell), vote, (self.design.votes,), then)
+        options = table.stopping(), table.confidence, table.label_known
+        return voting.task(
+            f"{cell}: certifying", certify, options, then, partial(self._keep_certificates, cell)
         )
 
     def _size(self, cell: _Cell) -> int:
         """Return how many images the cell's next task gets; it decides nothing but the speed."""
-        left = len(cell.waiting)
+        left, table = len(cell.waiting), self.design.certification
+        certified = table is not None and cell.member.kind == "certificates"
         if self.executor.in_process:
             # certificates are kept group by group as they come
-            return min(left, SHARD) if cell.member.kind == "risk" else left
-        first = SHARD
-        if cell.member.kind == "certificates" and self.design.certification is not None:
-            first = first_size(self.design.certification.stopping())
-        return min(left, self._pace.size(cell.kind, first, self._unopened))
+            return left if certified else min(left, SHARD)
+        first = first_size(table.stopping()) if table is not None and certified else SHARD
+        return min(left, self._pace.size(self._kind(cell), first, self._unopened))
 
-    def _voted(self, cell: _Cell, done: Done) -> None:
-        """Keep the rows of a task, one transaction."""
-        found: Voted = done.value
-        images = len(found.rows)
-        self.store.add_images(cell.number, found.rows)
+    def _kind(self, cell: _Cell) -> tuple[str, bool]:
+        """Cells of one kind take about as long per image."""
+        return cell.member.kind, cell.member.beta > 0
+
+    def _came_back(self, cell: _Cell, done: Done) -> None:
+        found: Counted = done.value
         cell.invalid += found.invalid
-        self._pace.add(cell.kind, images, int(found.rows[:, 3].sum()), done)
-        self.watch.on_work(
-            images, f"alpha {cell.member.alpha:g} beta {cell.member.beta:g}: {self._pace.note()}"
-        )
-        self._back(cell, images)
-
-    def _keep(self, cell: _Cell, kept: set[int], certificates: Sequence[Certificate]) -> None:
-        """Keep certificates of a task that are not kept yet."""
-        new = [certificate for certificate in certificates if certificate.idx not in kept]
-        if not new:
-            return
-        kept |= {certificate.idx for certificate in new}
-        self.store.add_certificates(cell.number, new)
-        note = f"alpha {cell.member.alpha:g} beta {cell.member.beta:g}: certifying, {self._pace.note()}"
-        self.watch.on_work(len(new), note)
-
-    def _certified(self, cell: _Cell, kept: set[int], done: Done) -> None:
-        found: Certified = done.value
-        certificates = found.certificates
-        cell.invalid += found.invalid
-        votes = sum(certificate.votes or 0 for certificate in certificates)
-        self._pace.add(cell.kind, len(certificates), votes, done)
-        self._keep(cell, kept, certificates)
-        self._back(cell, len(certificates))
-
-    def _back(self, cell: _Cell, images: int) -> None:
-        """Note that images have come back; say so where they complete the cell."""
-        cell.pending -= images
-        if cell.pending or cell.waiting:
-            return
-        seconds = f"{time.perf_counter() - cell.began:.1f} s"
-        if cell.member.kind == "certificates":
-            self.watch.on_line(f"{cell}: {self.certified} images certified, {seconds}")
+        self._pace.add(self._kind(cell), found.images, found.votes, done)
+        if cell.member.kind == "risk":
+            self._keep_rows(cell, found.rows)
         else:
-            rows = self.store.images(cell.number, self.images).T.copy()
+            self._keep_certificates(cell, found.rows)
+        cell.pending -= found.images
+        if not cell.pending and not cell.waiting:
+            self._completed(cell)
+
+    def _keep_rows(self, cell: _Cell, rows: Rows) -> None:
+        """Keep the rows of a task, one transaction."""
+        self.store.add_images(cell.number, rows)
+        self.watch.on_work(len(rows), f"{cell.short}: {self._pace.note()}")
+
+    def _keep_certificates(self, cell: _Cell, certificates: Sequence[Certificate]) -> None:
+        """Keep certificates of a task that are not kept yet."""
+        new = [certificate for certificate in certificates if certificate.idx not in cell.kept]
+        if new:
+            cell.kept |= {certificate.idx for certificate in new}
+            self.store.add_certificates(cell.number, new)
+            self.watch.on_work(len(new), f"{cell.short}: certifying, {self._pace.note()}")
+
+    def _completed(self, cell: _Cell) -> None:
+        """Say so, and forget the network after its last cell."""
+        seconds, images = f"{time.perf_counter() - cell.began:.1f} s", self.keys.images[cell.member.kind]
+        if cell.member.kind == "certificates":
+            self.watch.on_line(f"{cell}: {images} images certified, {seconds}")
+        else:
+            rows = self.store.images(cell.number, images).T.copy()
             found = CellResult(cell.member.alpha, cell.member.beta, cell.member.seed, *rows)
             self.watch.on_line(
-                f"{cell}: risk {found.risk:.4f} ({found.errors} of {self.images}), "
+                f"{cell}: risk {found.risk:.4f} ({found.errors} of {images}), "
                 f"{found.votes.mean():.1f} votes per image, {seconds}"
             )
         if cell.invalid:

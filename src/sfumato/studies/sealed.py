@@ -1,11 +1,11 @@
-"""An SQLite file of which no damaged and no lost row is ever taken for the truth.
+"""An SQLite file that never passes off damaged or lost rows as results.
 
 SQLite notices damage to its own structure, but not to what is stored in it. Here every part of a table
 has a seal beside it: how many rows it has, and the sum of a 64-bit mix of each row modulo 2^64. The
 seals are sealed in the same way. A change of a single row always changes the sum, since the mix is
 one-to-one in each value; other damage stays unnoticed with probability 2^-64. A part is one row of a
-small table, or all rows of one cell of a large one. Files of before the seals are read as they are, and
-sealed when they are next written to.
+small table, or all rows of one cell of a large one. A file of version 2 is read as it would be in the
+present version, and brought up to it when it is next written to.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -27,8 +26,8 @@ from jaxtyping import UInt64
 from sfumato.errors import DataError, OutputError, SfumatoError, WriteError
 from sfumato.files import cannot_write
 
-VERSION = 2
-"""Of the tables below, kept as the file's ``user_version``; 1 had no seals and no proposals."""
+VERSION = 3
+"""Of the tables below, kept as the file's ``user_version``; 1 had no seals, 2 certificates as texts."""
 
 Row = tuple[Any, ...]
 
@@ -56,11 +55,6 @@ CREATE TABLE images (
     votes INTEGER NOT NULL, first_votes INTEGER NOT NULL, first_hits INTEGER NOT NULL,
     PRIMARY KEY (cell, example)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE certificates (
-    cell INTEGER NOT NULL, example INTEGER NOT NULL, row TEXT NOT NULL, PRIMARY KEY (cell, example)
-) STRICT, WITHOUT ROWID;
-"""
-_TABLES_SINCE_2 = """
 CREATE TABLE proposals (
     search TEXT NOT NULL, position INTEGER NOT NULL, alpha REAL NOT NULL, PRIMARY KEY (search, position)
 ) STRICT, WITHOUT ROWID;
@@ -69,36 +63,35 @@ CREATE TABLE seals (
     PRIMARY KEY (name, part)
 ) STRICT, WITHOUT ROWID;
 """
+_CERTIFICATES = {
+    2: """
+CREATE TABLE certificates (
+    cell INTEGER NOT NULL, example INTEGER NOT NULL, row TEXT NOT NULL, PRIMARY KEY (cell, example)
+) STRICT, WITHOUT ROWID;
+""",
+    3: """
+CREATE TABLE certificates (
+    cell INTEGER NOT NULL, example INTEGER NOT NULL, label INTEGER NOT NULL, predict INTEGER NOT NULL,
+    radius REAL NOT NULL, seconds REAL NOT NULL, votes INTEGER, stopped_by TEXT NOT NULL, p_lower REAL,
+    p_upper REAL, confidence REAL, plan TEXT NOT NULL, PRIMARY KEY (cell, example)
+) STRICT, WITHOUT ROWID;
+""",
+}
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table of the file.
-
-    Attributes:
-        columns: all of them, in order.
-        key: places of the columns that no two rows share; for a large table, of the cell alone.
-    """
-
-    columns: str
-    key: tuple[int, ...]
-
-    def part(self, row: Row) -> Row:
-        """Return what names the part that the row belongs to."""
-        return tuple(row[place] for place in self.key)
-
-
+# The columns of each table; for a small one also the places of those that no two rows share.
 SMALL = {
-    "current": Table("only, settings, data, unit, votes, images, certification, certified", (0,)),
-    "path": Table("chain, position, alpha, parent", (0, 2)),
-    "models": Table("key, alpha, seed, weights_sha256", (0,)),
-    "cells": Table("id, key", (0,)),
-    "members": Table("settings, kind, alpha, beta, seed, cell", (0, 1, 2, 3, 4)),
-    "proposals": Table("search, position, alpha", (0, 1)),
+    "current": ("only, settings, data, unit, votes, images, certification, certified", (0,)),
+    "path": ("chain, position, alpha, parent", (0, 2)),
+    "models": ("key, alpha, seed, weights_sha256", (0,)),
+    "cells": ("id, key", (0,)),
+    "members": ("settings, kind, alpha, beta, seed, cell", (0, 1, 2, 3, 4)),
+    "proposals": ("search, position, alpha", (0, 1)),
 }
 LARGE = {
-    "images": Table("cell, example, label, predicted, votes, first_votes, first_hits", (0,)),
-    "certificates": Table("cell, example, row", (0,)),
+    "images": "cell, example, label, predicted, votes, first_votes, first_hits",
+    "certificates": "cell, example, label, predict, radius, seconds, votes, stopped_by, p_lower, p_upper, "
+    "confidence, plan",
 }
 
 
@@ -191,7 +184,8 @@ class SealedFile:
                     self._db.execute("PRAGMA journal_mode = WAL")
                     # a finished shard shall outlast a power cut as well
                     self._db.execute("PRAGMA synchronous = FULL")
-                    self._bring_up_to_date()
+                if self.version < VERSION and not (read_only and (self.damage or self.version == 0)):
+                    self._bring_up_to_date(read_only)
             except BaseException:
                 self._db.close()
                 raise
@@ -200,9 +194,7 @@ class SealedFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -216,6 +208,11 @@ class SealedFile:
             raise DataError(
                 f"{self.path}: was written by a newer Sfumato (results version {version}; this one reads "
                 f"{VERSION}); update Sfumato or choose another folder"
+            )
+        if version == 1:
+            raise DataError(
+                f"{self.path}: was written by an older Sfumato, without checksums; move it away and run "
+                "again: the models are kept, the votes are counted anew"
             )
         if version < 1 and self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
             raise DataError(f"{self.path}: is a database of something else; choose another folder")
@@ -248,24 +245,22 @@ class SealedFile:
         self._seals, self.held = {}, {name: {} for name in SMALL}
         if self.version == 0:
             return
-        if self.version >= 2:
-            total = None
-            for name, part, rows, digest in self._readable("SELECT name, part, rows, digest FROM seals"):
-                if name == "seals":
-                    total = Seal(rows, digest % 2**64)
-                else:
-                    self._seals[name, part] = Seal(rows, digest % 2**64)
-            self._total = sealed([seal.row(*place) for place, seal in self._seals.items()])
-            if self._total != total:
-                wrong.append("a seal")
-        for name, table in SMALL.items():
-            if self.version < 2 and name == "proposals":
-                continue
+        total = None
+        for name, part, rows, digest in self._readable("SELECT name, part, rows, digest FROM seals"):
+            if name == "seals":
+                total = Seal(rows, digest % 2**64)
+            else:
+                self._seals[name, part] = Seal(rows, digest % 2**64)
+        self._total = sealed([seal.row(*place) for place, seal in self._seals.items()])
+        # version 2 had no seal of seals before its first row
+        if self._total != total and (self._seals or total or self.version == VERSION):
+            wrong.append("a seal")
+        for name, (columns, key) in SMALL.items():
             # an index is another copy, which is not read
             order = "" if name == "proposals" else " NOT INDEXED"
-            for row in self._readable(f"SELECT {table.columns} FROM {name}{order}"):
-                part = table.part(row)
-                if self.version < 2 or self._seals.get((name, _text(part))) == sealed([row]):
+            for row in self._readable(f"SELECT {columns} FROM {name}{order}"):
+                part = tuple(row[place] for place in key)
+                if self._seals.get((name, _text(part))) == sealed([row]):
                     self.held[name][part] = row
                 else:
                     wrong.append(f"a row of {name}")
@@ -284,22 +279,49 @@ class SealedFile:
             if "its structure" not in self.damage:
                 raise
 
-    def _bring_up_to_date(self) -> None:
-        if self.version == VERSION:
-            return
+    def _bring_up_to_date(self, read_only: bool) -> None:
+        """Make the tables of the present version; in memory alone if ``read_only``.
+
+        Raises:
+            DataError: a cell of the former version is damaged.
+        """
+        if read_only:
+            copy = sqlite3.connect(":memory:", isolation_level=None)
+            self._db.backup(copy)
+            self._db.close()
+            self._db = copy
+        former = self._former_certificates() if self.version else {}
         with self.transaction():
+            if self.version:
+                self._db.execute("DROP TABLE certificates")
             for statement in _statements(VERSION):
-                if self.version == 0 or statement not in _statements(self.version):
+                if not self.version or statement not in _statements(self.version):
                     self._db.execute(statement)
             self._db.execute(f"PRAGMA user_version = {VERSION}")
-            for name, rows in self.held.items():
-                for part, row in rows.items():
-                    self._seal(name, part, sealed([row]))
-            if self.version:
-                for name in LARGE:
-                    for cell in self._db.execute(f"SELECT DISTINCT cell FROM {name}").fetchall():
-                        self._seal(name, cell, sealed(self._rows(name, *cell)))
+            # the file is whole from the start, though its run may be killed before the first row
+            self._write("seals", [self._total.row("seals", "")])
+            for cell, rows in former.items():
+                self._seal("certificates", (cell,), Seal())
+                self.add("certificates", cell, rows)
         self.version = VERSION
+
+    def _former_certificates(self) -> dict[int, list[Row]]:
+        """Return the certificates of a file of version 2 by their cells, as rows of the present version.
+
+        Raises:
+            DamagedPart: those of a cell do not match their seal.
+        """
+        found: dict[int, list[Row]] = {}
+        for row in self._db.execute("SELECT cell, example, row FROM certificates ORDER BY cell, example"):
+            found.setdefault(row[0], []).append(row)
+        sealed_ = {part: seal for (name, part), seal in self._seals.items() if name == "certificates"}
+        if {_text((cell,)): sealed(rows) for cell, rows in found.items()} != sealed_:
+            raise DamagedPart(_damaged(self.path, "certificates do not match their checksum"))
+        return {cell: [self.present_row(*row) for row in rows] for cell, rows in found.items()}
+
+    def present_row(self, cell: int, example: int, text: str) -> Row:
+        """Return the row of a certificate that was kept as a text."""
+        raise NotImplementedError
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -334,7 +356,7 @@ class SealedFile:
         rows = list(rows)
         self._write(name, rows)
         for row in rows:
-            part = SMALL[name].part(row)
+            part = tuple(row[place] for place in SMALL[name][1])
             self.held[name][part] = row
             self._seal(name, part, sealed([row]))
 
@@ -360,13 +382,13 @@ class SealedFile:
                 rows = self._rows(name, cell)
         except DataError as error:
             raise DamagedPart(str(error)) from error
-        if self.version >= 2 and self._seals.get((name, _text((cell,))), Seal()) != sealed(rows):
+        if self._seals.get((name, _text((cell,))), Seal()) != sealed(rows):
             raise DamagedPart(_damaged(self.path, f"{name} of cell {cell} do not match their checksum"))
         return rows
 
     def _rows(self, name: str, cell: int) -> list[Row]:
         return self._db.execute(
-            f"SELECT {LARGE[name].columns} FROM {name} WHERE cell = ? ORDER BY example", (cell,)
+            f"SELECT {LARGE[name]} FROM {name} WHERE cell = ? ORDER BY example", (cell,)
         ).fetchall()
 
     def _write(self, name: str, rows: Sequence[Row]) -> None:
@@ -388,7 +410,7 @@ def _text(part: Row) -> str:
 
 
 def _statements(version: int) -> list[str]:
-    tables = ("", _TABLES, _TABLES + _TABLES_SINCE_2)[version]
+    tables = _TABLES + _CERTIFICATES[version] if version else ""
     return [statement.strip() for statement in tables.split(";") if statement.strip()]
 
 

@@ -9,20 +9,21 @@ have measured is written down in ``members``; results are read from there alone.
 from __future__ import annotations
 
 import contextlib
+import math
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
 
 from sfumato.certification.certificate import Certificate
-from sfumato.certification.table import parse_row, written_row
+from sfumato.certification.table import parse_row
 from sfumato.errors import DataError, OutputError
 from sfumato.studies.results import CellResult, StudyResults
-from sfumato.studies.sealed import LARGE, SMALL, VERSION, DamagedPart, SealedFile
+from sfumato.studies.sealed import LARGE, SMALL, VERSION, DamagedPart, Row, SealedFile
 
 FILE = "results.sqlite"
 
@@ -161,7 +162,11 @@ class Store(SealedFile):
     def add_certificates(self, cell: int, certificates: Sequence[Certificate]) -> None:
         """Keep certificates; one that is there already is not counted twice."""
         with self.transaction():
-            self.add("certificates", cell, [(cell, found.idx, written_row(found)) for found in certificates])
+            self.add("certificates", cell, [_row(cell, found) for found in certificates])
+
+    def present_row(self, cell: int, example: int, text: str) -> Row:
+        """Return the row of a certificate that was kept as a line of a table."""
+        return _row(cell, parse_row(text, str(self.path), ours=True))
 
     def members(self, settings: str, kind: str) -> dict[Member, int]:
         """Return the cells that these settings have, complete or not."""
@@ -183,15 +188,31 @@ class Store(SealedFile):
         Raises:
             DamagedPart: the cell's certificates do not match their checksum.
         """
-        rows = [row for _, example, row in self.read("certificates", cell) if example < limit]
-        return [parse_row(row, str(self.path), ours=True) for row in rows]
+        return [_certificate(row) for row in self.read("certificates", cell) if row[1] < limit]
+
+
+_CERTIFICATE_FIELDS = tuple(field.name for field in fields(Certificate))
+_NUMBERS = ("p_lower", "p_upper", "confidence")
+
+
+def _row(cell: int, found: Certificate) -> Row:
+    """Return the row of a certificate; SQLite has no NaN."""
+    values = asdict(found) | {"radius": float(found.radius), "seconds": float(found.seconds)}
+    values |= {name: None if math.isnan(values[name]) else float(values[name]) for name in _NUMBERS}
+    return (cell, *values.values())
+
+
+def _certificate(row: Row) -> Certificate:
+    values = dict(zip(_CERTIFICATE_FIELDS, row[1:], strict=True))
+    values |= {name: math.nan for name in _NUMBERS if values[name] is None}
+    return Certificate(**values)
 
 
 _TABLE_OF = {"risk": "images", "certificates": "certificates"}
 
 
 def mend(path: Path) -> list[str]:
-    """Make a damaged results file one of all that is sound in it; return what was lost, none if it was whole.
+    """Rewrite a damaged results file with all that is sound in it; return what was lost.
 
     What is lost is computed again by the next run. The damaged file is kept beside, as ``NAME.damaged``.
     The caller must hold the study's folder.
@@ -208,8 +229,6 @@ def mend(path: Path) -> list[str]:
     mended = path.with_name(f".{path.name}.{uuid.uuid4().hex}.mended")
     try:
         with Store(path, read_only=True, tolerant=True) as old:
-            if old.version < VERSION and not old.damage:
-                return []
             sound = []
             lost = list(old.damage)
             names = {row[5]: str(Member(*row[1:5])) for row in old.held["members"].values()}

@@ -13,25 +13,24 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from sfumato.certification.shipped import Voting, gather
+from sfumato.certification.shipped import Counted, Voting
 from sfumato.datasets import Dataset
 from sfumato.devices import arithmetic_threads
 from sfumato.errors import OutputError, SfumatoError
-from sfumato.execution.base import Report, Shared
+from sfumato.execution.base import Here, Shared
 from sfumato.files import write_bytes
 from sfumato.models import ModelRecord
 from sfumato.models.checkpoint import verify_checkpoint
 from sfumato.studies.design import VotesTable
 from sfumato.studies.evaluate import SHARD, classify_shard, count_shard
-from sfumato.studies.store import Rows
-from sfumato.training.loop import train_alone
+from sfumato.training.loop import train
 from sfumato.training.settings import TrainingSettings
 from sfumato.user_code import told_in_one_line
 
@@ -98,7 +97,7 @@ class Training:
         settings: how; ``settings.warm_start`` says where the driver keeps what it starts from.
         path: where the driver wants the file.
         device, threads: what computes; the threads decide the last bits of the weights on a CPU.
-        place: None in the driver's own process, where the file is written and needs no sending.
+        place: the driver's folder, None in its own process.
         parent: content of the file that it starts from.
     """
 
@@ -120,39 +119,35 @@ class Trained:
     warnings: tuple[str, ...] = ()
 
 
-def train_model(report: Report, training: Training) -> Trained:
+def train_model(here: Here, training: Training) -> Trained:
     """Train the model, going on after the last whole epoch of an earlier attempt that can be seen.
 
     Every ``EpochReport`` is reported.
     """
-    data, settings, place = training.data.value(), training.settings, training.place
-    odd: list[str] = []
-    if place is None:
-        with arithmetic_threads(training.threads):
-            record = train_alone(
-                data,
-                settings,
-                training.path,
-                device=training.device,
-                on_epoch=report,
-                on_warning=odd.append,
-            )
-        return Trained(record, None, tuple(odd))
-    path = place.here(training.path)
-    if path.exists():
+    settings, place = training.settings, training.place
+    # in the driver's own process the file is written where it is wanted, and needs no sending
+    path = training.path if place is None else place.here(training.path)
+    if place is not None and path.exists():
         # another attempt was finished after it was given up as lost
         return Trained(verify_checkpoint(path), path.read_bytes())
     parent = path.with_name(f"{path.name}.parent")
     if training.parent is not None and path != training.path:
-        write_bytes(parent, training.parent.value())
+        write_bytes(parent, here.value(training.parent))
         settings = settings.replace(warm_start=parent)
+    odd: list[str] = []
     with arithmetic_threads(training.threads), warnings.catch_warnings():
         # the shared arrays are read-only, and training writes to none of them
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        record = train_alone(
-            data, settings, path, device=training.device, on_epoch=report, on_warning=odd.append
+        record = train(
+            here.value(training.data),
+            settings,
+            path,
+            device=training.device,
+            on_epoch=here.report,
+            on_warning=odd.append,
+            hold=lambda path: nullcontext(),  # the study holds its folder
         )
-    content = path.read_bytes()
+    content = None if place is None else path.read_bytes()
     if path != training.path:
         for file in (path, parent):
             file.unlink(missing_ok=True)
@@ -161,29 +156,22 @@ def train_model(report: Report, training: Training) -> Trained:
     return Trained(record, content, tuple(odd))
 
 
-@dataclass(frozen=True)
-class Voted:
-    """The rows of some images, and how many votes were NaN."""
-
-    rows: Rows
-    invalid: int
-
-
-def vote(report: Report, voting: Voting, votes: VotesTable) -> Voted:
+def vote(here: Here, voting: Voting, votes: VotesTable) -> Counted:
     """Return the rows of the images, counted in shards."""
     with (
         arithmetic_threads(voting.threads),
         told_in_one_line("the model, in voting, failed", lost=SfumatoError),
     ):
-        x, recipe, found = gather(voting.pieces), voting.recipe, []
-        smoothed = recipe.smoothed() if recipe.noise.standard_deviation > 0 else None
+        x, recipe, found = voting.images(here), voting.recipe, []
+        smoothed = recipe.smoothed(here) if recipe.noise.standard_deviation > 0 else None
         before = smoothed.profile.invalid if smoothed else 0
         for begin in range(0, len(x), SHARD):
             part = slice(begin, begin + SHARD)
-            images, examples = torch.from_numpy(x[part]).to(recipe.device), voting.examples[part]
+            shard = torch.from_numpy(x[part]).to(recipe.device), voting.examples[part], voting.labels[part]
             found.append(
-                classify_shard(recipe.base(), images, examples, voting.labels[part])
-                if smoothed is None
-                else count_shard(smoothed, votes, images, examples, voting.labels[part])
+                count_shard(smoothed, votes, *shard)
+                if smoothed
+                else classify_shard(recipe.base(here), *shard)
             )
-        return Voted(np.concatenate(found), smoothed.profile.invalid - before if smoothed else 0)
+        rows = np.concatenate(found)
+        return Counted(rows, int(rows[:, 3].sum()), smoothed.profile.invalid - before if smoothed else 0)

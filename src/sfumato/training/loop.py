@@ -10,7 +10,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from sfumato.files import locked, require_writable
 from sfumato.models import ModelRecord, build_model, load_model, save_model
 from sfumato.models.checkpoint import read_record
 from sfumato.models.registry import is_built_in
-from sfumato.noise import Run, Stream, Use
+from sfumato.noise import Span, Stream, Use
 from sfumato.training.settings import TrainingSettings
 from sfumato.training.state import restore_state, save_state, state_path
 from sfumato.user_code import told_in_one_line
@@ -53,11 +53,13 @@ def train(
     device: str = "auto",
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
     on_warning: Callable[[str], None] = lambda line: None,
+    hold: Callable[[Path], AbstractContextManager[None]] = locked,
 ) -> ModelRecord:
     """Train a base classifier, write it to ``output`` and return its record.
 
     A training of the same settings that was interrupted goes on after its last whole epoch; one whose
-    state is damaged begins anew, and ``on_warning`` hears of it.
+    state is damaged begins anew, and ``on_warning`` hears of it. ``hold`` keeps other runs from the output
+    meanwhile.
 
     Raises:
         SettingError, ModelError: settings or model that do not fit the data, or the model's code failed.
@@ -66,86 +68,72 @@ def train(
         SfumatoError: the training diverged.
     """
     require_writable(output)
-    _require_new(output)
-    with locked(output):
-        return train_alone(data, settings, output, device=device, on_epoch=on_epoch, on_warning=on_warning)
-
-
-def _require_new(output: Path) -> None:
     if output.exists():
         raise OutputError(f"{output}: exists already; choose another output or remove it")
+    with hold(output):
+        for found in _trained(data, settings, output, choose_device(device), on_warning):
+            if isinstance(found, ModelRecord):
+                return found
+            on_epoch(found)
+    raise AssertionError("a training ends with its record")
 
 
-def train_alone(
+def _trained(
     data: Dataset,
     settings: TrainingSettings,
     output: Path,
-    *,
-    device: str = "auto",
-    on_epoch: Callable[[EpochReport], None] = lambda report: None,
-    on_warning: Callable[[str], None] = lambda line: None,
-) -> ModelRecord:
-    """Train as ``train`` does, where the caller sees to it that no other run has the same output.
-
-    Raises:
-        SettingError, ModelError, OutputError, SfumatoError: as ``train``.
-    """
-    _require_new(output)
-    whose = f"the model {settings.architecture}, in training,"
-    chosen = choose_device(device)
-    with told_in_one_line(f"{whose} failed", lost=SfumatoError):
+    device: torch.device,
+    on_warning: Callable[[str], None],
+) -> Iterator[EpochReport | ModelRecord]:
+    """Yield what is known after each epoch, and the record once the model is written."""
+    epochs, data_sha, unfinished = settings.epochs_for(len(data.train)), data.checksum(), state_path(output)
+    with told_in_one_line(f"the model {settings.architecture}, in training, failed", lost=SfumatoError):
         model, mean, std, warm_sha = _starting_model(data, settings)
-        model.to(chosen)
-        x, y = torch.from_numpy(data.train.x).to(chosen), torch.from_numpy(data.train.y).to(chosen)
+        model.to(device)
+        x, y = torch.from_numpy(data.train.x).to(device), torch.from_numpy(data.train.y).to(device)
         layout = fastest_layout(model, x[:2])
         # the call is there for its effect on every module; mypy's stubs lack this form
         model.to(memory_format=layout)  # type: ignore[call-overload]
         optimizer = torch.optim.AdamW(
             model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
-    epochs = settings.epochs_for(len(data.train))
-    data_sha = data.checksum()
-    identity = settings.identity(
-        examples=len(data.train), data_sha256=data_sha, device=chosen.type, warm_start=warm_sha
-    )
-    unfinished = state_path(output)
-    with told_in_one_line(f"{whose} failed", lost=SfumatoError):
+        identity = settings.identity(
+            examples=len(data.train), data_sha256=data_sha, device=device.type, warm_start=warm_sha
+        )
         done, seconds = restore_state(unfinished, model, optimizer, identity, on_warning)
-    _lay_out_moments(optimizer)
-    autocast = _autocast(settings.precision, chosen)
-    for epoch in range(done, epochs):
-        started = time.perf_counter()
-        with told_in_one_line(f"{whose} failed", lost=SfumatoError):
-            loss = _train_epoch(model, optimizer, x, y, settings, epoch, epochs, autocast)
-            _require_finite(loss, epoch + 1, epochs, settings)
+        _lay_out_moments(optimizer)
+        for epoch in range(done, epochs):
+            started = time.perf_counter()
+            loss = _train_epoch(model, optimizer, x, y, settings, epoch, epochs)
             seconds += time.perf_counter() - started
             save_state(unfinished, model, optimizer, identity, epoch + 1, seconds)
-            clean, noisy = _accuracies(model, data.test, settings, chosen, limit=_MONITORED)
-        on_epoch(EpochReport(epoch + 1, epochs, loss, clean, noisy))
-    with told_in_one_line(f"{whose} failed", lost=SfumatoError):
-        clean, noisy = _accuracies(model, data.test, settings, chosen, limit=len(data.test))
-    record = ModelRecord(
-        architecture=settings.architecture,
-        input_shape=data.input_shape,
-        num_classes=data.num_classes,
-        mean=mean,
-        std=std,
-        training={**settings.replace(epochs=epochs, mean=mean, std=std).values(), "warm_start": warm_sha},
-        unit=data.unit,
-        data=data.name,
-        data_sha256=data_sha,
-        class_names=data.class_names,
-        clean_accuracy=clean,
-        noisy_accuracy=noisy,
-        train_seconds=round(seconds, 3),
-        device=device_name(chosen),
-        sfumato_version=__version__,
-        torch_version=str(torch.__version__),
-    )
-    with told_in_one_line(f"{whose} failed", lost=SfumatoError):
+            clean, noisy = _accuracies(model, data.test, settings, device, limit=_MONITORED)
+            yield EpochReport(epoch + 1, epochs, loss, clean, noisy)
+        clean, noisy = _accuracies(model, data.test, settings, device, limit=len(data.test))
+        record = ModelRecord(
+            architecture=settings.architecture,
+            input_shape=data.input_shape,
+            num_classes=data.num_classes,
+            mean=mean,
+            std=std,
+            training={
+                **settings.replace(epochs=epochs, mean=mean, std=std).values(),
+                "warm_start": warm_sha,
+            },
+            unit=data.unit,
+            data=data.name,
+            data_sha256=data_sha,
+            class_names=data.class_names,
+            clean_accuracy=clean,
+            noisy_accuracy=noisy,
+            train_seconds=round(seconds, 3),
+            device=device_name(device),
+            sfumato_version=__version__,
+            torch_version=str(torch.__version__),
+        )
         saved = save_model(model, record, output)
-    unfinished.unlink(missing_ok=True)
-    return saved
+        unfinished.unlink(missing_ok=True)
+        yield saved
 
 
 def _starting_model(
@@ -198,12 +186,6 @@ def _lay_out_moments(optimizer: torch.optim.Optimizer) -> None:
                 moments[name] = torch.empty_like(parameter).copy_(value)
 
 
-def _autocast(precision: str, device: torch.device) -> Callable[[], AbstractContextManager[object]]:
-    if precision == "bf16":
-        return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
-    return nullcontext
-
-
 def _train_epoch(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -212,43 +194,35 @@ def _train_epoch(
     settings: TrainingSettings,
     epoch: int,
     epochs: int,
-    autocast: Callable[[], AbstractContextManager[object]],
 ) -> float:
-    """Run one epoch and return its mean loss."""
+    """Run one epoch and return its mean loss.
+
+    Raises:
+        SfumatoError: the loss is not finite.
+    """
     model.train()
-    order = Stream(Use.SHUFFLING, settings.seed, Run(epoch)).permutation(len(x))
+    order = Stream(Use.SHUFFLING, settings.seed, Span(epoch)).permutation(len(x))
     noise = settings.distribution()
-    stream = Stream(Use.TRAINING_NOISE, settings.seed, Run(epoch))
-    steps = math.ceil(len(x) / settings.batch_size)
+    stream = Stream(Use.TRAINING_NOISE, settings.seed, Span(epoch))
+    batches = torch.split(order, settings.batch_size)
     total = torch.zeros((), device=x.device)
-    for step, batch in enumerate(_batches(order, settings.batch_size)):
-        _set_one_cycle(optimizer, settings.learning_rate, epoch * steps + step, epochs * steps)
+    for step, batch in enumerate(batches, epoch * len(batches)):
+        _set_one_cycle(optimizer, settings.learning_rate, step, epochs * len(batches))
         rows = batch.to(x.device)
         optimizer.zero_grad(set_to_none=True)
-        with autocast():
+        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=settings.precision == "bf16"):
             loss = settings.method.loss(model, x[rows], y[rows], noise, stream)
         torch.autograd.backward(loss)
         optimizer.step()
         total += loss.detach()
-    return float(total) / steps
-
-
-def _require_finite(loss: float, epoch: int, epochs: int, settings: TrainingSettings) -> None:
-    """Refuse to go on with weights that are no numbers.
-
-    Raises:
-        SfumatoError: the mean loss of the epoch is not finite.
-    """
-    if not math.isfinite(loss):
+    mean = float(total) / len(batches)
+    if not math.isfinite(mean):
         raise SfumatoError(
             f"the training of {settings.architecture} with alpha {settings.alpha:g} diverged: its loss is "
-            f"{loss} in epoch {epoch} of {epochs}; a learning rate below {settings.learning_rate:g} may help"
+            f"{mean} in epoch {epoch + 1} of {epochs}; a learning rate below {settings.learning_rate:g} may "
+            "help"
         )
-
-
-def _batches(order: torch.Tensor, size: int) -> Iterator[torch.Tensor]:
-    for start in range(0, len(order), size):
-        yield order[start : start + size]
+    return mean
 
 
 def _set_one_cycle(optimizer: torch.optim.Optimizer, peak: float, step: int, steps: int) -> None:
@@ -273,7 +247,7 @@ def _accuracies(
     """Return the accuracy without noise, and with one draw of alpha per image."""
     model.eval()
     noise = settings.distribution()
-    stream = Stream(Use.EVALUATION, settings.seed, Run(0))
+    stream = Stream(Use.EVALUATION, settings.seed, Span(0))
     hits = [0, 0]
     count = min(limit, len(split))
     for start in range(0, count, _EVALUATION_BATCH):

@@ -21,7 +21,6 @@ from sfumato.training.methods.registry import method_class
 if TYPE_CHECKING:
     from sfumato.noise import Noise
 
-PRECISIONS = ("float32", "bf16")
 _FEWEST_STEPS = 1500
 
 
@@ -40,7 +39,7 @@ class TrainingSettings(CheckedSettings):
     method: SerializeAsAny[Method] = Field(default=GaussianAugmentation(), description="training method")
     architecture: str = Field(
         default="mlp",
-        description="mlp, cnn, resnet20, resnet110, or package.module:factory",
+        description="mlp, cnn, lenet, resnet20, resnet110, or package.module:factory",
         json_schema_extra={"flag": "--model"},
     )
     epochs: Count | None = Field(

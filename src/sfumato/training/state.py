@@ -16,7 +16,12 @@ import torch
 from torch import nn
 
 from sfumato.errors import ModelError, OutputError
-from sfumato.models.checkpoint import read_safetensors, weights_checksum, write_safetensors
+from sfumato.models.checkpoint import (
+    read_safetensors,
+    tensor_difference,
+    weights_checksum,
+    write_safetensors,
+)
 from sfumato.noise.keyed import require_same_noise
 
 _KEY = "sfumato_training"
@@ -46,14 +51,14 @@ def save_state(
     record = json.dumps(
         {"format": _FORMAT, "settings": settings, "epochs_done": epochs_done, "seconds": seconds}
     )
-    write_safetensors(tensors, {_KEY: record, _CHECKSUM: _checksum(tensors, record)}, path)
+    write_safetensors(tensors, {_KEY: record, _CHECKSUM: state_checksum(tensors, record)}, path)
 
 
 def _copied(value: torch.Tensor) -> torch.Tensor:
     return value.detach().to("cpu", copy=True).contiguous()
 
 
-def _checksum(tensors: Mapping[str, torch.Tensor], record: str) -> str:
+def state_checksum(tensors: Mapping[str, torch.Tensor], record: str) -> str:
     """Return the SHA-256 over all that a state says."""
     return hashlib.sha256(f"{weights_checksum(tensors)}\n{record}".encode()).hexdigest()
 
@@ -67,8 +72,7 @@ def restore_state(
 ) -> tuple[int, float]:
     """Load the state into model and optimizer; return (epochs done, seconds spent), (0, 0) if there is none.
 
-    Nothing can be saved of a damaged state: it is set aside under another name, ``on_warning`` is told,
-    and there is none.
+    A damaged state is set aside under another name, ``on_warning`` is told, and the training begins anew.
 
     Raises:
         OutputError: the state belongs to a training with other settings, of another network, or of
@@ -77,7 +81,7 @@ def restore_state(
     if not path.exists():
         return 0, 0.0
     try:
-        tensors, record = _read(path)
+        tensors, record = read_state(path)
     except ModelError as error:
         aside = path.with_name(f"{path.name}.damaged")
         path.replace(aside)
@@ -92,7 +96,12 @@ def restore_state(
                 f"{wanted.get(name)}; remove it or choose another output"
             )
     weights = {k.removeprefix("model/"): v for k, v in tensors.items() if k.startswith("model/")}
-    _require_same_network(path, weights, model)
+    if wrong := tensor_difference(weights, model.state_dict()):
+        # as where the code of a factory was changed
+        raise OutputError(
+            f"{path}: belongs to an unfinished training of another network ({wrong}); remove it or choose "
+            "another output"
+        )
     model.load_state_dict(weights)
     moments: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in tensors.items():
@@ -103,7 +112,7 @@ def restore_state(
     return int(record["epochs_done"]), float(record["seconds"])
 
 
-def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def read_state(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Return the tensors and the record, verified.
 
     Raises:
@@ -116,33 +125,12 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         raise OutputError(f"{path}: cannot be read ({error.strerror or error})") from error
     tensors, metadata = read_safetensors(path)
     text, checksum = metadata.get(_KEY), metadata.get(_CHECKSUM)
-    if text is not None and checksum is None:
-        raise OutputError(
-            f"{path}: is of another version of Sfumato and has no checksum; finish the training with that "
-            "version, or remove the file to train anew"
-        )
-    if text is None or checksum != _checksum(tensors, text):
+    if text is None or (checksum is not None and checksum != state_checksum(tensors, text)):
         raise ModelError(f"{path}: is damaged (its content does not match its checksum)")
-    record: dict[str, Any] = json.loads(text)
+    record: dict[str, Any] = json.loads(text) if checksum else {"format": "without checksum"}
     if record["format"] != _FORMAT:
         raise OutputError(
             f"{path}: is of another version of Sfumato (format {record['format']}; this one reads "
             f"{_FORMAT}); finish the training with that version, or remove the file to train anew"
         )
     return tensors, record
-
-
-def _require_same_network(path: Path, weights: Mapping[str, torch.Tensor], model: nn.Module) -> None:
-    """Refuse weights that are not those of the model by name and shape.
-
-    Raises:
-        OutputError: they are of another network, as where the code of a factory was changed.
-    """
-    found = {name: tuple(value.shape) for name, value in weights.items()}
-    wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    for name in sorted(set(found) | set(wanted)):
-        if found.get(name) != wanted.get(name):
-            raise OutputError(
-                f"{path}: belongs to an unfinished training of another network: {name} has shape "
-                f"{found.get(name)} there and {wanted.get(name)} here; remove it or choose another output"
-            )

@@ -63,7 +63,7 @@ def test_points_are_the_measured_risks_and_stars_the_minima_of_the_curves():
     stars = [t for t in by_mode(figure, "markers") if t.marker.symbol == "star" and t.x[0] is not None]
     assert [(t.x[0], t.y[0]) for t in stars] == [(a.curve.alpha, a.curve.lowest) for a in answer.betas]
     rings = [t for t in by_mode(figure, "markers") if t.marker.symbol == "circle-open" and t.x[0] is not None]
-    assert [t.x[0] for t in rings] == [a.against[0].alpha for a in answer.betas]
+    assert [t.x[0] for t in rings] == [a.gain.alpha for a in answer.betas]
     assert figure.layout.yaxis.type == "log"
 
 

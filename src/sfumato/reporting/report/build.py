@@ -33,10 +33,10 @@ class ReportSettings:
     Attributes:
         title: the page's; made of the sources' names if not given.
         confidence: of every interval, band and set of alphas.
-        draws: of the bootstrap.
+        draws: behind the bands of the smoothed curves.
         gallery: how many test images are shown; 0 for none.
         beta, compare: smoothing noise of the gallery and its two training noises; chosen if not given.
-        seed: of the bootstrap and of the gallery's sample.
+        seed: of the halves of the images, the bands and the gallery's sample.
         device: on which the gallery's votes are counted again.
         model_factory: what makes a study's networks for that, where they are no built-in ones.
         data, data_dir: data set of the certification tables; what their settings name if not given.
@@ -181,7 +181,7 @@ class ReportMaker:
             ("made", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")),
             ("with", f"Sfumato {__version__}, Plotly {version('plotly')}"),
             ("Python", sys.version.split()[0]),
-            ("bootstrap", f"{self.settings.draws} draws, seed {self.settings.seed}"),
+            ("bands", f"{self.settings.draws} draws, seed {self.settings.seed}"),
         ]
         return Panel(
             "report-provenance",

@@ -25,7 +25,7 @@ def risk_figure(lines: Sequence[RiskLine], unit: str) -> go.Figure:
     """Return risk against alpha, one line per beta.
 
     Points are measured, with their exact intervals on hovering; line and band are the smoothed curve and
-    its bootstrap band (without enough alphas: the measured values and their exact intervals). The star is
+    its band (without enough alphas: the measured values and their exact intervals). The star is
     where the line is lowest, the ring the measured alpha nearest to beta.
     """
     palette = colours(len(lines))

@@ -17,8 +17,8 @@ from sfumato.studies.results import StudyResults
 def study_lead(answer: StudyAnswer) -> str:
     """Return the answer that matters first: alpha* at the beta where it gains most over alpha = beta."""
     told = [found for found in answer.betas if found.beta > 0] or list(answer.betas)
-    best = max(told, key=lambda found: found.against[0].risk - found.best.risk)
-    gain = best.against[0]
+    best = max(told, key=lambda found: found.gain.risk - found.best.risk)
+    gain = best.gain
     words = (
         f"smoothed with β = {best.beta:g}, training noise α* = {best.alpha:g} has the lowest risk, "
         f"{best.best.risk:.4f}"
@@ -27,7 +27,7 @@ def study_lead(answer: StudyAnswer) -> str:
         return f"{words}; it is the measured α nearest to β."
     return (
         f"{words}, against {gain.risk:.4f} at α = {gain.alpha:g}, the measured one nearest to β "
-        f"(difference {gain.difference:.4f}, {gain.low:.4f} to {gain.high:.4f}, p = {gain.p_value:.2g})."
+        f"(gain {gain.gain:.4f}, {gain.low:.4f} to {gain.high:.4f}, p = {gain.p_value:.2g})."
     )
 
 
@@ -40,8 +40,8 @@ def study_panels(results: StudyResults, answer: StudyAnswer, key: str) -> tuple[
         "The best training noise",
         f"For each β the α of lowest risk on {images:,} test images of {answer.data}, {answer.votes} votes "
         f"each; the set of alphas that no other beats significantly (confidence {confidence:.4g}, Holm's "
-        "correction); and the difference to the measured alpha nearest to β, in brackets: paired, and "
-        "corrected for having picked alpha* on the same images."
+        "correction); and the gain over the measured alpha nearest to β, in brackets: both are picked on one "
+        "half of the images and compared on the other."
         + (f" {left_out} finished cells wait for the other alphas of their seed." if left_out else ""),
         table=best_table(answer),
         open_table=True,
@@ -84,7 +84,7 @@ def _risk_panels(
     marks = "the ring is the measured α nearest to β."
     words = (
         f"Points are measured, {bounds}; line and band are the smoothed curve and its "
-        f"{100 * confidence:.4g} % bootstrap band. The star is where the line is lowest, {marks}"
+        f"{100 * confidence:.4g} % band. The star is where the line is lowest, {marks}"
         if any(line.curve is not None for line in lines)
         else f"Measured values, {bounds}; bands are exact intervals. The star is the lowest, {marks}"
     )

@@ -1,20 +1,28 @@
-from dataclasses import replace
+"""Tables are read as they were written, also after other programs; what is damaged is named."""
+
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from scipy import stats
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from sfumato.certification.accuracy import certified_accuracy, radius_grid
-from sfumato.certification.certificate import Certificate, written_radius
-from sfumato.certification.summary import lack_of_noise_training, summarise
-from sfumato.certification.table import HEADER, OURS, parse_row, read_certificates, written_row
+from sfumato.certification.certificate import Certificate
+from sfumato.certification.table import (
+    HEADER,
+    LARGEST_RADIUS,
+    OURS,
+    duration,
+    parse_row,
+    read_certificates,
+    real,
+    whole,
+    written_duration,
+    written_row,
+)
 from sfumato.errors import DataError
-from sfumato.models import load_model
-from sfumato.noise import Gaussian
-from sfumato.plans import Curve, Fixed, Vote
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "reference" / "cohen"
-ROWS = [Certificate(0, 3, 3, 0.4, 1.0), Certificate(1, 5, -1, 0.0, 1.0), Certificate(2, 5, 4, 0.9, 1.0)]
 
 
 def test_a_row_is_read_back_and_its_radius_is_never_rounded_up():
@@ -33,78 +41,9 @@ def test_published_tables_are_read():
         assert all(row.seconds > 0 for row in rows)
 
 
-def test_published_cifar_accuracy_is_reproduced():
-    """Cohen et al. 2019, Table 2: sigma = 0.25 has 0.60 certified accuracy at 0.25 on CIFAR-10's 500."""
-    path = PUBLISHED / "cifar10_resnet110_noise_0.25_test_sigma_0.25.tsv"
-    if not path.is_file():
-        pytest.skip(f"{path} is not there")
-    shares = [point.share for point in certified_accuracy(read_certificates(path), [0.0, 0.25, 0.5])]
-    assert shares == pytest.approx([0.77, 0.61, 0.43], abs=0.03)
-
-
-def test_certified_accuracy_counts_only_correct_rows_with_an_exact_interval():
-    points = certified_accuracy(ROWS, [0.0, 0.4, 0.5])
-    assert [point.certified for point in points] == [1, 1, 0]
-    assert points[0].high == pytest.approx(stats.beta.ppf(0.975, 2, 2))
-    assert points[0].low == pytest.approx((stats.beta.ppf(0.025, 1, 3) - 0.001) / 0.999)
-    assert points[2].low == 0.0
-
-
-@pytest.mark.parametrize("radius", [0.29, 0.57, 0.07, 1 / 3, 1.15, 2.3])
-def test_a_radius_of_the_grid_counts_as_certified_at_itself(radius):
-    row = parse_row(written_row(Certificate(0, 1, 1, written_radius(radius), 1.0)), "here")
-    assert row.radius <= radius < row.radius + 1e-6
-    assert certified_accuracy([row], [radius])[0].certified == 1
-
-
 def test_a_row_of_ours_that_lacks_columns_is_refused():
     with pytest.raises(DataError, match="6 columns, at least 12"):
         parse_row(written_row(Certificate(0, 1, 1, 0.5, 1.0)), "here", ours=True)
-
-
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        ("1\t2\t3", "3 columns, at least 6"),
-        ("1\t2\tx\t0.5\t1\t0:00:01", "here"),
-        ("1\t2\t2\tnan\t1\t0:00:01", "radius must be a finite number"),
-    ],
-)
-def test_damaged_rows_are_refused(line, words):
-    with pytest.raises(DataError, match=words):
-        parse_row(line, "here")
-
-
-def test_a_table_with_another_header_is_refused(tmp_path):
-    path = tmp_path / "t.tsv"
-    path.write_text("a\tb\n")
-    with pytest.raises(DataError, match="must begin with " + " ".join(HEADER)):
-        read_certificates(path)
-
-
-def test_the_summary_adds_up():
-    rows = [replace(row, votes=1001) for row in ROWS]
-    summary = summarise(rows, Fixed(100, 1000), noise=Gaussian(0.5), confidence=0.999)
-    assert (summary.mean_votes, summary.saved) == (1001, 100)
-    assert [
-        p.radius for p in summarise(rows, Curve((0.1, 0.7)), noise=Gaussian(1), confidence=0.9).curve
-    ] == [0.1, 0.7]
-    assert [p.radius for p in summarise(rows, Vote(9), noise=Gaussian(1), confidence=0.9).curve] == [0.0]
-    assert summary.abstained == 1
-    assert summary.average_radius == pytest.approx(0.4 / 3)
-    largest = 0.5 * stats.norm.ppf(0.001 ** (1 / 1000))
-    assert summary.curve[-1].radius <= largest < summary.curve[-1].radius + 0.25
-    assert radius_grid(0.25, 0.95) == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
-
-
-def test_a_classifier_that_never_saw_the_noise_is_named(digits_model):
-    record = load_model(digits_model)[1]
-
-    def trained_with(alpha):
-        return record.model_copy(update={"training": record.training | {"alpha": alpha}})
-
-    assert "alpha = 0;" in (lack_of_noise_training(ROWS, trained_with(0.0), 0.5) or "")
-    assert lack_of_noise_training(ROWS, trained_with(0.4), 0.5) is None
 
 
 THEIRS = "\t".join(HEADER)
@@ -204,8 +143,86 @@ def test_numbers_of_ours_that_are_no_probabilities_are_refused():
             parse_row(row.replace(good, bad), "here", ours=True)
 
 
-def test_radii_of_any_size_are_rounded_down_and_tabulated():
-    assert written_radius(1e300) == 1e300
-    assert written_radius(12345678.1234567) == 12345678.123456
-    assert len(radius_grid(0.4e9, 1e9)) < 20
-    assert radius_grid(0.01, 0.03) == [0.0, 0.005, 0.01, 0.015, 0.02, 0.025, 0.03]
+@example(59.9996)
+@example(3599.9999)
+@example(86_399.9999)
+@example(100_800.25)
+@example(1e10)
+@given(st.floats(0, 1e10))
+def test_a_duration_is_read_back_to_a_millisecond(seconds):
+    cell = written_duration(seconds)
+    assert duration(cell) == pytest.approx(seconds, abs=5.1e-4, rel=1e-15)
+    _, minutes, rest = cell.split(":")
+    assert int(minutes) < 60 > float(rest)
+
+
+@given(st.integers(0, 86_399_999))
+def test_below_a_day_it_is_what_cohens_script_writes(milliseconds):
+    assert written_duration(milliseconds / 1000) == str(timedelta(milliseconds=milliseconds))
+
+
+@given(st.integers(0, 10**12))
+def test_what_other_programs_write_for_more_than_a_day_is_read(milliseconds):
+    found = duration(str(timedelta(milliseconds=milliseconds)))
+    assert found == pytest.approx(milliseconds / 1000, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("cell", "seconds"),
+    [("15.4", 15.4), ("0:00:04.123", 4.123), ("1 day, 4:00:00", 100_800), ("2 days 00:00:01", 172_801)],
+)
+def test_foreign_durations_are_read(cell, seconds):
+    assert duration(cell) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "-1",
+        "inf",
+        "nan",
+        "1e308",
+        "-1 day, 23:00:00",
+        "3 days",
+        "0:-1:00",
+        "",
+        "1:2",
+        "٣",
+        "9" * 5000,
+        "1:2:3:4",
+    ],
+)
+def test_other_durations_are_refused(cell):
+    with pytest.raises(DataError, match="time must be from 0 to 1e\\+10 seconds"):
+        duration(cell)
+
+
+@pytest.mark.parametrize("seconds", [-1e-9, float("inf"), float("nan"), 1e11])
+def test_durations_that_could_not_be_read_are_not_written(seconds):
+    with pytest.raises(DataError, match="seconds must be a number from 0"):
+        written_duration(seconds)
+
+
+@pytest.mark.parametrize("cell", ["9" * 5000, "-2", "1.0", "1_0", "٣", "", "1e3", "10000000000000001", "nan"])
+def test_whole_numbers_out_of_range_are_refused_in_a_short_line(cell):
+    with pytest.raises(DataError, match="idx must be a whole number from -1 to 10\\^15, got") as refused:
+        whole("idx", cell, least=-1)
+    assert len(str(refused.value)) < 120
+
+
+@pytest.mark.parametrize("cell", ["1e30", "-0.1", "nan", "inf", "1_0", "0,5", "1e400", "9" * 5000])
+def test_radii_out_of_range_are_refused(cell):
+    with pytest.raises(DataError, match="radius must be a finite number from 0 to 1e\\+15, got"):
+        real("radius", cell, LARGEST_RADIUS)
+
+
+def test_scripts_for_version_0_1_find_what_they_import():
+    from sfumato.smoothing import certificate as moved
+
+    found = moved.Certificate(
+        0, 3, 3, 0.5, 100_800.25, 100_100, "votes", 0.9, 0.1, 0.999, "fixed(100,100000)"
+    )
+    assert moved.parse_row(found.row(), "here", ours=True) == found
+    assert moved.parse_row(found.row(), "here", ours=True).seconds == found.seconds
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = moved.nothing

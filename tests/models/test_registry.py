@@ -9,8 +9,14 @@ from sfumato.models.classifier import load_classifier
 from sfumato.models.normalize import Normalize
 
 
-@pytest.mark.parametrize("name", model_names())
-@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32)])
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        (name, shape)
+        for name in model_names()
+        for shape in [(1, 16, 16) if name == "lenet" else (1, 8, 8), (1, 28, 28), (3, 32, 32)]
+    ],
+)
 def test_every_architecture_adapts_to_shape_and_classes(name, shape):
     model = build_model(name, shape, 7, [0.5] * shape[0], [0.2] * shape[0]).eval()
     assert model(torch.rand(2, *shape)).shape == (2, 7)
@@ -22,6 +28,8 @@ def test_the_networks_have_the_published_sizes():
 
     # paper's MNIST network by hand: 320 + 18,496 + 1,179,776 + 1,290
     assert parameters("cnn", (1, 28, 28)) == 1_199_882
+    # 20 (25 + 1), 50 (20 * 25 + 1), 500 (800 + 1), 10 (500 + 1)
+    assert parameters("lenet", (1, 28, 28)) == 520 + 25_050 + 400_500 + 5_010
     # He et al. 2016, Table 6: 0.27 M and 1.7 M
     assert round(parameters("resnet20", (3, 32, 32)) / 1e6, 2) == 0.27
     assert round(parameters("resnet110", (3, 32, 32)) / 1e6, 1) == 1.7
@@ -50,6 +58,8 @@ def test_bad_architectures_are_named():
         build_model("no_such_module:make", (1, 8, 8), 10, [0.0], [1.0])
     with pytest.raises(ModelError, match=r"at least 6 x 6, got input shape \(1, 5, 5\)"):
         build_model("cnn", (1, 5, 5), 10, [0.0], [1.0])
+    with pytest.raises(ModelError, match="lenet needs images of at least 16 x 16"):
+        build_model("lenet", (1, 28, 15), 10, [0.0], [1.0])
     with pytest.raises(ModelError, match=r"must return a torch.nn.Module, got str"):
         build_model("test_factory_module:text", (1,), 10, [0.0], [1.0])
     with pytest.raises(SettingError, match="std must be positive"):
@@ -110,30 +120,37 @@ def altered(path, to, change):
     return to
 
 
-def test_files_that_do_not_match_their_record_are_refused(digits_model, tmp_path):
-    def flip(tensors, _):
-        tensors["1.1.bias"] = tensors["1.1.bias"] + 1e-6
+def bias(change):
+    """Return a change of one tensor; of None it is left out."""
 
-    with pytest.raises(ModelError, match=r"weights have checksum \w{64} but the record says \w{64}"):
-        load_model(altered(digits_model, tmp_path / "a", flip))
+    def changed(tensors, metadata):
+        found = change(tensors.pop("1.1.bias"))
+        if found is not None:
+            tensors["1.1.bias"] = found
 
-    def reshape(tensors, _):
-        tensors["1.1.bias"] = tensors["1.1.bias"][:-1].clone()
+    return changed
 
-    with pytest.raises(ModelError, match=r"shape \(511,\) but mlp has \(512,\)"):
-        load_model(altered(digits_model, tmp_path / "b", reshape))
 
-    def drop(tensors, _):
-        del tensors["1.1.bias"]
+def misspell(tensors, metadata):
+    metadata["sfumato"] = metadata["sfumato"].replace('"alpha"', '"alhpa"')
 
-    with pytest.raises(ModelError, match="lacks the tensor"):
-        load_model(altered(digits_model, tmp_path / "c", drop))
 
-    def unknown_key(_, metadata):
-        metadata["sfumato"] = metadata["sfumato"].replace('"alpha"', '"alhpa"')
-
-    with pytest.raises(ModelError, match="record not understood"):
-        load_model(altered(digits_model, tmp_path / "d", unknown_key))
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (bias(lambda b: b + 1e-6), r"weights have checksum \w{64} but the record says \w{64}"),
+        (
+            bias(lambda b: b[:-1].clone()),
+            r"does not fit mlp: '1.1.bias' is float32 \(511,\), expected float32",
+        ),
+        (bias(lambda b: b.double()), r"'1.1.bias' is float64 \(512,\), expected float32 \(512,\)"),
+        (bias(lambda b: None), "'1.1.bias' is missing, expected float32"),
+        (misspell, "record not understood"),
+    ],
+)
+def test_a_file_that_does_not_match_its_record_is_refused(digits_model, tmp_path, change, words):
+    with pytest.raises(ModelError, match=words):
+        load_model(altered(digits_model, tmp_path / "altered", change))
 
 
 def test_foreign_and_damaged_files_are_refused(digits_model, tmp_path):

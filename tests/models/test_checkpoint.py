@@ -2,6 +2,7 @@
 
 import json
 import re
+import resource
 import struct
 import sys
 from pathlib import Path
@@ -17,10 +18,8 @@ from sfumato.errors import ModelError
 from sfumato.models import ModelRecord, load_model
 from sfumato.models.checkpoint import (
     read_record,
-    read_safetensors,
     verify_checkpoint,
     weights_checksum,
-    write_safetensors,
 )
 from sfumato.models.classifier import load_classifier
 
@@ -150,15 +149,15 @@ def test_a_record_of_version_0_1_is_read(parts, tmp_path):
     assert (found.alpha, found.seed, found.noise) == (0.3, 0, "gaussian")
 
 
-@pytest.mark.parametrize("architecture", ["mlp", "cnn", "resnet20"])
-def test_a_false_size_takes_no_memory(architecture, parts, tmp_path, monkeypatch):
-    """16 million classes of 512 inputs would be 34 GB."""
-    classes = 2**24
-    record = {**parts[1], "architecture": architecture, "num_classes": classes}
-    monkeypatch.setattr("sfumato.models.checkpoint._record", lambda *_: ModelRecord.model_construct(**record))
-    path = with_record(parts, tmp_path / "x.safetensors", "{}")
-    with pytest.raises(ModelError, match=f"{architecture} has"):
+def test_a_false_size_takes_no_memory(parts, tmp_path):
+    """A million classes of 512 inputs would be 2 GB."""
+    classes = 2**20
+    record = {**parts[1], "num_classes": classes, "class_names": [""] * classes}
+    path = with_record(parts, tmp_path / "x.safetensors", json.dumps(record))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ModelError, match=r"does not fit mlp: .*, expected float32 \(1048576,"):
         load_model(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 10**6, "kilobytes"
 
 
 @pytest.mark.parametrize(
@@ -202,15 +201,6 @@ def test_names_that_are_no_file_are_one_line(name, tmp_path):
     assert "no such file" in refused(tmp_path / name)
     with pytest.raises(ModelError):
         load_classifier(f"{'a' * 300}:{name}", (1, 8, 8), 10)
-
-
-def test_a_tensor_of_another_type_is_refused(digits_model, tmp_path):
-    tensors, metadata = read_safetensors(digits_model)
-    tensors["1.1.bias"] = tensors["1.1.bias"].double()
-    record = {**json.loads(metadata["sfumato"]), "weights_sha256": weights_checksum(tensors)}
-    write_safetensors(tensors, {"sfumato": json.dumps(record)}, tmp_path / "x.safetensors")
-    with pytest.raises(ModelError, match=r"tensor '1.1.bias' is torch.float64 but mlp has torch.float32"):
-        load_model(tmp_path / "x.safetensors")
 
 
 def test_the_network_keeps_its_weights_when_the_file_changes(digits_model, tmp_path):
@@ -263,7 +253,9 @@ def test_a_factory_that_the_caller_names_is_used(made):
     again, _ = load_model(made, factory=here)
     x = torch.rand(4, 1, 8, 8)
     assert torch.equal(again(x), model(x))
-    with pytest.raises(ModelError, match=r"shape \(10, 64\) but spy:wide has \(10, 65\)"):
+    with pytest.raises(
+        ModelError, match=r"does not fit spy:wide: .* float32 \(10, 64\), expected float32 \(10, 65\)"
+    ):
         load_model(made, factory="spy:wide")
 
 

@@ -1,0 +1,250 @@
+"""The best pair of noises for an objective: which alpha and beta, how sure that is, and what it gains.
+
+All pairs are measured on the same images, so every comparison is paired: at one beta with the same noise,
+between betas with independent noise. Statements are about the trained networks at hand.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from sfumato.answers.objective import Cell, Key, Objective
+from sfumato.errors import DataError, require_open_unit
+from sfumato.statistics.compare import best_set, mean_rate_interval, selected_gain
+from sfumato.studies.results import StudyResults
+
+Pair = tuple[float, float]
+"""Training noise alpha, smoothing noise beta."""
+
+
+@dataclass(frozen=True)
+class Gain:
+    """How much lower the loss is at the best pair than with the usual rule, free of the selection's luck.
+
+    Attributes:
+        rule: ``alpha = beta``, or ``best alpha = beta`` where beta is free.
+        alpha, beta: the measured pair that the rule names.
+        risk: mean loss there, on all images.
+        gain: mean loss of the rule minus mean loss of the best pair, both selected on one half of the images
+            and measured on the other.
+        low, high, p_value: interval and two-sided p-value of ``gain`` (``statistics.compare.selected_gain``).
+        selected, against: the best pair and the rule's pair, as selected on either half.
+        clear: both halves select the same by a clear lead, so that the p-value is exact.
+    """
+
+    rule: str
+    alpha: float
+    beta: float
+    risk: float
+    gain: float
+    low: float
+    high: float
+    p_value: float
+    selected: tuple[Pair, Pair]
+    against: tuple[Pair, Pair]
+    clear: bool
+
+
+@dataclass(frozen=True)
+class PairAnswer:
+    """The best pair of noises for one objective.
+
+    Attributes:
+        objective: in words.
+        images: how many test images.
+        seeds: training seeds that every pair here was trained with.
+        pairs: all pairs compared.
+        accuracies: share of images not lost, for each pair.
+        alpha, beta: the best pair: fewest images lost; in a tie the smallest beta, then the smallest alpha.
+        accuracy: share of images not lost there.
+        low, high: its bounds in the population. They hold for all pairs together, so also for the one picked;
+            of certificates, ``low`` bounds the share that is truly robust.
+        members: pairs that no other beats significantly: with probability at least ``confidence`` the truly
+            best of the measured pairs is among them (exact paired tests, ``statistics.compare.best_set``).
+        gain: over training with alpha = beta.
+        left_out: cells that were not used, since other pairs lack their seed.
+        confidence: of the bounds, the set and the gain's interval.
+    """
+
+    objective: str
+    images: int
+    seeds: tuple[int, ...]
+    pairs: tuple[Pair, ...]
+    accuracies: tuple[float, ...]
+    alpha: float
+    beta: float
+    accuracy: float
+    low: float
+    high: float
+    members: tuple[Pair, ...]
+    gain: Gain
+    left_out: int
+    confidence: float
+
+    @property
+    def edges(self) -> tuple[str, ...]:
+        """At which ends of the measured noises the best pair lies, so that the best may lie beyond."""
+        alphas = sorted({alpha for alpha, beta in self.pairs if beta == self.beta})
+        betas = sorted({beta for _, beta in self.pairs})
+        found = []
+        for name, value, measured in (("alpha", self.alpha, alphas), ("beta", self.beta, betas)):
+            if len(measured) > 1 and value in (measured[-1], measured[0]) and value > 0:
+                found.append(f"{name}* {value:g} is the {'largest' if value == measured[-1] else 'smallest'}")
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The losses that can be compared: every pair with every seed, on the same images.
+
+    Attributes:
+        pairs: by beta, then alpha.
+        seeds: training seeds.
+        lost: whether each image is lost.
+        left_out: cells that were not used.
+    """
+
+    pairs: list[Pair]
+    seeds: list[int]
+    lost: Bool[np.ndarray, "seeds pairs images"]
+    left_out: int
+
+
+def comparable_losses(results: StudyResults, objective: Objective[Any], beta: float | None = None) -> Losses:
+    """Return the losses of all pairs, or of those at one ``beta``.
+
+    Raises:
+        SettingError: a beta that was not measured.
+        DataError: what the objective needs is missing, or cells were measured on different images.
+    """
+    cells = objective.cells(results, beta)
+    _require_same_images(cells.items())
+    by_run = {((alpha, b), run): cell for (alpha, b, run), cell in cells.items()}
+    pairs, seeds = _largest_rectangle(set(by_run))
+    lost = np.array([[objective.loss(by_run[pair, run]) for pair in pairs] for run in seeds])
+    return Losses(pairs, seeds, lost, len(by_run) - len(pairs) * len(seeds))
+
+
+def _require_same_images(cells: Iterable[tuple[Key, Cell]]) -> None:
+    (key, first), *others = cells
+    for other_key, other in others:
+        if not (
+            np.array_equal(first.examples, other.examples) and np.array_equal(first.labels, other.labels)
+        ):
+            a, b = (
+                f"(alpha {alpha:g}, beta {beta:g}, seed {run}; {len(cell.examples)} images)"
+                for (alpha, beta, run), cell in ((key, first), (other_key, other))
+            )
+            raise DataError(f"cells {a} and {b} were measured on different images; they must be the same")
+
+
+def _largest_rectangle(cells: set[tuple[Pair, int]]) -> tuple[list[Pair], list[int]]:
+    """Return the pairs and seeds of a complete table among the (pair, seed) of an unfinished study.
+
+    Seeds are added in the order of how many pairs have them, as long as the table grows.
+    """
+    by_seed = {run: {pair for pair, other in cells if other == run} for _, run in cells}
+    order = sorted(by_seed, key=lambda run: (-len(by_seed[run]), run))
+    tables = []
+    for count in range(1, len(order) + 1):
+        common = set.intersection(*(by_seed[run] for run in order[:count]))
+        tables.append((len(common) * count, len(common), count, common))
+    _, _, count, common = max(tables, key=lambda table: table[:2])
+    return sorted(common, key=lambda pair: pair[::-1]), sorted(order[:count])
+
+
+def best_pair(
+    results: StudyResults,
+    objective: Objective[Any],
+    *,
+    beta: float | None = None,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> PairAnswer:
+    """Return the best of all measured pairs (alpha, beta), or of those at one ``beta``.
+
+    ``seed`` is that of the halves of the images.
+
+    Raises:
+        SettingError: a confidence outside (0, 1), a beta that was not measured.
+        DataError: what the objective needs is missing, or cells were measured on different images.
+    """
+    require_open_unit("confidence", confidence)
+    found, error = comparable_losses(results, objective, beta), objective.error(results)
+    return best_of(found, str(objective), error=error, free=beta is None, confidence=confidence, seed=seed)
+
+
+def best_of(
+    found: Losses,
+    objective: str,
+    *,
+    error: float,
+    free: bool,
+    confidence: float,
+    seed: int = 0,
+) -> PairAnswer:
+    """Return the best of these pairs.
+
+    ``error`` is the probability that an image that is truly lost counts as not lost, ``free`` whether beta
+    may be chosen; the rest is as in ``best_pair``.
+    """
+    pairs, lost = found.pairs, found.lost
+    means = lost.mean(axis=(0, 2))
+    best = int(lost.sum(axis=(0, 2)).argmin())
+    # the bounds hold for all pairs together
+    low, high = mean_rate_interval(~lost[:, best], confidence=1.0 - (1.0 - confidence) / len(pairs))
+    kept = best_set(lost, confidence=confidence).kept
+    return PairAnswer(
+        objective=objective,
+        images=lost.shape[2],
+        seeds=tuple(found.seeds),
+        pairs=tuple(pairs),
+        accuracies=tuple(float(1.0 - mean) for mean in means),
+        alpha=pairs[best][0],
+        beta=pairs[best][1],
+        accuracy=float(1.0 - means[best]),
+        low=max(0.0, (low - error) / (1.0 - error)),
+        high=high,
+        members=tuple(pair for pair, inside in zip(pairs, kept, strict=True) if inside),
+        gain=_gain(found, free, confidence, seed),
+        left_out=found.left_out,
+        confidence=confidence,
+    )
+
+
+def _gain(found: Losses, free: bool, confidence: float, seed: int) -> Gain:
+    pairs, counts = found.pairs, found.lost.sum(axis=(0, 2))
+    usual = _usual(pairs)
+    rule = min(usual, key=lambda index: int(counts[index]))
+    crossed = selected_gain(found.lost, usual, confidence=confidence, seed=seed)
+    return Gain(
+        "best alpha = beta" if free else "alpha = beta",
+        *pairs[rule],
+        float(found.lost[:, rule].mean()),
+        crossed.gain.value,
+        crossed.gain.low,
+        crossed.gain.high,
+        crossed.gain.p_value,
+        (pairs[crossed.selected[0]], pairs[crossed.selected[1]]),
+        (pairs[crossed.references[0]], pairs[crossed.references[1]]),
+        crossed.clear,
+    )
+
+
+def _usual(pairs: Sequence[Pair]) -> list[int]:
+    """Return where alpha = beta; if that was never measured, at each beta the alpha nearest to it."""
+    same = [index for index, (alpha, beta) in enumerate(pairs) if math.isclose(alpha, beta)]
+    betas = sorted({beta for _, beta in pairs})
+    return same or [
+        min(
+            (index for index, pair in enumerate(pairs) if pair[1] == beta),
+            key=lambda index: (abs(pairs[index][0] - beta), pairs[index][0]),
+        )
+        for beta in betas
+    ]

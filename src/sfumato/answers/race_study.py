@@ -1,0 +1,202 @@
+"""The best pair of noises at a radius, certifying the contenders only.
+
+Every pair (alpha, beta) of a study is in the race. All pairs are certified on the same images, some at a
+time, and a pair that another one beats drops out (``answers.race``). Those that run to the end are
+compared as ``best_pair`` compares a whole grid. What is certified is kept in the study's folder: a race that
+was killed, or that is run again over more images, spends no vote twice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from scipy import special
+
+from sfumato.answers.best_pair import Losses, Pair, PairAnswer, best_of
+from sfumato.answers.objective import CertifiedAccuracy, CertifiedCell
+from sfumato.answers.race import Race
+from sfumato.certification.certificate import Certificate
+from sfumato.datasets import Dataset
+from sfumato.errors import SettingError, require_count, require_nonnegative, require_open_unit
+from sfumato.files import locked
+from sfumato.noise import Gaussian
+from sfumato.plans import Decide
+from sfumato.settings import CONFIDENCE
+from sfumato.statistics.binomial import lower_bound
+from sfumato.studies.design import CertificationTable, Design
+from sfumato.studies.part import run_part
+from sfumato.studies.run import LOCK_FILE, Watch, checked_data, mend_results
+
+LEVEL = 0.001
+"""How often at most the truly best pair drops out of a race."""
+
+_IMAGES = 1000
+_FIRST = 50
+_GROWTH = 1.5
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class RaceResult:
+    """How a race ended.
+
+    Attributes:
+        radius: that was certified, in the unit of the input.
+        answer: the best of the pairs that ran to the end and its gain over the best alpha = beta; its set
+            holds the truly best of all pairs with its ``confidence``, the level of the race included.
+        dropped: the pairs that dropped out, and after how many images.
+        cannot: betas that cannot certify the radius, whatever the votes are.
+        votes: noisy copies that the certificates of this race are made of.
+        images: how many test images were raced over.
+        unit: what a noise level of 1 means.
+        data: name of the data set.
+    """
+
+    radius: float
+    answer: PairAnswer
+    dropped: dict[Pair, int]
+    cannot: tuple[float, ...]
+    votes: int
+    images: int
+    unit: str
+    data: str
+
+
+def race_study(
+    design: Design,
+    folder: Path,
+    radius: float,
+    *,
+    images: int | None = None,
+    level: float = LEVEL,
+    confidence: float = 0.95,
+    certificate_confidence: float = CONFIDENCE,
+    device: str = "auto",
+    watch: Watch | None = None,
+    on_batch: Callable[[int, int, int], None] = lambda images, running, votes: None,
+) -> RaceResult:
+    """Race the pairs of the study at ``radius`` over its first ``images`` test images, 1,000 if not given.
+
+    Models that are not trained yet are trained. With several training seeds the first one runs. ``on_batch``
+    is told how many images were raced over, how many pairs are left, and the votes so far.
+
+    Raises:
+        SettingError: a radius that no beta of the study can certify, or a number out of range.
+        OutputError, DataError, ModelError, SfumatoError: as ``run_study``.
+    """
+    if images is not None:
+        require_count("images", images)
+    require_open_unit("confidence", confidence)
+    if require_open_unit("level", level) + confidence > 1.0 - _ROUNDING:
+        raise SettingError(f"level must be below 1 - confidence = {1.0 - confidence:.4g}, got {level:g}")
+    plan = Decide(require_nonnegative("radius", radius))
+    able, cannot = _able(design.grid.beta, plan, certificate_confidence)
+    pairs = [(alpha, beta) for beta in able for alpha in design.grid.alpha]
+    usual = [row for row, (alpha, beta) in enumerate(pairs) if math.isclose(alpha, beta)]
+    objective = CertifiedAccuracy(radius)
+    dropped: dict[Pair, int] = {}
+    certificates: dict[Pair, list[Certificate]] = {}
+    data = checked_data(design, folder)
+    images = images or min(_IMAGES, len(data.test))
+    if images > len(data.test):
+        raise SettingError(
+            f"images must be at most the {len(data.test)} test images of {data.name}, got {images}"
+        )
+    # pairs with alpha = beta race for themselves too: the gain is over the best of them
+    race, habit = Race(len(pairs), images, level), Race(max(1, len(usual)), images, level)
+    with locked(folder, folder / LOCK_FILE):
+        watch = watch or Watch()
+        mend_results(folder, watch)
+        for size in _sizes(images):
+            runs = race.running.copy()
+            runs[usual] |= habit.running[: len(usual)]
+            for beta in able:
+                alphas = tuple(
+                    pair[0] for pair, on in zip(pairs, runs, strict=True) if on and pair[1] == beta
+                )
+                if alphas:
+                    table = CertificationTable(
+                        beta=(beta,),
+                        radii=None,
+                        plan=plan.name,
+                        confidence=certificate_confidence,
+                        images=size,
+                        label_known=True,
+                    )
+                    certificates |= _certified(design, data, folder, alphas, table, device, watch)
+            lost = np.ones((len(pairs), size), dtype=bool)
+            for row in np.flatnonzero(runs):
+                lost[row] = objective.loss(CertifiedCell.of(certificates[pairs[row]]))
+            if usual:
+                habit.add(lost[usual, habit.seen :])
+            race.add(lost[:, race.seen :])
+            for row in np.flatnonzero(~race.running):
+                dropped.setdefault(pairs[row], size)
+            on_batch(size, int(race.running.sum()), _votes(certificates))
+    whole = [row for row in range(len(pairs)) if len(certificates[pairs[row]]) == images]
+    losses = Losses([pairs[row] for row in whole], [design.grid.seeds[0]], lost[None, whole], 0)
+    answer = best_of(
+        losses,
+        str(objective),
+        error=1.0 - certificate_confidence,
+        free=True,
+        confidence=confidence + level,
+    )
+    members = tuple(pair for pair in answer.members if pair not in dropped)
+    answer = replace(answer, members=members, confidence=confidence)
+    return RaceResult(radius, answer, dropped, cannot, _votes(certificates), images, data.unit, data.name)
+
+
+def _able(
+    betas: tuple[float, ...], plan: Decide, confidence: float
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the betas that can certify the plan's radius within its votes, and those that cannot."""
+    able, refusal = [], None
+    for beta in betas:
+        if beta > 0.0:
+            try:
+                plan.tests(Gaussian(beta), confidence, label_known=True)
+                able.append(beta)
+            except SettingError as error:
+                refusal = error
+    if not able:
+        most = float(special.ndtri(lower_bound(plan.n_max, plan.n_max, confidence)))
+        raise SettingError(
+            f"no beta of the study can certify radius {plan.radius:g}; it takes a beta of at least "
+            f"{plan.radius / most:.2g}"
+        ) from refusal
+    return tuple(able), tuple(beta for beta in betas if beta > 0.0 and beta not in able)
+
+
+def _sizes(images: int) -> Iterator[int]:
+    """Yield after how many images the race is looked at."""
+    size = min(_FIRST, images)
+    yield size
+    while size < images:
+        size = min(images, int(size * _GROWTH))
+        yield size
+
+
+def _certified(
+    design: Design,
+    data: Dataset,
+    folder: Path,
+    alphas: tuple[float, ...],
+    table: CertificationTable,
+    device: str,
+    watch: Watch,
+) -> dict[Pair, list[Certificate]]:
+    """Return the certificates of these alphas at one beta, computed where they are not kept yet."""
+    seed = design.grid.seeds[0]
+    grid = design.grid.model_copy(update={"alpha": alphas, "beta": table.beta, "seeds": (seed,)})
+    part = design.model_copy(update={"grid": grid, "certification": table})
+    found = run_part(part, design, data, folder, device=device, watch=watch).certificates
+    return {(alpha, table.beta[0]): found[alpha, table.beta[0], seed] for alpha in alphas}
+
+
+def _votes(kept: dict[Pair, list[Certificate]]) -> int:
+    return sum(row.votes or 0 for rows in kept.values() for row in rows)

@@ -1,0 +1,110 @@
+"""``sfumato study race``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sfumato.cli import options
+from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar, tell, warn
+
+if TYPE_CHECKING:
+    from sfumato.answers.race_study import RaceResult
+
+
+def command(
+    folder: Annotated[Path, typer.Argument(help="The folder of a study.")],
+    radius: Annotated[str, typer.Option("--radius", help="L2 radius, or several with commas: a race each.")],
+    images: Annotated[
+        int | None,
+        typer.Option("--images", help="Race over the first so many test images (default: at most 1,000)."),
+    ] = None,
+    confidence: Annotated[
+        float, typer.Option("--confidence", help="Of the set of pairs, the bounds and the gain.")
+    ] = 0.95,
+    data_dir: options.DataDir = None,
+    device: options.Device = "auto",
+    as_json: options.Json = False,
+) -> None:
+    """Find the pair (alpha, beta) with the most certified accuracy at a radius, at few votes.
+
+    All pairs are certified on the same images, and a pair drops out as soon as another is surely better:
+    the best one drops out with probability at most 0.001. Certificates are kept in the study; the same
+    command goes on where a killed one stopped. What the study has certified itself stays as it is.
+
+    Example: sfumato study race mnist-study --radius 0.5,1 --images 1000
+    """
+    from sfumato.answers.race_study import race_study
+    from sfumato.cli.options import parse_numbers
+    from sfumato.reporting.answer_tables import pairs_table
+    from sfumato.studies.design import read_design
+    from sfumato.studies.run import STUDY_FILE, Watch
+
+    radii = parse_numbers("radius", radius) or ()
+    design = read_design(
+        folder / STUDY_FILE, {"data": {} if data_dir is None else {"data_dir": str(data_dir)}}
+    )
+    with progress_bar("race", 1) as bar:
+
+        def announce(size: int, running: int, votes: int) -> None:
+            if not as_json:
+                tell(f"{size} images: {running} pairs in the race, {votes:,} votes")
+
+        def race(one: float) -> RaceResult:
+            tell(f"radius {one:g}")
+            return race_study(
+                design,
+                folder,
+                one,
+                images=images,
+                confidence=confidence,
+                device=device,
+                watch=watch,
+                on_batch=announce,
+            )
+
+        watch = Watch(
+            on_start=lambda work: bar.restart("certifying", max(1, work)),
+            on_work=bar.advance,
+            on_warning=warn,
+        )
+        found = {one: race(one) for one in radii}
+    if as_json:
+        print_json([_as_json(result) for result in found.values()])
+        return
+    answers = {one: result.answer for one, result in found.items()}
+    first = next(iter(found.values()))
+    table = pairs_table(answers, first.data, confidence=confidence, beta=None)
+    print_table(table.title, table.columns, table.rows)
+    for one, result in found.items():
+        pairs = len(result.dropped) + len(set(result.answer.pairs) - set(result.dropped))
+        unable = f"; beta {', '.join(f'{b:g}' for b in result.cannot)} cannot" if result.cannot else ""
+        OUT.print(
+            f"radius {one:g}: {len(result.dropped)} of {pairs} pairs dropped out, "
+            f"{result.votes:,} votes{unable}",
+            markup=False,
+        )
+    OUT.print(
+        "gain in certified accuracy: what one half of the images picks, measured on the other; radius, "
+        f"alpha and beta in: {first.unit}",
+        markup=False,
+    )
+    for edge in dict.fromkeys(edge for answer in answers.values() for edge in answer.edges):
+        warn(f"{edge} measured; the best may lie beyond")
+
+
+def _as_json(result: RaceResult) -> dict[str, object]:
+    """Return the result with pairs as objects, since JSON has no pairs as keys."""
+    dropped = [
+        {"alpha": alpha, "beta": beta, "images": images} for (alpha, beta), images in result.dropped.items()
+    ]
+    return {
+        "radius": result.radius,
+        "answer": result.answer,
+        "dropped": dropped,
+        "cannot": result.cannot,
+        "votes": result.votes,
+        "images": result.images,
+    }

@@ -1,0 +1,35 @@
+"""The LeNet of the published tables on MNIST and Fashion-MNIST (Jeong, Kim & Shin 2023)."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from sfumato.errors import ModelError
+
+SMALLEST_SIDE = 16
+
+
+def build_lenet(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+    """Return conv 20 of 5 x 5, maxpool 2, conv 50 of 5 x 5, maxpool 2, fc 500, fc classes, ReLU between.
+
+    Raises:
+        ModelError: inputs that are no images, or smaller than 16 x 16.
+    """
+    if len(input_shape) != 3 or min(input_shape[1:]) < SMALLEST_SIDE:
+        raise ModelError(
+            f"lenet needs images of at least {SMALLEST_SIDE} x {SMALLEST_SIDE}, got input shape {input_shape}"
+        )
+    channels, height, width = input_shape
+    pooled = 50 * (((height - 4) // 2 - 4) // 2) * (((width - 4) // 2 - 4) // 2)
+    return nn.Sequential(
+        nn.Conv2d(channels, 20, 5),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(20, 50, 5),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(pooled, 500),
+        nn.ReLU(),
+        nn.Linear(500, num_classes),
+    )
