@@ -83,7 +83,7 @@ def test_two_networks_tell_what_alpha_equal_beta_costs():
 def test_a_network_trained_without_noise_tells_what_noise_is_worth():
     found = advise(0.3, sweeps=[network(0.0, [0.02, 0.1, 0.5])])
     assert found.plain_risk.value == pytest.approx(0.5)  # the sweep stopped at .2, where all was lost
-    assert "at beta 0.2; 2.00% without smoothing" in found.plain_risk.basis
+    assert "at beta 0.2; its risk without smoothing is 2.00%" in found.plain_risk.basis
     assert len(found.estimates) == 1
 
 

@@ -111,7 +111,7 @@ def advise(
     doubts: list[str] = []
     estimates = _matched_estimates(beta, sweeps)
     if not estimates:
-        estimates = [usual_estimate(beta), *_kappa_estimates(beta, sweeps, doubts)]
+        estimates = [_usual_estimate(beta), *_kappa_estimates(beta, sweeps, doubts)]
     alpha = math.exp(np.mean([math.log(estimate.alpha) for estimate in estimates]))
     low, high = min(e.low for e in estimates), max(e.high for e in estimates)
     limit = _harmless_limit(beta, surrogate, doubts)
@@ -132,20 +132,13 @@ def advise(
     )
 
 
-def usual_estimate(beta: float) -> Estimate:
-    """Return the rule of thumb, :func:`share_rule`, with the range in which the best alpha mostly lies.
-
-    >>> usual_estimate(0.4).alpha
-    0.3
-    """
+def _usual_estimate(beta: float) -> Estimate:
     low, high = USUAL_RANGE
-    return Estimate(
-        "rule of thumb",
-        share_rule(beta),
-        round(low * beta, 12),
-        round(high * beta, 12),
-        f"{SHARE:g} beta, for networks whose normalisation fits the noise; in the studies measured the best alpha mostly is {low:g} to {high:g} beta",
+    basis = (
+        f"{SHARE:g} beta, if the network's normalisation fits the noise; "
+        f"the best measured is mostly {low:g} to {high:g} beta"
     )
+    return Estimate("rule of thumb", share_rule(beta), round(low * beta, 12), round(high * beta, 12), basis)
 
 
 def _matched_estimates(beta: float, sweeps: Sequence[Sweep]) -> list[Estimate]:
@@ -156,22 +149,17 @@ def _matched_estimates(beta: float, sweeps: Sequence[Sweep]) -> list[Estimate]:
     """
     found = []
     for sweep in sweeps:
-        matched = sweep.matched_beta() if sweep.alpha0 > 0 else None
-        if matched is None:
+        if sweep.alpha0 == 0 or (matched := sweep.matched_beta()) is None:
             continue
         at = sweep.betas.index(matched)
         above = sweep.betas[min(at + 1, len(sweep.betas) - 1)]
         below = sweep.betas[at - 1] or matched
-        found.append(
-            Estimate(
-                "matched noise",
-                round(sweep.alpha0 * beta / matched, 12),
-                sweep.alpha0 * beta / above,
-                sweep.alpha0 * beta / below,
-                f"{sweep.name}, trained with alpha {sweep.alpha0:g}, errs least at beta {matched:g}, "
-                f"more without noise ({sweep.images} images)",
-            )
+        basis = (
+            f"{sweep.name}, trained with alpha {sweep.alpha0:g}, errs least at beta {matched:g}, "
+            f"more without noise ({sweep.images} images)"
         )
+        alpha, low, high = (round(sweep.alpha0 * beta / level, 12) for level in (matched, above, below))
+        found.append(Estimate("matched noise", alpha, low, high, basis))
     return found
 
 
@@ -192,55 +180,44 @@ def _kappa_estimates(beta: float, sweeps: Sequence[Sweep], doubts: list[str]) ->
             )
             continue
         low, high = rule.interval(beta)
-        found.append(
-            Estimate(
-                "kappa rule",
-                rule(beta),
-                low,
-                high if math.isfinite(high) else beta,
-                f"{sweep.name}, trained with alpha {sweep.alpha0:g}, tolerates beta {rule.tolerated:g} "
-                f"({sweep.images} images)",
-            )
+        basis = (
+            f"{sweep.name}, trained with alpha {sweep.alpha0:g}, tolerates beta {rule.tolerated:g} "
+            f"({sweep.images} images)"
         )
+        found.append(Estimate("kappa rule", rule(beta), low, high if math.isfinite(high) else beta, basis))
     return found
 
 
 def _harmless_limit(beta: float, surrogate: Surrogate | None, doubts: list[str]) -> float | None:
     if surrogate is None:
         return None
-    if surrogate.risk.min() > _TRUSTED_RISK:
-        doubts.append(
-            f"too much noise: the Parzen rule itself errs on {surrogate.risk.min():.0%} of the points and "
-            "says nothing of a good network"
-        )
-        return None
     limit = surrogate.harmless_alpha()
-    if limit >= surrogate.alphas[-1]:
-        doubts.append(
-            f"too much noise: the Parzen rule sees no harm up to alpha {limit:g}, networks may see it earlier"
-        )
-        return None
-    return limit
+    if surrogate.risk.min() > _TRUSTED_RISK:
+        doubt = f"itself errs on {surrogate.risk.min():.0%} of the points and says nothing of a good network"
+    elif limit >= surrogate.alphas[-1]:
+        doubt = f"sees no harm up to alpha {limit:g}, networks may see it earlier"
+    else:
+        return limit
+    doubts.append(f"too much noise: the Parzen rule {doubt}")
+    return None
 
 
 def _same_cost(
     beta: float, alpha: float, sweeps: Sequence[Sweep], surrogate: Surrogate | None, doubts: list[str]
 ) -> Amount | None:
     """Return by how much alpha = beta is worse: by the clean risks of two networks, or by the surrogate."""
-    by_alpha = {sweep.alpha0: sweep for sweep in sweeps if sweep.alpha0 > 0}
-    if len(by_alpha) > 1:
-        low, high = by_alpha[min(by_alpha)], by_alpha[max(by_alpha)]
-        if low.images == high.images:
-            difference = high.wrong[:, 0].astype(np.float64) - low.wrong[:, 0]
-            scale = (beta - alpha) / (high.alpha0 - low.alpha0)
-            error = abs(scale) * float(difference.std()) / math.sqrt(low.images)
-            return Amount(
-                scale * float(difference.mean()),
-                error,
-                "right branch",
-                f"clean risk of {low.name} (alpha {low.alpha0:g}) and {high.name} (alpha {high.alpha0:g}), "
-                "in proportion",
-            )
+    noisy = sorted((sweep for sweep in sweeps if sweep.alpha0 > 0), key=lambda sweep: sweep.alpha0)
+    if noisy and noisy[0].alpha0 < noisy[-1].alpha0 and noisy[0].images == noisy[-1].images:
+        low, high = noisy[0], noisy[-1]
+        difference = high.wrong[:, 0].astype(np.float64) - low.wrong[:, 0]
+        scale = (beta - alpha) / (high.alpha0 - low.alpha0)
+        return Amount(
+            scale * float(difference.mean()),
+            abs(scale) * float(difference.std()) / math.sqrt(low.images),
+            "right branch",
+            f"clean risk of {low.name} (alpha {low.alpha0:g}) and {high.name} (alpha {high.alpha0:g}), "
+            "in proportion",
+        )
     if surrogate is not None and surrogate.risk.min() <= _TRUSTED_RISK and beta <= surrogate.alphas[-1]:
         rise, error = surrogate.rise(alpha, beta)
         if rise > 2.0 * error > 0:
@@ -254,22 +231,14 @@ def _same_cost(
 
 def _expected_risk(beta: float, alpha: float, sweeps: Sequence[Sweep], doubts: list[str]) -> Amount | None:
     """Return the risk at the advice, by the scaling that the kappa rule rests on."""
-    noisy = sorted(
-        (sweep for sweep in sweeps if sweep.alpha0 > 0), key=lambda s: abs(math.log(s.alpha0 / alpha))
-    )
-    for sweep in noisy:
+    noisy = [sweep for sweep in sweeps if sweep.alpha0 > 0]
+    for sweep in sorted(noisy, key=lambda sweep: abs(math.log(sweep.alpha0 / alpha))):
         scaled = sweep.alpha0 * beta / alpha
         if scaled <= sweep.betas[-1]:
-            value = sweep.risk(scaled)
-            return Amount(
-                value,
-                math.sqrt(value * (1.0 - value) / sweep.images),
-                "scaling",
-                f"{sweep.name} at beta {scaled:.3g}, the same beta / alpha; it leaves out what more noise "
-                "costs by itself"
-                if alpha > sweep.alpha0
-                else f"{sweep.name} at beta {scaled:.3g}, the same beta / alpha",
-            )
+            basis = f"{sweep.name} at beta {scaled:.3g}, the same beta / alpha"
+            if alpha > sweep.alpha0:
+                basis += "; it leaves out what more noise costs by itself"
+            return _measured(sweep, scaled, "scaling", basis)
     doubts.append("the risk at the advice: give a classifier trained with some noise (--model)")
     return None
 
@@ -278,10 +247,14 @@ def _plain_risk(beta: float, sweeps: Sequence[Sweep]) -> Amount | None:
     for sweep in sweeps:
         if sweep.alpha0 == 0:
             at = min(beta, sweep.betas[-1])  # the sweep stops where all is lost, at no less risk
-            value = sweep.risk(at)
-            basis = f"{sweep.name}, trained without noise, at beta {at:g}; {sweep.clean_risk:.2%} without smoothing"
-            return Amount(value, math.sqrt(value * (1.0 - value) / sweep.images), "measured", basis)
+            basis = f"{sweep.name} at beta {at:g}; its risk without smoothing is {sweep.clean_risk:.2%}"
+            return _measured(sweep, at, "measured", basis)
     return None
+
+
+def _measured(sweep: Sweep, beta: float, estimator: str, basis: str) -> Amount:
+    risk = sweep.risk(beta)
+    return Amount(risk, math.sqrt(risk * (1.0 - risk) / sweep.images), estimator, basis)
 
 
 def _confidence(estimates: Sequence[Estimate]) -> str:

@@ -1,9 +1,9 @@
 """Nearest points of the same and of another class, by all pairs.
 
 |a - b|^2 = |a|^2 + |b|^2 - 2 a.b makes all distances of a block of points one product of matrices, in double
-precision; the distance to the neighbour found is then taken from the differences. The neighbour returned is
-the nearest, or as near up to the rounding of that product. Memory is one block of distances, whatever the
-number of points.
+precision. The distance to the neighbour found is then taken from the differences. The neighbour is the
+nearest up to the rounding of that product; of equally near ones it is the first. Memory is one block of
+distances and one copy of the points, whatever their number.
 """
 
 from __future__ import annotations
@@ -58,22 +58,28 @@ def nearest_by_class(
     >>> found.other.distance, found.same.index
     (array([3., 2., 2., 6.]), array([1, 0, 3, 2]))
     """
-    count = len(points)
+    x, count = points.x, len(points)
     other, same = (Nearest(np.full(count, np.inf), np.full(count, -1)) for _ in range(2))
+    lengths = np.linalg.norm(x, axis=1)
+    error = (x.shape[1] + 4) * 2.0**-53  # of a dot product, at worst (Higham 2002, section 3.1)
     step = max(1, _BLOCK_ENTRIES // count)
-    for start in range(0, count, step):
-        rows = np.arange(start, min(start + step, count))
-        distances = squared_distances(points.x[rows], points.x)
-        distances[np.arange(len(rows)), rows] = np.inf
-        alike = points.y[rows][:, None] == points.y
-        for nearest, passed_over in ((other, alike), (same, ~alike)):
-            candidates = np.where(passed_over, np.inf, distances)
-            columns = candidates.argmin(axis=1)
-            found = np.isfinite(candidates[np.arange(len(rows)), columns])
-            nearest.index[rows[found]] = columns[found]
-            difference = points.x[rows[found]] - points.x[columns[found]]
-            nearest.distance[rows[found]] = np.linalg.norm(difference, axis=1)
-        on_progress(len(rows))
+    for label in points.classes:
+        alike, unlike = np.flatnonzero(points.y == label), np.flatnonzero(points.y != label)
+        for nearest, among in ((same, alike), (other, unlike)):
+            candidates = x[among]
+            for start in range(0, len(alike) if len(among) else 0, step):
+                rows = alike[start : start + step]
+                distances = squared_distances(x[rows], candidates)
+                if nearest is same:
+                    distances[np.arange(len(rows)), start + np.arange(len(rows))] = np.inf
+                slack = 2.0 * error * (lengths[rows] + lengths.max()) ** 2
+                least = distances.min(axis=1)
+                found = np.isfinite(least)
+                # of equally near ones the first
+                columns = among[(distances <= (least + slack)[:, None]).argmax(axis=1)]
+                nearest.index[rows[found]] = columns[found]
+                nearest.distance[rows[found]] = np.linalg.norm(x[rows[found]] - x[columns[found]], axis=1)
+        on_progress(len(alike))
     return Neighbours(other, same)
 
 

@@ -109,14 +109,15 @@ def _values(x: np.ndarray) -> list[str]:
 
 
 def _duplicates(x: np.ndarray, y: Int64[np.ndarray, " points"]) -> list[str]:
-    _, inverse = np.unique(x, axis=0, return_inverse=True)
-    labels_of = np.unique(np.stack([inverse.ravel(), y]), axis=1)[0]  # an input once for each of its labels
+    rows = np.ascontiguousarray(x + np.float32(0))  # -0 and 0 are the same pixel
+    whole = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
+    _, inverse = np.unique(whole, return_inverse=True)
+    labels_of = np.unique(np.stack([inverse, y]), axis=1)[0]  # an input once per label
     inputs, labels = np.unique(labels_of, return_counts=True)
     torn = inputs[labels > 1]
     if not len(torn):
         return []
     return [
-        f"{np.isin(inverse, torn).sum()} points are equal to a point with another label ({len(torn)} different "
-        "inputs): on each such input every classifier is wrong for one label; they count as at distance 0 of "
-        "each other"
+        f"{np.isin(inverse, torn).sum()} points are equal to a point with another label ({len(torn)} "
+        "different inputs): every classifier is wrong for one label of each; they count as at distance 0"
     ]

@@ -1,6 +1,6 @@
 """Rules that name a training noise without any training. Neither knows the risk it will give.
 
-``same_rule`` is common practice, alpha = beta. ``share_rule`` is the rule of thumb, three quarters of beta. The
+``same_rule`` is common practice, alpha = beta. ``share_rule`` is the rule of thumb, ``SHARE`` of beta. The
 rule of thumb is for the fewest errors of the vote, and for networks whose normalisation fits the noise, as
 measured on image sets (``benchmarks/results/advice.md``). It is no rule for certified radii.
 """

@@ -13,7 +13,8 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from sfumato.answers.best import LOWER_SHARE, BetaAnswer, StudyAnswer
+from sfumato.advice.rules import SHARE
+from sfumato.answers.best import BetaAnswer, StudyAnswer
 from sfumato.answers.published import PublishedBest, PublishedResults, published_best
 from sfumato.answers.smooth_risk import SmoothRisk
 from sfumato.reporting.figures import line_colours, new_figure, place_legend, save_figure
@@ -164,11 +165,11 @@ def draw_best_alpha(
         axes.plot(ends, ends, color="black", lw=1.2, label=r"$\alpha = \beta$")
         axes.plot(
             ends,
-            LOWER_SHARE * ends,
+            SHARE * ends,
             color="black",
             lw=0.7,
             ls="--",
-            label=rf"$\alpha$ = {LOWER_SHARE:g} $\beta$",
+            label=rf"$\alpha$ = {SHARE:g} $\beta$",
         )
         for answer in study.betas:
             _best_bars(axes, answer)
