@@ -62,10 +62,11 @@ def test_the_surrogate_of_digits_begins_to_lose_near_six_tenths(run):
     assert code == 0
     assert 0.4 <= found["harmless_alpha"] <= 0.7
     assert "largest harmless alpha" in run("surrogate")[1]
+    assert "no harm up to alpha = 0.2" in run("surrogate", "--alpha", "0,0.2")[1]
 
 
 def test_advice_traces_each_number_to_its_estimator(run, digits_model):
-    code, out, _ = run("advise", "--beta", "0.5", "--model", digits_model, "--images", "200")
+    code, out, _ = run("advise", "--beta", "0.5", "--model", digits_model, "--images", "100")
     assert code == 0
     assert out.startswith("beta = 0.5: train with alpha about ")
     for words in ("rule of thumb", "kappa rule", "risk to expect", "cannot say"):

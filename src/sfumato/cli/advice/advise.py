@@ -121,18 +121,13 @@ def _sweeps(
     found = []
     with progress_bar("sweep of beta", sum(len(split) * len(betas) for _, _, betas in plans)) as bar:
         for classifier, level, betas in plans:
+            votes = 16 * len(split) * len(betas)
             configuration = tuned_configuration(
-                classifier.model,
-                dataset.input_shape,
-                choose_device(device),
-                votes=16 * len(split) * len(betas),
+                classifier.model, dataset.input_shape, choose_device(device), votes=votes
             )
             found.append(
                 sweep(
-                    classifier.model,
-                    split,
-                    level,
-                    betas,
+                    *(classifier.model, split, level, betas),
                     name=classifier.name,
                     seed=seed,
                     device=device,
