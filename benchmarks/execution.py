@@ -33,8 +33,8 @@ from sfumato.execution.base import Executor, Here, Task
 from sfumato.execution.choose import open_executor
 from sfumato.execution.pace import TASK_SECONDS, Pace
 from sfumato.noise import Gaussian
+from sfumato.smoothing.risk import vote_on
 from sfumato.studies.design import make_design
-from sfumato.studies.evaluate import count_shard
 from sfumato.studies.run import Watch, run_study
 from sfumato.studies.tasks import vote
 
@@ -119,8 +119,7 @@ def alone(settings: argparse.Namespace) -> None:
 
     def work() -> None:
         part = next(pieces)
-        x = torch.from_numpy(test.x[list(part)])
-        count_shard(smoothed, VOTES, x, part, test.y[list(part)])
+        vote_on(smoothed, VOTES.plan(), test.x[list(part)], test.y[list(part)], part)
 
     work()
     print("ready", flush=True)

@@ -23,8 +23,6 @@ from pathlib import Path
 import numpy as np
 from scipy import special, stats
 
-from sfumato.statistics.binomial import upper_failure_probabilities
-
 PUBLISHED_N = 100_000
 CLASSES = 10
 LOWEST_Z = -1.2
@@ -86,7 +84,7 @@ def load(reference: Path, data: str, sigma: float, repeats: int, seed: int) -> P
 
 def _latent_z(z_lower: np.ndarray, abstained: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     failures = np.arange(PUBLISHED_N)
-    q_upper = upper_failure_probabilities(PUBLISHED_N - failures, PUBLISHED_N, confidence=0.99)
+    q_upper = special.betainccinv(failures + 1, PUBLISHED_N - failures, 0.01)
     published = -special.ndtri(q_upper)
     count = np.clip(np.searchsorted(-published, -(z_lower + 5e-4)), 0, PUBLISHED_N - 1)
     posterior = generator.beta(count + 0.5, PUBLISHED_N - count + 0.5)
@@ -114,7 +112,7 @@ def vote(run, probabilities: np.ndarray, generator: np.random.Generator) -> list
 def fixed_certified(population: Population, z0: float, confidence: float) -> float:
     """Return the exact expected certified accuracy of n = 100,000 votes at radius z0 * sigma."""
     failures = np.arange(PUBLISHED_N // 2 + 1)
-    q_upper = upper_failure_probabilities(PUBLISHED_N - failures, PUBLISHED_N, confidence)
+    q_upper = special.betainccinv(failures + 1, PUBLISHED_N - failures, 1.0 - confidence)
     most = int(np.searchsorted(q_upper, special.ndtr(-z0), side="right")) - 1
     certified = stats.binom.cdf(most, PUBLISHED_N, 1.0 - population.leading)
     return float(np.mean(certified * population.correct))

@@ -20,6 +20,7 @@ from sfumato.noise import Gaussian
 from sfumato.plans import Curve, Decide, Fixed, FixedTwoClass, Precision, Predict, Vote
 from sfumato.statistics.cache import cached_boundaries
 from sfumato.statistics.sequential import look_schedule
+from sfumato.statistics.walk import binomial_step
 
 FIXED_VOTES = 100_100
 CURVE_TARGETS = {
@@ -216,9 +217,8 @@ def _wald_ratio(z_images, z0: float, chunk: int, settings) -> float:
     test = cached_boundaries(special.ndtr(-z0), 1.0 - settings.confidence, looks, settings.cost)
     near = z0 + np.concatenate([-np.geomspace(2e-3, 6, 60)[::-1], [0.0], np.geomspace(2e-3, 6, 60)])
     z = near[(near > -1.25) & (near < 6.05)]
-    outcomes = [test.outcome(float(special.ndtr(-value))) for value in z]
-    votes = np.array([outcome.votes for outcome in outcomes])
-    power = np.clip([outcome.certified for outcome in outcomes], 1e-15, 1.0 - 1e-15)
+    votes, power = np.transpose([_outcome(test, float(special.ndtr(-value))) for value in z])
+    power = np.clip(power, 1e-15, 1.0 - 1e-15)
     p, q = special.ndtr(z), special.ndtr(-z)
     bound = np.max(
         _divergence(power[:, None], 1.0 - power[:, None], power, 1.0 - power)
@@ -231,6 +231,22 @@ def _wald_ratio(z_images, z0: float, chunk: int, settings) -> float:
     # No procedure that looks at all can spend less than one vote.
     mean_bound = np.exp(np.interp(z_images, z, np.log(np.maximum(bound, 1.0)))).mean()
     return float(mean_votes / mean_bound)
+
+
+def _outcome(test, q: float) -> tuple[float, float]:
+    """Return the expected votes and the probability of certifying at the failure probability ``q``."""
+    first, mass, before, votes, certified = 0, np.ones(1), 0, 0.0, 0.0
+    for n, certify, give_up in zip(test.looks, test.certify, test.give_up, strict=True):
+        votes += mass.sum() * (n - before)
+        step = binomial_step(n - before, 1.0 - q, q)
+        first, mass, before = first + step.first, np.convolve(mass, step.mass), n
+        count = first + np.arange(mass.size)
+        certified += mass[count >= certify].sum()
+        going_on = (count < certify) & (count > give_up)
+        first, mass = int(count[going_on].min(initial=n)), mass[going_on]
+        if not mass.size:
+            break
+    return votes, certified
 
 
 def _divergence(p, q, other_p, other_q):

@@ -17,7 +17,6 @@ from scipy import special
 
 from sfumato.noise import Gaussian
 from sfumato.plans import Curve, Decide, Fixed, FixedTwoClass, Precision, Predict
-from sfumato.statistics.binomial import upper_failure_probabilities
 from sfumato.statistics.sequential import look_schedule
 from sfumato.statistics.walk import crossing_probability
 
@@ -193,9 +192,9 @@ def peeking_report(level: float) -> list[str]:
     for p0 in THRESHOLDS:
         boundary = []
         for n in looks:
-            bounds = upper_failure_probabilities(np.arange(n + 1), n, 1.0 - level)
+            bounds = special.betainccinv(n - np.arange(n), np.arange(1, n + 1), level)
             below = np.flatnonzero(bounds <= 1.0 - p0)
-            boundary.append(int(below[0]) if below.size else n + 1)
+            boundary.append(int(below[0]) + 1 if below.size else n + 1)
         lines.append(f"| {p0} | {crossing_probability(looks, boundary, p0, 1.0 - p0) / level:.1f} |")
     return lines
 

@@ -28,9 +28,9 @@ from sfumato.datasets import Split
 from sfumato.devices import choose_device, device_name
 from sfumato.noise import Span, Stream, Use
 from sfumato.smoothing.configuration import Configuration
+from sfumato.smoothing.risk import vote_on
 from sfumato.smoothing.tuning import tuned_configuration
 from sfumato.studies.design import VotesTable, make_design
-from sfumato.studies.evaluate import SHARD, count_shard
 
 CONTENDERS = (
     ("curtailed", "float32"),
@@ -86,12 +86,7 @@ def cell(model: nn.Module, rule: str, configuration: Configuration, settings: ar
     )
 
     def rows(examples: np.ndarray, test: Split) -> np.ndarray:
-        found = []
-        for begin in range(0, len(examples), SHARD):
-            part = examples[begin : begin + SHARD].tolist()
-            x = torch.from_numpy(test.x[part]).to(smoothed.device)
-            found.append(count_shard(smoothed, table, x, part, test.y[part]))
-        return np.concatenate(found)
+        return vote_on(smoothed, table.plan(), test.x[examples], test.y[examples], examples.tolist())
 
     return rows
 

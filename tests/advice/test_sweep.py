@@ -17,7 +17,7 @@ SPLIT = Split(np.zeros((40, 1), np.float32), np.ones(40, np.int64))
 
 
 def test_the_interval_is_lost_where_theory_says():
-    # P(|beta Z| < 1) >= 1/2 just if beta <= 1 / Phi^-1(3/4) = 1.4826
+    # P(|beta Z| < 1) >= 1/2 if and only if beta <= 1 / Phi^-1(3/4) = 1.4826
     found = sweep(interval_model, SPLIT, 0.5, [0.0, 0.5, 1.1, 1.2, 2.2, 3.0])
     assert found.betas == (0.0, 0.5, 1.1, 1.2, 2.2)  # all is lost at 2.2: no more votes
     assert found.wrong.mean(axis=0)[[0, 1, 2]].tolist() == [0.0, 0.0, 0.0]

@@ -5,42 +5,46 @@ import json
 import os
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from sfumato.cli.main import main
+from sfumato.cli.options import parse_numbers
 from sfumato.datasets import dataset_names
+from sfumato.errors import SettingError
 from sfumato.models import model_names
 from sfumato.noise import NOISES
 from sfumato.plans import PLANS
-from sfumato.smoothing import tuning
+from sfumato.smoothing import smoothed
 
-COMMANDS = ("train", "risk", "certify", "report", "plot", "table", "demo", "data", "inspect")
-
-
-def sfumato(*arguments, cwd=None):
-    return subprocess.run(
-        [sys.executable, "-m", "sfumato", *map(str, arguments)], capture_output=True, text=True, cwd=cwd
-    )
+COMMANDS = [
+    *(["train"], ["risk"], ["certify"], ["report"], ["plot"], ["table"], ["demo"], ["data"], ["inspect"]),
+    *(["study", name] for name in ("init", "run", "race", "search", "show", "best", "plot")),
+]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_has_an_example(command):
-    done = sfumato(command, "--help")
-    assert done.returncode == 0
-    assert f"Example: sfumato {command}" in " ".join(done.stdout.split())
+def process(*arguments, **options):
+    """Run a command in a process of its own."""
+    command = [sys.executable, "-m", "sfumato", *arguments]
+    return subprocess.run(command, **{"capture_output": True, "text": True, **options})
 
 
-def test_help_names_every_data_set_and_architecture():
-    text = " ".join(sfumato("train", "--help").stdout.replace("│", " ").split())
+def words_of(text):
+    return " ".join(text.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_has_an_example(command, sfumato):
+    code, printed, _ = sfumato(*command, "--help")
+    assert code == 0
+    assert f"Example: sfumato {' '.join(command)}" in words_of(printed)
+
+
+def test_help_names_what_is_registered(sfumato):
+    text = words_of(sfumato("train", "--help")[1])
     for name in (*dataset_names(), *model_names()):
         assert name in text
-
-
-def test_help_names_every_noise_and_plan():
-    text = " ".join(sfumato("certify", "--help").stdout.replace("│", " ").split())
+    text = words_of(sfumato("certify", "--help")[1])
     for usage in (
         *(f"{name} ({noise.norm} radii)" for name, noise in NOISES.items()),
         *(plan.usage for plan in PLANS.values()),
@@ -49,96 +53,113 @@ def test_help_names_every_noise_and_plan():
 
 
 def test_help_wraps_to_the_terminal_not_to_the_source():
-    done = subprocess.run(
-        [sys.executable, "-m", "sfumato", "certify", "--help"],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "300"},
-    )
-    assert (
-        "radius correct time, and behind them votes, bounds and plan); the same command goes on"
-        in done.stdout
-    )
+    done = process("certify", "--help", env={**os.environ, "COLUMNS": "300"})
+    words = "radius correct time, and behind them votes, bounds and plan); the same command goes on"
+    assert words in done.stdout
 
 
-@pytest.mark.parametrize("group", [(), ("study",), ("theory",)])
-def test_without_a_command_the_help_is_printed_and_no_empty_error(group):
-    done = sfumato(*group)
-    assert done.returncode == 2
-    assert "Usage" in done.stdout + done.stderr
-    assert "error" not in done.stderr
+@pytest.mark.parametrize("group", [[], ["study"], ["theory"]])
+def test_without_a_command_the_help_is_printed_and_no_empty_error(group, sfumato):
+    code, out, err = sfumato(*group)
+    assert code == 2
+    assert "Usage" in out + err
+    assert "error" not in err
 
 
-def test_train_risk_certify_and_inspect_work_together(tmp_path, monkeypatch, capsys):
+def test_a_list_of_numbers_may_have_ranges():
+    assert parse_numbers("alpha", None) == ()
+    assert parse_numbers("alpha", "0, 0.1, 1:2:3") == (0.0, 0.1, 1.0, 1.5, 2.0)
+    assert parse_numbers("alpha", "0:0.3:4")[-1] == 0.3, "a range ends exactly where it should"
+    seeds = parse_numbers("seeds", f"{2**62 + 1},0:6:3", int)
+    assert seeds == (2**62 + 1, 0, 3, 6)
+    assert all(type(seed) is int for seed in seeds)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1,,2", "0:1", "0:1:1", "0:1:2:3", "0:1:1e9", "0:1:20000", "x", "0:1:-1"]
+)
+@pytest.mark.parametrize("kind", [int, float])
+def test_a_list_that_is_none_is_refused(text, kind):
+    with pytest.raises(SettingError, match="alpha must be"):
+        parse_numbers("alpha", text, kind)
+
+
+def test_train_certify_and_inspect_work_together(tmp_path, sfumato, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-    def here(*arguments):
-        """Run the command in this process, which saves its start."""
-        monkeypatch.setattr(sys, "argv", ["sfumato", *arguments])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        return SimpleNamespace(returncode=stop.value.code, **capsys.readouterr()._asdict())
-
-    done = here("train", "--alpha", "0.3", "--epochs", "3", "--out", "m.safetensors")
-    assert done.returncode == 0, done.err
-    assert "alpha = 0.3 (pixels in [0, 1])" in done.out
-    record = json.loads(here("inspect", "m.safetensors").out)
-    assert record["training"]["alpha"] == 0.3
-    done = here("risk", "m.safetensors", "--beta", "0,0.4", "--first", "100")
-    assert done.returncode == 0, done.err
-    assert "95 % interval" in done.out
-    done = here("risk", "m.safetensors", "--beta", "0.4", "--precision", "bf16", "--first", "20")
-    assert "of the bf16 networks, not the float32 ones" in done.out
-    done = here("certify", "--model", "m.safetensors", "--beta", "0.4", "--n", "500", "--skip", "200")
-    assert done.returncode == 0, done.err
+    code, out, err = sfumato("train", "--alpha", "0.3", "--epochs", "8", "--out", "m.safetensors")
+    assert code == 0, err
+    assert "alpha = 0.3 (pixels in [0, 1])" in out
+    assert json.loads(sfumato("inspect", "m.safetensors")[1])["training"]["alpha"] == 0.3
+    certify = ["certify", "--model", "m.safetensors", "--beta", "0.4"]
+    done = process(*certify, "--n", "500", "--skip", "200", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "\x1b" not in done.stdout + done.stderr, "no colour and no bar where there is no terminal"
     rows = (tmp_path / "certificates.tsv").read_text().splitlines()
     assert rows[0].startswith("idx\tlabel\tpredict\tradius\tcorrect\ttime\tvotes\t")
-    assert "fixed(100,500): 600 votes per image, 166.8 times fewer than 100,100" in done.out
-    assert "each certificate holds with probability at least 0.999" in done.out
-    options = ["--beta", "0.4", "--skip", "50", "--plan", "curve(0.1, 0.2)", "--out", "curve.tsv"]
-    done = here("certify", "--model", "m.safetensors", *options)
-    assert done.returncode == 0, done.err
-    assert "curve(0.1,0.2): " in done.out
-    done = here("certify", "--model", "m.safetensors", *options, "--label-known")
-    assert done.returncode == 2
-    assert done.err.startswith("error: curve.tsv: is another run's, with label_known False and not True")
     assert [row.split("\t")[0] for row in rows[1:]] == ["0", "200", "400", "600"]
-    options[-1] = "bf16.tsv"
-    done = here("certify", "--model", "m.safetensors", *options, "--precision", "bf16", "--profile")
-    assert done.returncode == 0, done.err
-    assert "what is certified is the bf16 network" in done.out
-    for part in ("votes, ", "noise", "forward", "reduction", "idle", "planning and files"):
-        assert part in done.out
-    assert json.loads((tmp_path / "bf16.tsv.json").read_text())["precision"] == "bf16"
+    assert "fixed(100,500): 600 votes per image, 166.8 times fewer than 100,100" in done.stdout
+    assert "each certificate holds with probability at least 0.999" in done.stdout
     settings = json.loads((tmp_path / "certificates.tsv.json").read_text())
     assert (settings["beta"], settings["confidence"], settings["unit"]) == (0.4, 0.999, "pixels in [0, 1]")
-    assert "\x1b" not in done.out + done.err, "no colour and no bar where there is no terminal"
+
+
+def test_risk_and_certify_say_of_which_precision_they_speak(tmp_path, sfumato, monkeypatch, digits_model):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = sfumato("risk", digits_model, "--beta", "0,0.4", "--first", "20", "--n", "20")
+    assert code == 0, err
+    assert "95 % interval" in out
+    bf16 = ["--precision", "bf16", "--first", "4"]
+    code, out, err = sfumato("risk", digits_model, "--beta", "0.4", "--n", "20", *bf16)
+    assert "of the bf16 networks, not the float32 ones" in out, err
+    certify = ["certify", "--model", digits_model, "--beta", "0.4", "--plan", "curve(0.1, 0.2)", *bf16]
+    code, out, err = sfumato(*certify, "--profile")
+    assert code == 0, err
+    assert "what is certified is the bf16 network" in out
+    for part in (
+        "curve(0.1,0.2): ",
+        "votes, ",
+        "noise",
+        "forward",
+        "reduction",
+        "idle",
+        "planning and files",
+    ):
+        assert part in out
+    assert json.loads((tmp_path / "certificates.tsv.json").read_text())["precision"] == "bf16"
+    code, _, err = sfumato(*certify, "--label-known")
+    assert code == 2
+    assert err.splitlines()[-1].startswith(
+        "error: certificates.tsv: is another run's, with label_known False and not True"
+    )
 
 
 def test_another_runs_file_is_refused_before_what_is_fast_is_measured(
-    tmp_path, digits_model, monkeypatch, capsys
+    tmp_path, digits_model, monkeypatch, sfumato
 ):
-    command = ["sfumato", "certify", "--model", str(digits_model), "--out", str(tmp_path / "t.tsv")]
-    command += ["--n", "200", "--first", "3", "--device", "cpu"]
-
-    def certify(*options):
-        monkeypatch.setattr(sys, "argv", [*command, *options])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        return stop.value.code, capsys.readouterr().err
-
-    assert certify("--beta", "0.5") == (0, "")
+    command = [
+        "certify",
+        "--model",
+        digits_model,
+        "--out",
+        tmp_path / "t.tsv",
+        "--n",
+        "200",
+        "--device",
+        "cpu",
+    ]
+    assert sfumato(*command, "--first", "3", "--beta", "0.5")[::2] == (0, "")
     asked = []
-    plain = tuning.tuned_configuration
-    monkeypatch.setattr(
-        tuning,
-        "tuned_configuration",
-        lambda *a, votes, **o: asked.append(votes) or plain(*a, votes=votes, **o),
-    )
-    code, error = certify("--beta", "0.6")
+    plain = smoothed.tuned_configuration
+
+    def measured(*arguments, votes, **options):
+        asked.append(votes)
+        return plain(*arguments, votes=votes, **options)
+
+    monkeypatch.setattr(smoothed, "tuned_configuration", measured)
+    code, _, error = sfumato(*command, "--first", "3", "--beta", "0.6")
     assert (code, asked) == (2, [])
     assert "beta 0.5 and not 0.6" in error
-    code, error = certify("--beta", "0.5", "--first", "5")
+    code, _, error = sfumato(*command, "--first", "5", "--beta", "0.5")
     assert (code, error.endswith("holds 3 of the 5 images; the others are added\n")) == (0, True)
     assert asked == [2 * 300], "for the two images that are new"
 
@@ -200,7 +221,7 @@ BAD = [
         ["certify", "--model", "MODEL", "--beta", "0.5", "--plan", "decide(0.5)", "--n", "20"],
         "n0 and n belong to the plan fixed(n0,n)",
     ),
-    (["risk", "MODEL", "--beta", "0.1,x"], "beta must be numbers separated by commas, got '0.1,x'"),
+    (["risk", "MODEL", "--beta", "0.1,x"], "beta must be numbers separated by commas, or first:last:count"),
     (["risk", "MODEL", "--beta", "-1"], "beta must be a finite number of at least 0, got -1.0"),
     (["data", "bad.npz"], "x has 4 examples but y has 3"),
     (["inspect", "bad.npz"], "not a whole safetensors file"),
@@ -234,27 +255,15 @@ def flat_model(shape, classes):
 
 @pytest.mark.parametrize(("arguments", "words"), BAD, ids=[" ".join(a)[:80] for a, _ in BAD])
 def test_bad_input_is_one_line_and_exit_code_2_and_changes_nothing(
-    arguments, words, digits_model, tmp_path, monkeypatch, capsys
+    arguments, words, digits_model, tmp_path, monkeypatch, refused
 ):
     (tmp_path / "file").write_text("mine")
     (tmp_path / "mine.py").write_text(MINE)
     np.savez(tmp_path / "bad.npz", x=np.zeros((4, 2)), y=np.zeros(3, int))
     np.savez(tmp_path / "wide.npz", x=np.zeros((20, 9, 9)), y=np.arange(20) % 10)
-    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
-    arguments = [str(digits_model) if a == "MODEL" else a for a in arguments]
-    monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "mine", raising=False)
-    monkeypatch.setattr(sys, "argv", ["sfumato", *arguments])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    printed = capsys.readouterr().err
-    assert stop.value.code == 2, printed
-    assert words in printed
-    assert printed.startswith("error: ")
-    assert printed.count("\n") == 1
-    after = {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.name != "__pycache__"}
-    assert after == before
+    refused([digits_model if part == "MODEL" else part for part in arguments], words)
 
 
 @pytest.mark.parametrize(
@@ -267,18 +276,15 @@ def test_bad_input_is_one_line_and_exit_code_2_and_changes_nothing(
     ],
 )
 def test_what_is_to_be_known_about_data_is_said_once_on_standard_error(
-    command, times, tmp_path, monkeypatch, capsys
+    command, times, tmp_path, monkeypatch, sfumato
 ):
     path = tmp_path / "d.npz"
     np.savez(path, x=255 * np.linspace(0, 1, 640).reshape(10, 8, 8), y=np.arange(10) % 2)
-    monkeypatch.setattr(sys, "argv", ["sfumato", *command, str(path)])
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as stop:
-        main()
-    printed = capsys.readouterr()
-    assert stop.value.code == 0
-    assert printed.err.count(f"note: {path}: pixels from 0 to 255 are taken as they are") == times
-    assert printed.err.count("\n") == times
+    code, _, err = sfumato(*command, path)
+    assert code == 0
+    assert err.count(f"note: {path}: pixels from 0 to 255 are taken as they are") == times
+    assert err.count("\n") == times
 
 
 TABLE = "idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t3\t3\t0.5\t1\t1.0\n0\t3\t3\t0.7\t1\t1.0\n"
@@ -293,17 +299,10 @@ WRITING = [
 ]
 
 
-def _run(arguments, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["sfumato", *arguments])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    return stop.value.code, capsys.readouterr().err
-
-
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS])
 @pytest.mark.parametrize("arguments", WRITING, ids=[a[0] for a in WRITING])
 def test_a_full_or_broken_disk_is_a_failure_in_every_command(
-    arguments, number, digits_model, tmp_path, monkeypatch, capsys
+    arguments, number, digits_model, tmp_path, monkeypatch, sfumato
 ):
     (tmp_path / "t.tsv").write_text(TABLE)
     monkeypatch.chdir(tmp_path)
@@ -312,8 +311,7 @@ def test_a_full_or_broken_disk_is_a_failure_in_every_command(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "fsync", broken)
-    arguments = [str(digits_model) if a == "MODEL" else a for a in arguments]
-    code, error = _run(arguments, monkeypatch, capsys)
+    code, _, error = sfumato(*(digits_model if part == "MODEL" else part for part in arguments))
     assert code == 1, error
     assert error.splitlines()[-1].startswith("error: ")
     assert error.splitlines()[-1].endswith(f": cannot be written ({os.strerror(number)})")
@@ -324,16 +322,14 @@ def test_a_full_or_broken_disk_is_a_failure_in_every_command(
 def test_standard_output_on_a_full_disk_is_a_failure(arguments, tmp_path):
     (tmp_path / "t.tsv").write_text(TABLE)
     with open("/dev/full", "w") as full:  # noqa: PTH123
-        done = subprocess.run(
-            [sys.executable, "-m", "sfumato", *arguments], stdout=full, stderr=subprocess.PIPE, cwd=tmp_path
-        )
+        done = process(*arguments, capture_output=False, stdout=full, stderr=subprocess.PIPE, cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr.decode().splitlines()[-1].endswith("No space left on device")
-    assert b"Traceback" not in done.stderr
-    assert b"Exception" not in done.stderr
+    assert done.stderr.splitlines()[-1].endswith("No space left on device")
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
 
 
-def test_repeated_rows_of_a_table_are_a_note(tmp_path, monkeypatch, capsys):
+def test_repeated_rows_of_a_table_are_a_note(tmp_path, monkeypatch, sfumato):
     (tmp_path / "t.tsv").write_text(TABLE)
     monkeypatch.chdir(tmp_path)
     for arguments in (
@@ -341,26 +337,23 @@ def test_repeated_rows_of_a_table_are_a_note(tmp_path, monkeypatch, capsys):
         ["plot", "radii", "t.tsv", "--out", "t.svg"],
         ["report", "t.tsv", "--gallery", "0"],
     ):
-        code, error = _run(arguments, monkeypatch, capsys)
+        code, _, error = sfumato(*arguments)
         words = "about an image that an earlier row is about; the first row of each image counts"
         assert (code, error) == (0, f"note: t.tsv:3: {words}\n")
 
 
-def test_a_name_that_is_no_text_can_be_written_and_shown(tmp_path, monkeypatch, capsys):
+def test_a_name_that_is_no_text_can_be_written_and_shown(tmp_path, monkeypatch, sfumato):
     (tmp_path / "t.tsv").write_text(TABLE)
     monkeypatch.chdir(tmp_path)
     out = os.fsdecode(b"caf\xe9.csv")
-    code, _ = _run(["table", "certified", "t.tsv", "--format", "csv", "--out", out], monkeypatch, capsys)
-    assert code == 0
+    assert sfumato("table", "certified", "t.tsv", "--format", "csv", "--out", out)[0] == 0
     assert (tmp_path / out).exists()
 
 
 def test_an_unreachable_download_is_a_failure_not_bad_input(tmp_path):
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "http_proxy": "http://127.0.0.1:9"}
     environment |= {"https_proxy": "http://127.0.0.1:9", "SFUMATO_DATA": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-m", "sfumato", "data", "mnist"], capture_output=True, text=True, env=environment
-    )
+    done = process("data", "mnist", env=environment)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert last.startswith("error: train-images-idx3-ubyte.gz: not found locally")

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from sfumato.cli.main import main
-
 NET = """
 from pathlib import Path
 import torch
@@ -27,8 +25,8 @@ class Net(torch.nn.Module):
 
 
 @pytest.fixture
-def sfumato(tmp_path, monkeypatch, capsys):
-    """Return a function that runs a command in a folder with the modules net, beside and late_import."""
+def sfumato(tmp_path, monkeypatch, sfumato):
+    """A function that runs a command in a folder with the modules net, beside and late_import."""
     (tmp_path / "net.py").write_text(NET)
     (tmp_path / "moved.py").write_text("from net import Net\n")
     (tmp_path / "beside.py").write_text("def flat(x): return x.flatten(1)\n")
@@ -39,12 +37,9 @@ def sfumato(tmp_path, monkeypatch, capsys):
     def run(*arguments):
         for name in ("net", "moved", "beside", "late_import"):
             monkeypatch.delitem(sys.modules, name, raising=False)
-        monkeypatch.setattr(sys, "argv", ["sfumato", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
+        said = sfumato(*arguments)
         assert sys.path == before
-        said = capsys.readouterr()
-        return stop.value.code, said.out, said.err
+        return said
 
     return run
 

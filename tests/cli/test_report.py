@@ -12,7 +12,6 @@ from PIL import Image
 
 from sfumato.certification.file import settings_path
 from sfumato.cli import report
-from sfumato.cli.main import main
 from sfumato.datasets import locate
 from sfumato.studies.design import make_design
 from sfumato.studies.run import run_study
@@ -29,15 +28,6 @@ THEIRS = (
     "idx\tlabel\tpredict\tradius\tcorrect\ttime\textra\n"
     "0\t3\t3\t0.378\t1\t15.4\tx\n1\t7\t-1\t0.0\t0\t15.6\ty\n"
 )
-
-
-def sfumato(capsys, *arguments):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["sfumato", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-    printed = capsys.readouterr()
-    return stop.value.code, printed.out, printed.err
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +50,10 @@ def data_of(html):
     return {key: json.loads(block)["data"] for key, block in blocks}
 
 
-def test_a_study_and_another_tools_table_become_one_file(study, theirs, tmp_path, capsys):
+def test_a_study_and_another_tools_table_become_one_file(study, theirs, tmp_path, sfumato):
     out = tmp_path / "r.html"
     code, printed, errors = sfumato(
-        capsys, "report", study, f"Them={theirs}", "--out", out, "--gallery", 4, "--draws", 20
+        "report", study, f"Them={theirs}", "--out", out, "--gallery", 4, "--draws", 20
     )
     assert (code, printed.strip()) == (0, str(out)), errors
     html = out.read_text()
@@ -76,7 +66,7 @@ def test_a_study_and_another_tools_table_become_one_file(study, theirs, tmp_path
     assert out.stat().st_size < 8_000_000
 
 
-def test_tables_alone_show_the_test_images_of_the_data_set_that_is_named(tmp_path, capsys, digits):
+def test_tables_alone_show_the_test_images_of_the_data_set_that_is_named(tmp_path, sfumato, digits):
     out = tmp_path / "r.html"
     paths = []
     for name, radius in (("a", 0.5), ("b", 0.1)):
@@ -85,37 +75,37 @@ def test_tables_alone_show_the_test_images_of_the_data_set_that_is_named(tmp_pat
         ]
         paths.append(tmp_path / f"{name}.tsv")
         paths[-1].write_text("idx\tlabel\tpredict\tradius\tcorrect\ttime\n" + "\n".join(rows) + "\n")
-    code, _, errors = sfumato(capsys, "report", *paths, "--out", out, "--gallery", 6)
+    code, _, errors = sfumato("report", *paths, "--out", out, "--gallery", 6)
     assert (code, errors) == (0, "")
     assert "<li data-example=" not in out.read_text()
     options = ("--out", out, "--gallery", 6, "--data", "digits", "--beta", 0.25)
-    code, _, errors = sfumato(capsys, "report", *paths, *options)
+    code, _, errors = sfumato("report", *paths, *options)
     assert (code, errors) == (0, "")
     html = out.read_text()
     assert html.count("<li data-example=") == 6
     assert len(re.findall(r'<figure><img alt="[^"]*" src="data:image/png;base64,', html)) == 12
     assert "Largest radius, b" in html
     assert html.count('data-disagreement="0.400000"') == 6
-    code, _, errors = sfumato(capsys, "report", paths[0], "--out", out, "--data", "nothing")
+    code, _, errors = sfumato("report", paths[0], "--out", out, "--data", "nothing")
     assert code == 0
     assert "warning: no test images are shown for the tables: " in errors
 
 
-def test_data_that_tables_merely_name_are_not_fetched_for_them(tmp_path, capsys, monkeypatch):
+def test_data_that_tables_merely_name_are_not_fetched_for_them(tmp_path, sfumato, monkeypatch):
     """Nor is it tried again and again while a study is followed."""
     monkeypatch.setattr(locate, "download", None)
     monkeypatch.setattr(locate, "data_roots", lambda data_dir: [])
     path, out = tmp_path / "t.tsv", tmp_path / "r.html"
     path.write_text("idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t7\t7\t0.5\t1\t0:00:01\n")
     settings_path(path).write_text('{"data": "mnist", "beta": 0.5}')
-    code, _, errors = sfumato(capsys, "report", path, "--out", out)
+    code, _, errors = sfumato("report", path, "--out", out)
     assert code == 0
     assert errors.count("\n") == 1
     assert "mnist: not found locally; name its folder by --data-dir or SFUMATO_DATA" in errors
     assert "Test images" not in out.read_text()
 
 
-def test_following_writes_the_file_anew_until_the_study_is_finished(study, tmp_path, capsys, monkeypatch):
+def test_following_writes_the_file_anew_until_the_study_is_finished(study, tmp_path, sfumato, monkeypatch):
     """The study file first asks for another alpha, as while it is computed."""
     folder, out = tmp_path / "study", tmp_path / "r.html"
     folder.mkdir()
@@ -130,7 +120,7 @@ def test_following_writes_the_file_anew_until_the_study_is_finished(study, tmp_p
 
     monkeypatch.setattr(report.time, "sleep", meanwhile)
     code, _, errors = sfumato(
-        capsys, "report", folder, "--out", out, "--gallery", 0, "--draws", 20, "--follow", "--every", 7
+        "report", folder, "--out", out, "--gallery", 0, "--draws", 20, "--follow", "--every", 7
     )
     assert code == 0, errors
     ((seconds, first),) = seen
@@ -140,7 +130,7 @@ def test_following_writes_the_file_anew_until_the_study_is_finished(study, tmp_p
     assert 'data-reload="0"' in out.read_text()
 
 
-def test_following_waits_for_a_study_without_any_finished_cell(study, tmp_path, capsys, monkeypatch):
+def test_following_waits_for_a_study_without_any_finished_cell(study, tmp_path, sfumato, monkeypatch):
     from sfumato.studies.store import Current, Store
 
     folder, out = tmp_path / "study", tmp_path / "r.html"
@@ -148,7 +138,7 @@ def test_following_waits_for_a_study_without_any_finished_cell(study, tmp_path, 
     (folder / "study.toml").write_text((study / "study.toml").read_text())
     with Store(folder / "results.sqlite") as store:
         store.begin(Current("s", "digits", "pixels in [0, 1]", 20, 80))
-    code, _, errors = sfumato(capsys, "report", folder, "--out", out)
+    code, _, errors = sfumato("report", folder, "--out", out)
     assert code == 2
     assert "has no finished cell yet" in errors
 
@@ -157,19 +147,17 @@ def test_following_waits_for_a_study_without_any_finished_cell(study, tmp_path, 
         (folder / "results.sqlite").write_bytes((study / "results.sqlite").read_bytes())
 
     monkeypatch.setattr(report.time, "sleep", meanwhile)
-    code, _, errors = sfumato(
-        capsys, "report", folder, "--out", out, "--gallery", 0, "--follow", "--draws", 20
-    )
+    code, _, errors = sfumato("report", folder, "--out", out, "--gallery", 0, "--follow", "--draws", 20)
     assert code == 0, errors
 
 
-def test_data_that_are_gone_leave_out_the_images_and_say_why(study, tmp_path, capsys):
+def test_data_that_are_gone_leave_out_the_images_and_say_why(study, tmp_path, sfumato):
     folder = tmp_path / "study"
     folder.mkdir()
     (folder / "results.sqlite").write_bytes((study / "results.sqlite").read_bytes())
     text = (study / "study.toml").read_text().replace('name = "digits"', 'name = "gone.npz"')
     (folder / "study.toml").write_text(text)
-    code, _, errors = sfumato(capsys, "report", folder, "--out", tmp_path / "r.html", "--draws", 20)
+    code, _, errors = sfumato("report", folder, "--out", tmp_path / "r.html", "--draws", 20)
     assert code == 0
     assert "no test images are shown: gone.npz: no such file" in errors
     assert "No test images are shown: gone.npz" in (tmp_path / "r.html").read_text()
@@ -181,8 +169,9 @@ def test_data_that_are_gone_leave_out_the_images_and_say_why(study, tmp_path, ca
         (["report", "nowhere"], "nowhere: cannot be read"),
         (["report", "STUDY", "--out", "r.txt"], "out must end in .html, got 'r.txt'"),
         (["report", "STUDY", "--compare", "0.1"], "compare must be two training noises"),
+        (["report", "STUDY", "--draws", "0"], "draws must be at least 1, got 0"),
         (["report", "STUDY", "--confidence", "1"], "confidence must lie strictly between 0 and 1"),
-        (["report", "STUDY", "--gallery", "-1"], "gallery must be a whole number of at least 0"),
+        (["report", "STUDY", "--gallery", "-1"], "gallery must be at least 0, got -1"),
         (["plot", "risk", "STUDY", "--out", "a.jpg"], "must end in one of .png, .svg, .pdf"),
         (["plot", "risk", "STUDY", "--out", "a.png", "--width", "page"], "width must be column, text or"),
         (["plot", "risk", "THEIRS", "--out", "a.png"], "risk draws one study"),
@@ -193,28 +182,21 @@ def test_data_that_are_gone_leave_out_the_images_and_say_why(study, tmp_path, ca
         (["table", "certified", "STUDY", "--radii", "-1"], "radius must be a finite number of at least 0"),
     ],
 )
-def test_mistakes_are_one_line_and_exit_code_2(arguments, message, study, theirs, capsys):
-    given = [{"STUDY": study, "THEIRS": theirs}.get(a, a) for a in arguments]
-    code, printed, errors = sfumato(capsys, *given)
-    assert code == 2
-    assert message in errors
-    assert len(errors.strip().splitlines()) == 1
-    assert not printed
+def test_mistakes_are_one_line_and_exit_code_2(arguments, message, study, theirs, refused):
+    refused([{"STUDY": study, "THEIRS": theirs}.get(part, part) for part in arguments], message)
 
 
 @pytest.mark.parametrize("figure", ["risk", "best", "map", "certified", "radii", "outcomes", "votes"])
-def test_every_figure_is_drawn_in_the_width_of_a_column(figure, study, tmp_path, capsys):
+def test_every_figure_is_drawn_in_the_width_of_a_column(figure, study, tmp_path, sfumato):
     out = tmp_path / f"{figure}.png"
-    code, printed, errors = sfumato(
-        capsys, "plot", figure, study, "--out", out, "--width", "column", "--draws", 20
-    )
+    code, printed, errors = sfumato("plot", figure, study, "--out", out, "--width", "column", "--draws", 20)
     assert (code, printed.strip()) == (0, str(out)), errors
     with Image.open(out) as image:
         assert image.width == round(3.25 * 300)
 
 
-def test_tables_are_written_in_every_format(study, theirs, tmp_path, capsys):
-    code, printed, errors = sfumato(capsys, "table", "risk", study, "--format", "csv")
+def test_tables_are_written_in_every_format(study, theirs, tmp_path, sfumato):
+    code, printed, errors = sfumato("table", "risk", study, "--format", "csv")
     assert code == 0, errors
     rows = list(csv.reader(io.StringIO(printed)))
     results = load_results(study)
@@ -223,37 +205,36 @@ def test_tables_are_written_in_every_format(study, theirs, tmp_path, capsys):
         assert float(alpha) == measured
         assert cells.lstrip("*").startswith(f"{results.cells[measured, 0.5, 0].risk:.4f} [")
     code, printed, _ = sfumato(
-        capsys, "table", "certified", f"a_b={theirs}", "--radii", "0.25,0.5", "--format", "latex"
+        "table", "certified", f"a_b={theirs}", "--radii", "0.25,0.5", "--format", "latex"
     )
     assert code == 0
     assert r"a\_b & 2 & 0.5000 [" in printed
     assert r"\toprule" in printed
     for kind in ("best", "soft", "outcomes", "votes"):
         out = tmp_path / f"{kind}.md"
-        assert sfumato(capsys, "table", kind, study, "--out", out)[0] == 0
+        assert sfumato("table", kind, study, "--out", out)[0] == 0
         assert out.read_text().count("\n|") >= 3
 
 
-def test_json_is_all_that_is_printed_and_holds_the_measured_numbers(study, capsys):
-    code, printed, _ = sfumato(capsys, "study", "show", study, "--json", "--radii", "0.1")
+def test_json_is_all_that_is_printed_and_holds_the_measured_numbers(study, sfumato):
+    code, printed, _ = sfumato("study", "show", study, "--json", "--radii", "0.1")
     found = json.loads(printed)
     assert code == 0
     results = load_results(study)
     points = found["risks"][0]["points"]
     assert [p["errors"] for p in points] == [results.cells[alpha, 0.5, 0].errors for alpha in (0.1, 0.4)]
     assert [line["alpha"] for line in found["certified"]] == [0.1, 0.4]
-    code, printed, _ = sfumato(capsys, "data", "digits", "--json")
+    code, printed, _ = sfumato("data", "digits", "--json")
     assert json.loads(printed)["test"] == 797
     model = next((study / "models").glob("alpha-0.4*.safetensors"))
-    code, printed, _ = sfumato(capsys, "risk", model, "--beta", "0.5", "--n", 20, "--first", 80, "--json")
+    code, printed, _ = sfumato("risk", model, "--beta", "0.5", "--n", 20, "--first", 80, "--json")
     (risk,) = json.loads(printed)["risks"]
     assert risk["errors"] == results.cells[0.4, 0.5, 0].errors
 
 
-def test_certify_prints_its_summary_as_json(study, tmp_path, capsys):
+def test_certify_prints_its_summary_as_json(study, tmp_path, sfumato):
     model, out = next((study / "models").glob("alpha-0.4*.safetensors")), tmp_path / "c.tsv"
     code, printed, errors = sfumato(
-        capsys,
         "certify",
         "--model",
         model,
@@ -276,7 +257,7 @@ def test_certify_prints_its_summary_as_json(study, tmp_path, capsys):
     assert found["summary"]["mean_votes"] == sum(int(row[6]) for row in rows) / 5
 
 
-def test_quiet_leaves_out_warnings_and_progress_wherever_it_stands(study, tmp_path, capsys):
+def test_quiet_leaves_out_warnings_and_progress_wherever_it_stands(study, tmp_path, sfumato):
     folder = tmp_path / "study"
     folder.mkdir()
     (folder / "results.sqlite").write_bytes((study / "results.sqlite").read_bytes())
@@ -284,15 +265,15 @@ def test_quiet_leaves_out_warnings_and_progress_wherever_it_stands(study, tmp_pa
     (folder / "study.toml").write_text(text)
     given = ["report", folder, "--out", tmp_path / "r.html", "--draws", 20]
     for arguments in (["--quiet", *given], [*given, "-q"]):
-        assert sfumato(capsys, *arguments)[2] == ""
-    assert "warning: " in sfumato(capsys, *given)[2], "the level is that of one call"
-    code, _, errors = sfumato(capsys, "-q", "report", tmp_path / "nowhere")
+        assert sfumato(*arguments)[2] == ""
+    assert "warning: " in sfumato(*given)[2], "the level is that of one call"
+    code, _, errors = sfumato("-q", "report", tmp_path / "nowhere")
     assert code == 2
     assert errors.startswith("error: ")
 
 
-def test_verbose_shows_the_traceback_of_an_error(tmp_path, capsys):
-    code, _, errors = sfumato(capsys, "report", tmp_path / "nowhere", "--verbose")
+def test_verbose_shows_the_traceback_of_an_error(tmp_path, sfumato):
+    code, _, errors = sfumato("report", tmp_path / "nowhere", "--verbose")
     assert code == 2
     assert "Traceback" in errors
     assert errors.splitlines()[-1].startswith("error: ")

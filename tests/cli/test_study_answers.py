@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sqlite3
 import sys
 
@@ -37,13 +38,10 @@ PUBLISHED = "alpha,beta,errors,risk\n" + "".join(
 )
 
 
-def sfumato(capsys, *arguments):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["sfumato", "study", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-    printed = capsys.readouterr()
-    return stop.value.code, printed.out, printed.err
+@pytest.fixture
+def study(sfumato):
+    """A function that runs a command of sfumato study."""
+    return lambda *arguments: sfumato("study", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +73,8 @@ def counted(folder, beta):
     return {alpha: np.array([row[2] for row in rows if row[0] == alpha], bool) for alpha in alphas}
 
 
-def test_show_prints_every_risk_with_its_exact_interval(folder, capsys):
-    code, printed, errors = sfumato(capsys, "show", folder)
+def test_show_prints_every_risk_with_its_exact_interval(folder, study):
+    code, printed, errors = study("show", folder)
     assert code == 0, errors
     assert "150 test images of digits, 20 votes each, with 95 % intervals" in printed
     wrong = counted(folder, 0.5)
@@ -89,12 +87,12 @@ def test_show_prints_every_risk_with_its_exact_interval(folder, capsys):
         assert line.endswith(f" {star}{count / 150:.4f} [{interval.low:.4f}, {interval.high:.4f}]")
 
 
-def test_show_adds_the_soft_risk_and_certified_accuracy_when_asked(folder, capsys):
-    code, plain, _ = sfumato(capsys, "show", folder)
+def test_show_adds_the_soft_risk_and_certified_accuracy_when_asked(folder, study):
+    code, plain, _ = study("show", folder)
     assert code == 0
     assert "Soft" not in plain
     assert "radius" not in plain
-    code, printed, errors = sfumato(capsys, "show", folder, "--soft", "--radii", "0,0.1")
+    code, printed, errors = study("show", folder, "--soft", "--radii", "0,0.1")
     assert code == 0, errors
     results = load_results(folder)
     soft = printed[printed.index("Soft risk") : printed.index("Certified")]
@@ -107,16 +105,16 @@ def test_show_adds_the_soft_risk_and_certified_accuracy_when_asked(folder, capsy
         line = next(row for row in soft.splitlines() if row.startswith(f"{alpha:g} "))
         assert f"{share:.4f} [" in line
         rows = results.certificates[alpha, 0.5, 1]
-        line = next(row for row in certified.splitlines() if row.startswith(f"{alpha:g} "))
+        line = next(row for row in certified.splitlines() if row.startswith(f"α {alpha:g}, β 0.5 "))
         assert [float(value) for value in re.findall(r"([\d.]+) \[", line)] == [
             sum(row.correct and row.radius >= radius for row in rows) / 20 for radius in (0.0, 0.1)
         ]
 
 
-def test_best_prints_one_line_per_beta_and_the_json_says_the_same(folder, capsys):
-    code, printed, errors = sfumato(capsys, "best", folder, "--draws", "200")
+def test_best_prints_one_line_per_beta_and_the_json_says_the_same(folder, study):
+    code, printed, errors = study("best", folder, "--draws", "200")
     assert code == 0, errors
-    code, text, _ = sfumato(capsys, "best", folder, "--draws", "200", "--json")
+    code, text, _ = study("best", folder, "--draws", "200", "--json")
     assert code == 0
     found = {answer["beta"]: answer for answer in json.loads(text)["betas"]}
     for beta in (0.0, 0.5):
@@ -129,15 +127,15 @@ def test_best_prints_one_line_per_beta_and_the_json_says_the_same(folder, capsys
         assert f"{wrong[lowest].mean():.4f}" in line
     gain = found[0.5]["gain"]
     assert (gain["alpha"], gain["risk"]) == (0.5, pytest.approx(wrong[0.5].mean()))
-    code, text, _ = sfumato(capsys, "best", folder, "--draws", "200", "--json", "--beta", "0.5")
+    code, text, _ = study("best", folder, "--draws", "200", "--json", "--beta", "0.5")
     assert code == 0
     assert json.loads(text)["betas"] == [found[0.5]]
 
 
-def test_best_at_a_radius_is_what_the_stored_certificates_say(folder, capsys):
-    code, printed, errors = sfumato(capsys, "best", folder, "--radius", "0.1,0.3")
+def test_best_at_a_radius_is_what_the_stored_certificates_say(folder, study):
+    code, printed, errors = study("best", folder, "--radius", "0.1,0.3")
     assert code == 0, errors
-    code, text, _ = sfumato(capsys, "best", folder, "--radius", "0.1,0.3", "--json")
+    code, text, _ = study("best", folder, "--radius", "0.1,0.3", "--json")
     assert code == 0
     certificates = load_results(folder).certificates
     for radius, found in zip((0.1, 0.3), json.loads(text)["best"], strict=True):
@@ -153,6 +151,22 @@ def test_best_at_a_radius_is_what_the_stored_certificates_say(folder, capsys):
         assert line[1:3] == [f"{answer['alpha']:g}", "0.5"]
 
 
+def test_a_race_keeps_its_certificates_and_json_is_all_that_it_prints(folder, study, tmp_path):
+    mine = shutil.copytree(folder, tmp_path / "mine")
+    command = ["race", mine, "--radius", "0.1", "--images", "10", "--device", "cpu"]
+    code, printed, errors = study(*command, "--json")
+    assert code == 0, errors
+    (found,) = json.loads(printed)
+    answer = found["answer"]
+    assert (found["radius"], found["images"], answer["beta"]) == (0.1, 10, 0.5)
+    assert answer["alpha"] in (0.1, 0.2, 0.3, 0.4, 0.5)
+    code, printed, errors = study(*command)
+    assert code == 0, errors
+    line = next(row.split() for row in printed.splitlines() if row.startswith("0.1 "))
+    assert line[1:3] == [f"{answer['alpha']:g}", "0.5"]
+    assert f"radius 0.1: {len(found['dropped'])} of 5 pairs dropped out, {found['votes']:,} votes" in printed
+
+
 def table(path, radii, first=0):
     """Write the certificates of images of class 1, as other tools do; a negative radius is an abstention."""
     rows = [
@@ -162,11 +176,11 @@ def table(path, radii, first=0):
     return path
 
 
-def test_best_answers_from_other_peoples_tables(tmp_path, capsys):
+def test_best_answers_from_other_peoples_tables(tmp_path, study):
     """alpha = 1 certifies 60 of 100 images at radius 1.2, alpha = beta 20 of them."""
     same = table(tmp_path / "noise_0.50_test_sigma_0.50.tsv", [1.3] * 20 + [0.6] * 75 + [-1] * 5)
     more = table(tmp_path / "noise_1.00_test_sigma_0.50.tsv", [1.3] * 60 + [-1] * 40)
-    code, printed, errors = sfumato(capsys, "best", same, f"1,0.5={more}", "--radius", "0.5,1.2")
+    code, printed, errors = study("best", same, f"1,0.5={more}", "--radius", "0.5,1.2")
     assert code == 0, errors
     lines = [row.split() for row in printed.splitlines()[2:4]]
     assert [row[:3] for row in lines] == [["0.5", "0.5", "0.5"], ["1.2", "1", "0.5"]]
@@ -176,7 +190,7 @@ def test_best_answers_from_other_peoples_tables(tmp_path, capsys):
     assert "radius 1.2: alpha* 1 is the largest measured" in errors
 
 
-def test_tables_that_cannot_be_compared_are_refused(tmp_path, capsys):
+def test_tables_that_cannot_be_compared_are_refused(tmp_path, study):
     one = table(tmp_path / "noise_0.50_test_sigma_0.50.tsv", [0.6] * 20)
     other = table(tmp_path / "noise_1.00_test_sigma_0.50.tsv", [0.6] * 20, first=5)
     unnamed = table(tmp_path / "mine.tsv", [0.6] * 20)
@@ -191,15 +205,15 @@ def test_tables_that_cannot_be_compared_are_refused(tmp_path, capsys):
         ([one, "--radius", "0.5", "--beta", "0.3"], "beta must be one of those measured (0.5), got 0.3"),
         ([one, tmp_path, "--radius", "0.5"], "holds no results.sqlite"),
     ):
-        code, printed, errors = sfumato(capsys, "best", *arguments)
+        code, printed, errors = study("best", *arguments)
         assert (code, printed, errors.count("\n")) == (2, "", 1), errors
         assert words in errors
 
 
-def test_an_alpha_at_the_edge_of_the_grid_is_told(folder, capsys):
-    code, text, _ = sfumato(capsys, "best", folder, "--draws", "50", "--json")
+def test_an_alpha_at_the_edge_of_the_grid_is_told(folder, study):
+    code, text, _ = study("best", folder, "--draws", "50", "--json")
     assert code == 0
-    _, _, errors = sfumato(capsys, "best", folder, "--draws", "50")
+    _, _, errors = study("best", folder, "--draws", "50")
     told = {
         float(beta): edge
         for beta, edge in re.findall(r"warning: beta ([\d.]+): .* the (small|larg)est", errors)
@@ -213,10 +227,9 @@ def test_an_alpha_at_the_edge_of_the_grid_is_told(folder, capsys):
     assert expected
 
 
-def test_plot_writes_both_figures_with_published_results_beside(folder, tmp_path, capsys):
+def test_plot_writes_both_figures_with_published_results_beside(folder, tmp_path, study):
     (tmp_path / "p.csv").write_text(PUBLISHED)
-    code, printed, errors = sfumato(
-        capsys,
+    code, printed, errors = study(
         *("plot", folder, "--out", tmp_path / "r.png", "--best-out", tmp_path / "b.svg"),
         *("--published", tmp_path / "p.csv", "--draws", "50"),
     )
@@ -232,37 +245,34 @@ def test_plot_writes_both_figures_with_published_results_beside(folder, tmp_path
     [
         (["show", "nowhere"], "results.sqlite: no such file; give a folder written by sfumato study run"),
         (["show", "STUDY", "--confidence", "1"], "confidence must lie strictly between 0 and 1, got 1"),
-        (["show", "STUDY", "--radii", "a"], "radii must be numbers separated by commas, got 'a'"),
+        (["show", "STUDY", "--radii", "a"], "radii must be numbers separated by commas, or first:last:count"),
         (["show", "STUDY", "--radii", "-1"], "radius must be a finite number of at least 0, got -1"),
-        (["best", "STUDY", "--confidence", "nan"], "confidence must lie strictly between 0 and 1, got nan"),
-        (["best", "STUDY", "--draws", "0"], "draws must be a whole number of at least 1, got 0"),
-        (["best", "STUDY", "--seed", "-1"], "seed must be a whole number of at least 0, got -1"),
+        (["best", "STUDY", "--confidence", "nan"], "confidence must be a finite number, got nan"),
+        (["best", "STUDY", "--draws", "0"], "draws must be at least 1, got 0"),
+        (["best", "STUDY", "--seed", "-1"], "seed must be at least 0, got -1"),
         (["plot", "STUDY"], "--out is missing"),
         (["plot", "STUDY", "--out", "a.gif"], "a.gif: a figure's name must end in one of .png, .svg, .pdf"),
         (["plot", "STUDY", "--out", "a.png", "--published", "no.csv"], "no.csv: cannot be read"),
         (["best", "STUDY", "--radius", "0.2"], "the certificates are for radius 0.1, 0.3"),
-        (["best", "STUDY", "--radius", "x"], "radius must be numbers separated by commas, got 'x'"),
+        (
+            ["best", "STUDY", "--radius", "x"],
+            "radius must be numbers separated by commas, or first:last:count",
+        ),
         (["best", "STUDY", "--radius", "nan"], "radius must be a finite number of at least 0, got nan"),
         (["best", "STUDY", "--radius", "0.1", "--beta", "0"], "beta must be one of those measured (0.5)"),
         (["best", "STUDY", "--beta", "0.4"], "beta must be one of those measured (0, 0.5), got 0.4"),
         (["best", "STUDY", "STUDY", "--radius", "0.1"], "give one study's folder or only certification"),
         (["best"], "Missing argument 'sources'"),
+        (
+            ["race", "STUDY", "--radius", "x"],
+            "radius must be numbers separated by commas, or first:last:count",
+        ),
+        (
+            ["race", "STUDY", "--radius", "0.1", "--images", "0"],
+            "images must be a whole number of at least 1",
+        ),
+        (["race", "nowhere", "--radius", "0.1"], "cannot be read"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(arguments, words, folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    arguments = [folder if part == "STUDY" else part for part in arguments]
-    code, printed, errors = sfumato(capsys, *arguments)
-    assert code == 2, errors
-    assert errors.startswith("error: ")
-    assert words in errors
-    assert errors.count("\n") == 1
-    assert printed == ""
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("command", ["show", "best", "plot"])
-def test_help_has_an_example(command, capsys):
-    code, printed, _ = sfumato(capsys, command, "--help")
-    assert code == 0
-    assert f"Example: sfumato study {command}" in " ".join(printed.replace("│", " ").split())
+def test_bad_input_is_one_line_and_exit_code_2(arguments, words, folder, refused):
+    refused(["study", *(folder if part == "STUDY" else part for part in arguments)], words)

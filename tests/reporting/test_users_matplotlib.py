@@ -22,16 +22,20 @@ for module in pkgutil.walk_packages(sfumato.__path__, "sfumato."):
         importlib.import_module(module.name)
 require_unchanged("importing")
 
-from sfumato.reporting.figures import draw_certified_accuracy, draw_risk
+from sfumato.reporting.certified_figures import draw_certified_sets
+from sfumato.reporting.risk_lines import RiskLine
+from sfumato.reporting.sources import CertifiedSet
+from sfumato.reporting.study_figures import draw_risk_map
 from sfumato.certification.certificate import Certificate
-from sfumato.smoothing.risk import Risk
 rows = [Certificate(i, 0, 0, 0.1 * i, 1.0) for i in range(10)]
+sets = [CertifiedSet("one", rows, "pixels", Path("one.tsv"))]
+lines = [RiskLine(b, (0.1, 0.2), (0.03, 0.04), None, None, None, 0.1, b, 100) for b in (0.1, 0.2)]
 for suffix in ("png", "svg", "pdf"):
-    draw_certified_accuracy({"one": rows}, "pixels", "title", Path(f"a.{suffix}"))
-    draw_risk({(0.1, 0.1): Risk(0.1, 3, 100, 100)}, "pixels", "title", Path(f"r.{suffix}"))
+    draw_certified_sets(sets, Path(f"a.{suffix}"))
+    draw_risk_map(lines, "pixels", Path(f"r.{suffix}"))
     require_unchanged("drawing")
 try:
-    draw_certified_accuracy({"one": rows}, "pixels", "title", Path("a.png/a.png"))
+    draw_certified_sets(sets, Path("a.png/a.png"))
 except sfumato.SfumatoError:
     require_unchanged("failing")
 """

@@ -5,6 +5,7 @@ import torch
 from oracles import gaussian_tail
 from sfumato.datasets import Split
 from sfumato.smoothing.risk import measure_risk
+from sfumato.smoothing.smoothed import Smoothed
 
 
 def test_the_risk_of_a_linear_classifier_has_its_closed_form(linear):
@@ -24,6 +25,23 @@ def test_beta_zero_is_the_classifier_itself(linear):
     risk = measure_risk(linear, split, 0.0, device="cpu", on_progress=steps.append)
     assert (risk.errors, risk.examples, risk.votes) == (1, 3, 1)
     assert steps == [3]
+
+
+@pytest.mark.parametrize("error", [None, 1e-3])
+def test_fewer_votes_are_counted_and_the_predictions_are_those_of_all(linear, error):
+    x = np.random.default_rng(0).normal(0.3, 0.3, (200, 2)).astype(np.float32)
+    risk = measure_risk(
+        linear, Split(x, np.ones(200, np.int64)), 0.6, n=100, error=error, seed=3, device="cpu"
+    )
+    smoothed = Smoothed(linear, 0.6, seed=3, device="cpu")
+    every = smoothed.votes(torch.from_numpy(x), 100)
+    assert risk.images.predicted.tolist() == every.argmax(axis=1).tolist()
+    assert risk.errors == (every.argmax(axis=1) != 1).sum() > 0
+    first = 50 if error is None else 16
+    hits = smoothed.votes(torch.from_numpy(x), first)[:, 1]
+    assert (risk.images.first_votes == first).all()
+    assert risk.images.first_hits.tolist() == hits.tolist()
+    assert risk.images.votes.mean() < 90
 
 
 def test_the_risk_counts_a_classifier_without_votes_as_wrong():

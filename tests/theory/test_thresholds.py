@@ -1,7 +1,5 @@
 """Thresholds of interference against 25-digit quadrature and the curves' own limits."""
 
-import math
-
 import mpmath
 import numpy as np
 import pytest
@@ -73,23 +71,6 @@ def test_the_pair_threshold_tends_to_its_limit_over_dim_minus_one():
     assert curve.max() == pytest.approx(0.5313047686, abs=1e-10)
     for dim in (1000, 10_000):
         assert (dim - 1) * thresholds.pair_threshold(dim) == pytest.approx(0.5313047686, rel=0.2 / dim)
-
-
-@pytest.mark.parametrize(
-    ("dim", "ratio", "slack"), [(2, 2.0, 0.1035009606119933), (10, 4.0, 0.3714073784562903)]
-)
-def test_the_erosion_slack_matches_its_exact_values(dim, ratio, slack):
-    assert thresholds.erosion_slack(dim, ratio) == pytest.approx(slack, rel=1e-12)
-
-
-def test_the_erosion_slack_is_least_in_one_dimension_and_follows_the_curvature():
-    for ratio in (0.3, 1.0, 5.0):
-        line = thresholds.erosion_slack(1, ratio)
-        assert line == pytest.approx(stats.norm.cdf(-2 * ratio), rel=1e-13)
-        assert all(thresholds.erosion_slack(dim, ratio) >= line for dim in (2, 3, 50))
-    for dim in (2, 7):
-        flat = (dim - 1) / (2 * math.sqrt(2 * math.pi) * 500.0)
-        assert thresholds.erosion_slack(dim, 500.0) == pytest.approx(flat, rel=0.01)
 
 
 def test_an_impossible_dimension_is_refused():

@@ -7,22 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Bool
 
 from sfumato.advice.kappa import KappaRule, kappa_rule, require_swept_betas
 from sfumato.datasets import Split
-from sfumato.devices import choose_device
-from sfumato.errors import SettingError, require_count, require_nonnegative
-from sfumato.plans.early_vote import EarlyVote
-from sfumato.smoothing.answers import require_classes
-from sfumato.smoothing.base_classifier import BaseClassifier
+from sfumato.errors import SettingError, require_nonnegative
 from sfumato.smoothing.configuration import Configuration, Network
-from sfumato.smoothing.smoothed import DEFAULT_VOTES, Smoothed
+from sfumato.smoothing.risk import measure_risk
+from sfumato.smoothing.smoothed import DEFAULT_VOTES
 
 DEFAULT_IMAGES = 1000
-_ERROR = 1e-3  # how often at most a prediction is not that of all votes
-_TOGETHER = 500
+_ERROR = 1e-3  # the most often that a prediction is not that of all votes
 _FAR_ABOVE = 6.0  # standard errors above the clean risk: larger betas will not be tolerated either
 _MOST_STEPS = 40
 _CLEARLY = 3.0
@@ -67,8 +62,8 @@ class Sweep:
     def matched_beta(self) -> float | None:
         """Return the beta of the lowest risk if that is clearly below the clean risk, else None.
 
-        Clearly: by more than three paired standard errors. Such a network is tuned to its noise, as those
-        with batch normalisation are whose statistics are of noisy inputs, and errs more with less of it.
+        Clearly: by more than three paired standard errors. Such a network is tuned to its noise and errs more
+        with less of it. Batch normalisation with the statistics of noisy inputs does this.
         """
         best = int(self.wrong.mean(axis=0).argmin())
         gain = self.wrong[:, 0].astype(np.float64) - self.wrong[:, best]
@@ -117,53 +112,36 @@ def sweep(
     """Return the errors of ``model`` smoothed at each of ``betas`` on all of ``split``.
 
     ``betas`` begin with 0. The prediction of an image is that of ``n`` votes with probability at least 0.999
-    (:class:`EarlyVote`), the noise of an image is the same as in a study of the same seed. The sweep ends
-    where the risk is six standard errors above the clean one, as larger betas are not tolerated either.
+    (``measure_risk``); its noise is the same as in a study of the same seed. The sweep ends where the risk is
+    six standard errors above the clean one, as larger betas are not tolerated either.
     ``classes`` is how many the data has, if more than the labels of ``split`` show. ``on_progress`` is called
     with the number of images just classified.
 
     Raises:
-        SettingError: betas that do not begin with 0 and increase.
+        SettingError: betas that do not begin with 0 and increase, or a number of votes out of range.
         ModelError: a model that does not fit the images, or has fewer outputs than the data has classes.
     """
     require_nonnegative("alpha0", alpha0)
-    require_count("n", n)
     require_swept_betas(betas)
-    base = BaseClassifier(model, choose_device(device))
-    require_classes(base.probe(torch.from_numpy(split.x)), classes or int(split.y.max()) + 1)
-    columns = [_wrong(split, lambda x, _: base.classes(x.to(base.device)).cpu().numpy(), on_progress)]
-    clean = float(columns[0].mean())
-    limit = clean + _FAR_ABOVE * math.sqrt(max(clean * (1.0 - clean), 1.0 / len(split)) / len(split))
-    for beta in betas[1:]:
-        smoothed = Smoothed(model, beta, seed=seed, device=device, configuration=configuration)
-        columns.append(_wrong(split, _majority(smoothed, n), on_progress))
-        if columns[-1].mean() > limit:
+    columns: list[Bool[np.ndarray, " images"]] = []
+    limit = math.inf
+    for beta in betas:
+        risk = measure_risk(
+            model,
+            split,
+            beta,
+            n=n,
+            error=_ERROR,
+            seed=seed,
+            device=device,
+            configuration=configuration,
+            classes=classes,
+            on_progress=on_progress,
+        )
+        columns.append(risk.images.wrong)
+        if beta == 0:
+            spread = max(risk.value * (1.0 - risk.value), 1.0 / len(split))
+            limit = risk.value + _FAR_ABOVE * math.sqrt(spread / len(split))
+        elif risk.value > limit:
             break
     return Sweep(name, alpha0, tuple(betas[: len(columns)]), np.stack(columns, axis=1))
-
-
-_Predictor = Callable[[torch.Tensor, range], np.ndarray]
-
-
-def _majority(smoothed: Smoothed, n: int) -> _Predictor:
-    plan = EarlyVote(n, _ERROR)
-
-    def predict(x: torch.Tensor, examples: range) -> np.ndarray:
-        return np.array(
-            [decision.prediction for decision in smoothed.run(x, plan, examples=examples).decisions()]
-        )
-
-    return predict
-
-
-def _wrong(
-    split: Split, predict: _Predictor, on_progress: Callable[[int], None]
-) -> Bool[np.ndarray, " images"]:
-    found = []
-    for start in range(0, len(split), _TOGETHER):
-        stop = min(start + _TOGETHER, len(split))
-        found.append(
-            predict(torch.from_numpy(split.x[start:stop]), range(start, stop)) != split.y[start:stop]
-        )
-        on_progress(stop - start)
-    return np.concatenate(found)

@@ -14,7 +14,7 @@ import torch
 
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.certificates import Certificates
-from sfumato.certification.file import continued, finished_rows
+from sfumato.certification.file import continued
 from sfumato.certification.recorded_answers import answers
 from sfumato.certification.shipped import (
     Counted,
@@ -81,12 +81,14 @@ def certify_to_file(
     executor: Executor | None = None,
     on_pace: Callable[[str], None] = lambda note: None,
     on_invalid: Callable[[int], None] = lambda votes: None,
+    on_reused: Callable[[int], None] = lambda rows: None,
 ) -> Certificates:
     """Certify the test examples into ``output``; return all rows of the file.
 
     With probability at least ``what.confidence`` over the noise, for each row that is no abstention, the
     smoothed classifier returns the predicted class everywhere within the radius. Rows already in the file
-    are reused if all settings match. ``on_certificate`` is called for every row, reused ones first.
+    are reused if all settings match; ``on_reused`` hears how many. ``on_certificate`` is called for every
+    row, reused ones first. ``smoothed.tune`` chooses how the votes are computed.
 
     With an ``executor`` of workers the images are shared out among them. The file is the same, apart from
     the times. ``on_pace`` then hears the rates, ``on_invalid`` how many of a task's votes were NaN.
@@ -105,6 +107,7 @@ def certify_to_file(
     labels = np.array([data.test.y[examples[0]]]) if what.label_known else None
     what.stopping.start(1, data.num_classes, noise=smoothed.noise, confidence=what.confidence, labels=labels)
     with continued(output, settings, examples) as table:
+        on_reused(len(table.rows))
         for row in table.rows:
             on_certificate(row)
         left = list(examples)[len(table.rows) :]
@@ -115,6 +118,9 @@ def certify_to_file(
                 on_certificate(row)
 
         if executor is None or executor.in_process:
+            # not earlier: another run's file is refused before any time is spent on measuring what is fast
+            if left:
+                smoothed.tune(data.input_shape, len(left) * what.stopping.least_votes)
             x, labels = data.test.x[left], data.test.y[left]
             for found in certify_images(
                 smoothed,
@@ -129,22 +135,6 @@ def certify_to_file(
         else:
             _share_out(executor, smoothed, data, what, left, keep, on_pace, on_invalid)
     return Certificates(table.rows)
-
-
-def count_finished(
-    smoothed: SmoothedClassifier,
-    data: Dataset,
-    what: Certification,
-    output: Path,
-    *,
-    executor: Executor | None = None,
-) -> int:
-    """Return how many of the examples ``certify_to_file`` would find certified; nothing is written.
-
-    Raises:
-        ModelError, OutputError, DataError: as ``certify_to_file``.
-    """
-    return len(finished_rows(output, _settings(smoothed, data, what, executor), what.examples))
 
 
 def _share_out(

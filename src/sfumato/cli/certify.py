@@ -95,16 +95,15 @@ def command(
     Example: sfumato certify --model mnist-0.4.safetensors --data mnist --beta 0.5
     --plan "curve(0.25,0.5,0.75,1)"
     """
-    from sfumato.certification.run import Certification, certify_to_file, count_finished
+    from sfumato.certification.run import Certification, certify_to_file
     from sfumato.certification.smoothed_classifier import SmoothedClassifier
     from sfumato.certification.summary import lack_of_noise_training, summarise
     from sfumato.datasets import load_dataset
-    from sfumato.errors import require_count, require_open_unit, require_positive
+    from sfumato.errors import SettingError, require_count, require_positive
     from sfumato.noise import make_noise
     from sfumato.smoothing.configuration import require_precision
 
     smoothing_noise = make_noise(noise, require_positive("beta", beta))
-    require_open_unit("confidence", confidence)
     require_precision(precision)
     if batch_size is not None:
         require_count("batch_size", batch_size)
@@ -115,9 +114,17 @@ def command(
     what = Certification(examples, chosen, confidence, label_known)
     (classifier,) = load_classifiers([model], dataset, mean, std, model_factory, fingerprint)
     invalid: list[int] = []
+
+    def tell_reused(rows: int) -> None:
+        if 0 < rows < len(examples):
+            note(f"{out} holds {rows:,} of the {len(examples):,} images; the others are added")
+
     with chosen_executor(executor, workers, gpus_per_worker, ray_address, device) as opened:
-        if not opened.in_process:
-            _refuse_with_workers(batch_size, profile)
+        if opened.in_process:
+            warn_if_slow(device, precision)
+        elif batch_size is not None or profile:
+            option = "--profile" if batch_size is None else f"--batch-size {batch_size}"
+            raise SettingError(f"{option} is for one process; leave it out, or --executor and --workers")
         smoothed = SmoothedClassifier(
             classifier,
             noise=smoothing_noise,
@@ -126,17 +133,6 @@ def command(
             device=device if opened.in_process else "cpu",
             precision=precision,
         )
-        # another run's file is refused before any time is spent on measuring what is fast
-        finished = count_finished(smoothed, dataset, what, out, executor=opened)
-        if 0 < finished < len(examples):
-            note(f"{out} holds {finished:,} of the {len(examples):,} images; the others are added")
-        if opened.in_process:
-            warn_if_slow(device, precision)
-            smoothed.check(dataset.test.x[examples[0] : examples[0] + 1], dataset.num_classes)
-            if batch_size is None:
-                votes = (len(examples) - finished) * chosen.least_votes
-                smoothed = _tuned(smoothed, dataset, votes)
-        detail(f"{dataset!r}; {smoothed!r}")
         started = time.perf_counter()
         with progress_bar("certifying", len(examples)) as bar:
             rows = certify_to_file(
@@ -148,7 +144,9 @@ def command(
                 on_certificate=lambda row: bar.advance(note=f"image {row.idx}: radius {row.radius:.3f}"),
                 on_pace=lambda note: bar.advance(0, note),
                 on_invalid=invalid.append,
+                on_reused=tell_reused,
             )
+    detail(f"{dataset!r}; {smoothed!r}")
     seconds = time.perf_counter() - started
     summary = summarise(rows, chosen, noise=smoothing_noise, confidence=confidence)
     if as_json:
@@ -157,43 +155,14 @@ def command(
         print_json({"table": str(out), "images": len(rows), **about, "summary": summary})
     else:
         _report(summary, len(rows), chosen, smoothing_noise, confidence, dataset, out)
-    if not as_json and precision != "float32":
-        OUT.print(f"what is certified is the {precision} network, not the float32 one", markup=False)
-    if profile and not as_json:
-        _print_profile(smoothed, seconds)
+        if precision != "float32":
+            OUT.print(f"what is certified is the {precision} network, not the float32 one", markup=False)
+        if profile:
+            _print_profile(smoothed, seconds)
     if nans := smoothed.profile.invalid + sum(invalid):
         warn(f"{nans} votes were NaN; they count for no class")
     if message := lack_of_noise_training(rows, classifier.record, beta):
         warn(message)
-
-
-def _refuse_with_workers(batch_size: int | None, profile: bool) -> None:
-    from sfumato.errors import SettingError
-
-    if batch_size is not None:
-        raise SettingError(
-            f"batch-size {batch_size} is for one process: workers measure what is fastest there"
-        )
-    if profile:
-        raise SettingError("profile is for one process; leave out --profile, or --executor and --workers")
-
-
-def _tuned(smoothed: SmoothedClassifier, dataset: Dataset, votes: int) -> SmoothedClassifier:
-    """Return the same smoothed classifier, made fast for so many votes."""
-    from sfumato.certification.smoothed_classifier import SmoothedClassifier
-    from sfumato.smoothing.tuning import tuned_configuration
-
-    precision = smoothed.configuration.precision
-    configuration = tuned_configuration(
-        smoothed.model, dataset.input_shape, smoothed.device, votes=votes, precision=precision
-    )
-    return SmoothedClassifier(
-        smoothed.classifier,
-        noise=smoothed.noise,
-        seed=smoothed.seed,
-        device=str(smoothed.device),
-        configuration=configuration,
-    )
 
 
 def _plan(text: str, n0: int | None, n: int | None) -> Plan:
@@ -239,7 +208,7 @@ def _print_profile(smoothed: SmoothedClassifier, seconds: float) -> None:
     """Print where the time of this run's votes went, in seconds of wall-clock time."""
     found = smoothed.profile
     voting = {name: getattr(found, name) for name in ("noise", "forward", "reduction", "idle")}
-    voting["planning and files"] = seconds - sum(voting.values())
+    voting["tuning, planning and files"] = seconds - sum(voting.values())
     print_table(
         f"{found.votes:,} votes, {found.votes / seconds:,.0f} per second; {smoothed.configuration}",
         ["", "seconds", "share"],

@@ -31,7 +31,7 @@ def load_classifiers(
     from sfumato.models.classifier import load_classifier
     from sfumato.models.registry import is_built_in
 
-    means, stds = options.parse_numbers("mean", mean), options.parse_numbers("std", std)
+    means, stds = (options.parse_numbers(name, text) or None for name, text in (("mean", mean), ("std", std)))
     loaded = [
         load_classifier(
             name,

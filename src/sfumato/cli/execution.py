@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sfumato.cli.terminal import ERR
+from sfumato.cli.terminal import note
 
 if TYPE_CHECKING:
     from sfumato.execution.base import Executor
@@ -32,5 +32,5 @@ def chosen_executor(
         versions={"sfumato": __version__, "torch": str(torch.__version__)},
     )
     if not executor.in_process:
-        ERR.print(str(executor), markup=False)
+        note(str(executor))
     return executor

@@ -10,8 +10,8 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+from types import MappingProxyType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 import typer
 
@@ -26,26 +26,34 @@ Command = Callable[..., None]
 
 
 def takes_fields(
-    fields: Callable[[], Mapping[str, FieldInfo]], *, prefix: str = "", every_optional: bool = False
+    fields: Callable[[], Mapping[str, FieldInfo]],
+    *,
+    flags: Mapping[str, str] = MappingProxyType({}),
+    every_optional: bool = False,
 ) -> Callable[[Command], Command]:
-    """Return a decorator: the command has an option for each field, and gets them as keyword arguments.
+    """Return a decorator: the command has an option for each field, and gets what was given for them.
 
-    Its function takes ``**settings``, each name behind ``prefix``. With ``every_optional`` an option that is
-    not given is None; else it has the field's default, and one without a default must be given.
+    Its function takes ``**settings``: the values by the names of the fields, lists of numbers read. What is
+    None is left out. With ``every_optional`` that is every option not given; else such an option has the
+    field's default, and a field without one must be given. A name may have dots, as ``grid.alpha``; its
+    option is called by the last part, or as ``flags`` or the field says.
     """
     given: dict[str, Any] = {}
 
     class CommandWithFields(CommandNamingRegistered):
         def get_params(self, ctx: Any) -> list[Any]:
             known = {param.name for param in self.params}
-            if not known & {prefix + name for name in fields()}:
-                self.params += _options(fields(), prefix, every_optional)
+            if not known & set(map(_argument, fields())):
+                self.params += _options(fields(), flags, every_optional)
             return super().get_params(ctx)
 
         def invoke(self, ctx: Any) -> Any:
             # Typer's own callback knows the options that are written out only
             given.clear()  # of an earlier call in this process
-            given.update({prefix + name: ctx.params.pop(prefix + name) for name in fields()})
+            for name, field in fields().items():
+                value = ctx.params.pop(_argument(name))
+                if value is not None:
+                    given[name] = _read(name, value, field)
             return super().invoke(ctx)
 
     def decorate(command: Command) -> Command:
@@ -65,18 +73,21 @@ def takes_fields(
     return decorate
 
 
-def command_class(command: Command) -> type[CommandNamingRegistered]:
-    """Return the class to register the command with: one of its own if it takes fields of settings."""
-    found: type[CommandNamingRegistered] = getattr(command, "command_class", CommandNamingRegistered)
-    return found
+def register(app: typer.Typer, command: Command, name: str) -> None:
+    """Add the command under this name, with the options of its fields and the names of what is registered."""
+    app.command(name=name, cls=getattr(command, "command_class", CommandNamingRegistered))(command)
 
 
-def _options(fields: Mapping[str, FieldInfo], prefix: str, every_optional: bool) -> list[Any]:
+def _argument(name: str) -> str:
+    return name.replace(".", "_of_")
+
+
+def _options(fields: Mapping[str, FieldInfo], flags: Mapping[str, str], every_optional: bool) -> list[Any]:
     """Return the options as Typer makes them of a function that takes the fields."""
 
     def taking() -> None: ...
 
-    parameters = [_parameter(prefix + name, name, field, every_optional) for name, field in fields.items()]
+    parameters = [_parameter(name, flags.get(name), field, every_optional) for name, field in fields.items()]
     taking.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     taking.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     app = typer.Typer(add_completion=False)
@@ -84,49 +95,43 @@ def _options(fields: Mapping[str, FieldInfo], prefix: str, every_optional: bool)
     return list(typer.main.get_command(app).params)
 
 
-def _parameter(argument: str, name: str, field: FieldInfo, every_optional: bool) -> inspect.Parameter:
+def _parameter(name: str, flag: str | None, field: FieldInfo, every_optional: bool) -> inspect.Parameter:
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-    flag = str(extra.get("flag", "--" + name.replace("_", "-")))
-    kind, optional = _kind(field.annotation)
-    default: Any = inspect.Parameter.empty if field.is_required() else field.default
-    if every_optional:
-        default, optional = None, True
-    option = typer.Option(flag, help=_sentence(field.description or ""))
+    flag = flag or str(extra.get("flag", "--" + name.rpartition(".")[2].replace("_", "-")))
+    bare = _bare(field.annotation)
+    kind: Any = bare if bare in (int, float, bool, str, Path) else str
+    default = None if every_optional else inspect.Parameter.empty if field.is_required() else field.default
+    words = _sentence(field.description or "")
+    if _is_list(bare):
+        option = typer.Option(flag, help=f"{words} Listed, or first:last:count.", metavar="NUMBERS")
+    else:
+        option = typer.Option(flag, help=words)
     annotated: Any = Annotated
-    annotation = annotated[kind | None if optional else kind, option]
-    return inspect.Parameter(argument, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+    annotation = annotated[kind | None if default is None else kind, option]
+    return inspect.Parameter(
+        _argument(name), inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )
 
 
 def _sentence(words: str) -> str:
-    """Return the words as a sentence; a name in front of a comma stays as it is written."""
+    """Return the words as a sentence; a name in front of a comma or a colon stays as it is."""
     first = words.split(" ")[0]
     return f"{words if first.endswith(',') else words[:1].upper() + words[1:]}."
 
 
-def _kind(annotation: Any) -> tuple[Any, bool]:
-    """Return what the command line reads for a field of this type, and whether it may be None."""
+def _bare(annotation: Any) -> Any:
+    """Return the type of a field without None and without what is annotated to it."""
     if get_origin(annotation) in (Union, UnionType):
-        others = [part for part in get_args(annotation) if part is not type(None)]
-        return _kind(others[0])[0], len(others) < len(get_args(annotation))
-    if get_origin(annotation) is Annotated:
-        return _kind(get_args(annotation)[0])
-    if get_origin(annotation) is Literal or get_origin(annotation) is tuple:
-        return str, False
-    return annotation if annotation in (int, float, bool, str, Path) else str, False
+        return _bare(next(part for part in get_args(annotation) if part is not type(None)))
+    return _bare(get_args(annotation)[0]) if get_origin(annotation) is Annotated else annotation
 
 
-def values_for(fields: Mapping[str, FieldInfo], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the command line gave for the fields, without those not given, lists of numbers read.
-
-    Raises:
-        SettingError: a list that holds something else than numbers.
-    """
-    return {
-        name: parse_numbers(name, value) if _is_list(fields[name].annotation) else value
-        for name, value in given.items()
-        if value is not None
-    }
+def _is_list(bare: Any) -> bool:
+    return get_origin(bare) is tuple
 
 
-def _is_list(annotation: Any) -> bool:
-    return get_origin(annotation) is tuple or any(map(_is_list, get_args(annotation)))
+def _read(name: str, value: Any, field: FieldInfo) -> Any:
+    bare = _bare(field.annotation)
+    return (
+        parse_numbers(name.rpartition(".")[2], value, _bare(get_args(bare)[0])) if _is_list(bare) else value
+    )

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sfumato.cli import options
-from sfumato.cli.terminal import note
+from sfumato.cli.terminal import note, print_json
 
 
 def command(
@@ -35,4 +35,4 @@ def command(
             f"made by {record.architecture!r}, which was not run: the weights have their checksum; whether "
             "they fit the network is checked with --model-factory package.module:name"
         )
-    print(record.model_dump_json(indent=2))
+    print_json(record.model_dump(mode="json"))

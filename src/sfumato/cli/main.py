@@ -28,7 +28,7 @@ from sfumato.cli import (
     train,
 )
 from sfumato.cli.advice import advise, geometry, interference, surrogate
-from sfumato.cli.from_settings import command_class
+from sfumato.cli.from_settings import register
 from sfumato.errors import SfumatoError
 from sfumato.files import is_bad_path
 from sfumato.user_code import current_folder_searched, plugins_loaded
@@ -51,8 +51,7 @@ _COMMANDS = (
     *(demo, data, inspect),
 )
 for module in _COMMANDS:
-    name = module.__name__.rpartition(".")[2]
-    app.command(name=name, cls=command_class(module.command))(module.command)
+    register(app, module.command, module.__name__.rpartition(".")[2])
 app.add_typer(theory.app, name="theory")
 app.add_typer(study.app, name="study")
 

@@ -91,20 +91,62 @@ Precision = Annotated[
     str,
     typer.Option("--precision", help="float32, or bf16: then the bfloat16 network is what is smoothed."),
 ]
+StudyOut = Annotated[
+    Path | None, typer.Option("--out", help="The study's folder (default: FILE's, if it is a folder).")
+]
 
 
-def parse_numbers(name: str, text: str | None) -> tuple[float, ...] | None:
-    """Return the numbers of a comma-separated list, None for None.
-
-    >>> parse_numbers("mean", "0.5, 0.25")
-    (0.5, 0.25)
+def study_folder(file: Path | None, out: Path | None) -> Path:
+    """Return the folder that a study is kept in: ``--out``, or the file if that is a folder.
 
     Raises:
-        SettingError: anything that is not a number.
+        SettingError: neither.
     """
-    if text is None:
-        return None
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise SettingError(f"{name} must be numbers separated by commas, got {text!r}") from None
+    if out is not None:
+        return out
+    if file is None or not file.is_dir():
+        raise SettingError("--out is missing; give the folder that the study is kept in")
+    return file
+
+
+# More values than anybody needs: a slip of the keyboard must not fill the memory.
+_MOST_VALUES = 10_000
+
+
+def parse_numbers(name: str, text: str | None, kind: type[float] = float) -> tuple[float, ...]:
+    """Return the numbers of a comma-separated list whose parts are numbers or first:last:count.
+
+    None gives none. With ``kind`` int every number must be whole.
+
+    >>> parse_numbers("alpha", "0, 0.1, 1:2:3")
+    (0.0, 0.1, 1.0, 1.5, 2.0)
+
+    Raises:
+        SettingError: anything else, more than 10,000 numbers.
+    """
+    values: list[float] = []
+    for part in [] if text is None else text.split(","):
+        try:
+            values += _spread(part, kind)
+        except ValueError:
+            raise SettingError(
+                f"{name} must be {'whole ' if kind is int else ''}numbers separated by commas, or "
+                f"first:last:count with a count of 2 to {_MOST_VALUES}, got {part.strip()!r}"
+            ) from None
+    if len(values) > _MOST_VALUES:
+        raise SettingError(f"{name} must hold at most {_MOST_VALUES} numbers, got {len(values)}")
+    return tuple(values)
+
+
+def _spread(text: str, kind: type[float]) -> list[float]:
+    """Return the numbers of one part of a list; ``ValueError`` if it has none."""
+    begin, *rest = text.split(":")
+    first = kind(begin)
+    if not rest:
+        return [first]
+    end, many = rest
+    last, steps = kind(end), int(many) - 1
+    if not 1 <= steps < _MOST_VALUES or (kind is int and (last - first) % steps):
+        raise ValueError
+    step = (last - first) // steps if kind is int else (last - first) / steps
+    return [*(first + step * index for index in range(steps)), last]

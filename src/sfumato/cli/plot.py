@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from sfumato.cli.from_settings import takes_fields
+from sfumato.cli.table import answer_fields, certified_sets
 from sfumato.cli.terminal import OUT, note
 
 if TYPE_CHECKING:
+    from sfumato.answers.best import StudyAnswer
+    from sfumato.answers.settings import AnswerSettings
     from sfumato.reporting.sources import Sources
 
 
-class Figure(str, Enum):  # noqa: UP042 (typer shows the values of such an Enum as choices)
-    """The figures there are."""
-
-    risk = "risk"
-    best = "best"
-    map = "map"
-    certified = "certified"
-    radii = "radii"
-    outcomes = "outcomes"
-    votes = "votes"
-
-
+@takes_fields(answer_fields)
 def command(
     figure: Annotated[
-        Figure,
+        Literal["risk", "best", "map", "certified", "radii", "outcomes", "votes"],
         typer.Argument(
             help="risk against alpha; best alpha against beta; map of the risk over both; certified accuracy "
             "against radius; distribution of radii; outcomes: correct, abstained, wrong; votes spent."
@@ -48,9 +41,7 @@ def command(
     height: Annotated[
         float | None, typer.Option("--height", help="Inches (default: by the golden ratio).")
     ] = None,
-    confidence: Annotated[float, typer.Option("--confidence", help="Of every interval and band.")] = 0.95,
-    draws: Annotated[int, typer.Option("--draws", help="Draws behind the bands of curves.")] = 2000,
-    seed: Annotated[int, typer.Option("--seed", help="Of the halves of the images and the bands.")] = 0,
+    **settings: Any,
 ) -> None:
     """Draw one figure for a paper: PDF, SVG or PNG in the size it is printed in, safe for colour-blind eyes.
 
@@ -60,79 +51,84 @@ def command(
 
     Example: sfumato plot map mnist-study --out map.svg
     """
-    from sfumato.errors import require_count, require_open_unit
-    from sfumato.files import require_writable
+    from sfumato.answers.settings import AnswerSettings
+    from sfumato.reporting.risk_lines import published_lines
     from sfumato.reporting.sources import read_sources
-    from sfumato.reporting.style import figure_size, figure_width, require_figure_path
+    from sfumato.reporting.study_figures import draw_risk_map
+    from sfumato.reporting.style import figure_size, figure_width
 
-    require_open_unit("confidence", confidence)
-    require_count("draws", draws)
-    require_count("seed", seed, minimum=0)
+    chosen = AnswerSettings(**settings)
     inches = figure_width(width)
     figure_size(inches, height)
-    require_figure_path(out)
-    require_writable(out)
+    require_figures([out])
     found = read_sources(sources, on_note=note)
-    if figure in (Figure.risk, Figure.best, Figure.map):
-        _draw_study(figure, found, out, inches, height, confidence, draws, seed)
+    if figure == "map" and len(found.published) == 1 and not found.studies:
+        lines = published_lines(found.published[0])
+        draw_risk_map(lines, "unit as published", out, width=inches, height=height)
+    elif figure in ("risk", "best", "map"):
+        draw_study({figure: out}, found, chosen, width=inches, height=height)
     else:
-        _draw_certificates(figure, found, out, inches, height, confidence)
+        _draw_certificates(figure, found, out, chosen.confidence, width=inches, height=height)
     OUT.print(str(out), markup=False)
 
 
-def _draw_study(
-    figure: Figure,
-    found: Sources,
-    out: Path,
-    width: float,
-    height: float | None,
-    confidence: float,
-    draws: int,
-    seed: int,
-) -> None:
+def require_figures(paths: Iterable[Path]) -> None:
+    """Refuse files that cannot be figures, or cannot be written, before any work.
+
+    Raises:
+        SettingError: a suffix of no figure.
+        OutputError: a folder that cannot be written to.
+    """
+    from sfumato.files import require_writable
+    from sfumato.reporting.style import require_figure_path
+
+    for path in paths:
+        require_figure_path(path)
+        require_writable(path)
+
+
+def draw_study(
+    figures: Mapping[str, Path], found: Sources, settings: AnswerSettings, **size: float | None
+) -> StudyAnswer:
+    """Draw figures of one study (risk, best, map), each to its path; return the answer that they show.
+
+    Raises:
+        SettingError: not one study, or more than one file of published risks beside it.
+    """
     from sfumato.answers.best import answer_study
     from sfumato.errors import SettingError
-    from sfumato.reporting.risk_lines import published_lines, study_lines
+    from sfumato.reporting.risk_lines import study_lines
     from sfumato.reporting.study_figures import draw_best_alpha, draw_risk_map, draw_study_risk
 
-    if figure is Figure.map and len(found.published) == 1 and not found.studies:
-        draw_risk_map(
-            published_lines(found.published[0]), "unit as published", out, width=width, height=height
-        )
-        return
     results = [study.results for study in found.studies if study.results is not None]
     if len(results) != 1 or len(found.published) > 1 or found.tables:
         raise SettingError(
-            f"{figure.value} draws one study, beside at most one file of published risks; got "
+            f"{' and '.join(figures)} draws one study, beside at most one file of published risks; got "
             f"{len(results)} studies, {len(found.published)} of published risks and {len(found.tables)} "
             "certification tables"
         )
-    answer = answer_study(results[0], confidence=confidence, draws=draws, seed=seed)
-    if figure is Figure.map:
-        draw_risk_map(study_lines(answer), answer.unit, out, width=width, height=height)
-        return
-    draw = draw_study_risk if figure is Figure.risk else draw_best_alpha
-    draw(answer, out, next(iter(found.published), None), width=width, height=height)
+    answer = answer_study(results[0], **dict(settings))
+    for figure, path in figures.items():
+        if figure == "map":
+            draw_risk_map(study_lines(answer), answer.unit, path, **size)
+        else:
+            draw = draw_study_risk if figure == "risk" else draw_best_alpha
+            draw(answer, path, next(iter(found.published), None), **size)
+    return answer
 
 
 def _draw_certificates(
-    figure: Figure, found: Sources, out: Path, width: float, height: float | None, confidence: float
+    figure: str, found: Sources, out: Path, confidence: float, **size: float | None
 ) -> None:
-    from sfumato.errors import DataError
     from sfumato.reporting import certified_figures
 
-    sets = found.certified_sets()
-    if not sets:
-        raise DataError(
-            "nothing here holds certificates; give tables of sfumato certify or of another tool, or a study "
-            "with a table [certification]"
-        )
-    if figure is Figure.certified:
-        certified_figures.draw_certified_sets(sets, out, confidence=confidence, width=width, height=height)
+    sets = certified_sets(found)
+    if figure == "certified":
+        certified_figures.draw_certified_sets(sets, out, confidence=confidence, **size)
         return
     draw = {
-        Figure.radii: certified_figures.draw_radii,
-        Figure.outcomes: certified_figures.draw_outcomes,
-        Figure.votes: certified_figures.draw_votes,
+        "radii": certified_figures.draw_radii,
+        "outcomes": certified_figures.draw_outcomes,
+        "votes": certified_figures.draw_votes,
     }[figure]
-    draw(sets, out, width=width, height=height)
+    draw(sets, out, **size)

@@ -5,22 +5,31 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sfumato.cli import options
+from sfumato.cli.from_settings import takes_fields
 from sfumato.cli.terminal import OUT, note, progress_bar, warn
 
 if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
     from sfumato.reporting.report.build import ReportMaker
 
 _LARGEST = 8_000_000
 
 
+def _fields() -> Mapping[str, FieldInfo]:
+    from sfumato.reporting.report.build import ReportSettings
+
+    return {name: field for name, field in ReportSettings.model_fields.items() if name != "command"}
+
+
+@takes_fields(_fields)
 def command(
     sources: Annotated[
         list[str],
@@ -30,35 +39,6 @@ def command(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="The HTML file to write.")] = Path("report.html"),
-    title: Annotated[str, typer.Option("--title", help="The page's title.")] = "",
-    gallery: Annotated[
-        int, typer.Option("--gallery", help="How many test images are shown; 0 for none.")
-    ] = 24,
-    beta: Annotated[
-        float | None,
-        typer.Option(
-            "--beta", help="Smoothing noise of the images shown (default: a study's largest, the tables')."
-        ),
-    ] = None,
-    compare: Annotated[
-        str | None,
-        typer.Option("--compare", help="The two alphas compared on images (default: alpha*, nearest beta)."),
-    ] = None,
-    confidence: Annotated[
-        float, typer.Option("--confidence", help="Of every interval, band and set.")
-    ] = 0.95,
-    draws: Annotated[int, typer.Option("--draws", help="Draws behind the bands of curves.")] = 2000,
-    seed: Annotated[int, typer.Option("--seed", help="Of halves of the images, bands and sample.")] = 0,
-    device: options.Device = "auto",
-    model_factory: options.ModelFactory = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            "--data",
-            help="Data set of the tables, to show test images (default: the one they name, if it is here).",
-        ),
-    ] = None,
-    data_dir: options.DataDir = None,
     follow: Annotated[
         bool,
         typer.Option(
@@ -66,6 +46,7 @@ def command(
         ),
     ] = False,
     every: Annotated[int, typer.Option("--every", help="Seconds between writings, with --follow.")] = 30,
+    **settings: Any,
 ) -> None:
     """Write one HTML file with interactive figures, images and provenance; it works offline.
 
@@ -78,39 +59,19 @@ def command(
 
     Example: sfumato report mine.tsv theirs.tsv --data cifar10 --beta 0.25
     """
-    from sfumato.errors import SettingError, require_count, require_open_unit
+    from sfumato.errors import SettingError, require_count
     from sfumato.files import require_writable
     from sfumato.reporting.report.build import ReportMaker, ReportSettings
 
-    require_open_unit("confidence", confidence)
-    require_count("draws", draws)
-    require_count("gallery", gallery, minimum=0)
-    require_count("seed", seed, minimum=0)
+    chosen = ReportSettings(**settings, command=shlex.join(["sfumato", *sys.argv[1:]]))
     require_count("every", every)
-    pair = options.parse_numbers("compare", compare)
-    if pair is not None and len(pair) != 2:
-        raise SettingError(f"compare must be two training noises, as 0.3,0.5, got {compare!r}")
     if out.suffix.lower() not in (".html", ".htm"):
         raise SettingError(f"out must end in .html, got {str(out)!r}")
     require_writable(out)
-    settings = ReportSettings(
-        title=title,
-        confidence=confidence,
-        draws=draws,
-        gallery=gallery,
-        beta=beta,
-        compare=None if pair is None else (pair[0], pair[1]),
-        seed=seed,
-        device=device,
-        model_factory=model_factory,
-        data=data,
-        data_dir=data_dir,
-        command=shlex.join(["sfumato", *sys.argv[1:]]),
-    )
     once = lru_cache(note)  # a followed report reads the same tables again and again
     with progress_bar("report", 1) as bar:
         maker = ReportMaker(
-            settings,
+            chosen,
             on_start=lambda steps: bar.restart("images", steps),
             on_step=bar.advance,
             on_warning=warn,

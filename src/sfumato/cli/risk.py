@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -55,10 +55,9 @@ def command(
     split = Split(dataset.test.x[:count], dataset.test.y[:count])
     classifiers = load_classifiers(models, dataset, mean, std, model_factory)
     warn_if_slow(device, precision)
-    rows, found = [], []
+    found: list[dict[str, Any]] = []
     with progress_bar("risk", len(classifiers) * len(betas) * count) as bar:
         for classifier in classifiers:
-            alpha = f"{classifier.record.alpha:g}" if classifier.record else "?"
             configuration = (
                 None
                 if batch_size is not None
@@ -96,22 +95,26 @@ def command(
                         "errors": risk.errors,
                     }
                 )
-                rows.append(
-                    [
-                        classifier.name,
-                        alpha,
-                        f"{level:g}",
-                        f"{risk.value:.4f}",
-                        f"{low:.4f} to {high:.4f}",
-                        str(risk.errors),
-                    ]
-                )
     if as_json:
         about = {"data": dataset.name, "unit": dataset.unit, "images": count, "votes": votes, "seed": seed}
         print_json({**about, "precision": precision, "confidence": 0.95, "risks": found})
         return
+    print_table(
+        "",
+        ["model", "alpha", "beta", "risk", "95 % interval", "errors"],
+        [
+            [
+                one["model"],
+                "?" if one["alpha"] is None else f"{one['alpha']:g}",
+                f"{one['beta']:g}",
+                f"{one['risk']:.4f}",
+                f"{one['low']:.4f} to {one['high']:.4f}",
+                str(one["errors"]),
+            ]
+            for one in found
+        ],
+    )
     about_precision = "" if precision == "float32" else f"; of the {precision} networks, not the float32 ones"
-    print_table("", ["model", "alpha", "beta", "risk", "95 % interval", "errors"], rows)
     OUT.print(
         f"{count} test images of {dataset.name}, majority of {votes} votes, seed {seed}; alpha "
         f"and beta in: {dataset.unit}{about_precision}",

@@ -9,20 +9,18 @@ import typer
 
 from sfumato.cli import options, study_answers, study_race, study_search
 from sfumato.cli.execution import chosen_executor
-from sfumato.cli.from_settings import command_class, takes_fields, values_for
+from sfumato.cli.from_settings import register, takes_fields
 from sfumato.cli.slow_precision import warn_if_slow
+from sfumato.cli.study_search import read_study
 from sfumato.cli.terminal import OUT, print_table, progress_bar, tell, warn
-from sfumato.cli.training_options import with_methods
+from sfumato.cli.train import with_methods
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pydantic.fields import FieldInfo
 
-    from sfumato.execution.base import Executor
     from sfumato.studies.design import Design
-    from sfumato.studies.results import StudyResults
-    from sfumato.studies.todo import ToDo
 
 app = typer.Typer(
     help="Measure Delta(alpha, beta) over a grid, and find the best alpha for each beta.",
@@ -49,52 +47,28 @@ def init(
     OUT.print(f"{file}: edit it, then: sfumato study run {file} --out FOLDER", markup=False)
 
 
-_OF_MODEL = "model_"
+_FLAGS = {"data.name": "--data", "model.precision": "--train-precision", "votes.seed": "--votes-seed"}
 
 
-def _model_fields() -> Mapping[str, FieldInfo]:
-    """Return the fields of a study's [model] table; the votes have a precision too, and its option."""
-    from pydantic.fields import FieldInfo
-
+def _fields() -> Mapping[str, FieldInfo]:
+    """Return the fields of a study's tables, each behind the name of its table."""
     from sfumato.studies.design import Design
 
-    fields = with_methods(Design.model_fields["model"].annotation.model_fields)  # type: ignore[union-attr]
-    told = fields["precision"]
-    fields["precision"] = FieldInfo(
-        annotation=told.annotation,
-        default=told.default,
-        description=told.description,
-        json_schema_extra={"flag": "--train-precision"},
-    )
-    return fields
+    tables: dict[str, Any] = {name: field.annotation for name, field in Design.model_fields.items()}
+    fields = {name: tables[name].model_fields for name in ("data", "model", "grid", "votes")}
+    fields["model"] = with_methods(fields["model"])
+    return {
+        f"{table}.{name}": field for table, of_table in fields.items() for name, field in of_table.items()
+    }
 
 
-@takes_fields(_model_fields, prefix=_OF_MODEL, every_optional=True)
+@takes_fields(_fields, flags=_FLAGS, every_optional=True)
 def run(
     file: Annotated[
         Path | None,
         typer.Argument(help="A study file, or the folder of a study; what is not in it has its default."),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="The study's folder (default: FILE's, if it is a folder).")
-    ] = None,
-    data: Annotated[str | None, typer.Option("--data", help="data.name of the study file.")] = None,
-    data_dir: options.DataDir = None,
-    images: Annotated[
-        int | None, typer.Option("--images", help="Only the first so many test images.")
-    ] = None,
-    alpha: Annotated[str | None, typer.Option("--alpha", help="Training noises, e.g. 0,0.2,0.4.")] = None,
-    beta: Annotated[
-        str | None, typer.Option("--beta", help="Smoothing noises; 0 is the plain classifier.")
-    ] = None,
-    seeds: Annotated[str | None, typer.Option("--seeds", help="Training seeds, e.g. 0,1,2.")] = None,
-    votes: Annotated[int | None, typer.Option("--n", help="Votes per image.")] = None,
-    rule: Annotated[
-        str | None, typer.Option("--rule", help="curtailed, sequential (with a stated error), or all.")
-    ] = None,
-    precision: Annotated[
-        str | None, typer.Option("--precision", help="float32, or bf16: then that network is smoothed.")
-    ] = None,
+    out: options.StudyOut = None,
     device: options.Device = "auto",
     executor: options.Executor = "local",
     workers: options.Workers = None,
@@ -111,7 +85,7 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be computed and how long it takes.")
     ] = False,
-    **model: Any,
+    **settings: Any,
 ) -> None:
     """Train one model per (alpha, seed), vote on the test images at every beta, keep it all in one folder.
 
@@ -125,98 +99,39 @@ def run(
 
     Example: sfumato study run mnist.toml --out mnist-study --executor ray --ray-address auto
     """
-    from sfumato.errors import SettingError, require_count
+    from sfumato.errors import require_count
+    from sfumato.studies.design import make_design
+    from sfumato.studies.run import Watch, run_study
 
-    changes: dict[str, dict[str, Any]] = {
-        "data": {"name": data, "data_dir": None if data_dir is None else str(data_dir), "images": images},
-        "model": values_for(
-            _model_fields(), {name.removeprefix(_OF_MODEL): value for name, value in model.items()}
-        ),
-        "grid": {
-            "alpha": options.parse_numbers("alpha", alpha),
-            "beta": options.parse_numbers("beta", beta),
-            "seeds": _whole_numbers("seeds", seeds),
-        },
-        "votes": {"n": votes, "rule": rule, "precision": precision},
-    }
-    given = {
-        table: {key: value for key, value in values.items() if value is not None}
-        for table, values in changes.items()
-    }
-    design, folder = _read(file, {table: values for table, values in given.items() if values}), out
-    if folder is None:
-        if file is None or not file.is_dir():
-            raise SettingError("--out is missing; give the folder that the study is kept in")
-        folder = file
+    changes: dict[str, dict[str, Any]] = {}
+    for name, value in settings.items():
+        table, _, key = name.partition(".")
+        changes.setdefault(table, {})[key] = value
+    design = make_design({}, changes) if file is None else read_study(file, changes)
+    folder = options.study_folder(file, out)
     if dry_run:
         _say_what_is_left(design, folder, device)
         return
     if threads is not None:
         require_count("threads", threads)
-    with chosen_executor(executor, workers, gpus_per_worker, ray_address, device) as opened:
-        _run(design, folder, device, opened, threads)
-
-
-def _read(file: Path | None, changes: dict[str, dict[str, Any]]) -> Design:
-    from sfumato.studies.design import make_design, read_design
-    from sfumato.studies.run import STUDY_FILE
-
-    if file is None:
-        return make_design({}, changes)
-    return read_design(file / STUDY_FILE if file.is_dir() else file, changes)
-
-
-def _whole_numbers(name: str, text: str | None) -> tuple[int, ...] | None:
-    from sfumato.errors import SettingError
-
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise SettingError(f"{name} must be whole numbers separated by commas, got {text!r}") from None
-
-
-def _run(design: Design, folder: Path, device: str, executor: Executor, threads: int | None) -> None:
-    from sfumato.studies.run import Watch, run_study
-
-    if executor.in_process:
-        warn_if_slow(device, design.model.shared.precision, design.votes.precision)
-    with progress_bar("study", 1) as bar:
+    with (
+        chosen_executor(executor, workers, gpus_per_worker, ray_address, device) as opened,
+        progress_bar("study", 1) as bar,
+    ):
+        if opened.in_process:
+            warn_if_slow(device, design.model.shared.precision, design.votes.precision)
         watch = Watch(
             on_start=lambda work: bar.restart("study", work),
             on_work=bar.advance,
             on_line=tell,
             on_warning=warn,
         )
-        results = run_study(design, folder, device=device, watch=watch, executor=executor, threads=threads)
-    _print_risks(results)
+        results = run_study(design, folder, device=device, watch=watch, executor=opened, threads=threads)
+    study_answers.print_risks(results)
     OUT.print(
-        f"{design.votes.n} votes per image, rule {design.votes.rule}; in brackets: errors. "
-        f"alpha and beta in: {results.unit}\n"
+        f"rule of the votes: {design.votes.rule}\n"
         f"{folder}: study.toml, models/, results.sqlite; next: sfumato study best {folder}",
         markup=False,
-    )
-
-
-def _print_risks(results: StudyResults) -> None:
-    """Print Delta, averaged over the seeds, and the errors of all seeds together."""
-    rows = []
-    for alpha in results.alphas:
-        row = [f"{alpha:g}"]
-        for beta in results.betas:
-            cells = [
-                results.cells[key] for seed in results.seeds if (key := (alpha, beta, seed)) in results.cells
-            ]
-            risk = sum(cell.risk for cell in cells) / len(cells) if cells else 0.0
-            row.append(f"{risk:.4f} ({sum(cell.errors for cell in cells)})" if cells else "")
-        rows.append(row)
-    count = len(next(iter(results.cells.values())).examples)
-    print_table(
-        f"Risk Delta(alpha, beta) on {count} test images of {results.data}, seeds "
-        f"{', '.join(map(str, results.seeds))}",
-        ["alpha", *(f"beta {beta:g}" for beta in results.betas)],
-        rows,
     )
 
 
@@ -225,7 +140,16 @@ def _say_what_is_left(design: Design, folder: Path, device: str) -> None:
     from sfumato.studies.todo import plan_study
 
     todo = plan_study(design, folder, device=device)
-    _print_models(todo)
+    if todo.models:
+        starts = ["random" if m.warm_from is None else f"alpha {m.warm_from:g}" for m in todo.models]
+        print_table(
+            "",
+            ["alpha", "seed", "epochs", "starts from"],
+            [
+                [f"{m.alpha:g}", str(m.seed), str(m.epochs), start]
+                for m, start in zip(todo.models, starts, strict=True)
+            ],
+        )
     certified = sum(count for member, count in todo.images.items() if member.kind == "certificates")
     images = sum(todo.images.values()) - certified
     OUT.print(
@@ -244,26 +168,9 @@ def _say_what_is_left(design: Design, folder: Path, device: str) -> None:
         )
 
 
-def _print_models(todo: ToDo) -> None:
-    if todo.models:
-        print_table(
-            "",
-            ["alpha", "seed", "epochs", "starts from"],
-            [
-                [
-                    f"{m.alpha:g}",
-                    str(m.seed),
-                    str(m.epochs),
-                    "random" if m.warm_from is None else f"alpha {m.warm_from:g}",
-                ]
-                for m in todo.models
-            ],
-        )
-
-
-app.command(name="run", cls=command_class(run))(run)
-app.command(name="race")(study_race.command)
-app.command(name="search")(study_search.command)
-app.command(name="show")(study_answers.show)
-app.command(name="best")(study_answers.best)
-app.command(name="plot")(study_answers.plot)
+register(app, run, "run")
+register(app, study_race.command, "race")
+register(app, study_search.command, "search")
+register(app, study_answers.show, "show")
+register(app, study_answers.best, "best")
+register(app, study_answers.plot, "plot")

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sfumato.cli import options
+from sfumato.cli.from_settings import takes_fields
+from sfumato.cli.plot import draw_study, require_figures
+from sfumato.cli.table import answer_fields, certified_sets, measured_table
 from sfumato.cli.terminal import OUT, note, print_json, print_table, warn
 
 if TYPE_CHECKING:
-    from sfumato.answers.best import BetaAnswer, StudyAnswer
-    from sfumato.certification.accuracy import CurvePoint
+    from sfumato.answers.best import BetaAnswer
+    from sfumato.answers.settings import AnswerSettings
     from sfumato.studies.results import StudyResults
 
 Folder = Annotated[Path, typer.Argument(help="The folder of a study, as written by sfumato study run.")]
-Confidence = Annotated[
-    float,
-    typer.Option("--confidence", help="Confidence level of all intervals and sets, between 0 and 1."),
-]
-Draws = Annotated[int, typer.Option("--draws", help="Draws behind the bands of the smoothed curves.")]
-Seed = Annotated[int, typer.Option("--seed", help="Splits the images in halves, and draws the bands.")]
 
 
 def show(
@@ -33,7 +30,10 @@ def show(
     radii: Annotated[
         str | None, typer.Option("--radii", help="Also certified accuracy at these, e.g. 0.25,0.5.")
     ] = None,
-    confidence: Confidence = 0.95,
+    confidence: Annotated[
+        float,
+        typer.Option("--confidence", help="Confidence level of all intervals, between 0 and 1."),
+    ] = 0.95,
     as_json: options.Json = False,
 ) -> None:
     """Print the risk Delta by alpha and beta with exact intervals; a star marks each beta's lowest.
@@ -44,71 +44,49 @@ def show(
     """
     from sfumato.answers.best import risk_points
     from sfumato.certification.accuracy import certified_accuracy
-    from sfumato.errors import DataError, require_nonnegative
-    from sfumato.reporting.answer_tables import risk_table
+    from sfumato.errors import require_nonnegative
+    from sfumato.reporting.answer_tables import certified_table
+    from sfumato.reporting.sources import Sources, StudySource
     from sfumato.studies.store import load_results
 
-    wanted = [require_nonnegative("radius", r) for r in options.parse_numbers("radii", radii) or ()]
+    wanted = [require_nonnegative("radius", r) for r in options.parse_numbers("radii", radii)]
     results = load_results(folder)
-    found = risk_points(results, confidence=confidence)
-    certified = {
-        cell: certified_accuracy(rows, wanted, confidence=confidence)
-        for cell, rows in sorted(results.certificates.items())
-        if wanted and rows
-    }
-    if wanted and not certified:
-        raise DataError(
-            f"{folder}: holds no certificates; ask for them under [certification] in its study file"
-        )
+    risks = risk_points(results, confidence=confidence)
+    sets = certified_sets(Sources((StudySource(folder.name, folder, results),), (), ())) if wanted else ()
     if as_json:
-        print_json(
+        certified = [
             {
-                "data": results.data,
-                "unit": results.unit,
-                "votes": results.votes,
-                "seeds": results.seeds,
-                "confidence": confidence,
-                "risks": [{"beta": beta, "points": points} for beta, points in found.items()],
-                "certified": [
-                    {"alpha": alpha, "beta": beta, "seed": seed, "points": points}
-                    for (alpha, beta, seed), points in certified.items()
-                ],
+                **dict(zip(("alpha", "beta", "seed"), cell, strict=True)),
+                "points": certified_accuracy(rows, wanted, confidence=confidence),
             }
-        )
+            for cell, rows in sorted(results.certificates.items())
+            if wanted and rows
+        ]
+        about = {"data": results.data, "unit": results.unit, "votes": results.votes, "seeds": results.seeds}
+        by_beta = [{"beta": beta, "points": points} for beta, points in risks.items()]
+        print_json({**about, "confidence": confidence, "risks": by_beta, "certified": certified})
         return
-    cell = next(iter(results.cells.values()))
-    about = (
-        f"on {len(cell.examples):,} test images of {results.data}, {results.votes} votes each, "
-        f"with {100 * confidence:.4g} % intervals"
-    )
-    for table in [risk_table(found, about), *([risk_table(found, about, soft=True)] if soft else [])]:
+    print_risks(results, confidence, soft=soft)
+    if sets:
+        table = certified_table(sets, wanted, confidence=confidence)
         print_table(table.title, table.columns, table.rows)
-    if certified:
-        _print_certified(certified, wanted)
-    left_out = len(results.cells) - sum(
-        point.trials // len(cell.examples) for points in found.values() for point in points
-    )
-    if left_out:
+
+
+def print_risks(results: StudyResults, confidence: float = 0.95, *, soft: bool = False) -> None:
+    """Print the risk of a study as sfumato table does, and what was left out of it."""
+    from sfumato.answers.best import risk_points
+
+    for of_copies in (False, True) if soft else (False,):
+        table = measured_table(results, confidence, soft=of_copies)
+        print_table(table.title, table.columns, table.rows)
+    images = len(next(iter(results.cells.values())).examples)
+    used = sum(point.trials // images for points in risk_points(results).values() for point in points)
+    if left_out := len(results.cells) - used:
         warn(f"{left_out} finished cells are left out: other alphas of their beta lack their training seed")
     OUT.print(f"seeds {', '.join(map(str, results.seeds))}; alpha and beta in: {results.unit}", markup=False)
 
 
-def _print_certified(
-    certified: Mapping[tuple[float, float, int], Sequence[CurvePoint]], radii: Sequence[float]
-) -> None:
-    print_table(
-        f"Certified accuracy, on {next(iter(certified.values()))[0].examples} test images",
-        ["alpha", "beta", "seed", *(f"radius {radius:g}" for radius in radii)],
-        [
-            [
-                *(f"{value:g}" for value in cell),
-                *(f"{point.share:.4f} [{point.low:.4f}, {point.high:.4f}]" for point in points),
-            ]
-            for cell, points in certified.items()
-        ],
-    )
-
-
+@takes_fields(answer_fields)
 def best(
     sources: Annotated[
         list[str],
@@ -129,9 +107,6 @@ def best(
     as_json: Annotated[
         bool, typer.Option("--json", help="Everything as JSON, the smoothed curves too.")
     ] = False,
-    confidence: Confidence = 0.95,
-    draws: Draws = 2000,
-    seed: Seed = 0,
     objective: Annotated[
         str,
         typer.Option(
@@ -139,6 +114,7 @@ def best(
             help="What alpha* is best at: vote-risk (fewest wrong votes), or what a --plugin registers.",
         ),
     ] = "vote-risk",
+    **settings: Any,
 ) -> None:
     """Print the best noises of a study, how sure that is, and what they gain over alpha = beta.
 
@@ -152,21 +128,23 @@ def best(
 
     Example: sfumato study best cohen/cifar10_*.tsv --radius 0.25,1.25 --beta 0.5
     """
-    from sfumato.errors import SettingError, require_count, require_nonnegative, require_open_unit
+    from sfumato.answers.best import answer_study
+    from sfumato.answers.objective import make_objective
+    from sfumato.answers.settings import AnswerSettings
+    from sfumato.errors import SettingError, require_nonnegative
     from sfumato.reporting.answer_tables import best_table
 
-    require_count("seed", seed, minimum=0)
-    require_open_unit("confidence", confidence)
-    radii = [require_nonnegative("radius", r) for r in options.parse_numbers("radius", radius) or ()]
+    chosen = AnswerSettings(**settings)
+    radii = [require_nonnegative("radius", r) for r in options.parse_numbers("radius", radius)]
     if radii and objective != "vote-risk":
         raise SettingError("--radius and --objective exclude each other; give one of them")
     results = _results(sources)
     if radii:
-        _print_best_pairs(results, radii, beta, confidence, seed, as_json)
+        _print_best_pairs(results, radii, beta, chosen, as_json)
         return
     if not results.cells and results.certificates:
         raise SettingError("certification tables answer for a radius; give --radius, e.g. 0.25,0.5,1")
-    answer = _answer(results, confidence, draws, seed, objective, beta)
+    answer = answer_study(results, **dict(chosen), objective=make_objective(objective), beta=beta)
     if as_json:
         print_json(answer)
         return
@@ -200,17 +178,13 @@ def _results(sources: Sequence[str]) -> StudyResults:
 
 
 def _print_best_pairs(
-    results: StudyResults,
-    radii: Sequence[float],
-    beta: float | None,
-    confidence: float,
-    seed: int,
-    as_json: bool,
+    results: StudyResults, radii: Sequence[float], beta: float | None, chosen: AnswerSettings, as_json: bool
 ) -> None:
     from sfumato.answers.best_pair import best_pair
     from sfumato.answers.objective import CertifiedAccuracy
     from sfumato.reporting.answer_tables import pairs_table
 
+    confidence, seed = chosen.confidence, chosen.seed
     found = {
         radius: best_pair(results, CertifiedAccuracy(radius), beta=beta, confidence=confidence, seed=seed)
         for radius in radii
@@ -245,6 +219,7 @@ def _print_best_pairs(
         warn(f"{left_out} certified cells are left out: others lack their training seed")
 
 
+@takes_fields(answer_fields)
 def plot(
     folder: Folder,
     out: Annotated[
@@ -257,50 +232,31 @@ def plot(
         Path | None,
         typer.Option("--published", help="A CSV with the columns alpha,beta,errors,risk, to draw beside."),
     ] = None,
-    confidence: Confidence = 0.95,
-    draws: Draws = 2000,
-    seed: Seed = 0,
+    **settings: Any,
 ) -> None:
-    """Draw the risk against alpha for every beta, or alpha* against beta with its confidence set.
+    """Draw the figures risk and best of sfumato plot: risk against alpha, alpha* against beta with its set.
 
     Example: sfumato study plot mnist-study --out risk.png --published pal_sulam_mnist_risk.csv
 
     Example: sfumato study plot mnist-study --best-out best.svg
     """
     from sfumato.answers.published import load_published
-    from sfumato.errors import SettingError, require_count
-    from sfumato.reporting.study_figures import draw_best_alpha, draw_study_risk
-    from sfumato.reporting.style import require_figure_path
+    from sfumato.answers.settings import AnswerSettings
+    from sfumato.errors import SettingError
+    from sfumato.reporting.sources import Sources, StudySource
     from sfumato.studies.store import load_results
 
-    figures = [(path, draw) for path, draw in ((out, draw_study_risk), (best_out, draw_best_alpha)) if path]
+    figures = {name: path for name, path in (("risk", out), ("best", best_out)) if path is not None}
     if not figures:
         raise SettingError("--out is missing; give the figure to write (or --best-out)")
-    for path, _ in figures:
-        require_figure_path(path)
-    beside = None if published is None else load_published(published)
-    require_count("seed", seed, minimum=0)
-    answer = _answer(load_results(folder), confidence, draws, seed)
-    for path, draw in figures:
-        draw(answer, path, beside)
+    chosen = AnswerSettings(**settings)
+    require_figures(figures.values())
+    beside = () if published is None else (load_published(published),)
+    study = StudySource(folder.name, folder, load_results(folder))
+    answer = draw_study(figures, Sources((study,), (), beside), chosen)
+    for path in figures.values():
         OUT.print(str(path), markup=False)
     _warn_about(answer.betas)
-
-
-def _answer(
-    results: StudyResults,
-    confidence: float,
-    draws: int,
-    seed: int,
-    objective: str = "vote-risk",
-    beta: float | None = None,
-) -> StudyAnswer:
-    from sfumato.answers.best import answer_study
-    from sfumato.answers.objective import make_objective
-
-    return answer_study(
-        results, confidence=confidence, draws=draws, seed=seed, objective=make_objective(objective), beta=beta
-    )
 
 
 def _warn_about(answers: Iterable[BetaAnswer]) -> None:

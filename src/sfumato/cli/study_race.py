@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sfumato.cli import options
+from sfumato.cli.study_search import read_study
 from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar, tell, warn
 
 if TYPE_CHECKING:
@@ -37,23 +38,18 @@ def command(
     Example: sfumato study race mnist-study --radius 0.5,1 --images 1000
     """
     from sfumato.answers.race_study import race_study
-    from sfumato.cli.options import parse_numbers
     from sfumato.reporting.answer_tables import pairs_table
-    from sfumato.studies.design import read_design
-    from sfumato.studies.run import STUDY_FILE, Watch
+    from sfumato.studies.run import Watch
 
-    radii = parse_numbers("radius", radius) or ()
-    design = read_design(
-        folder / STUDY_FILE, {"data": {} if data_dir is None else {"data_dir": str(data_dir)}}
-    )
+    radii = options.parse_numbers("radius", radius)
+    design = read_study(folder, {"data": {} if data_dir is None else {"data_dir": str(data_dir)}})
     with progress_bar("race", 1) as bar:
 
-        def announce(size: int, running: int, votes: int) -> None:
-            if not as_json:
-                tell(f"{size} images: {running} pairs in the race, {votes:,} votes")
-
         def race(one: float) -> RaceResult:
-            tell(f"radius {one:g}")
+            def announce(size: int, running: int, votes: int) -> None:
+                if not as_json:
+                    tell(f"radius {one:g}, {size} images: {running} pairs in the race, {votes:,} votes")
+
             return race_study(
                 design,
                 folder,

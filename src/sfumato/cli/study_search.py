@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,15 +14,14 @@ from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar, tel
 
 if TYPE_CHECKING:
     from sfumato.answers.search import SearchResult
+    from sfumato.studies.design import Design
 
 
 def command(
     file: Annotated[Path, typer.Argument(help="A study file, or the folder of a study.")],
     beta: Annotated[float, typer.Option("--beta", help="Smoothing noise to find the best alpha for.")],
     budget: Annotated[int, typer.Option("--budget", help="How many models may be trained in all.")] = 8,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="The study's folder (default: FILE's, if it is a folder).")
-    ] = None,
+    out: options.StudyOut = None,
     step: Annotated[
         float | None, typer.Option("--step", help="Alphas are multiples of it (default: 0.05 beta).")
     ] = None,
@@ -42,18 +42,14 @@ def command(
     Example: sfumato study search mnist-study --beta 0.5 --budget 6
     """
     from sfumato.answers.search import AlphaSearch, SearchPoint, search_study
-    from sfumato.errors import SettingError
     from sfumato.statistics.binomial import two_sided_interval
-    from sfumato.studies.design import read_design
-    from sfumato.studies.run import STUDY_FILE, Watch
+    from sfumato.studies.run import Watch
 
     search = AlphaSearch(beta, budget, step=step)
     data = {} if data_dir is None else {"data_dir": str(data_dir)}
-    design = read_design(file / STUDY_FILE if file.is_dir() else file, {"data": data})
+    design = read_study(file, {"data": data})
     warn_if_slow(device, design.model.shared.precision, design.votes.precision)
-    folder = file if out is None else out
-    if out is None and not file.is_dir():
-        raise SettingError("--out is missing; give the folder that the study is kept in")
+    folder = options.study_folder(file, out)
     with progress_bar("search", 1) as bar:
 
         def announce(point: SearchPoint) -> None:
@@ -65,15 +61,8 @@ def command(
             design, folder, search, seed=seed, device=device, watch=watch, on_point=announce
         )
     if as_json:
-        print_json(
-            {
-                "beta": beta,
-                "unit": result.unit,
-                "seed": result.seed,
-                "best": result.search.best(),
-                "points": result.points,
-            }
-        )
+        found = {"best": result.search.best(), "points": result.points}
+        print_json({"beta": beta, "unit": result.unit, "seed": result.seed, **found})
         return
     rows = []
     for point in sorted(result.points, key=lambda point: point.alpha):
@@ -94,6 +83,14 @@ def command(
         f"{folder}: the models; next: sfumato study best {folder}",
         markup=False,
     )
+
+
+def read_study(file: Path, changes: Mapping[str, Mapping[str, Any]]) -> Design:
+    """Return the study of a file, or of a study's folder, as ``studies.design.read_design``."""
+    from sfumato.studies.design import read_design
+    from sfumato.studies.run import STUDY_FILE
+
+    return read_design(file / STUDY_FILE if file.is_dir() else file, changes)
 
 
 def _print_best(result: SearchResult) -> None:

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from sfumato.cli import options
+from sfumato.cli.from_settings import takes_fields
 from sfumato.cli.terminal import note
 
 if TYPE_CHECKING:
-    from sfumato.reporting.sources import Sources
+    from pydantic.fields import FieldInfo
+
+    from sfumato.answers.settings import AnswerSettings
+    from sfumato.reporting.sources import CertifiedSet, Sources
     from sfumato.reporting.tables import Table
+    from sfumato.studies.results import StudyResults
 
 
-class Kind(str, Enum):  # noqa: UP042 (typer shows the values of such an Enum as choices)
-    """The tables there are."""
+def answer_fields() -> Mapping[str, FieldInfo]:
+    """Return the fields of what an answer depends on."""
+    from sfumato.answers.settings import AnswerSettings
 
-    risk = "risk"
-    soft = "soft"
-    best = "best"
-    certified = "certified"
-    outcomes = "outcomes"
-    votes = "votes"
+    return AnswerSettings.model_fields
 
 
+@takes_fields(answer_fields)
 def command(
     kind: Annotated[
-        Kind,
+        Literal["risk", "soft", "best", "certified", "outcomes", "votes"],
         typer.Argument(
             help="risk or soft risk by alpha and beta; best alpha by beta; certified accuracy by radius; "
             "outcomes: correct, abstained, wrong; votes spent."
@@ -51,9 +53,7 @@ def command(
     radii: Annotated[
         str | None, typer.Option("--radii", help="Of certified accuracy (default: about ten round ones).")
     ] = None,
-    confidence: Annotated[float, typer.Option("--confidence", help="Of every interval and set.")] = 0.95,
-    draws: Annotated[int, typer.Option("--draws", help="Draws behind the bands of curves.")] = 2000,
-    seed: Annotated[int, typer.Option("--seed", help="Of the halves of the images and the bands.")] = 0,
+    **settings: Any,
 ) -> None:
     """Write one table for a paper: Markdown, CSV or LaTeX.
 
@@ -61,23 +61,23 @@ def command(
 
     Example: sfumato table certified mine.tsv "Cohen et al.=cohen.tsv" --radii 0.25,0.5,1
     """
-    from sfumato.errors import require_count, require_nonnegative, require_open_unit
+    from sfumato.answers.settings import AnswerSettings
+    from sfumato.errors import require_nonnegative
     from sfumato.files import require_writable, write_text
     from sfumato.reporting.sources import read_sources
     from sfumato.reporting.tables import formatter
 
-    require_open_unit("confidence", confidence)
-    require_count("draws", draws)
-    require_count("seed", seed, minimum=0)
+    chosen = AnswerSettings(**settings)
     write = formatter(form)
-    wanted = [require_nonnegative("radius", r) for r in options.parse_numbers("radii", radii) or ()]
+    wanted = [require_nonnegative("radius", radius) for radius in options.parse_numbers("radii", radii)]
     if out is not None:
         require_writable(out)
     found = read_sources(sources, on_note=note)
-    if kind in (Kind.risk, Kind.soft, Kind.best):
-        table = _study_table(kind, found, confidence, draws, seed)
+    if kind in ("risk", "soft", "best"):
+        results = [study.results for study in found.studies if study.results is not None]
+        table = _study_table(kind, results, chosen)
     else:
-        table = _certified_table(kind, found, wanted, confidence)
+        table = _certified_table(kind, found, wanted, chosen.confidence)
     text = write(table)
     if out is None:
         print(text, end="")
@@ -86,35 +86,51 @@ def command(
         print(out)
 
 
-def _study_table(kind: Kind, found: Sources, confidence: float, draws: int, seed: int) -> Table:
-    from sfumato.answers.best import answer_study, risk_points
+def _study_table(kind: str, studies: Sequence[StudyResults], settings: AnswerSettings) -> Table:
+    from sfumato.answers.best import answer_study
     from sfumato.errors import SettingError
-    from sfumato.reporting.answer_tables import best_table, risk_table
+    from sfumato.reporting.answer_tables import best_table
 
-    results = [study.results for study in found.studies if study.results is not None]
-    if len(results) != 1:
-        raise SettingError(f"{kind.value} is a table of one study, got {len(results)}")
-    if kind is Kind.best:
-        return best_table(answer_study(results[0], confidence=confidence, draws=draws, seed=seed))
-    images = len(next(iter(results[0].cells.values())).examples)
+    if len(studies) != 1:
+        raise SettingError(f"{kind} is a table of one study, got {len(studies)}")
+    if kind == "best":
+        return best_table(answer_study(studies[0], **dict(settings)))
+    return measured_table(studies[0], settings.confidence, soft=kind == "soft")
+
+
+def measured_table(results: StudyResults, confidence: float, *, soft: bool = False) -> Table:
+    """Return the risk of a study, or its soft risk, by alpha and beta."""
+    from sfumato.answers.best import risk_points
+    from sfumato.reporting.answer_tables import risk_table
+
+    images = len(next(iter(results.cells.values())).examples)
     about = (
-        f"on {images:,} test images of {results[0].data}, {results[0].votes} votes each, "
+        f"on {images:,} test images of {results.data}, {results.votes} votes each, "
         f"with {100 * confidence:.4g} % intervals"
     )
-    points = risk_points(results[0], confidence=confidence)
-    return risk_table(points, about, soft=kind is Kind.soft)
+    return risk_table(risk_points(results, confidence=confidence), about, soft=soft)
 
 
-def _certified_table(kind: Kind, found: Sources, radii: list[float], confidence: float) -> Table:
-    from sfumato.errors import DataError
+def _certified_table(kind: str, found: Sources, radii: list[float], confidence: float) -> Table:
     from sfumato.reporting.answer_tables import certified_table, outcomes_table, votes_table
 
-    sets = found.certified_sets()
-    if not sets:
-        raise DataError(
-            "nothing here holds certificates; give tables of sfumato certify or of another tool, or a study "
-            "with a table [certification]"
-        )
-    if kind is Kind.certified:
+    sets = certified_sets(found)
+    if kind == "certified":
         return certified_table(sets, radii, confidence=confidence)
-    return outcomes_table(sets) if kind is Kind.outcomes else votes_table(sets)
+    return outcomes_table(sets) if kind == "outcomes" else votes_table(sets)
+
+
+def certified_sets(found: Sources) -> Sequence[CertifiedSet]:
+    """Return the certificates that were given, at least one set.
+
+    Raises:
+        DataError: there are none.
+    """
+    from sfumato.errors import DataError
+
+    if sets := found.certified_sets():
+        return sets
+    raise DataError(
+        "nothing here holds certificates; give tables of sfumato certify or of another tool, or a study "
+        "with a table [certification]"
+    )

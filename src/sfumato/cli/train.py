@@ -9,13 +9,31 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sfumato.cli import options
-from sfumato.cli.from_settings import takes_fields, values_for
+from sfumato.cli.from_settings import takes_fields
 from sfumato.cli.slow_precision import warn_if_slow
 from sfumato.cli.terminal import OUT, progress_bar, warn
-from sfumato.cli.training_options import with_methods
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
+
+
+def with_methods(shared: Mapping[str, FieldInfo]) -> dict[str, FieldInfo]:
+    """Return the fields with those of all methods, which are None unless given: other methods lack them."""
+    from pydantic.fields import FieldInfo
+
+    from sfumato.training.methods.registry import method_class, method_names
+
+    fields = dict(shared)
+    fields["method"] = FieldInfo(
+        annotation=str, default="gaussian", description=f"training method: {', '.join(method_names())}"
+    )
+    for name in method_names():
+        for own, field in method_class(name).model_fields.items():
+            told = f"{field.description} ({name}; default: {field.default})"
+            if own in fields and own not in shared:
+                told = f"{fields[own].description}; {told}"
+            fields[own] = FieldInfo(annotation=field.annotation, default=None, description=told)
+    return fields
 
 
 def _fields() -> Mapping[str, FieldInfo]:
@@ -44,7 +62,7 @@ def command(
     from sfumato.training.loop import EpochReport, train
     from sfumato.training.settings import TrainingSettings
 
-    chosen = TrainingSettings.flat(values_for(_fields(), settings))
+    chosen = TrainingSettings.flat(settings)
     dataset = load_dataset(data, data_dir)
     warn_if_slow(device, chosen.precision)
     with progress_bar("training", chosen.epochs_for(len(dataset.train))) as bar:

@@ -51,7 +51,7 @@ class Vote(Plan):
     @property
     def least_votes(self) -> int:
         """The votes that every image gets."""
-        return self.n // 2
+        return min(self.n, max(self.n // 2, self.chunk))
 
     def next(self, run: Run) -> Int[np.ndarray, " images"]:
         """Return the fewest votes after which each image can be decided, 0 once it is."""

@@ -7,7 +7,6 @@ backend, and the style holds while a figure is drawn.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -15,110 +14,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sfumato.certification.accuracy import certified_accuracy
-from sfumato.certification.certificate import Certificate
 from sfumato.files import write_bytes
-from sfumato.reporting.style import COLOURS, MARKERS, STYLE
-from sfumato.smoothing.risk import Risk
+from sfumato.reporting.style import COLOURS
 
 _POINTS = 72  # per inch
 _WIDE = 6.0  # inches: from here on a legend fits beside the axes
-
-
-def draw_risk(
-    risks: Mapping[tuple[float, float], Risk], unit: str, title: str, path: Path, floor: float | None = None
-) -> None:
-    """Draw Delta against alpha, one line per beta, and save it to ``path`` (PNG, SVG or PDF by suffix).
-
-    Bands are exact 95 % intervals; the filled star is each beta's lowest measured risk, the open ring
-    is alpha = beta. ``floor`` is where a risk of zero is drawn on the logarithmic axis.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    alphas = sorted({alpha for alpha, _ in risks})
-    betas = sorted({beta for _, beta in risks})
-    some = next(iter(risks.values()))
-    lowest = floor or 0.5 / some.examples
-    with matplotlib.rc_context(STYLE):
-        figure = new_figure((6.4, 4.2))
-        axes = figure.subplots()
-        for index, beta in enumerate(betas):
-            line = [risks[alpha, beta] for alpha in alphas]
-            colour = COLOURS[index % len(COLOURS)]
-            values = np.maximum([risk.value for risk in line], lowest)
-            low, high = np.array([risk.interval() for risk in line]).T
-            axes.fill_between(
-                alphas, np.maximum(low, lowest), np.maximum(high, lowest), color=colour, alpha=0.12, lw=0
-            )
-            axes.plot(
-                alphas,
-                values,
-                color=colour,
-                marker=MARKERS[index % len(MARKERS)],
-                ms=3,
-                lw=1.4,
-                label=rf"$\beta$ = {beta:g}",
-            )
-            best = int(np.argmin([risk.errors for risk in line]))
-            axes.plot(
-                alphas[best], values[best], marker="*", ms=13, color=colour, mec="white", mew=0.7, zorder=5
-            )
-            if beta in alphas:
-                axes.plot(
-                    beta,
-                    values[alphas.index(beta)],
-                    marker="o",
-                    ms=10,
-                    mfc="none",
-                    mec=colour,
-                    mew=1.3,
-                    zorder=4,
-                )
-        axes.plot([], [], marker="*", ms=10, color="#555555", lw=0, label="lowest")
-        axes.plot([], [], marker="o", ms=8, mfc="none", mec="#555555", lw=0, label=r"$\alpha = \beta$")
-        axes.set_yscale("log")
-        axes.set_xlabel(rf"training noise $\alpha$ ({unit})")
-        axes.set_ylabel(r"risk $\Delta(\alpha, \beta)$")
-        axes.set_title(title, loc="left")
-        axes.legend(ncols=1, loc="center left", bbox_to_anchor=(1.0, 0.5))
-        save_figure(figure, path)
-
-
-def draw_certified_accuracy(
-    certificates: Mapping[str, Sequence[Certificate]], unit: str, title: str, path: Path
-) -> None:
-    """Draw certified accuracy against radius, one step line per set, and save it to ``path``.
-
-    Bands are pointwise exact 95 % intervals over the sample of examples.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    largest = max(c.radius for rows in certificates.values() for c in rows)
-    radii = np.linspace(0, largest * 1.05 or 1.0, 400)
-    with matplotlib.rc_context(STYLE):
-        figure = new_figure((6.4, 4.2))
-        axes = figure.subplots()
-        for index, (name, rows) in enumerate(certificates.items()):
-            _certified_line(axes, rows, radii, name, COLOURS[index % len(COLOURS)])
-        axes.set_ylim(0, 1)
-        axes.set_xlim(0, radii[-1])
-        axes.set_xlabel(f"L2 radius ({unit})")
-        axes.set_ylabel("certified accuracy")
-        axes.set_title(title, loc="left")
-        axes.legend(loc="upper right")
-        save_figure(figure, path)
-
-
-def _certified_line(
-    axes: Axes, rows: Sequence[Certificate], radii: np.ndarray, name: str, colour: str
-) -> None:
-    points = certified_accuracy(rows, [float(r) for r in radii])
-    axes.fill_between(
-        radii, [p.low for p in points], [p.high for p in points], color=colour, alpha=0.12, lw=0
-    )
-    axes.plot(radii, [p.share for p in points], color=colour, lw=1.6, label=name)
 
 
 def new_figure(size: tuple[float, float]) -> Figure:

@@ -1,24 +1,79 @@
-"""The risk Delta(alpha, beta) of Pal & Sulam 2023: how often the smoothed prediction is not the label."""
+"""The risk Delta(alpha, beta) of Pal & Sulam 2023: how often the smoothed prediction is not the label.
+
+Every command and every cell of a study measures it here: ``vote_on`` decides an image by the same votes,
+stopped by the same plan, and keeps the same columns for it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Float32, Int
 
 from sfumato.datasets import Split
 from sfumato.devices import choose_device
-from sfumato.errors import require_count, require_nonnegative
+from sfumato.errors import require_nonnegative
+from sfumato.plans import Plan
+from sfumato.plans.early_vote import EarlyVote
+from sfumato.plans.vote import Vote
 from sfumato.smoothing.answers import require_classes
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.configuration import Configuration, Network, require_precision
 from sfumato.smoothing.smoothed import DEFAULT_VOTES, Smoothed
 from sfumato.statistics.binomial import two_sided_interval
 
-_VOTES_PER_CALL = 50_000
+SHARD = 500
+"""Images voted on together: enough to fill batches, little to lose."""
+
+_FIRST_VOTES = 25_000  # of all images voted on together, where each gets many
+
+Rows = Int[np.ndarray, "images 6"]
+"""The columns of ``ImageVotes``."""
+
+
+@dataclass(frozen=True)
+class ImageVotes:
+    """What the votes on each image came to.
+
+    Attributes:
+        examples: indices of the test images.
+        labels: their true classes.
+        predicted: the majority class of the votes, -1 where every vote was NaN.
+        votes: noisy copies spent on each image.
+        first_votes: how many of these, the first ones, were counted before any look at the result, so
+            that ``first_hits / first_votes`` estimates the per-noise-sample accuracy without bias.
+        first_hits: how many of the first votes were for the label.
+    """
+
+    examples: Int[np.ndarray, " images"]
+    labels: Int[np.ndarray, " images"]
+    predicted: Int[np.ndarray, " images"]
+    votes: Int[np.ndarray, " images"]
+    first_votes: Int[np.ndarray, " images"]
+    first_hits: Int[np.ndarray, " images"]
+
+    @property
+    def wrong(self) -> Bool[np.ndarray, " images"]:
+        """Whether the smoothed prediction differs from the label."""
+        return np.asarray(self.predicted != self.labels)
+
+    @property
+    def errors(self) -> int:
+        """How many predictions differ from the label."""
+        return int(self.wrong.sum())
+
+    @property
+    def risk(self) -> float:
+        """Delta(alpha, beta) on these images."""
+        return float(self.wrong.mean())
+
+    @property
+    def soft_risk(self) -> float:
+        """The share of single noisy copies whose class is not the label, averaged over images."""
+        return float(1.0 - (self.first_hits / self.first_votes).mean())
 
 
 @dataclass(frozen=True)
@@ -27,19 +82,28 @@ class Risk:
 
     Attributes:
         beta: smoothing noise in the input's unit.
-        errors, examples: counts.
-        votes: noisy copies per example.
+        votes: noisy copies per example of which the prediction is the majority.
+        images: the votes of each example.
     """
 
     beta: float
-    errors: int
-    examples: int
     votes: int
+    images: ImageVotes
+
+    @property
+    def errors(self) -> int:
+        """How many predictions differ from the label."""
+        return self.images.errors
+
+    @property
+    def examples(self) -> int:
+        """How many examples were voted on."""
+        return len(self.images.examples)
 
     @property
     def value(self) -> float:
         """The estimate Delta."""
-        return self.errors / self.examples
+        return self.images.risk
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Return the exact two-sided interval for the risk on the population of examples."""
@@ -52,6 +116,7 @@ def measure_risk(
     beta: float,
     *,
     n: int = DEFAULT_VOTES,
+    error: float | None = None,
     seed: int = 0,
     batch_size: int | None = None,
     device: str = "auto",
@@ -62,66 +127,75 @@ def measure_risk(
 ) -> Risk:
     """Return the risk of the majority of ``n`` votes at noise ``beta`` over all of ``split``.
 
+    Voting on an image stops once the majority of its n votes is decided. With ``error`` it stops sooner, and
+    for each image the prediction may differ from that majority with at most this probability (``EarlyVote``).
     beta = 0 is the base classifier itself, one vote without noise. With the ``precision`` bf16 the
-    bfloat16 network is what is measured. ``configuration`` is how votes are computed, as ``tuning`` measures
+    bfloat16 network is measured. ``configuration`` is how votes are computed, as ``tuning`` measures
     it, in place of ``batch_size`` and ``precision``. ``classes`` is how many the data has, if more than the
     labels of ``split`` show. ``on_progress`` is called with the number of examples just finished.
 
     Raises:
+        SettingError: a beta, n or error out of range.
         ModelError: a model that does not fit the images, or has fewer outputs than the data has classes.
     """
     require_nonnegative("beta", beta)
-    require_count("n", n)
-    classes = classes or int(split.y.max()) + 1
-    predict = (
-        _smoothed_predictor(
-            Smoothed(
-                model,
-                beta,
-                seed=seed,
-                batch_size=batch_size,
-                device=device,
-                precision=precision,
-                configuration=configuration,
-            ),
-            n,
-            classes,
+    plan = Vote(n) if error is None else EarlyVote(n, error)
+    if configuration is not None:
+        precision = configuration.precision
+    voter = (
+        Smoothed(
+            model,
+            beta,
+            seed=seed,
+            batch_size=batch_size,
+            device=device,
+            precision=precision,
+            configuration=configuration,
         )
         if beta > 0
-        else _plain_predictor(
-            BaseClassifier(
-                model,
-                choose_device(device),
-                precision=configuration.precision if configuration else require_precision(precision),
-            ),
-            classes,
-        )
+        else BaseClassifier(model, choose_device(device), precision=require_precision(precision))
     )
-    errors = 0
-    together = max(1, _VOTES_PER_CALL // n)
-    for start in range(0, len(split), together):
-        stop = min(start + together, len(split))
-        predicted = predict(torch.from_numpy(split.x[start:stop]), range(start, stop))
-        errors += int((predicted != split.y[start:stop]).sum())
-        on_progress(stop - start)
-    return Risk(beta, errors, len(split), n if beta > 0 else 1)
+    rows = vote_on(voter, plan, split.x, split.y, range(len(split)), classes=classes, on_progress=on_progress)
+    return Risk(beta, n if beta > 0 else 1, ImageVotes(*rows.T.copy()))
 
 
-_Predictor = Callable[[torch.Tensor, range], Int[np.ndarray, " images"]]
+def vote_on(
+    voter: Smoothed | BaseClassifier,
+    plan: Plan,
+    x: Float32[np.ndarray, "images *shape"],
+    labels: Int[np.ndarray, " images"],
+    examples: Sequence[int],
+    *,
+    classes: int | None = None,
+    on_progress: Callable[[int], None] = lambda images: None,
+) -> Rows:
+    """Return a row for each image, the columns of ``ImageVotes``.
 
+    A base classifier is its own one vote, whatever the plan. ``examples`` are the keys of the images' noise,
+    ``classes`` and ``on_progress`` as of ``measure_risk``.
 
-def _smoothed_predictor(smoothed: Smoothed, n: int, classes: int) -> _Predictor:
-    def predict(x: torch.Tensor, examples: range) -> Int[np.ndarray, " images"]:
-        smoothed.check(x[:1], classes)
-        return smoothed.predict(x, n, examples=examples)
-
-    return predict
-
-
-def _plain_predictor(base: BaseClassifier, classes: int) -> _Predictor:
-    def predict(x: torch.Tensor, examples: range) -> Int[np.ndarray, " images"]:
-        require_classes(base.prepare(x.to(base.device)), classes)
-        found: np.ndarray = base.classes(x.to(base.device)).cpu().numpy()
-        return found
-
-    return predict
+    Raises:
+        ModelError: the model does not fit the images, or has fewer outputs than the data has classes.
+        SfumatoError: the forward pass failed.
+    """
+    needed = classes or int(labels.max()) + 1
+    together = max(1, min(SHARD, _FIRST_VOTES // max(1, plan.least_votes)))
+    found = []
+    for start in range(0, len(x), together):
+        part = slice(start, start + together)
+        images, keys, true = torch.from_numpy(x[part]).to(voter.device), examples[part], labels[part]
+        if isinstance(voter, BaseClassifier):
+            require_classes(voter.prepare(images), needed)
+            predicted = voter.classes(images).cpu().numpy()
+            votes = first_votes = np.ones(len(images), dtype=np.int64)
+            first_hits = predicted == true
+        else:
+            voter.check(images[:1], needed)
+            run = voter.run(images, plan, examples=keys)
+            predicted = np.array([decision.prediction for decision in run.decisions()])
+            votes, first_votes = run.votes, run.first_votes
+            first_hits = run.first_counts[np.arange(len(images)), true]
+        columns = (np.asarray(keys), true, predicted, votes, first_votes, first_hits)
+        found.append(np.column_stack(columns).astype(np.int64))
+        on_progress(len(images))
+    return np.concatenate(found)

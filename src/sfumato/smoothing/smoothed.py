@@ -32,6 +32,7 @@ from sfumato.settings import CONFIDENCE
 from sfumato.smoothing.answers import require_classes
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.configuration import Configuration, Network, require_precision, usual_configuration
+from sfumato.smoothing.tuning import tuned_configuration
 from sfumato.smoothing.units import images_in_unit
 from sfumato.smoothing.voting import Profile, VoteCounter
 from sfumato.statistics.binomial import sign_test_p_value
@@ -50,8 +51,8 @@ class Smoothed:
         seed: with an image's example number it determines all noise. Images that ``predict`` and ``certify``
             are given no number for are numbered through: 0, 1, ... over all calls of this object, so that no
             two of them share noise; so are those it is called with.
-        batch_size: noisy copies per forward pass, chosen by the model's kind if not given; has no
-            influence on any result.
+        batch_size: noisy copies per forward pass, chosen by the model's kind if not given, or by ``tune``;
+            has no influence on any result.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         precision: ``float32`` or ``bf16``; in bf16 the bfloat16 network is what is smoothed and certified.
         configuration: how votes are computed, as ``tuning`` measures it; in place of the two before it.
@@ -89,6 +90,9 @@ class Smoothed:
             configuration = usual_configuration(
                 model, self.device, batch_size=batch_size, precision=require_precision(precision)
             )
+        else:
+            batch_size = configuration.batch_size
+        self._tunable = batch_size is None
         self.configuration = configuration
         self._base = BaseClassifier.configured(model, self.device, configuration)
         self._counter: VoteCounter | None = None
@@ -123,6 +127,24 @@ class Smoothed:
         """
         _, counter = self._prepare(x)
         require_classes(counter.num_classes, classes)
+
+    def tune(self, shape: tuple[int, ...], votes: int) -> None:
+        """Choose how to count about ``votes`` votes on inputs of ``shape`` by measuring what is fastest.
+
+        It changes the speed only. Nothing is done if a batch size or a configuration was given.
+
+        Raises:
+            ModelError: as ``tuning.tuned_configuration``.
+        """
+        if not self._tunable:
+            return
+        precision = self.configuration.precision
+        tuned = tuned_configuration(self.model, shape, self.device, votes=votes, precision=precision)
+        if tuned == self.configuration:
+            return
+        self.configuration = tuned
+        self._base = BaseClassifier.configured(self.model, self.device, self.configuration)
+        self._counter = None
 
     def outputs(self, x: torch.Tensor) -> torch.Tensor:
         """Return what the base classifier answers to (images, *shape) without noise: (images, classes)."""

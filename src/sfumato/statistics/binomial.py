@@ -10,65 +10,12 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-from jaxtyping import Float, Int
 from scipy import special
 
 from sfumato.errors import SettingError, require_open_unit
 
 # Every bound is widened by this share, which is far more than its error (benchmarks/statistics_numerics.py).
 OUTWARD = 5e-10
-
-
-def _checked_counts(successes: int, trials: int) -> None:
-    if trials < 1:
-        raise SettingError(f"trials must be at least 1, got {trials}")
-    if not 0 <= successes <= trials:
-        raise SettingError(f"successes must lie in 0..{trials} (the trials), got {successes}")
-
-
-def upper_failure_probabilities(
-    successes: Int[np.ndarray, "*shape"], trials: int, confidence: float
-) -> Float[np.ndarray, "*shape"]:
-    """Return, for each count, the exact upper confidence bound of q = 1 - p, rounded outward.
-
-    For each count separately: with probability at least ``confidence`` over
-    ``successes ~ Binomial(trials, p)`` the true q = 1 - p is at most the returned value
-    (Clopper & Pearson 1934, one-sided). The bounds do not hold for several counts at once.
-
-    >>> upper_failure_probabilities(np.array([0, 990, 1000]), 1000, confidence=0.999).round(7)
-    array([1.       , 0.0239638, 0.006884 ])
-
-    Raises:
-        SettingError: counts that do not fit or a confidence outside (0, 1).
-    """
-    require_open_unit("confidence", confidence)
-    counts = np.asarray(successes)
-    if not np.issubdtype(counts.dtype, np.integer):
-        raise SettingError(f"successes must be whole numbers, got an array of {counts.dtype}")
-    if counts.size:
-        _checked_counts(int(counts.min()), trials)
-        _checked_counts(int(counts.max()), trials)
-    # The bounds at 0 and at all successes have closed forms; 1 stands in for 0 to keep SciPy in range.
-    inside = np.maximum(counts, 1).astype(np.float64)
-    upper = _solved(trials - inside, inside, 1.0 - confidence)
-    upper = np.where(counts == trials, -np.expm1(np.log1p(-confidence) / trials), upper)
-    upper = np.where(counts == 0, 1.0, upper)
-    return np.asarray(np.minimum(1.0, upper * (1.0 + OUTWARD)), dtype=np.float64)
-
-
-def _solved(
-    failures: Float[np.ndarray, "*shape"], successes: Float[np.ndarray, "*shape"], level: float
-) -> Float[np.ndarray, "*shape"]:
-    """Return the q with P(at most ``failures`` failures) = level, at least one success.
-
-    SciPy's inverse loses digits in proportion to the trials (2e-9 of q at 10^8). Its tail probability does
-    not (1e-11), so one of Newton's steps repairs the inverse.
-    """
-    q = special.betainccinv(failures + 1.0, successes, level)
-    log_density = special.xlogy(failures, q) + special.xlog1py(successes - 1.0, -q)
-    density = np.exp(log_density - special.betaln(failures + 1.0, successes))
-    return np.asarray(q + (special.betaincc(failures + 1.0, successes, q) - level) / density)
 
 
 def upper_failure_probability(successes: int, trials: int, confidence: float) -> float:
@@ -83,8 +30,30 @@ def upper_failure_probability(successes: int, trials: int, confidence: float) ->
     Raises:
         SettingError: counts that do not fit or a confidence outside (0, 1).
     """
-    _checked_counts(successes, trials)
-    return float(upper_failure_probabilities(np.array([successes]), trials, confidence)[0])
+    require_open_unit("confidence", confidence)
+    if trials < 1:
+        raise SettingError(f"trials must be at least 1, got {trials}")
+    if not 0 <= successes <= trials:
+        raise SettingError(f"successes must lie in 0..{trials} (the trials), got {successes}")
+    if successes == 0:
+        return 1.0
+    if successes == trials:
+        upper = -math.expm1(math.log1p(-confidence) / trials)
+    else:
+        upper = _solved(trials - successes, successes, 1.0 - confidence)
+    return min(1.0, upper * (1.0 + OUTWARD))
+
+
+def _solved(failures: int, successes: int, level: float) -> float:
+    """Return the q with P(at most ``failures`` failures) = level, at least one success.
+
+    SciPy's inverse loses digits in proportion to the trials (2e-9 of q at 10^8). Its tail probability does
+    not (1e-11), so one of Newton's steps repairs the inverse.
+    """
+    q = float(special.betainccinv(failures + 1.0, successes, level))
+    log_density = special.xlogy(failures, q) + special.xlog1py(successes - 1.0, -q)
+    density = math.exp(log_density - special.betaln(failures + 1.0, successes))
+    return q + (float(special.betaincc(failures + 1.0, successes, q)) - level) / density
 
 
 def one_minus_rounded_down(q_upper: float) -> float:
@@ -93,7 +62,7 @@ def one_minus_rounded_down(q_upper: float) -> float:
     >>> one_minus_rounded_down(1e-20) < 1.0
     True
     """
-    return max(0.0, float(np.nextafter(1.0 - q_upper, 0.0)))
+    return max(0.0, math.nextafter(1.0 - q_upper, 0.0))
 
 
 def lower_bound(successes: int, trials: int, confidence: float) -> float:
@@ -123,7 +92,6 @@ def upper_bound(successes: int, trials: int, confidence: float) -> float:
     Raises:
         SettingError: counts that do not fit or a confidence outside (0, 1).
     """
-    _checked_counts(successes, trials)
     return upper_failure_probability(trials - successes, trials, confidence)
 
 

@@ -43,59 +43,27 @@ def cached_boundaries(
 
 @lru_cache(maxsize=1024)
 def _remembered(q0: float, level: float, looks: tuple[int, ...], cost: float, directory: Path) -> Boundaries:
-    key = _key(q0, level, looks, cost)
-    path = directory / f"{_digest(key)[:32]}.json"
-    found = _read(path, key)
-    if found is not None:
-        return found
-    planned = bayes_boundaries(q0, level, looks, cost)
-    with contextlib.suppress(OSError):
-        _write(path, key, planned)
-    return planned
-
-
-def _key(q0: float, level: float, looks: tuple[int, ...], cost: float) -> str:
     # float.hex keeps every bit of the parameters.
     parameters = {"q0": q0.hex(), "level": level.hex(), "cost": float(cost).hex(), "looks": list(looks)}
-    return json.dumps({"format": FORMAT, "kind": "bayes", **parameters}, sort_keys=True)
+    key = json.dumps({"format": FORMAT, "kind": "bayes", **parameters}, sort_keys=True)
+    path = directory / f"{_digest(key)[:32]}.json"
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        body = json.loads(path.read_text(encoding="utf-8"))
+        digest = body.pop("digest")
+        if body["key"] == key and digest == _digest(json.dumps(body, sort_keys=True)):
+            certify, give_up = tuple(body["certify"]), tuple(body["give_up"])
+            return Boundaries(looks, certify, give_up, q0, level, float.fromhex(body["crossing"]))
+    planned = bayes_boundaries(q0, level, looks, cost)
+    body = {
+        "key": key,
+        "certify": planned.certify,
+        "give_up": planned.give_up,
+        "crossing": planned.crossing.hex(),
+    }
+    with contextlib.suppress(OSError):
+        write_text(path, json.dumps({**body, "digest": _digest(json.dumps(body, sort_keys=True))}))
+    return planned
 
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _body(key: str, boundaries: Boundaries) -> dict[str, object]:
-    return {
-        "key": key,
-        "certify": list(boundaries.certify),
-        "give_up": list(boundaries.give_up),
-        "crossing": boundaries.crossing.hex(),
-    }
-
-
-def _write(path: Path, key: str, boundaries: Boundaries) -> None:
-    body = _body(key, boundaries)
-    text = json.dumps({**body, "digest": _digest(json.dumps(body, sort_keys=True))})
-    write_text(path, text)
-
-
-def _read(path: Path, key: str) -> Boundaries | None:
-    """Return the boundaries stored at ``path`` if they are intact and answer exactly ``key``."""
-    try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-        digest = body.pop("digest")
-        if body["key"] != key or digest != _digest(json.dumps(body, sort_keys=True)):
-            return None
-        wanted = json.loads(key)
-        boundaries = Boundaries(
-            tuple(wanted["looks"]),
-            tuple(int(b) for b in body["certify"]),
-            tuple(int(a) for a in body["give_up"]),
-            float.fromhex(wanted["q0"]),
-            float.fromhex(wanted["level"]),
-            float.fromhex(body["crossing"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-    lengths = {len(boundaries.looks), len(boundaries.certify), len(boundaries.give_up)}
-    return boundaries if len(lengths) == 1 and boundaries.crossing <= boundaries.level else None

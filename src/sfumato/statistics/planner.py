@@ -157,7 +157,7 @@ def _use_up(
 
 def _one_below(looks: tuple[int, ...], certify: np.ndarray, q0: float) -> np.ndarray:
     """Return, at p0 and for each look, the probability of standing one count below the boundary."""
-    walk = Walk.start()
+    walk = Walk()
     waiting = np.zeros(len(looks))
     before = 0
     for j, n in enumerate(looks):

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from sfumato.errors import SettingError, require_count
-from sfumato.statistics.walk import WalkOutcome, walk_outcome
 
 GROWTH = 1.1
 MOST_VOTES = 10_000_000
@@ -71,10 +70,6 @@ class Boundaries:
     q0: float
     level: float
     crossing: float
-
-    def outcome(self, q: float) -> WalkOutcome:
-        """Return how the test ends, and after how many votes, when the failure probability is ``q``."""
-        return walk_outcome(self.looks, self.certify, self.give_up, 1.0 - q, q)
 
 
 def free_selection_floor(looks: tuple[int, ...], q0: float) -> tuple[int, ...]:

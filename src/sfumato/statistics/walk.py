@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -73,14 +73,9 @@ class Walk:
         left_out: probability left out so far, an upper bound.
     """
 
-    offset: int
-    mass: Float[np.ndarray, " window"]
-    left_out: float
-
-    @classmethod
-    def start(cls) -> Walk:
-        """Return the walk before the first vote."""
-        return cls(0, np.ones(1), 0.0)
+    offset: int = 0
+    mass: Float[np.ndarray, " window"] = field(default_factory=lambda: np.ones(1))
+    left_out: float = 0.0
 
     def advance(self, votes: int, p: float, q: float) -> None:
         """Add ``votes`` votes and leave out what is negligible at both ends."""
@@ -104,61 +99,6 @@ class Walk:
         self.mass = self.mass[:cut]
         return stopped
 
-    def stop_at_or_below(self, boundary: int) -> float:
-        """Remove the walks with at most ``boundary`` successes and return their probability."""
-        cut = min(max(boundary + 1 - self.offset, 0), self.mass.size)
-        stopped = float(self.mass[:cut].sum())
-        self.mass = self.mass[cut:]
-        self.offset += cut
-        return stopped
-
-
-@dataclass(frozen=True)
-class WalkOutcome:
-    """How a walk between two boundaries ends.
-
-    Attributes:
-        certified: probability of ever reaching the upper boundary, rounded up by what was left out.
-        gave_up: probability of reaching the lower boundary first.
-        undecided: probability of the last look without either.
-        votes: expected number of votes.
-    """
-
-    certified: float
-    gave_up: float
-    undecided: float
-    votes: float
-
-
-def walk_outcome(
-    looks: Sequence[int] | Int[np.ndarray, " looks"],
-    certify: Sequence[int] | Int[np.ndarray, " looks"],
-    give_up: Sequence[int] | Int[np.ndarray, " looks"] | None,
-    p: float,
-    q: float,
-) -> WalkOutcome:
-    """Return how the walk with success probability ``p`` ends, exactly.
-
-    At look j, after looks[j] votes, at least certify[j] successes certify and at most give_up[j]
-    give up (None: never). Everything is a sum of products of binomial probabilities.
-
-    >>> walk_outcome([1, 2], [2, 2], None, 0.5, 0.5).certified
-    0.25
-    >>> walk_outcome([1, 2], [2, 2], [0, -1], 0.5, 0.5).votes
-    1.5
-    """
-    walk = Walk.start()
-    certified = gave_up = votes = 0.0
-    before = 0
-    for j in range(len(looks)):
-        votes += float(walk.mass.sum()) * (int(looks[j]) - before)
-        walk.advance(int(looks[j]) - before, p, q)
-        before = int(looks[j])
-        certified += walk.stop_at_or_above(int(certify[j]))
-        if give_up is not None:
-            gave_up += walk.stop_at_or_below(int(give_up[j]))
-    return WalkOutcome(certified + walk.left_out, gave_up, float(walk.mass.sum()), votes)
-
 
 def crossing_probability(
     looks: Sequence[int] | Int[np.ndarray, " looks"],
@@ -174,4 +114,9 @@ def crossing_probability(
     >>> crossing_probability([2, 4], [3, 4], 0.5, 0.5)
     0.0625
     """
-    return walk_outcome(looks, certify, None, p, q).certified
+    walk, crossed, before = Walk(), 0.0, 0
+    for votes, boundary in zip(looks, certify, strict=True):
+        walk.advance(int(votes) - before, p, q)
+        crossed += walk.stop_at_or_above(int(boundary))
+        before = int(votes)
+    return crossed + walk.left_out

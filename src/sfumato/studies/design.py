@@ -134,8 +134,10 @@ class VotesTable(Settings):
     )
 
     def plan(self) -> Plan:
-        """Return the stopping plan of the rules that stop; ``all`` counts every vote without one."""
-        return EarlyVote(self.n, self.error) if self.rule == "sequential" else Vote(self.n)
+        """Return the stopping plan; that of ``all`` asks for all votes at once."""
+        if self.rule == "sequential":
+            return EarlyVote(self.n, self.error)
+        return Vote(self.n, chunk=self.n if self.rule == "all" else 1)
 
     def identity(self) -> dict[str, Any]:
         """Return what determines the votes and predictions, besides the images and the model."""

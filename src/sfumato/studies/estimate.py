@@ -23,9 +23,9 @@ _VOTES_SHARE = 1.15
 
 
 def estimate_seconds(design: Design, todo: ToDo, *, device: str = "auto") -> float:
-    """Return about how many seconds ``run_study`` needs for ``todo``, certification left aside.
+    """Return about how many seconds ``run_study`` needs for ``todo``, without certification.
 
-    A rough figure: a network that has not learnt yet is timed for a moment.
+    The estimate is rough: it times a network that has hardly learnt, for a moment.
     """
     votes = design.votes
     data = study_data(design)
@@ -47,7 +47,7 @@ def estimate_seconds(design: Design, todo: ToDo, *, device: str = "auto") -> flo
             factory=settings.architecture,
         ).model
     per_example = record.train_seconds / size
-    least = votes.n if votes.rule == "all" else max(1, votes.plan().least_votes)
+    least = votes.plan().least_votes
     smoothed = Smoothed(network, 0.5, device=str(choose_device(device)), precision=votes.precision)
     smoothed.votes(few.test.x, 1)
     began = time.perf_counter()
@@ -55,5 +55,4 @@ def estimate_seconds(design: Design, todo: ToDo, *, device: str = "auto") -> flo
     per_vote = (time.perf_counter() - began) / (least * len(few.test))
     epochs = sum(entry.epochs for entry in todo.models)
     images = sum(count for member, count in todo.images.items() if member.kind == "risk" and member.beta > 0)
-    share = 1.0 if votes.rule == "all" else _VOTES_SHARE
-    return epochs * len(data.train) * per_example + images * min(votes.n, share * least) * per_vote
+    return epochs * len(data.train) * per_example + images * min(votes.n, _VOTES_SHARE * least) * per_vote

@@ -9,58 +9,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from jaxtyping import Bool, Int
-
 from sfumato.certification.certificate import Certificate
+from sfumato.smoothing.risk import ImageVotes
 
 
 @dataclass(frozen=True)
-class CellResult:
+class _Place:
+    alpha: float
+    beta: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class CellResult(ImageVotes, _Place):
     """One base classifier, smoothed at one beta, on the test images of a study.
 
     Attributes:
         alpha: training noise, standard deviation in the input's unit.
         beta: smoothing noise, likewise; 0 is the base classifier itself, one vote.
         seed: of the training (the noise of the votes is keyed by the study's own seed).
-        examples: indices of the test images, increasing.
-        labels: their true classes.
-        predicted: the majority class of the votes, -1 where every vote was NaN.
-        votes: noisy copies spent on each image.
-        first_votes: how many of these, the first ones, were counted before any look at the result, so
-            that ``first_hits / first_votes`` estimates the per-noise-sample accuracy without bias.
-        first_hits: how many of the first votes were for the label.
     """
-
-    alpha: float
-    beta: float
-    seed: int
-    examples: Int[np.ndarray, " images"]
-    labels: Int[np.ndarray, " images"]
-    predicted: Int[np.ndarray, " images"]
-    votes: Int[np.ndarray, " images"]
-    first_votes: Int[np.ndarray, " images"]
-    first_hits: Int[np.ndarray, " images"]
-
-    @property
-    def wrong(self) -> Bool[np.ndarray, " images"]:
-        """Whether the smoothed prediction differs from the label."""
-        return np.asarray(self.predicted != self.labels)
-
-    @property
-    def errors(self) -> int:
-        """How many predictions differ from the label."""
-        return int(self.wrong.sum())
-
-    @property
-    def risk(self) -> float:
-        """Delta(alpha, beta) on these images."""
-        return float(self.wrong.mean())
-
-    @property
-    def soft_risk(self) -> float:
-        """The share of single noisy copies whose class is not the label, averaged over images."""
-        return float(1.0 - (self.first_hits / self.first_votes).mean())
 
 
 @dataclass(frozen=True)

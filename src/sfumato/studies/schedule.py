@@ -27,10 +27,10 @@ from sfumato.files import write_bytes
 from sfumato.models.classifier import load_classifier
 from sfumato.noise import Gaussian
 from sfumato.smoothing.configuration import Network
-from sfumato.studies.evaluate import SHARD
+from sfumato.smoothing.risk import SHARD, Rows
 from sfumato.studies.keys import Keys
 from sfumato.studies.results import CellResult
-from sfumato.studies.store import Member, Rows, Store
+from sfumato.studies.store import Member, Store
 from sfumato.studies.tasks import MARK, Place, Trained, Training, train_model, vote
 from sfumato.studies.todo import what_is_left
 from sfumato.training.loop import EpochReport

@@ -17,18 +17,15 @@ from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int
 
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.table import parse_row
 from sfumato.errors import DataError, OutputError
+from sfumato.smoothing.risk import Rows
 from sfumato.studies.results import CellResult, StudyResults
 from sfumato.studies.sealed import LARGE, SMALL, VERSION, DamagedPart, Row, SealedFile
 
 FILE = "results.sqlite"
-
-Rows = Int[np.ndarray, "images 6"]
-"""Per image: example, label, predicted, votes, first votes, hits among these."""
 
 
 @dataclass(frozen=True)

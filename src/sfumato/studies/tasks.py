@@ -17,9 +17,6 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from sfumato.certification.shipped import Counted, Voting
 from sfumato.datasets import Dataset
 from sfumato.devices import arithmetic_threads
@@ -28,8 +25,8 @@ from sfumato.execution.base import Here, Shared
 from sfumato.files import write_bytes
 from sfumato.models import ModelRecord
 from sfumato.models.checkpoint import verify_checkpoint
+from sfumato.smoothing.risk import vote_on
 from sfumato.studies.design import VotesTable
-from sfumato.studies.evaluate import SHARD, classify_shard, count_shard
 from sfumato.training.loop import train
 from sfumato.training.settings import TrainingSettings
 from sfumato.user_code import told_in_one_line
@@ -157,21 +154,15 @@ def train_model(here: Here, training: Training) -> Trained:
 
 
 def vote(here: Here, voting: Voting, votes: VotesTable) -> Counted:
-    """Return the rows of the images, counted in shards."""
+    """Return the rows of the images."""
     with (
         arithmetic_threads(voting.threads),
         told_in_one_line("the model, in voting, failed", lost=SfumatoError),
     ):
-        x, recipe, found = voting.images(here), voting.recipe, []
+        recipe = voting.recipe
         smoothed = recipe.smoothed(here) if recipe.noise.standard_deviation > 0 else None
         before = smoothed.profile.invalid if smoothed else 0
-        for begin in range(0, len(x), SHARD):
-            part = slice(begin, begin + SHARD)
-            shard = torch.from_numpy(x[part]).to(recipe.device), voting.examples[part], voting.labels[part]
-            found.append(
-                count_shard(smoothed, votes, *shard)
-                if smoothed
-                else classify_shard(recipe.base(here), *shard)
-            )
-        rows = np.concatenate(found)
+        rows = vote_on(
+            smoothed or recipe.base(here), votes.plan(), voting.images(here), voting.labels, voting.examples
+        )
         return Counted(rows, int(rows[:, 3].sum()), smoothed.profile.invalid - before if smoothed else 0)

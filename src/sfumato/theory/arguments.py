@@ -1,7 +1,4 @@
-"""Array arguments of the exact engines: checked, broadcast to flat arrays, and shaped back.
-
-A mistake in any entry raises one ``SettingError`` that names the first bad value.
-"""
+"""Array arguments of the exact engines: checked, broadcast to flat arrays, and shaped back."""
 
 from __future__ import annotations
 
@@ -21,46 +18,37 @@ SMALLEST_LEVEL = 1e-40
 """Up to this dimension and down to this level the engines are checked against independent values."""
 
 
-def _numbers(name: str, values: Reals | Dims) -> Column:
-    try:
-        return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise SettingError(f"{name} must be numbers, got {values!r}") from None
+def checked(name: str, values: Any) -> Column:
+    """Return dimensions (named ``dim``), levels (``... level``) or lengths (any other name) as floats.
 
-
-def checked_dims(values: Dims) -> Column:
-    """Return dimensions as floats.
-
-    >>> checked_dims(3)
-    array(3.)
-
-    Raises:
-        SettingError: one is below 1, above ``LARGEST_DIM`` or not whole.
-    """
-    dims = _numbers("dim", values)
-    bad = ~(np.isfinite(dims) & (dims >= 1.0) & (dims <= LARGEST_DIM) & (dims == np.floor(dims)))
-    if bad.any():
-        raise SettingError(f"dim must be a whole number from 1 to {LARGEST_DIM}, got {dims[bad][0]:.15g}")
-    return dims
-
-
-def nonnegative(name: str, values: Reals) -> Column:
-    """Return lengths as floats.
-
-    >>> nonnegative("sigma", [0.0, 1.5])
+    >>> checked("sigma", [0, 1.5])
     array([0. , 1.5])
 
     Raises:
-        SettingError: one is negative or not finite; the message calls it ``name``.
+        SettingError: the first bad entry: a dimension that is not a whole number from 1 to ``LARGEST_DIM``,
+            a level outside (0, 1) or below ``SMALLEST_LEVEL``, a length that is negative or not finite.
     """
-    numbers = _numbers(name, values)
-    bad = ~(np.isfinite(numbers) & (numbers >= 0.0))
-    if bad.any():
-        require_nonnegative(name, float(numbers[bad][0]))
+    try:
+        numbers = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise SettingError(f"{name} must be numbers, got {values!r}") from None
+    if name == "dim":
+        good = (numbers >= 1.0) & (numbers <= LARGEST_DIM) & (numbers == np.floor(numbers))
+        if not good.all():
+            found = f"{numbers[~good][0]:.15g}"
+            raise SettingError(f"dim must be a whole number from 1 to {LARGEST_DIM}, got {found}")
+    elif name.endswith("level"):
+        for bad in numbers[~((numbers > 0.0) & (numbers < 1.0))]:
+            require_open_unit(name, float(bad))
+        if (numbers < SMALLEST_LEVEL).any():
+            raise SettingError(f"{name} must be at least {SMALLEST_LEVEL:g}, got {numbers.min():g}")
+    else:
+        for bad in numbers[~(np.isfinite(numbers) & (numbers >= 0.0))]:
+            require_nonnegative(name, float(bad))
     return numbers
 
 
-def positive(name: str, values: Reals) -> Column:
+def positive(name: str, values: Any) -> Column:
     """Return lengths as floats.
 
     >>> positive("beta", 0.5)
@@ -69,43 +57,26 @@ def positive(name: str, values: Reals) -> Column:
     Raises:
         SettingError: one is not positive or not finite.
     """
-    numbers = nonnegative(name, values)
+    numbers = checked(name, values)
     if (numbers == 0.0).any():
         require_positive(name, 0.0)
     return numbers
 
 
-def checked_levels(level: Reals, name: str = "level") -> Column:
-    """Return levels as floats.
+def flat(**values: Any) -> tuple[Any, ...]:
+    """Return the checked arguments as flat arrays of one length, followed by their common shape.
 
-    >>> checked_levels([0.5])
-    array([0.5])
-
-    Raises:
-        SettingError: one does not lie in (0, 1), or is below ``SMALLEST_LEVEL``.
-    """
-    levels = _numbers(name, level)
-    bad = ~((levels > 0.0) & (levels < 1.0))
-    if bad.any():
-        require_open_unit(name, float(levels[bad][0]))
-    if (levels < SMALLEST_LEVEL).any():
-        raise SettingError(f"{name} must be at least {SMALLEST_LEVEL:g}, got {levels.min():g}")
-    return levels
-
-
-def broadcast(*values: Column) -> tuple[Any, ...]:
-    """Return the values as flat arrays of one length, followed by their common shape.
-
-    >>> broadcast(np.array([1.0, 2.0]), np.array(3.0))
+    >>> flat(dim=[1, 2], radius=3.0)
     (array([1., 2.]), array([3., 3.]), (2,))
 
     Raises:
-        SettingError: the shapes do not fit together.
+        SettingError: as ``checked``, or shapes that do not fit together.
     """
+    columns = [checked(name, value) for name, value in values.items()]
     try:
-        arrays = np.broadcast_arrays(*values)
+        arrays = np.broadcast_arrays(*columns)
     except ValueError:
-        shapes = ", ".join(str(value.shape) for value in values)
+        shapes = ", ".join(str(column.shape) for column in columns)
         raise SettingError(f"arguments must broadcast against each other, got shapes {shapes}") from None
     return (*(array.ravel() for array in arrays), arrays[0].shape)
 

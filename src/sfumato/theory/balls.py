@@ -23,17 +23,7 @@ from scipy import optimize, special
 
 from sfumato.errors import require_count, require_nonnegative, require_positive
 from sfumato.theory import noncentral
-from sfumato.theory.arguments import (
-    Column,
-    Dims,
-    Reals,
-    broadcast,
-    checked_dims,
-    checked_levels,
-    nonnegative,
-    positive,
-    shaped,
-)
+from sfumato.theory.arguments import Column, Dims, Reals, checked, flat, positive, shaped
 
 Flags: TypeAlias = "bool | Bool[np.ndarray, '...']"
 
@@ -58,7 +48,7 @@ class Ball:
     radius: float
 
     def __post_init__(self) -> None:
-        checked_dims(self.dim)
+        checked("dim", self.dim)
         require_nonnegative("radius", self.radius)
 
 
@@ -90,12 +80,7 @@ def ball_probability(dim: Dims, distance: Reals, radius: Reals, sigma: Reals) ->
     Raises:
         SettingError: dim below 1 or not whole, a negative or non-finite length.
     """
-    d, distances, radii, sigmas, shape = broadcast(
-        checked_dims(dim),
-        nonnegative("distance", distance),
-        nonnegative("radius", radius),
-        nonnegative("sigma", sigma),
-    )
+    d, distances, radii, sigmas, shape = flat(dim=dim, distance=distance, radius=radius, sigma=sigma)
     gap = radii - distances
     found = ((gap >= 0.0) & (radii > 0.0)).astype(np.float64)
     live = (sigmas > _NO_NOISE * np.maximum(radii, distances)) & (radii > 0.0)
@@ -122,16 +107,16 @@ def ball_radius(dim: Dims, radius: Reals, sigma: Reals, level: Reals = 0.5) -> S
     Raises:
         SettingError: dim below 1 or not whole, a negative or non-finite length, a level outside (0, 1).
     """
-    d, radii, sigmas, levels, shape = broadcast(
-        checked_dims(dim), nonnegative("radius", radius), nonnegative("sigma", sigma), checked_levels(level)
-    )
-    return _shaped_ball(*_smoothed(d, radii, sigmas, levels), shape)
+    d, radii, sigmas, levels, shape = flat(dim=dim, radius=radius, sigma=sigma, level=level)
+    found, depth, empty = _smoothed(d, radii, sigmas, levels)
+    gone = empty.reshape(shape) if shape else bool(empty[0])
+    return SmoothedBall(shaped(found, shape), shaped(depth, shape), gone)
 
 
 def inverse_ball_radius(dim: Dims, radius: Reals, sigma: Reals, level: Reals = 0.5) -> Reals:
     """Return the radius r with ``ball_radius(dim, r, sigma, level).radius`` = ``radius``.
 
-    For ``radius`` = 0 it is sigma * ``median_distance``, the largest r that leaves at most one point.
+    For ``radius`` = 0 it is the largest r that leaves at most one point.
 
     >>> round(inverse_ball_radius(2, 1.0, 0.5), 12)
     1.122901128548
@@ -139,29 +124,14 @@ def inverse_ball_radius(dim: Dims, radius: Reals, sigma: Reals, level: Reals = 0
     Raises:
         SettingError: dim below 1 or not whole, a negative or non-finite length, a level outside (0, 1).
     """
-    d, radii, sigmas, levels, shape = broadcast(
-        checked_dims(dim), nonnegative("radius", radius), nonnegative("sigma", sigma), checked_levels(level)
-    )
+    d, radii, sigmas, levels, shape = flat(dim=dim, radius=radius, sigma=sigma, level=level)
     return shaped(_enlarged(d, radii, sigmas, levels)[0], shape)
-
-
-def median_distance(dim: Dims, level: Reals = 0.5) -> Reals:
-    """Return m with P(|Z| <= m) = level for standard normal Z in R^dim: about sqrt(dim - 2/3) at 1/2.
-
-    >>> round(median_distance(3), 12)
-    1.538172254455
-
-    Raises:
-        SettingError: dim below 1 or not whole, a level outside (0, 1).
-    """
-    d, levels, shape = broadcast(checked_dims(dim), checked_levels(level))
-    return shaped(noncentral.central_root(d, levels), shape)
 
 
 def critical_sigma(dim: Dims, radius: Reals, level: Reals = 0.5) -> Reals:
     """Return the noise above which {P(|x + sigma Z| <= radius) >= level} is empty.
 
-    It is radius / ``median_distance(dim, level)``, of the order of radius / sqrt(dim).
+    It is radius / m with P(|Z| <= m) = level for standard normal Z, and m is about sqrt(dim - 2/3) at 1/2.
 
     >>> round(critical_sigma(2, 10.0), 6)
     8.493218
@@ -169,9 +139,7 @@ def critical_sigma(dim: Dims, radius: Reals, level: Reals = 0.5) -> Reals:
     Raises:
         SettingError: dim below 1 or not whole, a negative or non-finite radius, a level outside (0, 1).
     """
-    d, radii, levels, shape = broadcast(
-        checked_dims(dim), nonnegative("radius", radius), checked_levels(level)
-    )
+    d, radii, levels, shape = flat(dim=dim, radius=radius, level=level)
     return shaped(radii / noncentral.central_root(d, levels), shape)
 
 
@@ -189,12 +157,8 @@ def ball_risk(dim: Dims, radius: Reals, alpha: Reals, beta: Reals, *, training_l
         SettingError: dim below 1 or not whole, a radius that is not positive, a negative or non-finite alpha
             or beta, a level outside (0, 1).
     """
-    d, radii, alphas, betas, levels, shape = broadcast(
-        checked_dims(dim),
-        positive("radius", radius),
-        nonnegative("alpha", alpha),
-        nonnegative("beta", beta),
-        checked_levels(training_level, "training_level"),
+    d, radii, alphas, betas, levels, shape = flat(
+        dim=dim, radius=positive("radius", radius), alpha=alpha, beta=beta, training_level=training_level
     )
     trained, first, _ = _smoothed(d, radii, alphas, levels)
     _, second, empty = _smoothed(d, trained, betas, np.full_like(levels, 0.5))
@@ -220,7 +184,7 @@ def compensating_alpha(dim: int, radius: float, beta: float, training_level: flo
             a level outside (0, 1).
     """
     dim, radius = require_count("dim", dim), require_positive("radius", radius)
-    beta, level = require_nonnegative("beta", beta), float(checked_levels(training_level, "training_level"))
+    beta, level = require_nonnegative("beta", beta), float(checked("training_level", training_level))
     if beta <= _NO_NOISE * radius:
         return 0.0
     if level >= 0.5:  # no dilation
@@ -287,10 +251,3 @@ def _enlarged(d: Column, radii: Column, sigmas: Column, levels: Column) -> tuple
     growth[live] = s * grown
     found[live] = np.where(growth[live] < -radii[live] / 2.0, s * b, radii[live] + growth[live])
     return found, growth
-
-
-def _shaped_ball(
-    radius: Column, depth: Column, empty: Bool[np.ndarray, "n"], shape: tuple[int, ...]
-) -> SmoothedBall:
-    flags = empty.reshape(shape) if shape else bool(empty[0])
-    return SmoothedBall(shaped(radius, shape), shaped(depth, shape), flags)

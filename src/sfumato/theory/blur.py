@@ -3,7 +3,7 @@
 The Gaussian is applied in Fourier space with its exact transfer function exp(-2 pi^2 sigma^2 |k|^2), which
 turns averages over cells into averages over cells. A threshold gives each cell the share of it that lies
 above, by the plane with the cell's average and central differences. ``fields`` says what the averages stand
-for. Fourier transforms run on as many threads as ``scipy.fft.set_workers`` says.
+for.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -23,26 +22,25 @@ Field = Float[np.ndarray, "*shape"]
 REACH = 7.0
 
 
-def threshold(field: Field, level: float, *, dim: int | None = None, periodic: bool = True) -> Field:
+def threshold(field: Field, level: float, *, periodic: bool = True) -> Field:
     """Return for each cell the share of it where a smooth field is at least ``level``.
 
-    ``field`` holds averages over cells, (*batch, *grid); within a cell it is taken as the plane with that
-    average and the central differences to the neighbours as slopes. The answer has the same shape and
-    precision.
+    ``field`` holds averages over cells; within a cell it is taken as the plane with that average and the
+    central differences to the neighbours as slopes. The answer has the same shape and precision.
 
     >>> threshold(np.array([0.0, 0.2, 0.4, 0.8, 1.2, 1.6]), 0.5, periodic=False).round(3)
     array([0.   , 0.   , 0.167, 1.   , 1.   , 1.   ])
     """
-    dim = field.ndim if dim is None else dim
     above = field - field.dtype.type(level)
     share = (above >= 0).astype(field.dtype)
-    steps = [np.abs(np.diff(above, axis=axis)).max(initial=0.0) for axis in grid_axes(dim)]
+    axes = range(field.ndim)
+    steps = [np.abs(np.diff(above, axis=axis)).max(initial=0.0) for axis in axes]
     if periodic:
-        ends = [np.take(above, 0, axis) - np.take(above, -1, axis) for axis in grid_axes(dim)]
+        ends = [np.take(above, 0, axis) - np.take(above, -1, axis) for axis in axes]
         steps = [max(step, np.abs(end).max(initial=0.0)) for step, end in zip(steps, ends, strict=True)]
     # Only a cell whose middle is this close to the level can be cut by it.
     near = np.unravel_index(np.flatnonzero(np.abs(above) < 0.5 * sum(steps)), above.shape)
-    slopes = [_slope(above, near, field.ndim + axis, periodic) for axis in grid_axes(dim)]
+    slopes = [_slope(above, near, axis, periodic) for axis in axes]
     share[near] = _share_above(above[near].astype(np.float64), slopes)
     return np.asarray(share)
 
@@ -51,24 +49,24 @@ class Blur:
     """Gaussian noise on one grid: transforms there and back, transfer functions made once."""
 
     def __init__(self, cells: int, spacing: float, dim: int, periodic: bool, widest: float) -> None:
-        self.cells, self.spacing, self.axes = cells, spacing, grid_axes(dim)
+        self.spacing = spacing
         padded = (
             cells if periodic else fft.next_fast_len(cells + math.ceil(REACH * widest / spacing), real=True)
         )
         self.shape = (padded,) * dim
-        self.cut: tuple[Any, ...] = (..., *[slice(cells)] * dim)
+        self.cut = (slice(cells),) * dim
         self.transfers: dict[float, np.ndarray] = {}
 
     def spectrum(self, field: Field) -> np.ndarray:
         """Return the Fourier transform of a field, which serves every noise."""
-        return fft.rfftn(field, s=self.shape, axes=self.axes)
+        return fft.rfftn(field, s=self.shape)
 
     def smoothed(self, spectrum: np.ndarray, sigma: float) -> Field:
         """Return the field with this spectrum, convolved with N(0, sigma^2 I)."""
         transfer = self.transfers.get(sigma)
         if transfer is None:
             transfer = self.transfers[sigma] = self._transfer(sigma).astype(spectrum.real.dtype)
-        return np.asarray(fft.irfftn(spectrum * transfer, s=self.shape, axes=self.axes)[self.cut])
+        return np.asarray(fft.irfftn(spectrum * transfer, s=self.shape)[self.cut])
 
     def _transfer(self, sigma: float) -> np.ndarray:
         """Return exp(-2 pi^2 sigma^2 |k|^2) on the grid's frequencies."""
@@ -108,12 +106,3 @@ def _share_above(middle: Field, slopes: Sequence[Field]) -> Field:
         corner = middle + 0.5 * np.tensordot(np.array(signs, dtype=np.float64), widths, axes=1)
         total += math.prod(signs) * np.maximum(corner, 0) ** len(slopes)
     return np.asarray(np.clip(total / (math.factorial(len(slopes)) * widths.prod(axis=0)), 0.0, 1.0))
-
-
-def grid_axes(dim: int) -> tuple[int, ...]:
-    """Return the last ``dim`` axes of an array.
-
-    >>> grid_axes(2)
-    (-2, -1)
-    """
-    return tuple(range(-dim, 0))

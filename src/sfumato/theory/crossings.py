@@ -9,13 +9,16 @@ Only the level and the edges of the regions matter here; ``intervals`` says what
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import special
+from scipy.optimize import elementwise
 
-from sfumato.theory.waves import BLOCK, EPSILON, ORDER, EdgeWave, Wave
+from sfumato.theory.waves import BLOCK, ORDER, EdgeWave, Wave
 
 # Width of a first cell, in sigmas.
 CELL = 0.5
@@ -113,8 +116,7 @@ def find_crossings(
     return _crossings(wave, cells, inside_first)
 
 
-@dataclass(frozen=True)
-class Cells:
+class Cells(NamedTuple):
     """Pieces of the line, each of one problem, with whether u is at least the level at both ends."""
 
     problem: Int[np.ndarray, "cells"]
@@ -125,23 +127,16 @@ class Cells:
 
     def take(self, which: Bool[np.ndarray, "cells"]) -> Cells:
         """Return the cells that are chosen."""
-        return Cells(
-            self.problem[which],
-            self.low[which],
-            self.high[which],
-            self.inside_low[which],
-            self.inside_high[which],
-        )
+        return Cells(*(column[which] for column in self))
 
     def halves(self, middle: Float[np.ndarray, "cells"], inside: Bool[np.ndarray, "cells"]) -> Cells:
         """Return both halves of every cell, given whether u is at least the level at the middle."""
-        return Cells(
-            np.concatenate([self.problem, self.problem]),
-            np.concatenate([self.low, middle]),
-            np.concatenate([middle, self.high]),
-            np.concatenate([self.inside_low, inside]),
-            np.concatenate([inside, self.inside_high]),
-        )
+        first = self._replace(high=middle, inside_high=inside)
+        return _joined([first, self._replace(low=middle, inside_low=inside)])
+
+
+def _joined(parts: Sequence[Cells]) -> Cells:
+    return Cells(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def _crossings(wave: Wave, cells: Cells, inside_first: Bool[np.ndarray, "problems"]) -> Crossings:
@@ -153,51 +148,31 @@ def _crossings(wave: Wave, cells: Cells, inside_first: Bool[np.ndarray, "problem
         terms = wave.series(cells.problem, middle, ORDER)
         rest = wave.remainder(cells.problem, middle, half) * half**ORDER
         spread = np.abs(terms[1:]) * half ** (powers - 1)
-        noise = wave.noise[cells.problem]
         swing = (spread.sum(axis=0) + rest) * half  # bounds |u - u(middle)| on the cell
         bend = (powers[1:] * spread[1:]).sum(axis=0) + (ORDER + 1) * rest  # bounds |u' - u'(middle)|
-        clear = np.abs(terms[0]) > swing + noise
-        one_way = (np.abs(terms[1]) > bend) | (swing <= noise)
+        clear = np.abs(terms[0]) > swing + wave.noise
+        one_way = (np.abs(terms[1]) > bend) | (swing <= wave.noise)
         one_way |= (middle <= cells.low) | (middle >= cells.high)  # no floating-point number between
         brackets.append(cells.take(~clear & one_way & (cells.inside_low != cells.inside_high)))
-        open_cells = ~clear & ~one_way
-        cells = cells.take(open_cells).halves(middle[open_cells], terms[0][open_cells] >= 0)
-    found = Cells(
-        *(
-            np.concatenate([getattr(b, name) for b in brackets])
-            for name in ("problem", "low", "high", "inside_low", "inside_high")
-        )
-    )
+        unsettled = ~clear & ~one_way
+        cells = cells.take(unsettled).halves(middle[unsettled], terms[0][unsettled] >= 0)
+    found = _joined(brackets) if brackets else cells
     x = _bracketed_roots(wave, found)
     order = np.lexsort((x, found.problem))
     return Crossings(found.problem[order], x[order], found.inside_high[order], inside_first)
 
 
 def _bracketed_roots(wave: Wave, bracket: Cells) -> Float[np.ndarray, "crossings"]:
-    """Return the crossing in each bracket, whose ends lie on two sides of the level.
-
-    Newton's method is kept inside the bracket; bisection takes over where it would leave it or is slow.
-    """
-    low, high = bracket.low.copy(), bracket.high.copy()
-    x = low + (high - low) / 2
-    active = np.arange(len(x))
-    for step in range(80):
-        if not active.size:
-            break
-        problem, at = bracket.problem[active], x[active]
-        value, slope = wave.series(problem, at, 1)
-        upper = (value >= 0) == bracket.inside_high[active]
-        high[active] = np.where(upper, at, high[active])
-        low[active] = np.where(upper, low[active], at)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            better = at - value / slope * wave.scale[problem]
-        fits = (better > low[active]) & (better < high[active]) & (step < 12)
-        bisected = low[active] + (high[active] - low[active]) / 2
-        rounding = EPSILON * (np.abs(at) + wave.scale[problem] / 4)
-        done = (value == 0) | (np.abs(better - at) <= rounding) | (high[active] - low[active] <= rounding)
-        x[active] = np.where(done, at, np.where(fits, better, bisected))
-        active = active[~done]
-    return np.asarray(x)
+    """Return the crossing in each bracket, whose ends lie on two sides of the level."""
+    find_root: Any = elementwise.find_root  # its stubs know functions of floats only
+    found = find_root(
+        lambda x, problem: wave.series(problem, x, 0)[0],
+        (bracket.low, bracket.high),
+        args=(bracket.problem,),
+    )
+    # Rounding may give both ends one sign: then the end that is nearer to the level is the crossing.
+    below, above = np.abs(found.f_bracket)
+    return np.where(found.success, found.x, np.where(below <= above, bracket.low, bracket.high))
 
 
 def threshold_edges(

@@ -2,9 +2,14 @@
 
 Class 1 is a set of equal discs with interference distance zeta; the curves show Delta(alpha, beta) -
 Delta(0, beta) over alpha, below zero where noise-augmented training helps. ``figure4_published`` repeats
-the published pixel experiment, number for number; ``figure4_continuum`` asks the same question about discs on
-a torus, without pixels, border or seam. ``significant_dips`` says which curves truly dip below zero.
-Drawing is not done here.
+the published pixel experiment, number for number and flaws included; ``figure4_continuum`` asks the same
+question about discs on a torus, without pixels, border or seam. ``significant_dips`` says which curves truly
+dip below zero.
+
+The published discs have whole-number centres, by rejection. A candidate is rejected if a centre lies in a
+square, half-open window around it (a Chebyshev distance, asymmetric by one pixel). A disc is drawn from
+-radius to radius - 1 in each direction. Pixels below the low side come back on the high side (negative
+indices); pixels beyond the high side are lost.
 """
 
 from __future__ import annotations
@@ -16,25 +21,24 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy import fft
 
 from sfumato.errors import SettingError, require_count, require_nonnegative, require_open_unit
 from sfumato.statistics.estimates import holm
 from sfumato.theory.fields import ball_field, field_risk
 from sfumato.theory.packing import pack_balls
-from sfumato.theory.paper_packing import PAPER_ATTEMPTS, paper_draw, paper_stream
 
+SIDE, RADIUS = 100, 10
 ZETAS = (0, 1, 2, 3)
 BETAS = (8.0, 11.0, 14.0)
 ALPHAS = tuple(float(alpha) for alpha in range(21))
+# Candidates for the centre of a disc, and the largest seed of NumPy's older generator, which is used.
+ATTEMPTS = 10_000
+MOST_SEED = 2**32 - 1
 # Up to here all sign patterns are tried, beyond it a random sample of this size.
 MOST_DRAWS_EXACT = 12
 SIGN_PATTERNS = 4096
 # scipy.ndimage.gaussian_filter cuts its kernel there (its default), and the published figure with it.
 TRUNCATE = 4.0
-# Single-precision sums of at most a few hundred products of numbers in 0..1 stay this close; a pixel
-# nearer to the threshold is decided again in double precision.
-SINGLE_DOUBT = 1e-5
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +53,7 @@ class Figure4:
         risk: (zeta, beta, alpha, draw), Delta(alpha, beta) as a share of the whole area.
         density: (zeta, beta, draw), share of the area in class 1.
         error: (zeta, beta, alpha, draw), estimated numerical error of ``risk``; 0 where pixels are meant.
-        common_draws: whether all betas saw the same draws.
+        common_draws: whether all betas saw the same draws, as in the continuum.
     """
 
     name: str
@@ -110,22 +114,63 @@ class Dip:
     significant: bool
 
 
+def paper_stream(seed: int) -> np.random.RandomState:
+    """Return the stream of random numbers that the published experiment seeds.
+
+    >>> paper_stream(246).randint(0, 100, 3).tolist()
+    [36, 30, 4]
+    """
+    # The published numbers hang on NumPy's legacy generator and on nothing newer.
+    if not 0 <= seed <= MOST_SEED:
+        raise SettingError(f"seed of the published procedure must lie in 0..{MOST_SEED}, got {seed}")
+    return np.random.RandomState(seed)
+
+
+def paper_draw(
+    zeta: int, random: np.random.RandomState, side: int = SIDE, radius: int = RADIUS
+) -> Bool[np.ndarray, "side side"]:
+    """Return one draw of the published sampler: true where the pixel belongs to class 1.
+
+    The stream moves on by one draw, as in the published loop.
+
+    >>> grid = paper_draw(0, paper_stream(246))
+    >>> grid.shape, int(grid.sum())
+    ((100, 100), 5186)
+
+    Raises:
+        SettingError: a zeta that is not a whole number in range (the sampler knows pixels only).
+    """
+    separation = 2 * radius + require_count("zeta", zeta, minimum=0)
+    grid = np.zeros((side, side), dtype=bool)
+    steps = np.arange(-radius, radius)
+    across, down = np.nonzero(steps[:, None] ** 2 + steps[None, :] ** 2 <= radius**2)
+    free = np.ones((side, side), dtype=bool)
+    for row, column in random.randint(low=0, high=side, size=(ATTEMPTS, 2)).tolist():
+        if not free[row, column]:
+            continue
+        # The published loop looks for a centre among rows c - separation to c + separation - 1 of each
+        # candidate c; turned round, a centre forbids itself - separation + 1 to itself + separation.
+        top, left = max(0, row - separation + 1), max(0, column - separation + 1)
+        free[top : row + separation + 1, left : column + separation + 1] = False
+        rows, columns = row + steps[across], column + steps[down]
+        inside = (rows < side) & (columns < side)
+        # Negative rows and columns are left to count from the far side, as published.
+        grid[rows[inside], columns[inside]] = True
+    return grid
+
+
 def figure4_published(
     draws: int = 10,
     seed: int = 246,
     *,
-    side: int = 100,
-    radius: int = 10,
     zetas: Sequence[int] = ZETAS,
     betas: Sequence[float] = BETAS,
     alphas: Sequence[float] = ALPHAS,
-    attempts: int = PAPER_ATTEMPTS,
-    common_draws: bool = False,
 ) -> Figure4:
     """Return the published experiment: pixel discs, truncated Gaussian filters, zeros outside the picture.
 
     Every beta has its own draws, taken from one stream in the published order, so that the defaults give the
-    published numbers. With ``common_draws`` all betas use the draws of the first.
+    published numbers.
 
     >>> published = figure4_published(draws=2, zetas=(0,), betas=(8,), alphas=(0, 20))
     >>> published.risk.shape, bool(published.mean[0, 0, 1] > 0.1)
@@ -134,21 +179,18 @@ def figure4_published(
     Raises:
         SettingError: a bad setting, or alphas that do not start at 0.
     """
-    _check(draws, betas, alphas)
+    study = _empty("published", draws, zetas, betas, alphas, common_draws=False)
     random = paper_stream(seed)
-    risk = np.empty((len(zetas), len(betas), len(alphas), draws))
-    density = np.empty((len(zetas), len(betas), draws))
-    filters = _PixelFilters(side)
-    for group in [tuple(range(len(betas)))] if common_draws else [(one,) for one in range(len(betas))]:
+    filters = {sigma: _pixel_filter(sigma) for sigma in {*alphas, *betas}}
+    for column, beta in enumerate(betas):
         for row, zeta in enumerate(zetas):
-            grids = np.stack([paper_draw(side, radius, zeta, random, attempts) for _ in range(draws)])
-            density[row, list(group)] = grids.mean(axis=(1, 2))
-            for column, alpha in enumerate(alphas):
-                trained = filters.thresholded(grids, alpha)
-                for one in group:
-                    wrong = filters.thresholded(trained, betas[one]) != grids
-                    risk[row, one, column] = wrong.mean(axis=(1, 2))
-    return _figure("published", zetas, betas, alphas, risk, density, np.zeros_like(risk), common_draws)
+            pictures = np.stack([paper_draw(zeta, random) for _ in range(draws)])
+            study.density[row, column] = pictures.mean(axis=(1, 2))
+            for index, alpha in enumerate(alphas):
+                trained = _filtered(pictures, filters[alpha])
+                wrong = _filtered(trained, filters[beta]) != pictures
+                study.risk[row, column, index] = wrong.mean(axis=(1, 2))
+    return study
 
 
 def figure4_continuum(
@@ -156,18 +198,14 @@ def figure4_continuum(
     seed: int = 0,
     *,
     side: float = 400.0,
-    radius: float = 10.0,
     zetas: Sequence[float] = ZETAS,
     betas: Sequence[float] = BETAS,
     alphas: Sequence[float] = ALPHAS,
     cells: int = 400,
-    attempts: int | None = None,
-    threads: int = 1,
 ) -> Figure4:
     """Return the same study in the continuum: discs at real places on a torus, packed to saturation.
 
-    All betas share the draws. ``attempts`` ends the packing early, at a lower density. The default takes
-    about a second for each zeta and draw.
+    All betas share the draws. The default takes about a second for each zeta and draw.
 
     >>> small = figure4_continuum(2, side=100.0, cells=100, zetas=(2,), betas=(14,), alphas=(0, 7))
     >>> small.mean.shape, bool(small.error.max() < 0.02)
@@ -177,24 +215,18 @@ def figure4_continuum(
         SettingError: a bad setting, too few cells for the narrowest noise, or alphas that do not start at 0.
     """
     require_count("seed", seed, minimum=0)
-    _check(draws, betas, alphas)
-    require_count("threads", threads)
-    risk = np.empty((len(zetas), len(betas), len(alphas), draws))
-    density = np.empty((len(zetas), len(betas), draws))
-    error = np.empty_like(risk)
+    study = _empty("continuum", draws, zetas, betas, alphas, common_draws=True)
     for row, zeta in enumerate(zetas):
         for draw in range(draws):
             # Seeded by its own number, a draw does not depend on how many others there are.
             source = np.random.SeedSequence([seed, row, draw])
-            packing = pack_balls(2, side, radius, zeta, seed=source, attempts=attempts)
+            balls = pack_balls(2, side, RADIUS, zeta, seed=source)
             # Single precision moves a risk by 1e-7 and takes half the time.
-            field = ball_field(packing.balls, cells, dtype=np.float32)
-            with fft.set_workers(threads):
-                found = field_risk(field, alphas, betas)
-            risk[row, :, :, draw] = found.risk.T
-            error[row, :, :, draw] = found.error.T
-            density[row, :, draw] = packing.balls.density
-    return _figure("continuum", zetas, betas, alphas, risk, density, error, common_draws=True)
+            found = field_risk(ball_field(balls, cells, dtype=np.float32), alphas, betas)
+            study.risk[row, :, :, draw] = found.risk.T
+            study.error[row, :, :, draw] = found.error.T
+            study.density[row, :, draw] = balls.density
+    return study
 
 
 def significant_dips(figure: Figure4, level: float = 0.05, *, seed: int = 0) -> list[Dip]:
@@ -270,79 +302,46 @@ def dips_sentence(figure: Figure4, level: float = 0.05, *, seed: int = 0) -> str
     )
 
 
-class _PixelFilters:
-    """scipy.ndimage.gaussian_filter (mode constant) with a threshold, as products with cached matrices."""
-
-    def __init__(self, side: int) -> None:
-        self.side = side
-        self.matrices: dict[float, tuple[Float[np.ndarray, "side side"], Float[np.ndarray, "side side"]]] = {}
-        # Fresh arrays of this size would cost as much as the products.
-        self.buffers = np.empty((3, side, side), dtype=np.float32)
-
-    def thresholded(
-        self, pictures: Bool[np.ndarray, "pictures side side"], sigma: float
-    ) -> Bool[np.ndarray, "pictures side side"]:
-        """Return where the filtered pictures are at least 1/2."""
-        if sigma == 0:
-            return pictures
-        if sigma not in self.matrices:
-            exact = self._matrix(sigma)
-            self.matrices[sigma] = exact, exact.astype(np.float32)
-        found = np.zeros_like(pictures)
-        # An empty picture stays empty, and training noise empties many.
-        for busy in np.flatnonzero(pictures.any(axis=(1, 2))):
-            self._threshold_into(found[busy], pictures[busy], *self.matrices[sigma])
-        return found
-
-    def _threshold_into(
-        self,
-        above: Bool[np.ndarray, "side side"],
-        picture: Bool[np.ndarray, "side side"],
-        exact: Float[np.ndarray, "side side"],
-        single: Float[np.ndarray, "side side"],
-    ) -> None:
-        values, half, filtered = self.buffers
-        np.copyto(values, picture)
-        np.matmul(values, single, out=half)
-        np.matmul(single, half, out=filtered)
-        np.greater_equal(filtered, np.float32(0.5 + SINGLE_DOUBT), out=above)
-        perhaps = filtered >= np.float32(0.5 - SINGLE_DOUBT)
-        if np.count_nonzero(perhaps) > np.count_nonzero(above):
-            for row, column in np.argwhere(perhaps & ~above):
-                above[row, column] = exact[row] @ picture @ exact[column] >= 0.5
-
-    def _matrix(self, sigma: float) -> Float[np.ndarray, "side side"]:
-        reach = int(TRUNCATE * sigma + 0.5)
-        steps = np.arange(-reach, reach + 1)
-        weights = np.exp(-0.5 * (steps / sigma) ** 2)
-        weights /= weights.sum()
-        padded = np.zeros(2 * max(self.side, reach) + 1)
-        middle = len(padded) // 2
-        padded[middle - reach : middle + reach + 1] = weights
-        pixels = np.arange(self.side)
-        return np.asarray(padded[middle + pixels[:, None] - pixels[None, :]])
+def _pixel_filter(sigma: float) -> Float[np.ndarray, "side side"]:
+    """Return the matrix of scipy.ndimage.gaussian_filter (mode constant) along one axis of a picture."""
+    pixels = np.arange(SIDE)
+    if sigma == 0:
+        return np.eye(SIDE)
+    reach = int(TRUNCATE * sigma + 0.5)
+    steps = np.arange(-reach, reach + 1)
+    weights = np.exp(-0.5 * (steps / sigma) ** 2) / np.exp(-0.5 * (steps / sigma) ** 2).sum()
+    apart = np.abs(pixels[:, None] - pixels)
+    return np.where(apart <= reach, weights[reach + np.minimum(apart, reach)], 0.0)
 
 
-def _check(draws: int, betas: Sequence[float], alphas: Sequence[float]) -> None:
+def _filtered(
+    pictures: Bool[np.ndarray, "pictures side side"], matrix: Float[np.ndarray, "side side"]
+) -> Bool[np.ndarray, "pictures side side"]:
+    """Return where the filtered pictures are at least 1/2."""
+    found = np.zeros_like(pictures)
+    busy = pictures.any(axis=(1, 2))  # training noise empties many
+    found[busy] = matrix @ pictures[busy].astype(np.float64) @ matrix >= 0.5
+    return found
+
+
+def _empty(
+    name: str,
+    draws: int,
+    zetas: Sequence[float],
+    betas: Sequence[float],
+    alphas: Sequence[float],
+    common_draws: bool,
+) -> Figure4:
+    """Return a study to be filled in, its settings checked."""
     require_count("draws", draws)
     for value in (*alphas, *betas):
         require_nonnegative("a noise", value)
     if len(alphas) < 2 or alphas[0] != 0:
         raise SettingError(f"alphas must start at 0 and hold another, got {list(alphas)}")
-
-
-def _figure(
-    name: str,
-    zetas: Sequence[float],
-    betas: Sequence[float],
-    alphas: Sequence[float],
-    risk: Float[np.ndarray, "zeta beta alpha draw"],
-    density: Float[np.ndarray, "zeta beta draw"],
-    error: Float[np.ndarray, "zeta beta alpha draw"],
-    common_draws: bool,
-) -> Figure4:
     zeta, beta, alpha = (np.array(values, dtype=np.float64) for values in (zetas, betas, alphas))
-    return Figure4(name, zeta, beta, alpha, risk, density, error, common_draws)
+    shape = (zeta.size, beta.size, alpha.size, draws)
+    density = np.zeros((zeta.size, beta.size, draws))
+    return Figure4(name, zeta, beta, alpha, np.zeros(shape), density, np.zeros(shape), common_draws)
 
 
 def _sign_patterns(draws: int, seed: int) -> Int[np.ndarray, "patterns draw"]:

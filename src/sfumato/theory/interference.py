@@ -5,7 +5,7 @@ T_beta T_alpha A differs from A by at least as much as T_beta A does, under ever
 Delta(alpha, beta) is then not below Delta(0, beta). So augmentation can help only where a noise lets the
 region spill over into a gap that it bridges. The functions here prove the inclusion, from the shape for
 every noise or from the numbers at the given noise, or they say that they do not decide. They state a benefit
-only where :func:`sfumato.theory.benefit.interval_benefit` proves it.
+only for two equal intervals, where the numbers prove it.
 """
 
 from __future__ import annotations
@@ -14,18 +14,11 @@ import math
 from dataclasses import dataclass, replace
 
 from sfumato.errors import SettingError, require_nonnegative, require_positive
-from sfumato.theory.balls import Ball
-from sfumato.theory.benefit import interval_benefit
+from sfumato.theory.balls import Ball, ball_radius
 from sfumato.theory.intervals import Intervals, threshold
-from sfumato.theory.packing import BallUnion
-from sfumato.theory.spillover import neighbour_bound, pair_spills, separation_needed
-from sfumato.theory.thresholds import erosion_slack
 
-UNIVERSAL_GAP = 32.0  # zeta / r from which equal balls never spill over, in every dimension and number
-# A strict inequality that holds by less than these shares is not decided, because of rounding: a share of the
-# region's extent for a moving edge, of the slack for a sum of probabilities.
+# An edge that moves by less than this share of the region's extent is not decided, because of rounding.
 RESOLVED_EDGE = 1e-12
-RESOLVED_SUM = 1e-9
 # A width and a gap that differ by this share of the extent are equal up to the rounding of their edges.
 ROUNDING = 1e-15
 
@@ -35,7 +28,7 @@ STAYS = "proved: T_sigma A lies within A"
 SPILLS = "proved: T_sigma A is not within A"
 UNDECIDED = "not decided by these theorems"
 
-Region = Ball | Intervals | BallUnion
+Region = Ball | Intervals
 
 
 @dataclass(frozen=True)
@@ -63,8 +56,7 @@ def no_benefit(region: Region, alpha: float, beta: float) -> Verdict:
 
     ``holds`` is True if augmentation provably cannot help, under any measure. It is False if it provably
     helps (two equal intervals, Lebesgue measure), and None if the theorems do not decide. ``alpha`` and
-    ``beta`` are in the region's unit. Balls that stick out of a box count whole; a torus is repeated in all
-    of space.
+    ``beta`` are in the region's unit.
 
     >>> no_benefit(Ball(10, 1.0), alpha=0.1, beta=0.2).statement
     'proved: augmentation cannot help'
@@ -95,9 +87,8 @@ def no_benefit(region: Region, alpha: float, beta: float) -> Verdict:
 def stays_within(region: Region, sigma: float) -> Verdict:
     """Return whether T_sigma A is proved to lie within A: this noise only erodes the region.
 
-    It is exact for intervals (by their edges after the noise), one ball and two balls, and a sufficient
-    condition for larger unions. The opposite inclusion is the same question about the complement. ``sigma``
-    is in the region's unit.
+    Exact: by the shape of the region for every noise, or by the edges of intervals after this noise. The
+    opposite inclusion is the same question about the complement. ``sigma`` is in the region's unit.
 
     >>> stays_within(Intervals((0.0, 1.4), (1.0, 2.4)), 0.4).statement
     'proved: T_sigma A is not within A'
@@ -109,10 +100,8 @@ def stays_within(region: Region, sigma: float) -> Verdict:
     always = _erodes_always(region)
     if always is not None:
         return always
-    if isinstance(region, Intervals):
-        return _edges_recede(region, sigma)
-    assert isinstance(region, BallUnion)
-    return _balls_stay(region, sigma)
+    assert isinstance(region, Intervals)  # a ball always erodes
+    return _edges_recede(region, sigma)
 
 
 def _erodes_twice(region: Region, alpha: float, beta: float) -> Verdict:
@@ -139,14 +128,7 @@ def _erodes_always(region: Region) -> Verdict | None:
         return _CONVEX
     if isinstance(region, Intervals):
         return _CONVEX if _is_one_piece(region) else _gaps_exceed_widths(region)
-    if isinstance(region, BallUnion):
-        gap = _gap(region)
-        if math.isinf(gap):
-            return _CONVEX
-        room = gap / region.radius - UNIVERSAL_GAP
-        reason = f"zeta / r = {gap / region.radius:.6g}, at least {UNIVERSAL_GAP:g} needed, for every noise"
-        return Verdict(True, STAYS, reason, "equal balls 32 radii apart", room) if room >= 0.0 else None
-    raise SettingError(f"region must be a Ball, Intervals or a BallUnion, got {type(region).__name__}")
+    raise SettingError(f"region must be a Ball or Intervals, got {type(region).__name__}")
 
 
 _CONVEX = Verdict(
@@ -215,42 +197,21 @@ def _room(low: float, high: float) -> float:
 
 
 def _pair_gain(region: Intervals, alpha: float, beta: float) -> Verdict | None:
+    """Return the verdict that two equal intervals benefit where it is proved, else None.
+
+    A sufficient condition under Lebesgue measure: smoothing alone empties the region (T_beta A is empty),
+    training fills the gap (T_alpha A is one interval), and that interval survives the smoothing with a
+    half-width rho > gap. Then the risk falls by 2 (rho - gap).
+    """
     widths = _widths(region)
     if region.period is not None or len(widths) != 2 or not math.isclose(*widths, rel_tol=RESOLVED_EDGE):
         return None
-    gain = interval_benefit(widths[0], float(region.starts[1] - region.ends[0]), alpha, beta)
-    if gain is None:
+    trained = threshold(region, alpha)
+    if len(trained.starts) != 1 or not threshold(region, beta).is_empty:
+        return None
+    left = float(ball_radius(1, trained.length / 2.0, beta).radius)
+    gain = 2.0 * (left - region.starts[1] + region.ends[0])
+    if gain <= 0.0:
         return None
     reason = f"smoothing alone loses everything; filling the gap first saves a length of {gain:.6g}"
     return Verdict(False, HELPS, reason, "the gap of two equal intervals is filled", gain)
-
-
-def _gap(region: BallUnion) -> float:
-    """Return zeta, infinite for a single ball. On a torus a ball's own images are neighbours too."""
-    gap = region.interference_distance()
-    return max(0.0, min(gap, region.side - 2.0 * region.radius) if region.periodic else gap)
-
-
-def _balls_stay(region: BallUnion, sigma: float) -> Verdict:
-    dim, radius, gap = region.dim, region.radius, _gap(region)
-    if not region.periodic:
-        needed = separation_needed(2.0 * radius, region.number, sigma)
-        if gap > needed:
-            reason = f"zeta = {gap:.6g}, more than {needed:.6g} needed"
-            return Verdict(True, STAYS, reason, "convex pieces far apart for their number", gap - needed)
-        if region.number == 2:
-            spills = pair_spills(dim, radius, gap, sigma)
-            reason = f"zeta = {gap:.6g}: u reaches 1/2 " + ("between them" if spills else "nowhere outside")
-            return Verdict(not spills, SPILLS if spills else STAYS, reason, "two balls, exactly")
-    number = math.inf if region.periodic else region.number
-    slack = erosion_slack(dim, radius / sigma)
-    others = neighbour_bound(dim, radius, gap, sigma, number)
-    proved = others < slack * (1.0 - RESOLVED_SUM)
-    reason = f"all other balls add at most {others:.3g}, and {slack:.3g} would be needed to spill over"
-    return Verdict(
-        True if proved else None,
-        STAYS if proved else UNDECIDED,
-        reason,
-        "what the other balls can add at the nearest one's surface",
-        slack - others,
-    )

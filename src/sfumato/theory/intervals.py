@@ -9,7 +9,6 @@ the region A, u_s(x) = P(x + s Z in A), T_s A = {u_s >= 1/2}, risk = measure of 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,15 +17,10 @@ from jaxtyping import Bool, Float
 from sfumato.errors import SettingError, require_nonnegative, require_open_unit, require_positive
 from sfumato.theory.crossings import Crossings, find_crossings, finest_noise, reach
 from sfumato.theory.deployed import Deployed
-from sfumato.theory.waves import EPSILON, EdgeWave, FourierWave, gaussian_mass
-
-Cdf = Callable[[float], float]
+from sfumato.theory.waves import EdgeWave, FourierWave
 
 # Above this sigma/period six Fourier modes reach double precision, below it a few images of the period do.
 FOURIER_FROM = 0.3
-# How far the values of a CDF at -infinity and +infinity may be from 0 and 1.
-CDF_TOLERANCE = 1e-9
-MAX_PERIODS = 100_000
 
 
 @dataclass(frozen=True)
@@ -61,17 +55,15 @@ class Intervals:
                     f"intervals must be in order and must not overlap, got "
                     f"[{starts[i - 1]}, {ends[i - 1]}] before [{starts[i]}, {ends[i]}]"
                 )
-        if self.period is not None and starts:
+        if self.period is not None:
             period = require_positive("period", self.period)
-            if not math.isfinite(ends[-1] - starts[0]):
+            if starts and not math.isfinite(ends[-1] - starts[0]):
                 raise SettingError(f"a periodic region needs finite ends, got [{starts[0]}, {ends[-1]}]")
-            if ends[-1] - starts[0] > period:
+            if starts and ends[-1] - starts[0] > period:
                 raise SettingError(
                     f"intervals must lie inside one period of {period}, got [{starts[0]}, {ends[0]}] and "
                     f"[{starts[-1]}, {ends[-1]}], which overlap after one period"
                 )
-        elif self.period is not None:
-            require_positive("period", self.period)
         joined = _joined(starts, ends, self.period)
         object.__setattr__(self, "starts", joined[0])
         object.__setattr__(self, "ends", joined[1])
@@ -113,29 +105,25 @@ class Intervals:
         index = np.searchsorted(self.starts, points, side="right") - 1
         return np.asarray((index >= 0) & (points <= np.asarray(self.ends)[np.maximum(index, 0)]))
 
-    def complement(self) -> Intervals:
-        """Return the closure of the complement.
+    def within(self, low: float, high: float) -> list[tuple[float, float]]:
+        """Return the pieces between two places, with all repetitions of a period.
 
-        >>> Intervals((0.0,), (1.0,)).complement()
-        Intervals(starts=(-inf, 1.0), ends=(0.0, inf), period=None)
+        >>> Intervals((0.0,), (0.5,), period=1.0).within(0.25, 2.0)
+        [(0.25, 0.5), (1.0, 1.5)]
         """
-        if self.is_everything:
-            return Intervals((), (), self.period)
-        if self.period is None:
-            edges = [
-                -math.inf,
-                *(v for pair in zip(self.starts, self.ends, strict=True) for v in pair),
-                math.inf,
-            ]
-            pairs = [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if a < b]
-        elif self.is_empty:
-            pairs = [(0.0, self.period)]
-        else:
-            pairs = list(zip(self.ends, [*self.starts[1:], self.starts[0] + self.period], strict=True))
-        return Intervals(tuple(a for a, _ in pairs), tuple(b for _, b in pairs), self.period)
+        shifts = [0.0]
+        if self.period is not None and self.starts:
+            first, last = (low - self.ends[-1]) / self.period, (high - self.starts[0]) / self.period
+            shifts = [self.period * k for k in range(math.floor(first), math.ceil(last) + 1)]
+        pieces = [
+            (a + shift, b + shift) for shift in shifts for a, b in zip(self.starts, self.ends, strict=True)
+        ]
+        return [(max(a, low), min(b, high)) for a, b in pieces if b > low and a < high]
 
     def symmetric_difference(self, other: Intervals) -> Intervals:
         """Return the set where exactly one of the two regions is.
+
+        Its probability under a distribution on the line is the sum of cdf(end) - cdf(start) over its pieces.
 
         >>> Intervals((0.0,), (2.0,)).symmetric_difference(Intervals((1.0,), (3.0,)))
         Intervals(starts=(0.0, 2.0), ends=(1.0, 3.0), period=None)
@@ -145,49 +133,23 @@ class Intervals:
         """
         if self.period != other.period:
             raise SettingError(f"the regions must have one period, got {self.period} and {other.period}")
-        edges = np.array([*self.starts, *self.ends, *other.starts, *other.ends])
-        if self.period is None:
-            cuts = np.unique(np.concatenate([[-np.inf], edges, [np.inf]]))
-        else:
-            origin = float(edges[0]) if edges.size else 0.0
-            folded = edges - np.floor((edges - origin) / self.period) * self.period
-            cuts = np.unique(np.concatenate([[origin], folded, [origin + self.period]]))
-            cuts = cuts[(cuts >= origin) & (cuts <= origin + self.period)]
-        middles = _middles(cuts)
-        differs = self.contains(middles) != other.contains(middles)
-        return Intervals(tuple(cuts[:-1][differs]), tuple(cuts[1:][differs]), self.period)
+        low, high = -math.inf, math.inf
+        if self.period is not None:
+            low = (self.starts or other.starts or (0.0,))[0]
+            high = low + self.period
+        # Every edge of either region changes whether a point is in exactly one of them.
+        edges = sorted(edge for piece in self.within(low, high) + other.within(low, high) for edge in piece)
+        pieces = [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if a < b]
+        return Intervals(tuple(a for a, _ in pieces), tuple(b for _, b in pieces), self.period)
 
-    def measure(self, cdf: Cdf | None = None) -> float:
-        """Return the Lebesgue measure (of one period), or the probability under a distribution.
+    def complement(self) -> Intervals:
+        """Return the closure of the complement.
 
-        ``cdf`` is its cumulative distribution function on the line. It is called with one float at a time,
-        also with -inf and inf. A periodic region counts with all its repetitions. For a distribution on one
-        period give a CDF that rises from 0 to 1 there.
-
-        >>> from scipy.stats import norm
-        >>> round(Intervals((0.0,), (math.inf,)).measure(norm.cdf), 12)
-        0.5
-
-        Raises:
-            SettingError: a function that does not go from 0 to 1 or falls, or that needs too many periods.
+        >>> Intervals((0.0,), (1.0,)).complement()
+        Intervals(starts=(-inf, 1.0), ends=(0.0, inf), period=None)
         """
-        if cdf is None:
-            return self.length
-        check_cdf(cdf)
-        shifts = np.zeros(1)
-        if self.period is not None and not self.is_empty:
-            shifts = self.period * _periods_with_mass(cdf, self.starts[0], self.period)
-        pieces = []
-        for shift in shifts:
-            for start, end in zip(self.starts, self.ends, strict=True):
-                low, high = float(cdf(start + shift)), float(cdf(end + shift))
-                if not high >= low:
-                    raise SettingError(
-                        f"a cumulative distribution function must not fall, got {low} at {start + shift} "
-                        f"and {high} at {end + shift}"
-                    )
-                pieces.append(high - low)
-        return math.fsum(pieces)
+        whole = (-math.inf, math.inf) if self.period is None else (0.0, self.period)
+        return self.symmetric_difference(Intervals((whole[0],), (whole[1],), self.period))
 
 
 def _joined(
@@ -201,46 +163,6 @@ def _joined(
         joined_starts = joined_starts[1:]
         joined_ends = [*joined_ends[1:-1], joined_ends[0] + period]
     return tuple(joined_starts), tuple(joined_ends)
-
-
-def _middles(cuts: Float[np.ndarray, "cuts"]) -> Float[np.ndarray, "cells"]:
-    """One point inside each cell between neighbouring cuts; the outermost may be infinite."""
-    low, high = cuts[:-1], cuts[1:]
-    with np.errstate(invalid="ignore"):
-        middles = low / 2 + high / 2
-    middles = np.where(np.isneginf(low), high - 1.0, np.where(np.isposinf(high), low + 1.0, middles))
-    return np.where(np.isneginf(low) & np.isposinf(high), 0.0, middles)
-
-
-def check_cdf(cdf: Cdf) -> None:
-    """Check that a function rises from 0 at -inf to 1 at inf, as a density that integrates to 1 has it.
-
-    >>> check_cdf(lambda x: 0.5 * (1 + math.tanh(x)))
-
-    Raises:
-        SettingError: if it does not.
-    """
-    low, high = float(cdf(-math.inf)), float(cdf(math.inf))
-    if not (abs(low) <= CDF_TOLERANCE and abs(high - 1.0) <= CDF_TOLERANCE):
-        raise SettingError(
-            f"the density must integrate to 1: its cumulative distribution function must go from 0 at -inf "
-            f"to 1 at inf, got {low} and {high}"
-        )
-
-
-def _periods_with_mass(cdf: Cdf, origin: float, period: float) -> Float[np.ndarray, "periods"]:
-    """Numbers of the periods, counted from ``origin``, outside which the distribution has no mass."""
-    below = above = 1
-    while float(cdf(origin - below * period)) > EPSILON and below <= MAX_PERIODS:
-        below *= 2
-    while 1.0 - float(cdf(origin + above * period)) > EPSILON and above <= MAX_PERIODS:
-        above *= 2
-    if max(below, above) > MAX_PERIODS:
-        raise SettingError(
-            f"the distribution spreads over more than {MAX_PERIODS} periods of {period}; "
-            "give a longer period or a distribution with lighter tails"
-        )
-    return np.arange(-below, above + 1)
 
 
 def smooth_probability(
@@ -262,43 +184,32 @@ def smooth_probability(
     points = np.asarray(x, dtype=np.float64)
     if sigma == 0 or region.is_empty or region.is_everything:
         return region.contains(points).astype(np.float64)
-    if region.period is not None and sigma > FOURIER_FROM * region.period:
-        wave = _fourier(region, sigma, level=0.0)
-        flat = points.ravel()
-        values = wave.series(np.zeros(flat.size, dtype=np.intp), flat, 0)[0]
-        return np.asarray(np.clip(values, 0.0, 1.0).reshape(points.shape))
+    flat = points.ravel()
     if region.period is not None:
-        points = region.starts[0] + np.mod(points - region.starts[0], region.period)
-    total = np.zeros(points.shape)
-    for start, end in _unrolled(region, sigma, 9.0).reshape(-1, 2):
-        with np.errstate(over="ignore"):  # far beyond the tails
-            low, high = np.atleast_1d((start - points) / sigma), np.atleast_1d((end - points) / sigma)
-        total += gaussian_mass(low, high).reshape(points.shape)
-    return np.minimum(total, 1.0)
+        flat = region.starts[0] + np.mod(flat - region.starts[0], region.period)
+    wave = _wave(region, sigma, level=0.0, sigmas=9.0)
+    values = wave.series(np.zeros(flat.size, dtype=np.intp), flat, 0)[0]
+    return np.asarray(np.clip(values, 0.0, 1.0).reshape(points.shape))
 
 
 def _edges(region: Intervals) -> Float[np.ndarray, "edges"]:
     return np.array([v for pair in zip(region.starts, region.ends, strict=True) for v in pair])
 
 
-def _unrolled(region: Intervals, sigma: float, sigmas: float) -> Float[np.ndarray, "edges"]:
-    """The edges together with those of all periods within ``sigmas`` standard deviations of one period."""
-    edges = _edges(region)
-    if region.period is None:
-        return edges
-    images = math.ceil(sigmas * sigma / region.period) + 1
-    return np.concatenate([edges + k * region.period for k in range(-images, images + 1)])
-
-
-def _fourier(region: Intervals, sigma: float, level: float) -> FourierWave:
-    """The periodic u - level: the Fourier coefficients of its indicator times the normal's."""
-    period = region.period if region.period is not None else math.nan
-    starts, ends = np.array(region.starts), np.array(region.ends)
-    n = np.arange(1, math.ceil(1.45 * period / sigma) + 2)
-    width, centre = (ends - starts) / period, (ends + starts) / 2 / period
-    indicator = np.sin(np.pi * n[:, None] * width) * np.exp(-2j * np.pi * n[:, None] * centre)
-    modes = 2 / (np.pi * n) * np.exp(-2 * (np.pi * n * sigma / period) ** 2) * indicator.sum(axis=1)
-    return FourierWave(float(width.sum()) - level, modes, period)
+def _wave(region: Intervals, sigma: float, level: float, sigmas: float) -> EdgeWave | FourierWave:
+    """Return u - level, valid within one period; periods up to ``sigmas`` standard deviations away count."""
+    edges, period = _edges(region), region.period
+    if period is not None and sigma > FOURIER_FROM * period:
+        # The Fourier coefficients of the indicator times the normal's.
+        n = np.arange(1, math.ceil(1.45 * period / sigma) + 2)[:, None]
+        width, centre = (edges[1::2] - edges[::2]) / period, (edges[1::2] + edges[::2]) / 2 / period
+        indicator = (np.sin(np.pi * n * width) * np.exp(-2j * np.pi * n * centre)).sum(axis=1)
+        modes = 2 / (np.pi * n[:, 0]) * np.exp(-2 * (np.pi * n[:, 0] * sigma / period) ** 2) * indicator
+        return FourierWave(float(width.sum()) - level, modes, period)
+    if period is not None:
+        images = math.ceil(sigmas * sigma / period) + 1
+        edges = np.concatenate([edges + k * period for k in range(-images, images + 1)])
+    return EdgeWave(edges[None], np.array([float(sigma)]), level)
 
 
 def threshold(region: Intervals, sigma: float, level: float = 0.5) -> Intervals:
@@ -325,12 +236,9 @@ def threshold(region: Intervals, sigma: float, level: float = 0.5) -> Intervals:
         return region
     if level > 0.5:  # 1 - u is small where it meets 1 - level, and keeps its digits
         return threshold(region.complement(), sigma, 1.0 - level).complement()
-    edges, scale = _edges(region)[None], np.array([float(sigma)])
-    if region.period is not None and sigma > FOURIER_FROM * region.period:
-        wave: EdgeWave | FourierWave = _fourier(region, sigma, level)
-    else:
-        wave = EdgeWave(_unrolled(region, sigma, reach(level) + 10.0)[None], scale, level)
-    return _assembled(find_crossings(wave, edges, scale, level, region.period), region)
+    wave = _wave(region, sigma, level, reach(level) + 10.0)
+    scale = np.array([float(sigma)])
+    return _assembled(find_crossings(wave, _edges(region)[None], scale, level, region.period), region)
 
 
 def _assembled(crossings: Crossings, region: Intervals) -> Intervals:
@@ -348,19 +256,10 @@ def _assembled(crossings: Crossings, region: Intervals) -> Intervals:
     return Intervals(tuple(a for a, _ in kept), tuple(b for _, b in kept), region.period)
 
 
-def deploy(
-    region: Intervals,
-    alpha: float,
-    beta: float,
-    measure: Cdf | None = None,
-    training_level: float = 0.5,
-) -> Deployed[Intervals]:
+def deploy(region: Intervals, alpha: float, beta: float) -> Deployed[Intervals]:
     """Return the region after training noise alpha and smoothing noise beta, with both risks.
 
-    The risk is the measure of A xor T_beta T_alpha A: Lebesgue (per period for a periodic region), or
-    the probability under the distribution with CDF ``measure`` (see ``Intervals.measure``).
-    ``training_level`` other than 1/2 is the threshold that the Bayes rule under training noise has when
-    the data density inside and outside A differ; alpha = 0 leaves A as it is.
+    The risk is the length of A xor T_beta T_alpha A (per period for a periodic region).
 
     >>> pair = Intervals((-1.25, 0.25), (-0.25, 1.25))
     >>> answer = deploy(pair, alpha=0.38, beta=1.36)
@@ -368,18 +267,11 @@ def deploy(
     (0.7961715304, 2.0)
 
     Raises:
-        SettingError: a negative noise, a level outside (0, 1), a measure that is not a CDF.
+        SettingError: a negative noise.
     """
     require_nonnegative("alpha", alpha)
     require_nonnegative("beta", beta)
-    trained = threshold(region, alpha, training_level)
-    smoothed = threshold(trained, beta)
-    plain = threshold(region, beta)
-    return Deployed(
-        alpha=float(alpha),
-        beta=float(beta),
-        trained=trained,
-        smoothed=smoothed,
-        risk=region.symmetric_difference(smoothed).measure(measure),
-        plain_risk=region.symmetric_difference(plain).measure(measure),
-    )
+    trained = threshold(region, alpha)
+    smoothed, plain = threshold(trained, beta), threshold(region, beta)
+    risk, plain_risk = (region.symmetric_difference(found).length for found in (smoothed, plain))
+    return Deployed(float(alpha), float(beta), trained, smoothed, risk, plain_risk)

@@ -1,13 +1,15 @@
-"""Gaussian mixtures for which training noise, smoothing noise and all risks have closed forms.
+"""Gaussian classes for which training noise, smoothing noise and all risks have closed forms.
 
 Training on samples with added noise N(0, alpha^2 I) gives the Bayes rule of the blurred classes. Smoothing
-with N(0, beta^2 I) and a majority vote then moves its boundary. For two Gaussian classes the rule is a
-half-space, which smoothing does not change (``theory.lda``). For three Gaussians on a line and for concentric
-Gaussians it is a ball, which smoothing shrinks (``theory.balls``). The best alpha gives a ball that is too
-large by exactly what smoothing takes away. The risk here is the probability of a wrong label under the clean
-distribution, not the disagreement with noiseless labels. The certified accuracy at radius R is the
-probability of a correct label with an L2 certificate of at least R (Cohen et al. 2019, Theorem 1, with the
-exact vote probability).
+with N(0, beta^2 I) and a majority vote then moves its boundary. For two Gaussian classes of one covariance
+the rule is a half-space. Smoothing does not change it, and its L2 certificate is the distance to the boundary
+for every beta: the best alpha depends on the radius to certify and not on beta. For three Gaussians on a line
+and for concentric Gaussians the rule is a ball, which smoothing shrinks (``theory.balls``). The best alpha
+gives a ball that is too large by exactly what smoothing takes away.
+
+The risk here is the probability of a wrong label under the clean distribution, not the disagreement with
+noiseless labels. A label is certified at radius R if its L2 certificate is at least R (Cohen et al. 2019,
+Theorem 1, with the exact vote probability).
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -29,38 +32,182 @@ from sfumato.errors import (
     require_positive,
 )
 from sfumato.theory.balls import ball_radius, inverse_ball_radius
-from sfumato.theory.lda import RTOL, require_noises
 from sfumato.theory.waves import gaussian_mass
 
-
-class Mixture(Protocol):
-    """The questions that every mixture answers, those of ``theory.lda`` too; lengths are in the unit of x."""
-
-    def boundary(self, alpha: float) -> float | Float[np.ndarray, "dim"]:
-        """Return the decision boundary of the Bayes rule under training noise alpha."""
-        ...
-
-    def risk(self, alpha: float, beta: float) -> float:
-        """Return the probability that the smoothed classifier errs on a clean point."""
-        ...
-
-    def bayes_risk(self) -> float:
-        """Return the smallest risk any classifier can have."""
-        ...
-
-    def certified_accuracy(self, alpha: float, beta: float, radius: float) -> float:
-        """Return the probability of a correct label that is certified at ``radius``."""
-        ...
-
-    def best_alpha(self, beta: float) -> float:
-        """Return the training noise of the smallest risk at smoothing noise beta."""
-        ...
+RTOL = 4 * float(np.finfo(np.float64).eps)
 
 
-class _BallRule(ABC):
-    """The mixtures with the rule "class 0 iff |x| <= t(alpha)": smoothing shrinks this ball."""
+class Mixture(ABC):
+    """Two classes made of Gaussians; class 0 has probability ``prior0``, lengths are in the unit of x."""
 
     prior0: float
+
+    @abstractmethod
+    def boundary(self, alpha: float) -> Any:
+        """Return the decision boundary of the Bayes rule under training noise alpha."""
+
+    @abstractmethod
+    def uncertified(self, alpha: float, beta: float, radius: float = 0.0) -> float:
+        """Return the probability of a label that is wrong or not certified at ``radius``.
+
+        Raises:
+            SettingError: a noise or radius that is negative or not finite.
+        """
+
+    @abstractmethod
+    def best_alpha(self, beta: float) -> float:
+        """Return the training noise of the smallest risk at smoothing noise beta."""
+
+    def risk(self, alpha: float, beta: float) -> float:
+        """Return the probability that the smoothed classifier errs on a clean point.
+
+        >>> round(LinearDiscriminant(np.ones(1), np.eye(1)).risk(0.7, 0.3), 6)
+        0.158655
+        """
+        return self.uncertified(alpha, beta)
+
+    def bayes_risk(self) -> float:
+        """Return the smallest risk any classifier can have.
+
+        >>> round(LinearDiscriminant(np.ones(1), np.eye(1)).bayes_risk(), 6)
+        0.158655
+        """
+        return self.uncertified(0.0, 0.0)
+
+    def certified_accuracy(self, alpha: float, beta: float, radius: float) -> float:
+        """Return the probability of a correct label that is certified at ``radius``.
+
+        >>> classes = LinearDiscriminant(np.ones(2), np.diag([1.0, 0.04]))
+        >>> round(classes.certified_accuracy(0.0, 1.0, radius=0.5), 10)
+        0.9959227807
+        """
+        return 1.0 - self.uncertified(alpha, beta, radius)
+
+    def _log_odds(self) -> float:
+        """log(prior0 / prior1)."""
+        return math.log(self.prior0) - math.log1p(-self.prior0)
+
+
+def _require_noises(alpha: float, beta: float, radius: float) -> None:
+    for name, value in (("alpha", alpha), ("beta", beta), ("radius", radius)):
+        require_nonnegative(name, value)
+
+
+@dataclass(frozen=True, eq=False)
+class LinearDiscriminant(Mixture):
+    """Class 0 is N(-mean, covariance) and class 1 N(mean, covariance) in R^d.
+
+    ``mean`` has shape (d,), ``covariance`` (d, d). Training noise turns the rule to
+    w.x > log(prior0 / prior1) / 2 with w = (covariance + alpha^2 I)^-1 mean: it exaggerates the prior and
+    relies less on directions of small variance. Smoothing does nothing to a half-space.
+
+    >>> classes = LinearDiscriminant(np.ones(2), np.diag([1.0, 0.04]))
+    >>> round(classes.best_alpha(1.0, radius=0.5) ** 2, 10)
+    0.0397663073
+
+    Raises:
+        SettingError: a zero mean, shapes that do not fit, a covariance that is not symmetric positive
+            definite, a prior outside (0, 1).
+    """
+
+    mean: Float[np.ndarray, "dim"]
+    covariance: Float[np.ndarray, "dim dim"]
+    prior0: float = 0.5
+
+    def __post_init__(self) -> None:
+        require_open_unit("prior0", self.prior0)
+        mean = np.asarray(self.mean, dtype=np.float64)
+        covariance = np.asarray(self.covariance, dtype=np.float64)
+        object.__setattr__(self, "mean", mean)
+        object.__setattr__(self, "covariance", covariance)
+        if mean.ndim != 1 or covariance.shape != (mean.size, mean.size):
+            raise SettingError(
+                f"mean must have shape (d,) and covariance (d, d), got {mean.shape} and {covariance.shape}"
+            )
+        if not np.isfinite(mean).all() or not mean.any():
+            raise SettingError(f"mean must be finite and not zero, got {mean.tolist()}")
+        if not np.isfinite(covariance).all() or not np.allclose(covariance, covariance.T, rtol=1e-10, atol=0):
+            raise SettingError("covariance must be a symmetric matrix of finite numbers")
+        smallest = float(self._axes[0][0])
+        if not smallest > 0:
+            raise SettingError(
+                f"covariance must be positive definite, got one with smallest eigenvalue {smallest:.3g}"
+            )
+
+    @cached_property
+    def _axes(self) -> tuple[Float[np.ndarray, "dim"], Float[np.ndarray, "dim dim"]]:
+        """Eigenvalues in ascending order and principal axes of the covariance."""
+        values, axes = np.linalg.eigh(self.covariance)
+        return values, axes
+
+    def boundary(self, alpha: float) -> tuple[Float[np.ndarray, "dim"], float]:
+        """Return the unit normal w, shape (d,), and t: the rule says class 1 iff w.x > t.
+
+        >>> normal, t = LinearDiscriminant(np.ones(1), np.eye(1), prior0=0.8).boundary(1.0)
+        >>> round(t, 6)
+        1.386294
+        """
+        require_nonnegative("alpha", alpha)
+        variances, axes = self._axes
+        normal = axes @ (axes.T @ self.mean / (variances + alpha**2))
+        length = float(np.linalg.norm(normal))
+        return np.asarray(normal / length), self._log_odds() / (2 * length)
+
+    def _moments(self, alpha: float) -> tuple[float, float, float]:
+        """Mean and standard deviation of class 1 along the unit normal, and the place of the boundary."""
+        normal, t = self.boundary(alpha)
+        variances, axes = self._axes
+        return float(self.mean @ normal), math.sqrt(float(variances @ (axes.T @ normal) ** 2)), t
+
+    def uncertified(self, alpha: float, beta: float, radius: float = 0.0) -> float:
+        """Return the probability of a label that is wrong or not certified, for every beta."""
+        _require_noises(alpha, beta, radius)
+        centre, spread, t = self._moments(alpha)
+        missed0 = special.ndtr((radius - centre - t) / spread)
+        missed1 = special.ndtr((radius - centre + t) / spread)
+        return float(self.prior0 * missed0 + (1 - self.prior0) * missed1)
+
+    def best_alpha(self, beta: float, radius: float = 0.0) -> float:
+        """Return the alpha of the largest certified accuracy at ``radius``: it depends on radius, not beta.
+
+        No classifier certifies more than this rule. Along its unit normal w let M be the class mean and s its
+        standard deviation; alpha^2 = radius s^2 / (M - radius). Then covariance w + alpha^2 w is parallel to
+        the mean, and the rule is also the Bayes rule of the classes moved towards each other by ``radius``
+        along w. A point that any classifier certifies keeps its label when it is moved so far, so that no
+        certified accuracy exceeds the Bayes accuracy of the moved classes.
+
+        At unequal priors and radius >= |mean| it is inf: it is best to name the likelier class everywhere. In
+        one dimension with equal priors it is 0, because alpha does not matter.
+
+        >>> round(LinearDiscriminant(np.ones(1), np.eye(1), 0.8).best_alpha(0.5, radius=0.5), 6)
+        1.0
+
+        Raises:
+            SettingError: a radius of at least |mean| at equal priors in more than one dimension; no linear
+                rule certifies half of the points at it.
+        """
+        _require_noises(0.0, beta, radius)
+        if radius == 0 or (self.prior0 == 0.5 and self.mean.size == 1):
+            return 0.0
+        farthest = float(np.linalg.norm(self.mean))
+        if radius >= farthest and self.prior0 != 0.5:
+            return math.inf
+        if radius >= farthest:
+            raise SettingError(f"radius must be smaller than |mean| = {farthest:.6g}, got {radius}")
+
+        def excess(log_alpha: float) -> float:
+            centre, spread, _ = self._moments(math.exp(log_alpha))
+            return math.exp(2 * log_alpha) * (centre - radius) - radius * spread**2
+
+        # M <= |mean| and s^2 >= the smallest eigenvalue bound the root from below.
+        low = high = 0.5 * math.log(radius / farthest * float(self._axes[0][0])) - 1.0
+        while excess(high) < 0:
+            high += 1.0
+        return math.exp(optimize.brentq(excess, low, high, xtol=1e-15, rtol=RTOL))
+
+
+class _BallRule(Mixture):
+    """The mixtures with the rule "class 0 iff |x| <= t(alpha)": smoothing shrinks this ball."""
 
     @property
     @abstractmethod
@@ -79,24 +226,8 @@ class _BallRule(ABC):
     def boundary(self, alpha: float) -> float:
         """Return t: the rule under training noise says class 0 iff |x| <= t, never if t = 0."""
 
-    def _risk_of_ball(self, radius: float) -> float:
-        return self.prior0 * self._outside0(radius) + (1 - self.prior0) * self._inside1(radius)
-
-    def risk(self, alpha: float, beta: float) -> float:
-        """Return the probability of error of "class 0 iff |x| <= rho(t, beta)", the smoothed ball.
-
-        Raises:
-            SettingError: a negative noise.
-        """
-        require_noises(alpha, beta)
-        return self._risk_of_ball(float(ball_radius(self._dim, self.boundary(alpha), beta).radius))
-
-    def bayes_risk(self) -> float:
-        """Return the smallest risk any classifier can have."""
-        return self._risk_of_ball(self.boundary(0.0))
-
-    def certified_accuracy(self, alpha: float, beta: float, radius: float) -> float:
-        """Return the probability of a correct label certified at ``radius``.
+    def uncertified(self, alpha: float, beta: float, radius: float = 0.0) -> float:
+        """Return the probability of a label that is wrong or not certified at ``radius``.
 
         A point of class 0 needs P(vote 0) >= Phi(radius/beta), one of class 1 P(vote 0) <= Phi(-radius/beta)
         (Cohen et al. 2019, Theorem 1). So the point must lie inside one ball or outside another. The first
@@ -105,19 +236,16 @@ class _BallRule(ABC):
         Raises:
             SettingError: a negative noise or radius, a radius above 8 beta (at beta = 0, above 0).
         """
-        require_noises(alpha, beta, radius)
-        if radius == 0:
-            return 1.0 - self.risk(alpha, beta)
+        _require_noises(alpha, beta, radius)
         if radius > 8 * beta:
             raise SettingError(
                 f"radius must be at most 8 beta = {8 * beta:.6g} to be certified, got {radius}"
             )
-        t, score = self.boundary(alpha), radius / beta
+        t, score = self.boundary(alpha), radius / beta if radius else 0.0
         inner = ball_radius(self._dim, t, beta, float(special.ndtr(score)))
         outer = ball_radius(self._dim, t, beta, float(special.ndtr(-score)))
-        right0 = 0.0 if inner.empty else 1.0 - self._outside0(float(inner.radius))
-        right1 = 1.0 - self._inside1(float(outer.radius))
-        return self.prior0 * right0 + (1 - self.prior0) * right1
+        missed0 = 1.0 if inner.empty else self._outside0(float(inner.radius))
+        return self.prior0 * missed0 + (1 - self.prior0) * self._inside1(float(outer.radius))
 
     def best_alpha(self, beta: float) -> float:
         """Return the training noise of the smallest risk at smoothing noise beta, the smallest of several.
@@ -200,7 +328,7 @@ class ThreeGaussians(_BallRule):
 
     def _outside0(self, radius: float) -> float:
         if self.scale == 0:
-            return float(radius == 0)  # no ball is left
+            return 0.0
         return float(2 * special.ndtr(-radius / self.scale))
 
     def _inside1(self, radius: float) -> float:
@@ -218,8 +346,7 @@ class ThreeGaussians(_BallRule):
         variance = self.scale**2 + alpha**2
         if variance < 1e-150 * self.separation**2:  # the limit: the nearest point's class
             return self.separation / 2
-        odds = math.log(self.prior0) - math.log1p(-self.prior0)
-        log_argument = odds + self.separation**2 / (2 * variance)
+        log_argument = self._log_odds() + self.separation**2 / (2 * variance)
         if log_argument <= 0:
             return 0.0
         # arccosh(e^L) = L + log(1 + sqrt(1 - e^-2L)), which cannot overflow.
@@ -271,6 +398,5 @@ class ConcentricGaussians(_BallRule):
         require_nonnegative("alpha", alpha)
         a, b = self.inner**2 + alpha**2, self.outer**2 + alpha**2
         gap = (self.outer - self.inner) * (self.outer + self.inner)
-        odds = math.log(self.prior0) - math.log1p(-self.prior0)
-        square = (self.dim * math.log1p(gap / a) + 2 * odds) * a * (b / gap)
+        square = (self.dim * math.log1p(gap / a) + 2 * self._log_odds()) * a * (b / gap)
         return math.sqrt(max(0.0, square))

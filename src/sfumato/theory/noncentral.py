@@ -13,7 +13,6 @@ itself, so nothing is lost by subtraction. Arrays here are flat and of one lengt
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -25,9 +24,9 @@ from sfumato.theory.waves import gaussian_mass
 Vector = Float[np.ndarray, "n"]
 
 NODES = 24
+MOST_STEPS = 100
 # Few enough columns that the tables of a block stay in the second-level cache.
 BLOCK = 512
-MOST_STEPS = 60
 
 
 def probability(dim: Vector, b: Vector, depth: Vector) -> Vector:
@@ -39,13 +38,11 @@ def probability(dim: Vector, b: Vector, depth: Vector) -> Vector:
     >>> float(probability(3 * one, 2 * one, one)[0].round(12))
     0.60245597193
     """
-    square = b**2
-    score = np.sqrt(np.maximum(square - dim, 0.0)) - b + depth
+    score = np.sqrt(np.maximum(b**2 - dim, 0.0)) - b + depth
     far = _is_far(dim, b, score) | (dim == 1.0)
     found = np.empty_like(b)
-    near = ~far
-    found[near] = special.chndtr(square[near], dim[near], (b[near] - depth[near]) ** 2)
-    found[far] = _by_dimension(lambda rows, at, d: _Slices(rows, at).inside(d), dim[far], b[far], depth[far])
+    found[~far] = special.chndtr(b[~far] ** 2, dim[~far], (b[~far] - depth[~far]) ** 2)
+    found[far] = _by_dimension(_inside, dim[far], b[far], depth[far])
     return np.asarray(np.clip(found, 0.0, 1.0))
 
 
@@ -56,12 +53,10 @@ def depth_at(dim: Vector, b: Vector, level: Vector) -> Vector:
     >>> float(8.0 * (1.25 - found[0]).round(12))
     3.957421396224
     """
-    score = special.ndtri(level)
-    far = _is_far(dim, b, score)
+    far = _is_far(dim, b, special.ndtri(level))
     found = np.empty_like(b)
-    near = ~far
-    lam = _noncentrality(dim[near], b[near] ** 2, level[near])
-    found[near] = (b[near] ** 2 - lam) / (b[near] + np.sqrt(lam))
+    lam = _noncentrality(dim[~far], b[~far] ** 2, level[~far])
+    found[~far] = (b[~far] ** 2 - lam) / (b[~far] + np.sqrt(lam))
     found[far] = _by_dimension(_far_depth, dim[far], b[far], level[far])
     return found
 
@@ -75,10 +70,9 @@ def enlarged(dim: Vector, a: Vector, level: Vector) -> tuple[Vector, Vector]:
     """
     score = special.ndtri(level)
     far = _is_far(dim, np.sqrt(np.maximum(a + score, 0.0) ** 2 + dim - 1.0), score)
-    near = ~far
     found, growth = np.empty_like(a), np.empty_like(a)
-    found[near] = np.sqrt(special.chndtrix(level[near], dim[near], a[near] ** 2))
-    growth[near] = found[near] - a[near]
+    found[~far] = np.sqrt(special.chndtrix(level[~far], dim[~far], a[~far] ** 2))
+    growth[~far] = found[~far] - a[~far]
     growth[far] = _by_dimension(_far_growth, dim[far], a[far], level[far])
     found[far] = a[far] + growth[far]
     return found, growth
@@ -138,74 +132,55 @@ def _by_dimension(
     return found
 
 
-@dataclass(frozen=True)
-class _Slices:
-    """The ball of radius b in slices along x, one for each value of W: half as long as u = b - sag."""
+def _sag(dim: int, b: Vector) -> Float[np.ndarray, "nodes n"]:
+    """Return b - u for each value of W: how much shorter than b the ball is, away from the line through x."""
+    square = b**2
+    across = np.minimum(_rule(dim)[0], square)
+    return np.asarray(across / (b + np.sqrt(square - across)))
 
-    dim: int
-    b: Vector
 
-    @property
-    def sag(self) -> Float[np.ndarray, "nodes n"]:
-        square = self.b**2
-        across = np.minimum(_rule(self.dim)[0], square)
-        return np.asarray(across / (self.b + np.sqrt(square - across)))
-
-    def mean(self, values: Float[np.ndarray, "nodes n"]) -> Vector:
-        return np.asarray((_rule(self.dim)[1] * values).sum(axis=0))
-
-    def inside(self, depth: Vector) -> Vector:
-        """P(|x + Z| <= b) at this depth."""
-        sag = self.sag
-        return self.mean(gaussian_mass(depth - 2.0 * self.b + sag, depth - sag))
-
-    def step(self, depth: Vector, level: Vector, *, fixed_centre: bool) -> Vector:
-        """Newton's step of the depth towards the level, with x fixed or b fixed.
-
-        It acts on the logarithm of the smaller tail, which is concave. At level 1/2 the difference from 1/2
-        is formed without rounding, because the depth may be exponentially small on the line. Only there the
-        far end of the interval matters; the far side of a ball in more dimensions is out of reach.
-        """
-        sag = self.sag
-        front = depth - sag
-        slope = np.exp(-(front**2) / 2.0)
-        behind: Vector | float = 0.0
-        if self.dim == 1:
-            back = front - 2.0 * self.b
-            behind = special.ndtr(back)
-            slope += np.exp(-(back**2) / 2.0) * (1.0 if fixed_centre else -1.0)
-        elif fixed_centre:
-            slope /= np.maximum(1.0 - sag / self.b, 0.1)
-        if (level == 0.5).all():
-            excess = self.mean(special.erf(front / np.sqrt(2.0)) / 2.0 - behind)
-        else:
-            side = np.where(level > 0.5, -1.0, 1.0)
-            tail = self.mean(special.ndtr(side * front) - side * behind)
-            excess = side * tail * np.log(tail / np.where(level > 0.5, 1.0 - level, level))
-        return np.asarray(-excess * np.sqrt(2.0 * np.pi) / self.mean(slope))
+def _inside(dim: int, b: Vector, depth: Vector) -> Vector:
+    """P(|x + Z| <= b) at this depth."""
+    sag = _sag(dim, b)
+    return np.asarray((_rule(dim)[1] * gaussian_mass(depth - 2.0 * b + sag, depth - sag)).sum(axis=0))
 
 
 def _far_depth(dim: int, b: Vector, level: Vector) -> Vector:
-    slices = _Slices(dim, b)
-    sag = (dim - 1.0) / (b + np.sqrt(b**2 - dim + 1.0))
-    return _converged(special.ndtri(level) + sag, lambda depth: slices.step(depth, level, fixed_centre=False))
+    return _depth(dim, level, b, lambda _: b)
 
 
 def _far_growth(dim: int, a: Vector, level: Vector) -> Vector:
-    score = special.ndtri(level)
-    start = score + (dim - 1.0) / (a + score + np.sqrt((a + score) ** 2 + dim - 1.0))
-    return _converged(start, lambda growth: _Slices(dim, a + growth).step(growth, level, fixed_centre=True))
+    return _depth(dim, level, np.sqrt((a + special.ndtri(level)) ** 2 + dim - 1.0), lambda depth: a + depth)
 
 
-def _converged(start: Vector, step: Callable[[Vector], Vector]) -> Vector:
-    """Return the point where the steps end: they are negligible, or rounding keeps them from shrinking."""
-    point, last = start, np.full_like(start, np.inf)
+def _depth(dim: int, level: Vector, start: Vector, radius: Callable[[Vector], Vector]) -> Vector:
+    """Return the depth at which P = level where the ball has the radius ``radius(depth)``, about ``start``.
+
+    The steps are Newton's for a fixed ball, on the logarithm of the smaller tail, which is concave. What the
+    radius changes with the depth is small here and only costs steps. The tail is taken from the difference
+    to the level, without rounding, because on the line the depth may be exponentially small.
+    """
+    score, weights = special.ndtri(level), _rule(dim)[1]
+    least, side = np.minimum(level, 1.0 - level), np.where(level > 0.5, -1.0, 1.0)
+    depth = score + (dim - 1.0) / (start + np.sqrt(np.maximum(start**2 - dim + 1.0, 0.0)))
+    last = np.full_like(depth, np.inf)
     for _ in range(MOST_STEPS):
-        change = step(point)
-        point = point + change
+        b = radius(depth)
+        front = depth - _sag(dim, b)
+        low, high = np.minimum(front, score), np.maximum(front, score)
+        excess = (weights * np.sign(front - score) * gaussian_mass(low, high)).sum(axis=0)
+        slope = (weights * np.exp(-(front**2) / 2.0)).sum(axis=0) / np.sqrt(2.0 * np.pi)
+        if dim == 1:  # in more dimensions the far side is out of reach
+            back = depth - 2.0 * b
+            excess = excess - special.ndtr(back)
+            slope = slope - np.exp(-(back**2) / 2.0) / np.sqrt(2.0 * np.pi)
+        tail = least + side * excess
+        change = -side * tail * np.log1p(side * excess / least) / slope
+        depth = depth + change
         size = np.abs(change)
-        settled = (size >= last) & (size <= 1e-9 * (1.0 + np.abs(point)))
-        if (settled | (size <= 1e-13 * np.abs(point))).all():
+        # Negligible, or kept from shrinking by rounding.
+        settled = (size >= last) & (size <= 1e-9 * (1.0 + np.abs(depth)))
+        if (settled | (size <= 1e-13 * np.abs(depth))).all():
             break
         last = size
-    return point
+    return depth

@@ -7,8 +7,8 @@ random sequential addition of hard hyperspheres at saturation"), candidates are 
 that holds all the free space, and voxels that lie inside one exclusion ball are dropped. When no voxel is
 left, the packing is proved to be saturated.
 
-Module ``coverage`` puts a region on a grid and ``fields`` smooths it there. The published experiment's own
-sampler is in ``paper_packing``.
+Module ``coverage`` puts a region on a grid and ``fields`` smooths it there. The published experiment has
+a sampler of its own, in ``figure4``.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from sfumato.errors import SettingError, require_count, require_nonnegative, req
 # A voxel is dropped only if it lies inside an exclusion ball smaller than the true one by this share, so
 # that rounding never declares free space covered.
 SAFETY = 1e-12
-# Gaps narrower than 2^-45 of a voxel are below what double precision resolves.
-MOST_LEVELS = 45
-# More voxels than this take too much memory: sampling then goes on without finer voxels, saturation unproved.
+# Double precision does not resolve gaps below this share of the separation: they count as full.
+NARROWEST_GAP = 2.0**-45
+# More voxels than this take too much memory: sampling goes on without finer ones until some are dropped.
 MOST_VOXELS = 6_000_000
 LARGEST_BATCH = 1_000_000
 
@@ -113,22 +113,6 @@ class BallUnion:
         return float(distances[:, 1].min()) - 2 * self.radius
 
 
-@dataclass(frozen=True)
-class Packing:
-    """The result of sequential adsorption.
-
-    Attributes:
-        balls: the region, centres in the order of arrival.
-        attempts: candidates of the sequential process so far, hopeless ones that were never drawn included
-            (their number is drawn from its exact law).
-        saturated: true if it is proved that no further ball fits.
-    """
-
-    balls: BallUnion
-    attempts: int
-    saturated: bool
-
-
 def ball_volume(dim: int, radius: float) -> float:
     """Return the volume of a ball.
 
@@ -146,45 +130,54 @@ def pack_balls(
     *,
     seed: int | np.random.SeedSequence,
     periodic: bool = True,
-    attempts: int | None = None,
     number: int | None = None,
-) -> Packing:
+) -> BallUnion:
     """Return balls of one radius placed by random sequential adsorption, surfaces at least ``zeta`` apart.
 
-    It stops at saturation, at ``number`` balls or after ``attempts`` candidates, whichever comes first. In a
-    box (``periodic=False``) the balls lie wholly inside. Without ``attempts`` or ``number`` the packing goes
-    on until saturation is proved. That is quick in one to three dimensions and refused in more.
+    It stops at ``number`` balls, or without one where it is proved that no further ball fits. In a box
+    (``periodic=False``) the balls lie wholly inside. The centres are in the order of arrival, and fewer balls
+    are the first of more.
 
-    >>> packing = pack_balls(2, side=100.0, radius=10.0, zeta=1.0, seed=0)
-    >>> packing.saturated, packing.balls.interference_distance() >= 1.0
-    (True, True)
-    >>> pack_balls(3, side=10.0, radius=1.0, zeta=0.0, seed=0, number=20).balls.number
+    >>> pack_balls(2, side=100.0, radius=10.0, zeta=1.0, seed=0).interference_distance() >= 1.0
+    True
+    >>> pack_balls(3, side=10.0, radius=1.0, zeta=0.0, seed=0, number=20).number
     20
 
     Raises:
         SettingError: a bad setting, a side in which no ball fits, or a packing that saturated with fewer
             than ``number`` balls.
     """
-    require_count("dim", dim)
+    if require_count("dim", dim) > 3:
+        raise SettingError(f"dim must be 1, 2 or 3 for a packing, got {dim}")
     require_positive("radius", radius)
     require_nonnegative("zeta", zeta)
     require_positive("side", side)
-    for name, value in (("attempts", attempts), ("number", number)):
-        if value is not None:
-            require_count(name, value)
-    if dim > 3 and attempts is None and number is None:
-        raise SettingError(f"dim {dim} needs attempts or number: saturation is proved up to dim 3 only")
+    if number is not None:
+        require_count("number", number)
     needed = 2 * radius + zeta if periodic else 2 * radius
     if side < needed:
         raise SettingError(f"side must be at least {needed:g} for a ball to fit, got {side:g}")
     if isinstance(seed, int):
         require_count("seed", seed, minimum=0)
-    adsorption = _Adsorption(dim, side, radius, zeta, periodic, np.random.default_rng(seed))
-    adsorption.run(attempts, number)
-    balls = BallUnion(adsorption.centres, radius, side, periodic)
-    if number is not None and balls.number < number and adsorption.saturated:
-        raise SettingError(f"number must be at most {balls.number} here: the packing saturated, got {number}")
-    return Packing(balls, adsorption.attempts, adsorption.saturated)
+    space = _Space(dim, side, radius, 2 * radius + zeta, periodic)
+    random = np.random.default_rng(seed)
+    centres: Float[np.ndarray, "number dim"] = np.empty((0, dim))
+    while len(space.voxels) and (not len(centres) or space.width > NARROWEST_GAP * space.separation):
+        if number is not None and len(centres) >= number:
+            break
+        # Half as many candidates as voxels. A batch may hold conflicts, which are decided in order.
+        places = space.candidates(int(min(LARGEST_BATCH, max(64, len(space.voxels) / 2))), random)
+        arrived = places[space.far_from(places, centres)]
+        arrived = arrived[space.in_order(arrived)]
+        centres = np.concatenate([centres, arrived])[:number]
+        space.drop_covered(centres)
+        # Once few candidates stay, finer voxels pay for themselves.
+        if len(arrived) < 0.2 * len(places) and len(space.voxels) << dim <= MOST_VOXELS:
+            space.halve_voxels()
+            space.drop_covered(centres)
+    if number is not None and len(centres) < number:
+        raise SettingError(f"number must be at most {len(centres)} here: the packing saturated, got {number}")
+    return BallUnion(centres, radius, side, periodic)
 
 
 def _tree(points: Float[np.ndarray, "points dim"], period: float | None) -> cKDTree[Any, Any]:
@@ -193,149 +186,80 @@ def _tree(points: Float[np.ndarray, "points dim"], period: float | None) -> cKDT
     return cKDTree(points, boxsize=np.full(points.shape[1], period))
 
 
-class _Adsorption:
-    """The state of one sequential adsorption: centres, voxels that hold all free space, attempts."""
+class _Space:
+    """Where centres may lie: a torus or the inner part of a box, and the voxels that hold all free places."""
 
-    def __init__(
-        self, dim: int, side: float, radius: float, zeta: float, periodic: bool, random: np.random.Generator
-    ) -> None:
-        self.dim, self.side, self.periodic, self.random = dim, side, periodic, random
-        self.separation = 2 * radius + zeta
+    def __init__(self, dim: int, side: float, radius: float, separation: float, periodic: bool) -> None:
+        self.dim, self.side, self.separation = dim, side, separation
         self.period = side if periodic else None
         self.low = 0.0 if periodic else radius
-        self.extent = side if periodic else side - 2 * radius
+        extent = side if periodic else side - 2 * radius
         # Voxels half as wide as an exclusion ball is long in their diagonal: few, yet soon covered.
-        per_axis = max(1, math.ceil(2 * self.extent / self.separation))
-        per_axis = min(per_axis, max(1, int(MOST_VOXELS ** (1 / dim))))
-        self.width = self.extent / per_axis
-        axes = [np.arange(per_axis, dtype=np.int64)] * dim
-        self.voxels: Int[np.ndarray, "voxels dim"] = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(
-            -1, dim
-        )
-        # A centre near each voxel, -1 for none: it settles most candidates and half-voxels without a search.
-        self.near = np.full(len(self.voxels), -1)
-        self.level = 0
-        self.centres: Float[np.ndarray, "number dim"] = np.empty((0, dim))
-        self.attempts = 0
+        per_axis = max(1, math.ceil(2 * extent / separation))
+        per_axis = min(per_axis, int(MOST_VOXELS ** (1 / dim)))
+        self.width = extent / per_axis
+        self.voxels: Int[np.ndarray, "voxels dim"] = _corners(dim, per_axis)
 
-    @property
-    def saturated(self) -> bool:
-        return len(self.voxels) == 0
-
-    def run(self, attempts: int | None, number: int | None) -> None:
-        while not self.saturated:
-            drawn, accepted = self._batch(attempts, number)
-            if number is not None and len(self.centres) >= number:
-                return
-            if attempts is not None and self.attempts >= attempts:
-                return
-            self._drop_covered_by(len(self.centres) - accepted)
-            # Once few candidates stay, finer voxels pay for themselves.
-            if accepted < 0.2 * drawn and len(self.voxels) << self.dim <= MOST_VOXELS:
-                if self.level == MOST_LEVELS:
-                    return
-                self._halve_voxels()
-
-    def _batch(self, attempts: int | None, number: int | None) -> tuple[int, int]:
-        """Draw candidates from the voxels, keep in order those that fit, return how many of each."""
-        # A first batch near the final number of balls costs many conflicts, hence a fraction of the voxels.
-        size = int(min(LARGEST_BATCH, max(64, len(self.voxels) * (0.1 if self.level == 0 else 0.5))))
-        share = min(1.0, len(self.voxels) * (self.width / self.extent) ** self.dim)
-        # Between two candidates inside the voxels the sequential process wastes a geometric number outside
-        # (in floating point: near saturation those numbers outgrow integers).
-        waits = np.log1p(-self.random.random(size)) / math.log1p(-share) if share < 1.0 else np.ones(size)
-        arrivals = self.attempts + np.cumsum(np.maximum(1.0, np.ceil(waits)))
-        chosen = self.random.integers(len(self.voxels), size=size)
-        inside = self.random.random((size, self.dim))
-        places = (self.voxels[chosen] + inside) * self.width + self.low
+    def candidates(self, size: int, random: np.random.Generator) -> Float[np.ndarray, "places dim"]:
+        """Return uniformly random places within the voxels."""
+        chosen = random.integers(len(self.voxels), size=size)
+        places = (self.voxels[chosen] + random.random((size, self.dim))) * self.width + self.low
         # Rounding may put a place on the far edge, which on a torus is the near one.
-        places = np.where(places >= self.side, 0.0, places) if self.periodic else places
-        # The same seed goes the same way, however early it is told to stop.
-        if attempts is not None:
-            size = int(np.searchsorted(arrivals, attempts, side="right"))
-            places, chosen = places[:size], chosen[:size]
-        free = np.flatnonzero(self._distance(places, self.near[chosen]) >= self.separation)
-        free = free[self._search(places[free], self.centres) < 0]
-        kept = free[self._in_order(places[free])]
-        if number is not None and len(self.centres) + len(kept) >= number:
-            kept = kept[: number - len(self.centres)]
-            self.attempts = int(arrivals[kept[-1]])
-        elif attempts is not None and size < len(arrivals):
-            self.attempts = attempts
-        else:
-            self.attempts = int(arrivals[-1])
-        self.centres = np.concatenate([self.centres, places[kept]])
-        return size, len(kept)
+        return places if self.period is None else np.where(places >= self.side, 0.0, places)
 
-    def _search(
-        self, places: Float[np.ndarray, "places dim"], centres: Float[np.ndarray, "some dim"]
-    ) -> Int[np.ndarray, " places"]:
-        """Return the index of the centre nearest to each place, -1 where none is closer than allowed."""
-        if len(places) == 0 or len(centres) == 0:
-            return np.full(len(places), -1)
-        tree = _tree(centres, self.period)
-        distances, indices = tree.query(places, distance_upper_bound=self.separation)
-        return np.where(np.asarray(distances) < self.separation, indices, -1)
+    def offsets(
+        self, first: Float[np.ndarray, "places dim"], second: Float[np.ndarray, "places dim"]
+    ) -> Float[np.ndarray, "places dim"]:
+        """Return how far apart two places are along each axis, on a torus by their nearest images."""
+        gaps: Float[np.ndarray, "places dim"] = np.abs(first - second)
+        return gaps if self.period is None else np.minimum(gaps, self.period - gaps)
 
-    def _distance(
-        self, places: Float[np.ndarray, "places dim"], indices: Int[np.ndarray, " places"], pad: float = 0.0
-    ) -> Float[np.ndarray, " places"]:
-        """Return distances to the given centres, or to the farthest point of a cube of half-width ``pad``."""
-        if len(self.centres) == 0:
-            return np.full(len(places), np.inf)
-        offsets = np.abs(places - self.centres[indices])
-        offsets = np.minimum(offsets, self.side - offsets) if self.periodic else offsets
-        return np.where(indices < 0, np.inf, np.sqrt(((offsets + pad) ** 2).sum(axis=1)))
+    def far_from(
+        self, places: Float[np.ndarray, "places dim"], centres: Float[np.ndarray, "number dim"]
+    ) -> Bool[np.ndarray, " places"]:
+        """Return which places no centre forbids."""
+        if not len(centres):
+            return np.ones(len(places), dtype=bool)
+        return np.asarray(_tree(centres, self.period).query(places)[0]) >= self.separation
 
-    def _in_order(self, places: Float[np.ndarray, "places dim"]) -> Bool[np.ndarray, " places"]:
+    def in_order(self, places: Float[np.ndarray, "places dim"]) -> Bool[np.ndarray, " places"]:
         """Return which places stay if they arrive in this order and only conflict with one another."""
-        kept = np.zeros(len(places), dtype=bool)
-        open_ = np.ones(len(places), dtype=bool)
-        if len(places) == 0:
+        kept, undecided = np.zeros((2, len(places)), dtype=bool)
+        if not len(places):
             return kept
         pairs = _tree(places, self.period).query_pairs(self.separation, output_type="ndarray")
         # query_pairs includes the distance itself, at which two balls may stand.
-        gaps = np.abs(places[pairs[:, 0]] - places[pairs[:, 1]])
-        gaps = np.minimum(gaps, self.side - gaps) if self.periodic else gaps
+        gaps = self.offsets(places[pairs[:, 0]], places[pairs[:, 1]])
         pairs = pairs[np.sqrt((gaps**2).sum(axis=1)) < self.separation]
         earlier, later = pairs.min(axis=1), pairs.max(axis=1)
-        while open_.any():
+        undecided[:] = True
+        while undecided.any():
             waits = np.zeros(len(places), dtype=bool)
             waits[later] = True
-            stays = open_ & ~waits
+            stays = undecided & ~waits
             kept |= stays
-            open_ &= waits
-            open_[later[stays[earlier]]] = False
-            undecided = open_[earlier] & open_[later]
-            earlier, later = earlier[undecided], later[undecided]
+            undecided &= waits
+            undecided[later[stays[earlier]]] = False
+            left = undecided[earlier] & undecided[later]
+            earlier, later = earlier[left], later[left]
         return kept
 
-    def _drop_covered_by(self, first: int) -> None:
-        """Drop the voxels that lie in the exclusion ball of a centre from ``first`` on."""
-        middles = self._middles()
-        found = self._search(middles, self.centres[first:])
-        found = np.where(found < 0, -1, found + first)
-        nearer = self._distance(middles, found) < self._distance(middles, self.near)
-        self.near = np.where(nearer, found, self.near)
-        # Only the nearest centre is asked: a voxel kept in error is halved and asked again.
-        self._keep(self._distance(middles, found, self.width / 2) >= self.separation * (1 - SAFETY))
+    def drop_covered(self, centres: Float[np.ndarray, "number dim"]) -> None:
+        """Drop the voxels that lie in the exclusion ball of the centre nearest to their middle."""
+        middles = (self.voxels + 0.5) * self.width + self.low
+        nearest = np.asarray(_tree(centres, self.period).query(middles)[1])
+        farthest = self.offsets(middles, centres[nearest]) + self.width / 2
+        reach = self.separation * (1 - SAFETY)
+        # A voxel that another ball covers is kept in error; it is halved and asked again.
+        self.voxels = self.voxels[(farthest**2).sum(axis=1) >= reach**2]
 
-    def _halve_voxels(self) -> None:
-        """Replace every voxel by the halves, in each direction, that do not lie in an exclusion ball."""
-        corners = np.stack(np.meshgrid(*[[0, 1]] * self.dim, indexing="ij"), -1).reshape(-1, self.dim)
-        self.voxels = (2 * self.voxels[:, None, :] + corners).reshape(-1, self.dim)
-        self.near = np.repeat(self.near, len(corners))
+    def halve_voxels(self) -> None:
+        """Replace every voxel by its halves in each direction."""
+        self.voxels = (2 * self.voxels[:, None, :] + _corners(self.dim, 2)).reshape(-1, self.dim)
         self.width /= 2
-        self.level += 1
-        self._keep(
-            self._distance(self._middles(), self.near, self.width / 2) >= self.separation * (1 - SAFETY)
-        )
-        middles = self._middles()
-        self.near = self._search(middles, self.centres)
-        self._keep(self._distance(middles, self.near, self.width / 2) >= self.separation * (1 - SAFETY))
 
-    def _middles(self) -> Float[np.ndarray, "voxels dim"]:
-        return np.asarray((self.voxels + 0.5) * self.width + self.low)
 
-    def _keep(self, kept: Bool[np.ndarray, " voxels"]) -> None:
-        self.voxels, self.near = self.voxels[kept], self.near[kept]
+def _corners(dim: int, number: int) -> Int[np.ndarray, "corners dim"]:
+    """Return all points of the lattice 0, ..., number - 1 in each direction."""
+    axes = [np.arange(number, dtype=np.int64)] * dim
+    return np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, dim)

@@ -7,6 +7,7 @@ of points. Only the axes of the diagram are a grid. There is never a benefit at 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from sfumato.errors import SettingError, require_count
+from sfumato.theory.arguments import checked, positive
 from sfumato.theory.crossings import threshold_edges
 
 # Benefits below this are rounding: risks are relative to the class and of order 1.
@@ -63,21 +65,17 @@ class PhaseDiagram:
         return np.where(helps.any(axis=1, keepdims=True), np.column_stack([low, high]), np.nan)
 
 
-def _axis(name: str, values: ArrayLike, positive: bool) -> Float[np.ndarray, "values"]:
-    axis = np.atleast_1d(np.asarray(values, dtype=np.float64))
-    bad = ~np.isfinite(axis) | ((axis <= 0) if positive else (axis < 0))
-    if axis.ndim != 1 or not axis.size:
-        raise SettingError(f"{name} must be a list of numbers, got an array of shape {axis.shape}")
-    if bad.any():
-        accepted = "positive finite numbers" if positive else "finite numbers of at least 0"
-        raise SettingError(f"{name} must be {accepted}, got {axis[bad][0]}")
-    return axis
-
-
-def phase_diagram(gaps: ArrayLike, alphas: ArrayLike, betas: ArrayLike, *, count: int = 2) -> PhaseDiagram:
+def phase_diagram(
+    gaps: ArrayLike,
+    alphas: ArrayLike,
+    betas: ArrayLike,
+    *,
+    count: int = 2,
+    on_gap: Callable[[], None] = lambda: None,
+) -> PhaseDiagram:
     """Return the risks of ``count`` intervals of width 1 with equal gaps, Lebesgue measure.
 
-    The time grows as the number of grid points times ``count`` squared.
+    The time grows as the number of grid points times ``count`` squared. ``on_gap`` is called after each gap.
 
     >>> diagram = phase_diagram([0.5, 1.0], [0.38], [1.36])
     >>> diagram.benefit.round(10)[:, 0, 0]
@@ -86,25 +84,20 @@ def phase_diagram(gaps: ArrayLike, alphas: ArrayLike, betas: ArrayLike, *, count
     Raises:
         SettingError: a gap that is not positive, a negative noise, a count below 1.
     """
-    gap, alpha, beta = _axis("gaps", gaps, True), _axis("alphas", alphas, False), _axis("betas", betas, False)
+    gap = np.atleast_1d(positive("gaps", gaps))
+    alpha, beta = (np.atleast_1d(checked(*axis)) for axis in (("alphas", alphas), ("betas", betas)))
+    for name, axis in (("gaps", gap), ("alphas", alpha), ("betas", beta)):
+        if axis.ndim != 1 or not axis.size:
+            raise SettingError(f"{name} must be a list of numbers, got an array of shape {axis.shape}")
     require_count("count", count)
     starts = (np.arange(count) - (count - 1) / 2) * (1 + gap[:, None]) - 0.5
-    region = np.stack([starts, starts + 1.0], axis=2).reshape(len(gap), 2 * count)
     trained_with = np.concatenate([[0.0], alpha])
-    trained = threshold_edges(np.repeat(region, len(trained_with), axis=0), np.tile(trained_with, len(gap)))
-    smoothed = threshold_edges(np.repeat(trained, len(beta), axis=0), np.tile(beta, len(trained)))
-    reference = np.repeat(region, len(trained_with) * len(beta), axis=0)
-    risk = _difference(reference, smoothed).reshape(len(gap), len(trained_with), len(beta)) / count
+    risk = np.empty((gap.size, trained_with.size, beta.size))
+    for row, region in enumerate(np.stack([starts, starts + 1.0], axis=2).reshape(gap.size, 2 * count)):
+        trained = threshold_edges(np.tile(region, (trained_with.size, 1)), trained_with)
+        smoothed = threshold_edges(np.repeat(trained, beta.size, axis=0), np.tile(beta, trained_with.size))
+        # Every edge of either region changes whether a point is in exactly one of them.
+        edges = np.sort(np.concatenate([np.broadcast_to(region, smoothed.shape), smoothed], axis=1), axis=1)
+        risk[row] = (edges[:, 1::2] - edges[:, ::2]).sum(axis=1).reshape(risk.shape[1:]) / count
+        on_gap()
     return PhaseDiagram(gap, alpha, beta, risk[:, 1:], risk[:, 0])
-
-
-def _difference(
-    first: Float[np.ndarray, "problems edges"], second: Float[np.ndarray, "problems edges"]
-) -> Float[np.ndarray, "problems"]:
-    """Lebesgue measure of the symmetric difference, |A| + |B| - 2 |A and B|."""
-    total = (first[:, 1::2] - first[:, ::2]).sum(axis=1) + (second[:, 1::2] - second[:, ::2]).sum(axis=1)
-    common = np.zeros(len(first))
-    for start, end in zip(first[:, ::2].T, first[:, 1::2].T, strict=True):
-        overlap = np.minimum(end[:, None], second[:, 1::2]) - np.maximum(start[:, None], second[:, ::2])
-        common += np.maximum(overlap, 0.0).sum(axis=1)
-    return np.asarray(np.maximum(total - 2 * common, 0.0))

@@ -3,8 +3,7 @@
 Two mechanisms let a union of balls grow somewhere under T_s. Noise bridges a narrow gap between neighbours,
 with zeta / r below about 0.53 / (d - 1). And where balls cover more than half of space, noise that sees many
 of them at once fills everything. The threshold of the first is computed here, in units of the balls' radius;
-zeta is the gap between the surfaces of nearest neighbours. :mod:`sfumato.theory.interference` gives verdicts
-on a given region.
+zeta is the gap between the surfaces of nearest neighbours.
 """
 
 from __future__ import annotations
@@ -18,29 +17,12 @@ from sfumato.errors import require_count
 from sfumato.theory.balls import ball_probability, ball_radius
 
 
-def erosion_slack(dim: int, ratio: float) -> float:
-    """Return 1/2 - P(|t e + Z| <= t) for a unit vector e: the part of 1/2 that a ball lacks at its surface.
-
-    ``ratio`` is t = radius / sigma. Neighbours whose probabilities sum to less than this at a point of
-    the surface cannot turn it into class 1. At least Phi(-2 t), its value in one dimension.
-
-    >>> round(erosion_slack(2, 2.0), 10)
-    0.1035009606
-
-    Raises:
-        SettingError: a dimension below 1 or a ratio that is not positive.
-    """
-    if dim == 1:  # the difference would cancel from t = 10 on
-        return float(special.ndtr(-2.0 * ratio))
-    return 0.5 - float(ball_probability(dim, ratio, ratio, 1.0))
-
-
 def pair_gap(dim: int, ratio: float) -> float:
     """Return the gap zeta / r at which two equal balls just bridge at the noise sigma = r / ``ratio``.
 
     The sum of the two probabilities falls with either distance, so the critical point is on the segment
-    between the centres, at a sphere: there the other ball must make up for the erosion slack. Its
-    distance is the radius of the level set {u >= slack} of one ball. Negative: no bridge at any gap.
+    between the centres, at a sphere. There one ball alone gives 1/2 - slack, and the other ball must make up
+    for the slack: its distance is the radius of the level set {u >= slack}. Negative: no bridge at any gap.
 
     >>> round(pair_gap(2, 1.76), 6)
     0.534806
@@ -48,7 +30,10 @@ def pair_gap(dim: int, ratio: float) -> float:
     Raises:
         SettingError: a dimension below 1 or a ratio that is not positive.
     """
-    slack = erosion_slack(dim, ratio)
+    if dim == 1:  # the difference would cancel from ratio = 10 on
+        slack = float(special.ndtr(-2.0 * ratio))
+    else:
+        slack = 0.5 - float(ball_probability(dim, ratio, ratio, 1.0))
     return float(ball_radius(dim, ratio, 1.0, slack).radius) / ratio - 1.0
 
 

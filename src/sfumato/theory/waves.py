@@ -2,14 +2,17 @@
 
 The function is u(x) = P(x + sigma Z in A) for A a union of intervals, Z standard normal. A wave is u minus a
 level, for many (region, sigma) problems at once: by the edges of the region, or by Fourier modes for noise
-that is wide against a period. ``crossings`` finds where a wave is 0.
+that is wide against a period. Both kinds give the unit of their Taylor variable (``scale``, one per problem),
+the rounding error of a value (``noise``), the coefficients 0..order of u(x + scale t) - level in powers of t
+(``series``), and a bound of the coefficient ORDER + 1 at every point within ``half`` scales of x
+(``remainder``). ``crossings`` finds where a wave is 0.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -47,35 +50,6 @@ def gaussian_mass(
     return np.asarray(mass)
 
 
-class Wave(Protocol):
-    """Functions u - level, one per problem: Taylor coefficients, and bounds of what they leave out."""
-
-    @property
-    def scale(self) -> Float[np.ndarray, "problems"]:
-        """The unit of the Taylor variable, in the unit of x."""
-        ...
-
-    @property
-    def noise(self) -> Float[np.ndarray, "problems"]:
-        """The rounding error of a value."""
-        ...
-
-    def series(
-        self, problem: Int[np.ndarray, "cells"], x: Float[np.ndarray, "cells"], order: int
-    ) -> Float[np.ndarray, "terms cells"]:
-        """Coefficients 0..order of u(x + scale t) - level in powers of t."""
-        ...
-
-    def remainder(
-        self,
-        problem: Int[np.ndarray, "cells"],
-        x: Float[np.ndarray, "cells"],
-        half: Float[np.ndarray, "cells"],
-    ) -> Float[np.ndarray, "cells"]:
-        """A bound of the coefficient ORDER + 1 at every point within ``half`` (in units of scale) of x."""
-        ...
-
-
 @dataclass(frozen=True)
 class EdgeWave:
     """u - level for regions given by their edges: even columns are starts, odd columns ends."""
@@ -90,14 +64,14 @@ class EdgeWave:
         return self.sigma
 
     @property
-    def noise(self) -> Float[np.ndarray, "problems"]:
+    def noise(self) -> float:
         """Rounding error of u - level."""
-        return np.full(len(self.sigma), 4 * EPSILON * self.level)
+        return 4 * EPSILON * self.level
 
     def series(
         self, problem: Int[np.ndarray, "cells"], x: Float[np.ndarray, "cells"], order: int
     ) -> Float[np.ndarray, "terms cells"]:
-        """Taylor coefficients, see ``Wave``."""
+        """Taylor coefficients about each x."""
         blocks = 1 + len(x) * self.edges.shape[1] // BLOCK
         if len(self.edges) > 1 or blocks == 1:
             return self._terms(self.edges[problem], x, self.scale[problem], order)
@@ -117,7 +91,8 @@ class EdgeWave:
         scale: Float[np.ndarray, "cells"],
         order: int,
     ) -> Float[np.ndarray, "terms cells"]:
-        y = np.clip((edges - x[:, None]) / scale[:, None], -FAR, FAR)
+        with np.errstate(over="ignore"):
+            y = np.clip((edges - x[:, None]) / scale[:, None], -FAR, FAR)
         terms = np.empty((order + 1, len(x)))
         terms[0] = gaussian_mass(y[:, ::2], y[:, 1::2]).sum(axis=1) - self.level
         # The derivative of order n of u in x/scale is the signed sum of He_{n-1}(y) phi(y) over the edges.
@@ -135,7 +110,7 @@ class EdgeWave:
         x: Float[np.ndarray, "cells"],
         half: Float[np.ndarray, "cells"],
     ) -> Float[np.ndarray, "cells"]:
-        """Bound of the next coefficient, see ``Wave``."""
+        """Bound of the coefficient after the last."""
         # |u^(n)| <= (1/2) int |phi^(n)| <= (1/2) sqrt(n!), as 0 <= 1_A <= 1 and by Cauchy-Schwarz. Far from
         # the edges the sum over edges is smaller: Cramer's bound |He_m phi| <= 1.0865 sqrt(m!) e^{-y^2/4} /
         # sqrt(2 pi), and beyond 2 sqrt(m + 1), where |He_m phi| only falls, its value at the nearest point.
@@ -166,19 +141,22 @@ class FourierWave:
         return np.array([self.period])
 
     @property
-    def noise(self) -> Float[np.ndarray, "problems"]:
+    def noise(self) -> float:
         """Rounding error of u - level."""
-        return np.array([4 * EPSILON * (abs(self.offset) + float(np.abs(self.modes).sum()))])
+        return 4 * EPSILON * (abs(self.offset) + float(np.abs(self.modes).sum()))
+
+    @property
+    def _angular(self) -> Float[np.ndarray, "modes"]:
+        return 2 * math.pi * np.arange(1, len(self.modes) + 1)
 
     def series(
         self, problem: Int[np.ndarray, "cells"], x: Float[np.ndarray, "cells"], order: int
     ) -> Float[np.ndarray, "terms cells"]:
-        """Taylor coefficients, see ``Wave``."""
-        angular = 2 * math.pi * np.arange(1, len(self.modes) + 1)
-        waves = self.modes * np.exp(1j * angular * (x / self.period)[:, None])
-        terms = [(waves * (1j * angular) ** n).real.sum(axis=1) / _FACTORIALS[n] for n in range(order + 1)]
+        """Taylor coefficients about each x."""
+        waves = self.modes * np.exp(1j * self._angular * (x / self.period)[:, None])
+        terms = [(waves * (1j * self._angular) ** n).real.sum(axis=1) for n in range(order + 1)]
         terms[0] = terms[0] + self.offset
-        return np.array(terms)
+        return np.array(terms) / _FACTORIALS[: order + 1, None]
 
     def remainder(
         self,
@@ -186,7 +164,9 @@ class FourierWave:
         x: Float[np.ndarray, "cells"],
         half: Float[np.ndarray, "cells"],
     ) -> Float[np.ndarray, "cells"]:
-        """Bound of the next coefficient, see ``Wave``."""
-        angular = 2 * math.pi * np.arange(1, len(self.modes) + 1)
-        bound = float((np.abs(self.modes) * angular ** (ORDER + 1)).sum())
+        """Bound of the coefficient after the last."""
+        bound = float((np.abs(self.modes) * self._angular ** (ORDER + 1)).sum())
         return np.full(len(x), bound / _FACTORIALS[ORDER + 1])
+
+
+Wave: TypeAlias = EdgeWave | FourierWave

@@ -90,7 +90,7 @@ def _classifiers(loaded: Sequence[Classifier], alpha0: str | None) -> list[tuple
     from sfumato.errors import SettingError, require_nonnegative
 
     given = options.parse_numbers("alpha0", alpha0)
-    if given is None:
+    if not given:
         unknown = [classifier.name for classifier in loaded if classifier.record is None]
         if unknown:
             raise SettingError(

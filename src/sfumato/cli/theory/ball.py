@@ -12,16 +12,13 @@ from sfumato.cli.theory import output
 
 
 def command(
-    dim: Annotated[int, typer.Option("--dim", help="Dimension of the space, 1 to 1000000.")] = 2,
-    radius: Annotated[
-        float, typer.Option("--radius", help="Radius of the ball, in the unit of the noise.")
-    ] = 1.0,
+    dim: Annotated[int, typer.Option(help="Dimension of the space, 1 to 1000000.")] = 2,
+    radius: Annotated[float, typer.Option(help="Radius of the ball, in the unit of the noise.")] = 1.0,
     alpha: output.Alpha = "0:0.6:61",
     beta: output.Beta = "0.3,0.5,0.7",
     training_level: Annotated[
         float,
         typer.Option(
-            "--training-level",
             help="Level at which training draws the boundary: 0.5, or p_out/(p_in + p_out) for a ball of "
             "density p_in in a background of density p_out.",
         ),
@@ -40,7 +37,7 @@ def command(
     from sfumato.theory.interference import no_benefit
 
     output.check_files(figure, csv)
-    alphas, betas = output.parse_range("alpha", alpha), output.parse_range("beta", beta)
+    alphas, betas = options.parse_numbers("alpha", alpha), options.parse_numbers("beta", beta)
     rows = np.array(alphas)[:, None]
     risk = np.asarray(ball_risk(dim, radius, rows, np.array(betas), training_level=training_level))
     grid = output.RiskGrid(alphas, betas, risk, np.asarray(ball_risk(dim, radius, 0.0, np.array(betas))))
@@ -50,28 +47,24 @@ def command(
     verdict = None
     if training_level == 0.5:
         verdict = no_benefit(Ball(dim, radius), max(alphas), max(betas))
-    if as_json:
-        about = {
-            "dim": dim,
-            "radius": radius,
-            "training_level": training_level,
-            "critical_sigma": critical,
-            "radius_left_without_augmentation": left,
-            "compensating_alpha": undone,
-            "no_benefit": verdict,
-        }
-        grid.print_json(about)
-    else:
-        more = {
-            "radius left at alpha = 0": [f"{value:.6g}" for value in left],
-            "alpha that undoes beta": ["none" if value is None else f"{value:.6g}" for value in undone],
-        }
-        title = f"Ball of radius {radius:g} in dimension {dim}: risk, in its own volume"
-        grid.print_best(title, more)
+    about = {
+        "dim": dim,
+        "radius": radius,
+        "training_level": training_level,
+        "critical_sigma": critical,
+        "radius_left_without_augmentation": left,
+        "compensating_alpha": undone,
+        "no_benefit": verdict,
+    }
+    more = {
+        "radius left at alpha = 0": [f"{value:.6g}" for value in left],
+        "alpha that undoes beta": ["none" if value is None else f"{value:.6g}" for value in undone],
+    }
+    title = f"Ball of radius {radius:g} in dimension {dim}: risk, in its own volume"
+    grid.show(as_json, csv, about, title, more)
+    if not as_json:
         OUT.print(f"noise above {critical:.6g} leaves nothing at level 1/2")
-        if verdict is not None:
-            output.print_verdict(verdict)
-    grid.write(csv)
+        output.print_verdict(verdict)
     if figure is not None:
         from sfumato.reporting.theory_figures import draw_curves
 

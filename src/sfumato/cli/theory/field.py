@@ -12,20 +12,18 @@ from sfumato.cli.theory import output
 
 
 def command(
-    dim: Annotated[int, typer.Option("--dim", help="Dimension of the space, 2 or 3.")] = 2,
-    side: Annotated[float, typer.Option("--side", help="Side of the torus or box.")] = 400.0,
-    radius: Annotated[float, typer.Option("--radius", help="Radius of the balls.")] = 10.0,
-    zeta: Annotated[float, typer.Option("--zeta", help="Smallest distance between their surfaces.")] = 2.0,
+    dim: Annotated[int, typer.Option(help="Dimension of the space, 2 or 3.")] = 2,
+    side: Annotated[float, typer.Option(help="Side of the torus or box.")] = 400.0,
+    radius: Annotated[float, typer.Option(help="Radius of the balls.")] = 10.0,
+    zeta: Annotated[float, typer.Option(help="Smallest distance between their surfaces.")] = 2.0,
     alpha: output.Alpha = "0:20:21",
     beta: output.Beta = "14",
-    draws: Annotated[int, typer.Option("--draws", help="Number of random arrangements.")] = 4,
+    draws: Annotated[int, typer.Option(help="Number of random arrangements.")] = 4,
     number: Annotated[
-        int | None, typer.Option("--number", help="Balls per arrangement; if not given, as many as fit.")
+        int | None, typer.Option(help="Balls per arrangement; if not given, as many as fit.")
     ] = None,
-    emptiness: Annotated[
-        float, typer.Option("--emptiness", help="Density of the background over that of the balls.")
-    ] = 1.0,
-    cells: Annotated[int, typer.Option("--cells", help="Grid cells along each axis, an even number.")] = 400,
+    emptiness: Annotated[float, typer.Option(help="Density of the background over that of the balls.")] = 1.0,
+    cells: Annotated[int, typer.Option(help="Grid cells along each axis, an even number.")] = 400,
     box: Annotated[
         bool, typer.Option("--box", help="Use a box instead of a torus; outside it there is only background.")
     ] = False,
@@ -54,15 +52,15 @@ def command(
         raise SettingError(f"dim must be 2 or 3, got {dim}")
     if figure is not None and dim != 2:
         raise SettingError(f"figure must be of dim 2, got {dim}")
-    alphas, betas = output.parse_range("alpha", alpha), output.parse_range("beta", beta)
+    alphas, betas = options.parse_numbers("alpha", alpha), options.parse_numbers("beta", beta)
     found, densities, first = [], [], None
     with progress_bar("arrangements", draws) as bar:
         for draw in range(draws):
             source = np.random.SeedSequence([seed, draw])
-            packing = pack_balls(dim, side, radius, zeta, seed=source, periodic=not box, number=number)
-            field = ball_field(packing.balls, cells, emptiness=emptiness)
+            balls = pack_balls(dim, side, radius, zeta, seed=source, periodic=not box, number=number)
+            field = ball_field(balls, cells, emptiness=emptiness)
             found.append(field_risk(field, alphas, betas))
-            densities.append(packing.balls.density)
+            densities.append(balls.density)
             first = first or field
             bar.advance()
     assert first is not None
@@ -73,33 +71,27 @@ def command(
     error = np.max([one.error for one in found], axis=0)
     grid = output.RiskGrid(alphas, betas, risk, plain)
     where = "box" if box else "torus"
-    if as_json:
-        about = {
-            "dim": dim,
-            "side": side,
-            "radius": radius,
-            "zeta": zeta,
-            "domain": where,
-            "density": densities,
-            "draws": draws,
-            "seed": seed,
-            "cells": cells,
-            "standard_error_of_benefit": spread,
-            "numerical_error": error,
-        }
-        grid.print_json(about)
-    else:
-        more = {
-            "± over draws": [f"{spread[row, k]:.2g}" if draws > 1 else "" for k, row in enumerate(grid.best)],
-            "numerical error": [f"{error[row, k]:.2g}" for k, row in enumerate(grid.best)],
-        }
-        title = (
-            f"Balls of radius {radius:g}, {zeta:g} apart, covering {np.mean(densities):.4f} of a {where}: "
-            "risk"
-        )
-        grid.print_best(title, more)
+    about = {
+        "dim": dim,
+        "side": side,
+        "radius": radius,
+        "zeta": zeta,
+        "domain": where,
+        "density": densities,
+        "draws": draws,
+        "seed": seed,
+        "cells": cells,
+        "standard_error_of_benefit": spread,
+        "numerical_error": error,
+    }
+    more = {
+        "± over draws": [f"{spread[row, k]:.2g}" if draws > 1 else "" for k, row in enumerate(grid.best)],
+        "numerical error": [f"{error[row, k]:.2g}" for k, row in enumerate(grid.best)],
+    }
+    covered = f"covering {np.mean(densities):.4f} of a {where}"
+    grid.show(as_json, csv, about, f"Balls of radius {radius:g}, {zeta:g} apart, {covered}: risk", more)
+    if not as_json:
         OUT.print(f"{draws} arrangements, seed {seed}, {cells} cells along each axis", markup=False)
-    grid.write(csv)
     if figure is not None:
         from sfumato.reporting.theory_figures import draw_field
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +13,7 @@ from sfumato.cli.theory import output
 from sfumato.errors import SettingError, require_count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterator, Sequence
 
     from sfumato.theory.figure4 import Dip, Figure4
 
@@ -26,12 +27,10 @@ _COLUMNS = (
 
 
 def command(
-    sampler: Annotated[
-        str, typer.Option("--sampler", help="paper (pixels, as published), continuum, or both.")
-    ] = "both",
-    draws: Annotated[int, typer.Option("--draws", help="Random arrangements per curve.")] = 10,
+    sampler: Annotated[str, typer.Option(help="paper (pixels, as published), continuum, or both.")] = "both",
+    draws: Annotated[int, typer.Option(help="Random arrangements per curve.")] = 10,
     seed: Annotated[
-        int | None, typer.Option("--seed", help="Seed of the arrangements; by default the published one.")
+        int | None, typer.Option(help="Seed of the arrangements; by default the published one.")
     ] = None,
     figure: output.FigureFile = None,
     csv: output.CsvFile = None,
@@ -51,11 +50,8 @@ def command(
         raise SettingError(f"sampler must be one of {', '.join(SAMPLERS)}, got {sampler!r}")
     # standard errors need two
     require_count("draws", draws, minimum=2)
-    runs: dict[str, Callable[[int, int], Figure4]] = {
-        "paper": figure4_published,
-        "continuum": figure4_continuum,
-    }
-    names = ("paper", "continuum") if sampler == "both" else (sampler,)
+    runs = {"paper": figure4_published, "continuum": figure4_continuum}
+    names = list(runs) if sampler == "both" else [sampler]
     studies = []
     with progress_bar(names[0], len(names)) as bar:
         for name in names:
@@ -68,31 +64,20 @@ def command(
     else:
         for study, found in zip(studies, dips, strict=True):
             _print_study(study, found)
-    output.write_csv(
-        csv,
-        _COLUMNS,
-        (
-            (
-                study.name,
-                float(zeta),
-                float(beta),
-                float(alpha),
-                float(study.mean[i, k, j]),
-                float(study.standard_error[i, k, j]),
-                float(study.risk[i, k, 0].mean()),
-                float(study.density[i, k].mean()),
-            )
-            for study in studies
-            for i, zeta in enumerate(study.zetas)
-            for k, beta in enumerate(study.betas)
-            for j, alpha in enumerate(study.alphas)
-        ),
-    )
+    output.write_csv(csv, _COLUMNS, [row for study in studies for row in _rows(study)])
     if figure is not None:
         from sfumato.reporting.theory_figures import draw_figure4
 
         draw_figure4(studies, dips, figure)
         output.note_figure(figure)
+
+
+def _rows(study: Figure4) -> Iterator[Sequence[object]]:
+    curves = itertools.product(enumerate(study.zetas.tolist()), enumerate(study.betas.tolist()))
+    for ((i, zeta), (k, beta)), (j, alpha) in itertools.product(curves, enumerate(study.alphas.tolist())):
+        difference, error = float(study.mean[i, k, j]), float(study.standard_error[i, k, j])
+        plain, density = float(study.risk[i, k, 0].mean()), float(study.density[i, k].mean())
+        yield study.name, zeta, beta, alpha, difference, error, plain, density
 
 
 def _print_study(study: Figure4, dips: Sequence[Dip]) -> None:

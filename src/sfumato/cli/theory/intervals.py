@@ -17,11 +17,9 @@ if TYPE_CHECKING:
 
 
 def command(
-    widths: Annotated[
-        str, typer.Option("--widths", help="Widths of the class 1 intervals, from left to right.")
-    ] = "1,1",
+    widths: Annotated[str, typer.Option(help="Widths of the class 1 intervals, from left to right.")] = "1,1",
     gaps: Annotated[
-        str, typer.Option("--gaps", help="Gaps between them; one gap more makes the pattern periodic.")
+        str, typer.Option(help="Gaps between them; one gap more makes the pattern periodic.")
     ] = "0.5",
     alpha: output.Alpha = "0.38",
     beta: output.Beta = "1.36",
@@ -41,8 +39,8 @@ def command(
     from sfumato.theory.intervals import deploy, threshold
 
     output.check_files(figure, csv)
-    region = _placed(output.parse_range("widths", widths), output.parse_range("gaps", gaps))
-    alphas, betas = output.parse_range("alpha", alpha), output.parse_range("beta", beta)
+    region = _placed(options.parse_numbers("widths", widths), options.parse_numbers("gaps", gaps))
+    alphas, betas = options.parse_numbers("alpha", alpha), options.parse_numbers("beta", beta)
     answers = {}
     with progress_bar("intervals", len(alphas) * len(betas)) as bar:
         for one in alphas:
@@ -55,17 +53,15 @@ def command(
     kind = "Lebesgue measure" if region.period is None else f"per period of {region.period:g}"
     chosen = answers[grid.largest_benefit]
     verdict = no_benefit(region, chosen.alpha, chosen.beta)
-    if as_json:
-        grid.print_json({"region": region, "largest_benefit": chosen, "no_benefit": verdict})
-    else:
-        grid.print_best(f"Risk of the intervals {_text(region)}, {kind}")
+    about = {"region": region, "largest_benefit": chosen, "no_benefit": verdict}
+    grid.show(as_json, csv, about, f"Risk of the intervals {_text(region)}, {kind}")
+    if not as_json:
         OUT.print(
             f"at alpha = {chosen.alpha:g}, beta = {chosen.beta:g}: trained {_text(chosen.trained)}, "
             f"then smoothed {_text(chosen.smoothed)}",
             markup=False,
         )
         output.print_verdict(verdict)
-    grid.write(csv)
     if figure is not None:
         from sfumato.reporting.theory_figures import draw_two_steps
 
@@ -75,7 +71,7 @@ def command(
 
 def _placed(widths: tuple[float, ...], gaps: tuple[float, ...]) -> Intervals:
     """Return intervals of the given widths and gaps, centred at 0 as a whole."""
-    from sfumato.errors import require_positive
+    from sfumato.theory.arguments import positive
     from sfumato.theory.intervals import Intervals
 
     if len(gaps) not in (len(widths) - 1, len(widths)):
@@ -83,9 +79,8 @@ def _placed(widths: tuple[float, ...], gaps: tuple[float, ...]) -> Intervals:
             f"gaps must be one fewer than the widths, or as many for a periodic pattern, got {len(gaps)} "
             f"for {len(widths)} widths"
         )
-    for name, values in (("widths", widths), ("gaps", gaps)):
-        for value in values:
-            require_positive(name, value)
+    positive("widths", widths)
+    positive("gaps", gaps)
     inner = gaps[: len(widths) - 1]
     steps = [value for pair in itertools.zip_longest(widths, inner, fillvalue=0.0) for value in pair]
     edges = list(itertools.accumulate(steps[:-1], initial=-(sum(widths) + sum(inner)) / 2.0))

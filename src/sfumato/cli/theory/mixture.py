@@ -10,7 +10,7 @@ import typer
 from sfumato.cli import options
 from sfumato.cli.terminal import OUT, print_table
 from sfumato.cli.theory import output
-from sfumato.errors import SettingError
+from sfumato.errors import SettingError, require_positive
 
 if TYPE_CHECKING:
     from sfumato.theory.mixtures import Mixture
@@ -33,27 +33,17 @@ def command(
             "N(0, outer^2 I)."
         ),
     ],
-    mean: Annotated[str | None, typer.Option("--mean", help="two: a number; lda: a vector, 1,1.")] = None,
-    scale: Annotated[str | None, typer.Option("--scale", help="two, three: standard deviation.")] = None,
-    variances: Annotated[str | None, typer.Option("--variances", help="lda: diagonal of S.")] = None,
-    separation: Annotated[
-        str | None, typer.Option("--separation", help="three: distance of the outer means.")
-    ] = None,
-    dim: Annotated[str | None, typer.Option("--dim", help="concentric: dimension.")] = None,
-    inner: Annotated[
-        str | None, typer.Option("--inner", help="concentric: standard deviation of class 0.")
-    ] = None,
-    outer: Annotated[
-        str | None, typer.Option("--outer", help="concentric: standard deviation of class 1.")
-    ] = None,
-    prior: Annotated[
-        str | None, typer.Option("--prior", help="two, three, concentric: probability of class 0.")
-    ] = None,
+    mean: Annotated[str | None, typer.Option(help="two: a number; lda: a vector, 1,1.")] = None,
+    scale: Annotated[str | None, typer.Option(help="two, three: standard deviation.")] = None,
+    variances: Annotated[str | None, typer.Option(help="lda: diagonal of S.")] = None,
+    separation: Annotated[str | None, typer.Option(help="three: distance of the outer means.")] = None,
+    dim: Annotated[str | None, typer.Option(help="concentric: dimension.")] = None,
+    inner: Annotated[str | None, typer.Option(help="concentric: standard deviation of class 0.")] = None,
+    outer: Annotated[str | None, typer.Option(help="concentric: standard deviation of class 1.")] = None,
+    prior: Annotated[str | None, typer.Option(help="two, three, concentric: probability of class 0.")] = None,
     alpha: output.Alpha = "0:2:81",
     beta: output.Beta = "0.5,1,2",
-    radius: Annotated[
-        float, typer.Option("--radius", help="Certified L2 radius; 0 is plain accuracy.")
-    ] = 0.0,
+    radius: Annotated[float, typer.Option(help="Certified L2 radius; 0 is plain accuracy.")] = 0.0,
     figure: output.FigureFile = None,
     csv: output.CsvFile = None,
     as_json: options.Json = False,
@@ -66,53 +56,39 @@ def command(
     """
     import numpy as np
 
-    from sfumato.theory.lda import LinearDiscriminant, TwoGaussians
+    from sfumato.theory.mixtures import LinearDiscriminant
 
-    given = {
-        "mean": mean,
-        "scale": scale,
-        "variances": variances,
-        "separation": separation,
-        "dim": dim,
-        "inner": inner,
-        "outer": outer,
-        "prior": prior,
-    }
+    given = {"mean": mean, "scale": scale, "variances": variances, "separation": separation}
+    given |= {"dim": dim, "inner": inner, "outer": outer, "prior": prior}
     output.check_files(figure, csv)
     classes = _classes(kind, {name: value for name, value in given.items() if value is not None})
-    alphas, betas = output.parse_range("alpha", alpha), output.parse_range("beta", beta)
-
-    def error(one: float, other: float) -> float:
-        return 1.0 - classes.certified_accuracy(one, other, radius)
-
-    risk = np.array([[error(one, other) for other in betas] for one in alphas])
-    plain = np.array([error(0.0, other) for other in betas])
+    alphas, betas = options.parse_numbers("alpha", alpha), options.parse_numbers("beta", beta)
+    risk = np.array([[classes.uncertified(one, other, radius) for other in betas] for one in alphas])
+    plain = np.array([classes.uncertified(0.0, other, radius) for other in betas])
     found = []
     for column, other in enumerate(betas):
-        if isinstance(classes, LinearDiscriminant | TwoGaussians):
+        if isinstance(classes, LinearDiscriminant):
             best = classes.best_alpha(other, radius)
         else:
             best = classes.best_alpha(other) if radius == 0.0 else alphas[int(np.argmin(risk[:, column]))]
         # with all noise the likelier class is named everywhere
-        lowest = _least_prior(classes) if math.isinf(best) else error(best, other)
+        least_prior = min(classes.prior0, 1.0 - classes.prior0)
         found.append(
             {
                 "beta": other,
                 "without_augmentation": plain[column],
-                "alpha_is_beta": error(other, other),
+                "alpha_is_beta": classes.uncertified(other, other, radius),
                 "best_alpha": best,
-                "risk": lowest,
+                "risk": least_prior if math.isinf(best) else classes.uncertified(best, other, radius),
                 "best_alpha_over_beta": best / other if other else 0.0,
             }
         )
     what = "error" if radius == 0.0 else f"error certified at radius {radius:g}"
     bayes = classes.bayes_risk()
-    grid = output.RiskGrid(alphas, betas, risk, plain)
-    if as_json:
-        # an infinite best alpha becomes null
-        about = {"kind": kind, "radius": radius, "bayes_risk": bayes, "best": found}
-        grid.print_json(about)
-    else:
+    # an infinite best alpha becomes null
+    about = {"kind": kind, "radius": radius, "bayes_risk": bayes, "best": found}
+    output.RiskGrid(alphas, betas, risk, plain).show(as_json, csv, about)
+    if not as_json:
         print_table(
             f"{kind}: {what}; Bayes error {bayes:.6g}",
             ["beta", "alpha = 0", "alpha = beta", "best alpha", "its error", "best alpha / beta"],
@@ -120,57 +96,40 @@ def command(
         )
         if radius > 0.0 and kind in ("three", "concentric"):
             OUT.print(f"the best alpha is the best of the {len(alphas)} given")
-    grid.write(csv)
     if figure is not None:
         from sfumato.reporting.theory_figures import draw_curves
 
+        title, lowest = f"Gaussian classes: {kind}", bayes if radius == 0.0 else None
         draw_curves(
-            np.array(alphas),
-            betas,
-            risk,
-            title=f"Gaussian classes: {kind}",
-            measure=what,
-            path=figure,
-            best_possible=bayes if radius == 0.0 else None,
+            np.array(alphas), betas, risk, title=title, measure=what, path=figure, best_possible=lowest
         )
         output.note_figure(figure)
-
-
-def _least_prior(classes: Mixture) -> float:
-    from sfumato.theory.lda import TwoGaussians
-
-    assert isinstance(classes, TwoGaussians)  # the one kind whose best alpha may be infinite
-    return min(classes.prior0, 1.0 - classes.prior0)
 
 
 def _classes(kind: str, given: dict[str, str]) -> Mixture:
     import numpy as np
 
-    from sfumato.theory.lda import LinearDiscriminant, TwoGaussians
-    from sfumato.theory.mixtures import ConcentricGaussians, ThreeGaussians
+    from sfumato.theory.mixtures import ConcentricGaussians, LinearDiscriminant, ThreeGaussians
 
     if kind not in KINDS:
         raise SettingError(f"mixture must be one of {', '.join(KINDS)}, got {kind!r}")
     for name in given:
         if name not in KINDS[kind]:
-            options = ", ".join(f"--{option}" for option in KINDS[kind])
-            raise SettingError(f"{kind} has {options}, not --{name}")
-    values = {**KINDS[kind], **given}
-
-    def number(name: str) -> float:
-        found = output.parse_range(name, values[name])
-        if len(found) != 1:
-            raise SettingError(f"{name} must be one number for {kind}, got {values[name]!r}")
-        return found[0]
-
-    if kind == "two":
-        return TwoGaussians(number("mean"), number("scale"), number("prior"))
+            accepted = ", ".join(f"--{option}" for option in KINDS[kind])
+            raise SettingError(f"{kind} has {accepted}, not --{name}")
+    texts = {**KINDS[kind], **given}
+    values = {name: options.parse_numbers(name, text) for name, text in texts.items()}
     if kind == "lda":
-        mean, variances = (output.parse_range(name, values[name]) for name in ("mean", "variances"))
-        return LinearDiscriminant(np.array(mean), np.diag(variances))
+        return LinearDiscriminant(np.array(values["mean"]), np.diag(values["variances"]))
+    for name, found in values.items():
+        if len(found) != 1:
+            raise SettingError(f"{name} must be one number for {kind}, got {texts[name]!r}")
+    one = {name: found[0] for name, found in values.items()}
+    if kind == "two":
+        mean, scale = require_positive("mean", one["mean"]), require_positive("scale", one["scale"])
+        return LinearDiscriminant(np.array([mean]), np.array([[scale**2]]), one["prior"])
     if kind == "three":
-        return ThreeGaussians(number("separation"), number("scale"), number("prior"))
-    dim = number("dim")
-    if not dim.is_integer():
-        raise SettingError(f"dim must be a whole number, got {values['dim']}")
-    return ConcentricGaussians(int(dim), number("inner"), number("outer"), number("prior"))
+        return ThreeGaussians(one["separation"], one["scale"], one["prior"])
+    if not one["dim"].is_integer():
+        raise SettingError(f"dim must be a whole number, got {texts['dim']}")
+    return ConcentricGaussians(int(one["dim"]), one["inner"], one["outer"], one["prior"])

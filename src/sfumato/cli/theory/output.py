@@ -27,39 +27,6 @@ FigureFile = Annotated[Path | None, typer.Option("--figure", help="Draw to this 
 CsvFile = Annotated[Path | None, typer.Option("--csv", help="Write all numbers to this file.")]
 
 SUFFIXES = (".png", ".svg", ".pdf")
-# More values than anybody needs: a slip of the keyboard must not fill the memory.
-MOST_VALUES = 10_000
-
-
-def parse_range(name: str, text: str) -> tuple[float, ...]:
-    """Return the numbers of a comma-separated list whose parts are numbers or first:last:count.
-
-    >>> parse_range("alpha", "0, 0.1, 1:2:3")
-    (0.0, 0.1, 1.0, 1.5, 2.0)
-
-    Raises:
-        SettingError: anything else, more than 10000 numbers.
-    """
-    values: list[float] = []
-    for part in text.split(","):
-        fields = part.split(":")
-        try:
-            if len(fields) == 1:
-                values.append(float(fields[0]))
-                continue
-            first, last, count = float(fields[0]), float(fields[1]), int(fields[2])
-            if len(fields) != 3 or not 2 <= count <= MOST_VALUES:
-                raise ValueError
-        except (ValueError, IndexError):
-            raise SettingError(
-                f"{name} must be numbers separated by commas, or first:last:count with a count of 2 to "
-                f"{MOST_VALUES}, got {part.strip()!r}"
-            ) from None
-        step = (last - first) / (count - 1)
-        values += [*(first + step * index for index in range(count - 1)), last]
-    if len(values) > MOST_VALUES:
-        raise SettingError(f"{name} must hold at most {MOST_VALUES} numbers, got {len(values)}")
-    return tuple(values)
 
 
 def check_files(figure: Path | None, table: Path | None) -> None:
@@ -98,14 +65,15 @@ def note_figure(path: Path) -> None:
     note(f"figure in {path}")
 
 
-def print_verdict(verdict: Verdict) -> None:
-    """Print what the theorems say."""
-    OUT.print(f"{verdict.statement} ({verdict.theorem}: {verdict.reason})", markup=False)
+def print_verdict(verdict: Verdict | None) -> None:
+    """Print what the theorems say, if one of them applies."""
+    if verdict is not None:
+        OUT.print(f"{verdict.statement} ({verdict.theorem}: {verdict.reason})", markup=False)
 
 
 @dataclass(frozen=True, eq=False)
 class RiskGrid:
-    """The risks of all pairs of noises, as a table, as JSON and as a file.
+    """The risks of all pairs of noises, shown as a table, as JSON and as a file.
 
     Attributes:
         alphas: training noises.
@@ -125,49 +93,54 @@ class RiskGrid:
         return [int((column <= column.min() + 1e-12).argmax()) for column in self.risk.T]
 
     @property
+    def _lowest(self) -> list[float]:
+        return [float(self.risk[row, column]) for column, row in enumerate(self.best)]
+
+    @property
+    def _gains(self) -> list[float]:
+        return [float(plain) - lowest for plain, lowest in zip(self.plain, self._lowest, strict=True)]
+
+    @property
     def largest_benefit(self) -> tuple[float, float]:
         """The alpha and beta at which augmentation helps most."""
-        gains = [self.plain[k] - self.risk[row, k] for k, row in enumerate(self.best)]
-        column = gains.index(max(gains))
+        column = self._gains.index(max(self._gains))
         return self.alphas[self.best[column]], self.betas[column]
 
-    def write(self, path: Path | None) -> None:
-        """Write one row per pair of noises: its risk, that without augmentation, and the benefit."""
+    def show(
+        self,
+        as_json: bool,
+        csv: Path | None,
+        about: Mapping[str, object],
+        title: str | None = None,
+        more: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        """Write one row per pair of noises to ``csv``; print all as JSON, or a table with one row per beta.
+
+        ``about`` holds the further answers of the JSON, ``more`` the further columns of the table. Without a
+        title there is no table.
+        """
         rows = (
             (alpha, beta, risk, plain, plain - risk)
             for alpha, line in zip(self.alphas, self.risk.tolist(), strict=True)
             for beta, risk, plain in zip(self.betas, line, self.plain.tolist(), strict=True)
         )
-        write_csv(path, ("alpha", "beta", "risk", "risk_without_augmentation", "benefit"), rows)
-
-    def print_best(self, title: str, more: Mapping[str, Sequence[str]] | None = None) -> None:
-        """Print for each beta the alpha of the lowest risk; ``more`` adds columns."""
-        more = more or {}
-        rows = []
-        for column, (beta, row) in enumerate(zip(self.betas, self.best, strict=True)):
-            benefit = float(self.plain[column] - self.risk[row, column])
-            rows.append(
-                [
-                    f"{beta:g}",
-                    f"{self.plain[column]:.6g}",
-                    f"{self.alphas[row]:g}",
-                    f"{self.risk[row, column]:.6g}",
-                    f"{0.0 if abs(benefit) < 1e-10 else benefit:.4g}",
-                    *(values[column] for values in more.values()),
-                ]
-            )
-        columns = ["beta", "risk at alpha = 0", "best alpha given", "its risk", "benefit", *more]
-        print_table(title, columns, rows)
-
-    def print_json(self, about: Mapping[str, object]) -> None:
-        """Print the risks of all pairs of noises, and the further answers in ``about``, as JSON."""
-        print_json(
-            {
-                **about,
+        write_csv(csv, ("alpha", "beta", "risk", "risk_without_augmentation", "benefit"), rows)
+        if as_json:
+            found = {
                 "alpha": self.alphas,
                 "beta": self.betas,
                 "risk": self.risk,
                 "risk_without_augmentation": self.plain,
                 "best_alpha_given": [self.alphas[row] for row in self.best],
             }
-        )
+            print_json({**about, **found})
+        elif title is not None:
+            columns = {
+                "beta": [f"{beta:g}" for beta in self.betas],
+                "risk at alpha = 0": [f"{plain:.6g}" for plain in self.plain],
+                "best alpha given": [f"{self.alphas[row]:g}" for row in self.best],
+                "its risk": [f"{risk:.6g}" for risk in self._lowest],
+                "benefit": [f"{gain if abs(gain) >= 1e-10 else 0.0:.4g}" for gain in self._gains],
+                **(more or {}),
+            }
+            print_table(title, list(columns), list(zip(*columns.values(), strict=True)))

@@ -18,11 +18,11 @@ _ROWS = 12  # gaps on the terminal; all are in the file
 
 def command(
     gaps: Annotated[
-        str, typer.Option("--gaps", help="Gaps between intervals of width 1, listed or first:last:count.")
+        str, typer.Option(help="Gaps between intervals of width 1, listed or first:last:count.")
     ] = "0.05:1.1:43",
     alpha: output.Alpha = "0.02:1.6:80",
     beta: output.Beta = "0.1:2:58",
-    count: Annotated[int, typer.Option("--count", help="Number of intervals.")] = 2,
+    count: Annotated[int, typer.Option(help="Number of intervals.")] = 2,
     figure: output.FigureFile = None,
     csv: output.CsvFile = None,
     as_json: options.Json = False,
@@ -33,51 +33,36 @@ def command(
 
     Example: sfumato theory phase --figure phase.png --csv phase.csv
     """
-    import numpy as np
-
-    from sfumato.theory.phase import PhaseDiagram, phase_diagram
+    from sfumato.theory.phase import phase_diagram
 
     output.check_files(figure, csv)
-    axis, alphas, betas = (
-        output.parse_range(name, text) for name, text in (("gaps", gaps), ("alpha", alpha), ("beta", beta))
-    )
-    axis = tuple(sorted(axis))
-    parts = []
+    axis = sorted(options.parse_numbers("gaps", gaps))
+    alphas, betas = options.parse_numbers("alpha", alpha), options.parse_numbers("beta", beta)
     with progress_bar("phase diagram", len(axis)) as bar:
-        for gap in axis:
-            parts.append(phase_diagram([gap], alphas, betas, count=count))
-            bar.advance()
-    diagram = PhaseDiagram(
-        np.array(axis),
-        parts[0].alphas,
-        parts[0].betas,
-        np.concatenate([part.risk for part in parts]),
-        np.concatenate([part.plain_risk for part in parts]),
-    )
-    best, window = diagram.best_benefit, diagram.benefit_window
+        diagram = phase_diagram(axis, alphas, betas, count=count, on_gap=bar.advance)
     if as_json:
-        print_json(
-            {
-                "count": count,
-                "gap": diagram.gaps,
-                "alpha": diagram.alphas,
-                "beta": diagram.betas,
-                "risk_without_augmentation": diagram.plain_risk,
-                "best_benefit": best,
-                "best_alpha": diagram.best_alpha,
-                "helps_for_beta": window,
-            }
-        )
+        found = {
+            "count": count,
+            "gap": diagram.gaps,
+            "alpha": diagram.alphas,
+            "beta": diagram.betas,
+            "risk_without_augmentation": diagram.plain_risk,
+            "best_benefit": diagram.best_benefit,
+            "best_alpha": diagram.best_alpha,
+            "helps_for_beta": diagram.benefit_window,
+        }
+        print_json(found)
     else:
         _print_diagram(diagram, count)
+    tables = [table.tolist() for table in (diagram.plain_risk, diagram.best_benefit, diagram.best_alpha)]
     output.write_csv(
         csv,
         ("gap", "beta", "risk_without_augmentation", "best_benefit", "best_alpha"),
-        (
-            (gap, beta_, float(diagram.plain_risk[i, k]), float(best[i, k]), float(diagram.best_alpha[i, k]))
+        [
+            (gap, smoothing, *(table[i][k] for table in tables))
             for i, gap in enumerate(axis)
-            for k, beta_ in enumerate(betas)
-        ),
+            for k, smoothing in enumerate(betas)
+        ],
     )
     if figure is not None:
         from sfumato.reporting.theory_figures import draw_phase

@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
 
 from sfumato.answers.best import StudyAnswer, answer_study
 from sfumato.answers.gallery import Gallery, sample_gallery, usual_pair
+from sfumato.answers.settings import AnswerSettings
 from sfumato.datasets import load_dataset
-from sfumato.errors import SfumatoError
+from sfumato.errors import SettingError, SfumatoError
 from sfumato.reporting.report.certificate_panels import certified_lead, certified_panels
 from sfumato.reporting.report.gallery_panels import gallery_panel
 from sfumato.reporting.report.page import Page, Panel, Section, listing, render
@@ -26,34 +30,47 @@ from sfumato.studies.results import StudyResults
 from sfumato.version import __version__
 
 
-@dataclass(frozen=True)
-class ReportSettings:
+def _two(given: object) -> object:
+    if isinstance(given, tuple) and len(given) != 2:
+        raise SettingError(f"compare must be two training noises, as 0.3,0.5, got {given}")
+    return given
+
+
+class ReportSettings(AnswerSettings):
     """What the user chose.
 
-    Attributes:
-        title: the page's; made of the sources' names if not given.
-        confidence: of every interval, band and set of alphas.
-        draws: behind the bands of the smoothed curves.
-        gallery: how many test images are shown; 0 for none.
-        beta, compare: smoothing noise of the gallery and its two training noises; chosen if not given.
-        seed: of the halves of the images, the bands and the gallery's sample.
-        device: on which the gallery's votes are counted again.
-        model_factory: what makes a study's networks for that, where they are no built-in ones.
-        data, data_dir: data set of the certification tables; what their settings name if not given.
-        command: how the report was asked for, to be written in it.
+    >>> ReportSettings(gallery=12, compare=(0.3, 0.5)).compare
+    (0.3, 0.5)
+
+    Raises:
+        SettingError: a value outside its range.
     """
 
-    title: str = ""
-    confidence: float = 0.95
-    draws: int = 2000
-    gallery: int = 24
-    beta: float | None = None
-    compare: tuple[float, float] | None = None
-    seed: int = 0
-    device: str = "auto"
-    model_factory: str | None = None
-    data: str | None = None
-    data_dir: Path | None = None
+    title: str = Field(default="", description="the page's title; left out: the names of what it shows")
+    gallery: Annotated[int, Field(ge=0)] = Field(
+        default=24, description="number of test images shown; 0 for none"
+    )
+    beta: float | None = Field(
+        default=None,
+        description="smoothing noise of the images shown; left out: a study's largest, the tables'",
+    )
+    compare: Annotated[tuple[float, float], BeforeValidator(_two)] | None = Field(
+        default=None, description="the two alphas compared on images; left out: alpha*, nearest beta"
+    )
+    device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
+    model_factory: str | None = Field(
+        default=None,
+        description="package.module:factory that makes the networks of a study trained with a factory of "
+        "your own: a file does not choose what code runs",
+    )
+    data: str | None = Field(
+        default=None,
+        description="data set of the tables, to show test images; left out: the one they name, if it is here",
+    )
+    data_dir: Path | None = Field(
+        default=None,
+        description="where to look for the data first (then SFUMATO_DATA, then the user cache)",
+    )
     command: str = ""
 
 
