@@ -4,23 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
-from PIL import Image
 from scipy import stats
 
 from sfumato.certification.certificate import Certificate
-from sfumato.errors import DataError, OutputError, SettingError
-from sfumato.reporting import certified_figures
+from sfumato.errors import DataError
+from sfumato.reporting import certified_figures as figures
 from sfumato.reporting.answer_tables import certified_table, outcomes_table, votes_table
-from sfumato.reporting.certified_sets import MOST_RADII, curve_of, outcomes, radius_shares
+from sfumato.reporting.certified_sets import MOST_RADII, outcomes
+from sfumato.reporting.interactive import draw
+from sfumato.reporting.picture import Line
 from sfumato.reporting.sources import CertifiedSet
-
-DRAW = (
-    certified_figures.draw_certified_sets,
-    certified_figures.draw_radii,
-    certified_figures.draw_votes,
-    certified_figures.draw_outcomes,
-)
+from sfumato.reporting.static import save_picture
 
 
 def certified(name="ours", images=1000, seed=0, votes=True):
@@ -35,20 +29,6 @@ def certified(name="ours", images=1000, seed=0, votes=True):
     return CertifiedSet(name, rows, "pixels in [0, 1]", Path("x.tsv"))
 
 
-def test_the_curve_has_the_right_share_and_bounds_at_every_radius_it_is_drawn_at():
-    found = certified(images=3000)
-    points = curve_of(found, 9.0, confidence=0.95)
-    assert len(points) <= MOST_RADII + 3
-    assert points[0].radius == 0
-    assert points[-1].radius == 9.0
-    for point in points[:: len(points) // 7]:
-        hits = sum(c.predict == 0 and c.radius >= point.radius - 1e-12 for c in found.certificates)
-        assert point.certified == hits
-        exact = stats.binomtest(hits, 3000).proportion_ci(0.95, "exact")
-        assert point.high == pytest.approx(exact.high, abs=1e-9)
-        assert point.low == pytest.approx(max(0, (exact.low - 0.001) / 0.999), abs=1e-9)
-
-
 def test_outcomes_add_up_and_average_over_all_examples():
     found = certified()
     every = outcomes(found)
@@ -59,13 +39,6 @@ def test_outcomes_add_up_and_average_over_all_examples():
     assert every.mean_radius == pytest.approx(total / 1000)
     assert every.votes == pytest.approx(np.mean([c.votes for c in found.certificates]))
     assert outcomes(certified(votes=False)).votes is None
-
-
-def test_the_bins_of_radii_add_up_to_the_share_of_correct_examples():
-    found = certified()
-    largest = max(c.radius for c in found.certificates)
-    shares = radius_shares(found, np.linspace(0, largest, 21))
-    assert shares.sum() == pytest.approx(outcomes(found).correct / 1000)
 
 
 def test_tables_show_counts_radii_and_votes():
@@ -81,49 +54,72 @@ def test_tables_show_counts_radii_and_votes():
     assert row[-1] == f"{100_100 / mean:.1f}"
 
 
-@pytest.mark.parametrize("draw", DRAW)
-@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
-def test_every_figure_is_written_in_every_format(draw, suffix, tmp_path):
-    path = tmp_path / f"a.{suffix}"
-    draw([certified(), certified("two", seed=1)], path, width=3.25)
-    assert path.stat().st_size > 4000
-    if suffix == "png":
-        with Image.open(path) as image:
-            assert image.width == round(3.25 * 300)
-            assert len(image.convert("RGB").getcolors(1 << 20)) > 30
+def layers(picture):
+    ((panel,),) = picture.panels
+    return panel.layers
 
 
-def test_pdf_embeds_truetype_and_no_type_3_fonts(tmp_path):
-    certified_figures.draw_certified_sets([certified()], tmp_path / "a.pdf", width=3.25)
-    content = (tmp_path / "a.pdf").read_bytes()
-    assert b"/Type3" not in content
-    assert b"/CIDFontType2" in content or b"/TrueType" in content
+def test_certified_accuracy_is_drawn_as_counted():
+    sets = [certified(images=3000), certified("two", images=400, seed=1)]
+    band, line, *others = layers(figures.certified_accuracy(sets, confidence=0.9))
+    assert len(line.x) <= MOST_RADII + 3
+    assert (line.x[0], line.x[-1]) == (0, pytest.approx(1.03 * max(c.radius for c in sets[0].certificates)))
+    for radius, share, low, high in list(zip(line.x, line.y, band.low, band.high, strict=True))[::40]:
+        hits = sum(c.predict == 0 and c.radius >= radius - 1e-12 for c in sets[0].certificates)
+        assert share == hits / 3000
+        exact = stats.binomtest(hits, 3000).proportion_ci(0.9, "exact")
+        assert high == pytest.approx(exact.high, abs=1e-9)
+        assert low == pytest.approx(max(0, (exact.low - 0.001) / 0.999), abs=1e-9)
+    assert {band.step, line.step} == {"pre"}, "the share belongs to the stretch that ends at its radius"
+    assert [one.name for one in (line, others[1])] == ["ours", "two"]
+    assert line.dash != others[1].dash, "lines are told apart without colour"
 
 
-def test_lines_are_told_apart_without_colour(tmp_path, monkeypatch):
-    figures = []
-    monkeypatch.setattr(certified_figures, "save_figure", lambda figure, path: figures.append(figure))
-    certified_figures.draw_certified_sets([certified(str(i), seed=i) for i in range(4)], tmp_path / "a.png")
-    styles = {line.get_linestyle() for line in figures[0].axes[0].get_lines()}
-    widths = {str(line._unscaled_dash_pattern) for line in figures[0].axes[0].get_lines()}
-    assert len(styles | widths) >= 4
-    plt.close("all")
+def test_more_lines_than_bands_are_drawn_without_any():
+    drawn = layers(figures.certified_accuracy([certified(images=30, seed=i) for i in range(9)]))
+    assert len(drawn) == 9
+    assert all(isinstance(layer, Line) for layer in drawn)
 
 
-def test_mistakes_are_refused_in_a_line(tmp_path):
-    for draw in DRAW:
-        with pytest.raises(SettingError, match="must end in one of"):
-            draw([certified()], tmp_path / "a.jpg")
-        (tmp_path / "file").write_text("")
-        with pytest.raises(OutputError, match="cannot be written"):
-            draw([certified()], tmp_path / "file" / "a.png")
+def test_radii_are_drawn_as_shares_of_all_examples():
+    found = certified()
+    (line,) = layers(figures.radii([found]))
+    bins = list(zip(line.x[1:-1], line.x[2:], line.y[1:-1], strict=True))
+    for low, high, share in bins:
+        inside = sum(c.predict == 0 and low <= c.radius < high for c in found.certificates)
+        last = (
+            sum(c.predict == 0 and c.radius == high for c in found.certificates) if high == bins[-1][1] else 0
+        )
+        assert share == pytest.approx((inside + last) / 1000)
+    assert (line.y[0], line.y[-1], line.step) == (0.0, 0.0, "post")
+    abstained = sum(c.predict == -1 for c in found.certificates)
+    assert line.name == f"ours ({round(abstained / 10)}% abstained)"
+
+
+def test_votes_are_drawn_as_the_share_that_needed_more():
+    found = certified()
+    line, full = layers(figures.votes([found, certified("silent", votes=False)]))
+    assert (line.y[0], line.step, list(full.x)) == (1.0, "post", [100_100] * 2)
+    for votes, more in list(zip(line.x, line.y, strict=True))[1::50]:
+        assert more == sum(c.votes > votes for c in found.certificates) / 1000
     with pytest.raises(DataError, match="none of these tables says its votes"):
-        certified_figures.draw_votes([certified(votes=False)], tmp_path / "a.png")
+        figures.votes([certified(votes=False)])
+
+
+def test_bars_of_outcomes_are_the_counted_shares_end_to_end():
+    sets = [certified(), certified("two", images=400, seed=1)]
+    correct, abstained, wrong = layers(figures.outcome_bars(sets))
+    for row, found in enumerate(sets):
+        predicted = np.array([c.predict for c in found.certificates])
+        shares = [(predicted == kind).mean() for kind in (0, -1, 1)]
+        ends = [bars.ends[row] for bars in (correct, abstained, wrong)]
+        assert ends == pytest.approx(np.cumsum(shares))
+        assert [bars.begins[row] for bars in (correct, abstained, wrong)] == pytest.approx([0, *ends[:2]])
 
 
 def test_examples_that_all_abstain_are_drawn_all_the_same(tmp_path):
     rows = [Certificate(i, 0, -1, 0.0, 1.0, 100, confidence=0.999) for i in range(3)]
     found = CertifiedSet("none", rows, "", Path("x.tsv"))
-    for number, draw in enumerate(DRAW):
-        draw([found], tmp_path / f"{number}.png")
-        assert (tmp_path / f"{number}.png").stat().st_size > 1000
+    for describe in (figures.certified_accuracy, figures.radii, figures.votes, figures.outcome_bars):
+        save_picture(describe([found]), tmp_path / "a.png")
+        assert draw(describe([found])).data

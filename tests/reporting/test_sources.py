@@ -58,6 +58,7 @@ def test_the_settings_beside_a_table_of_ours_give_its_name_and_unit(tables):
         ("empty.tsv", THEIRS.splitlines()[0] + "\n", "empty.tsv: holds no certificates yet"),
         ("other.tsv", "a\tb\n", "its first line must begin with idx label"),
         ("risks.csv", "a,b\n", "its first line must be alpha,beta,errors,risk"),
+        (".", None, "holds no results.sqlite; give a folder written by sfumato study run"),
     ],
 )
 def test_what_cannot_be_read_is_named(tmp_path, name, content, message):
@@ -115,22 +116,10 @@ def test_a_path_that_is_too_long_is_refused(text):
         ('{"seed": ' + "9" * 5000 + "}", "cannot be read"),
         ("[" * 100_000, "cannot be read"),
         ("\0", "cannot be read"),
+        ("[1]", "must hold a JSON object"),
     ],
 )
 def test_settings_of_other_kinds_are_refused(tables, settings, words):
     (tables / "theirs.tsv.json").write_text(settings)
     with pytest.raises(DataError, match=rf"theirs\.tsv\.json: {words}"):
-        read_sources([str(tables / "theirs.tsv")])
-
-
-def test_a_folder_without_results_is_refused_with_what_is_accepted(tmp_path):
-    with pytest.raises(
-        DataError, match=r"holds no results.sqlite; give a folder written by sfumato study run"
-    ):
-        read_sources([str(tmp_path)])
-
-
-def test_damaged_settings_beside_a_table_are_an_error(tables):
-    (tables / "theirs.tsv.json").write_text("[1]")
-    with pytest.raises(DataError, match="must hold a JSON object"):
         read_sources([str(tables / "theirs.tsv")])

@@ -3,7 +3,7 @@
 import pytest
 
 from sfumato.errors import SettingError
-from sfumato.reporting.style import COLOURS, ON_DARK, figure_size, figure_width
+from sfumato.reporting.style import COLOURS, figure_size, figure_width
 
 
 def luminance(colour):
@@ -19,9 +19,9 @@ def contrast(one, other):
 
 
 def test_every_colour_stands_out_from_a_dark_page_and_has_its_own_light_twin():
-    assert len(COLOURS) == len(ON_DARK) == len({*COLOURS}) == len({*ON_DARK})
-    assert min(contrast(colour, "#1c2024") for colour in ON_DARK) > 4.5
-    assert min(contrast(colour, "#ffffff") for colour in COLOURS) > 2.1
+    assert len({colour.light for colour in COLOURS}) == len({colour.dark for colour in COLOURS}) == 7
+    assert min(contrast(colour.dark, "#1c2024") for colour in COLOURS) > 4.5
+    assert min(contrast(colour.light, "#ffffff") for colour in COLOURS) > 2.1
 
 
 def test_widths_are_words_or_inches():

@@ -1,68 +1,116 @@
-"""Figures of the theory are written and show what they should."""
+"""Pictures of the theory show its numbers, computed again by other formulas."""
 
 import numpy as np
 import pytest
-from PIL import Image
+from scipy.special import ndtr
 
-from sfumato.errors import OutputError
 from sfumato.reporting import theory_figures as figures
+from sfumato.reporting.picture import Band, Bars, HeatMap, Line
+from sfumato.reporting.static import save_picture
 from sfumato.theory.figure4 import figure4_published, significant_dips
 from sfumato.theory.intervals import Intervals, deploy, threshold
 from sfumato.theory.phase import phase_diagram
 
 ALPHAS = np.linspace(0.0, 1.0, 11)
-RISK = np.abs(ALPHAS[:, None] - np.array([0.4, 2.0])) + 0.1
-LABELS = {"title": "t", "measure": "risk"}
 
 
-def colours(path):
-    with Image.open(path) as image:
-        return len(image.convert("RGB").getcolors(1 << 22))
+def only(panel, kind, **wanted):
+    return [
+        layer
+        for layer in panel.layers
+        if isinstance(layer, kind) and all(getattr(layer, name) == value for name, value in wanted.items())
+    ]
 
 
-@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
-def test_curves_are_written_in_every_format(tmp_path, suffix):
-    path = tmp_path / f"curves.{suffix}"
-    figures.draw_curves(ALPHAS, (0.4, 2.0), RISK, path=path, best_possible=0.1, **LABELS)
-    assert path.stat().st_size > 5000
-
-
-def test_an_unwritable_figure_is_an_output_error(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot be written"):
-        figures.draw_curves(ALPHAS, (0.4, 2.0), RISK, path=tmp_path / "file" / "a.png", **LABELS)
+def test_curves_have_a_star_where_they_are_lowest_and_a_ring_at_alpha_equal_beta():
+    risk = np.abs(ALPHAS[:, None] - np.array([0.4, 2.0])) + 0.1
+    picture = figures.curves(ALPHAS, (0.4, 2.0), risk, title="t", measure="risk", best_possible=0.05)
+    ((panel,),) = picture.panels
+    assert [line.y[0] for line in only(panel, Line, width=1.5)] == pytest.approx([0.5, 2.1])
+    stars = [(*line.x, *line.y) for line in only(panel, Line, marker="star", size=13)]
+    assert stars == [pytest.approx((0.4, 0.1)), pytest.approx((1.0, 1.1))]
+    (ring,) = only(panel, Line, marker="circle", size=9)
+    assert (ring.x, ring.y) == ([0.4], pytest.approx([0.1]))
+    assert only(panel, Line, name="best possible")[0].y == [0.05, 0.05]
+    assert panel.y.limits == (0, pytest.approx(1.03 * 2.1))
 
 
 @pytest.mark.parametrize("gap", [0.5, 2.0])
-def test_two_steps_are_drawn_also_where_nothing_is_left(tmp_path, gap):
+def test_two_steps_are_the_normal_probabilities_and_the_regions_they_leave(gap, tmp_path):
     region = Intervals((-gap / 2 - 1, gap / 2), (-gap / 2, gap / 2 + 1))
-    alone = threshold(region, 1.36)
-    figures.draw_two_steps(region, alone, deploy(region, 0.38, 1.36), tmp_path / "two.png")
-    assert colours(tmp_path / "two.png") > 50
+    picture = figures.two_steps(region, threshold(region, 1.36), deploy(region, 0.38, 1.36))
+    (train,), (smooth,), (rows,) = picture.panels
+
+    def probability(x, spans, noise):
+        return sum(ndtr((end - x) / noise) - ndtr((start - x) / noise) for start, end in spans)
+
+    spans = list(zip(region.starts, region.ends, strict=True))
+    (line,) = only(train, Line, width=1.5)
+    assert np.allclose(line.y, probability(line.x, spans, 0.38))
+    (plain,) = only(smooth, Line, dash="dash")
+    assert np.allclose(plain.y, probability(plain.x, spans, 1.36))
+    assert [tuple(band.x) for band in only(train, Band)] == spans
+    wide = [(-gap / 2 - 1, gap / 2 + 1)] if gap == 0.5 else spans
+    drawn = {}
+    for bars in only(rows, Bars):
+        drawn.setdefault(bars.rows[0], []).append((bars.begins[0], bars.ends[0]))
+    assert drawn[0] == spans
+    assert drawn[1] == [pytest.approx(span, abs=0.01) for span in wide]
+    trained = probability(line.x, drawn[1], 1.36)
+    assert np.allclose(only(smooth, Line, width=1.5)[0].y, trained, atol=1e-6)
+    kept = line.x[trained >= 0.5]
+    smoothed = [pytest.approx((kept[0], kept[-1]), abs=0.01)] if len(kept) else []
+    assert drawn.get(2, []) == smoothed
+    assert [name.endswith("(empty)") for name in rows.y.rows] == [row not in drawn for row in range(4)]
+    save_picture(picture, tmp_path / "two.png")
 
 
-def test_a_phase_diagram_without_any_benefit_can_be_drawn(tmp_path):
-    for name, gaps in (("some", [0.3, 0.6, 1.1]), ("none", [1.1, 1.5])):
-        diagram = phase_diagram(gaps, [0.2, 0.4], [1.2, 1.36])
-        figures.draw_phase(diagram, "two intervals", tmp_path / f"{name}.png")
-    assert colours(tmp_path / "some.png") > 50
-    assert colours(tmp_path / "none.png") > 50
+def test_a_phase_diagram_has_each_benefit_in_its_cell_and_grey_where_there_is_none(tmp_path):
+    gaps, betas = [0.3, 0.6, 1.1], [1.2, 1.36]
+    alphas = [0.1, 0.2, 0.4]
+    picture = figures.phase(phase_diagram(gaps, alphas, betas), "two intervals")
+    (maps,) = picture.panels
+    benefit, ratio = (only(panel, HeatMap)[0].values for panel in maps)
+    for column, gap in enumerate(gaps):
+        region = Intervals((-gap / 2 - 1, gap / 2), (-gap / 2, gap / 2 + 1))
+        for row, beta in enumerate(betas):
+            benefits = [deploy(region, alpha, beta).benefit / 2 for alpha in alphas]
+            best = int(np.argmax(benefits))
+            if benefits[best] > 1e-3:
+                assert benefit[row, column] == pytest.approx(benefits[best], abs=1e-9)
+                assert ratio[row, column] == pytest.approx(alphas[best] / beta)
+            else:
+                assert np.isnan(benefit[row, column])
+                assert np.isnan(ratio[row, column])
+    assert 0 < np.isnan(benefit).sum() < benefit.size
+    save_picture(picture, tmp_path / "phase.png")
 
 
-def test_regions_of_the_plane_are_drawn_side_by_side(tmp_path):
+def test_regions_of_the_plane_lie_as_they_are_given_each_below_the_true_outline(tmp_path):
     truth = np.zeros((20, 20))
-    truth[5:12, 5:12] = 1.0
-    figures.draw_field({"one": truth, "two": 1 - truth}, truth, 10.0, "t", tmp_path / "field.png")
-    with Image.open(tmp_path / "field.png") as image:
-        assert image.width > 1.5 * image.height
+    truth[2:4, 10:18] = 1.0  # first axis: across
+    picture = figures.field({"one": truth, "two": 1 - truth}, truth, 10.0, "t")
+    ((one, two),) = picture.panels
+    heat, outline = one.layers
+    assert heat.values[12, 3] == 1.0
+    assert heat.values[3, 12] == 0.0
+    assert np.array_equal(two.layers[0].values, 1 - heat.values)
+    assert (heat.x[0], heat.x[-1], outline.x[0]) == (0.0, 10.0, 0.25)
+    assert np.array_equal(outline.values, heat.values)
+    save_picture(picture, tmp_path / "field.png")
 
 
-def test_both_studies_are_drawn_one_above_the_other(tmp_path):
-    study = figure4_published(draws=2, betas=(8, 14), alphas=(0, 5, 10))
-    dips = significant_dips(study)
-    heights = []
-    for count in (1, 2):
-        figures.draw_figure4([study] * count, [dips] * count, tmp_path / "4.png")
-        with Image.open(tmp_path / "4.png") as image:
-            heights.append(image.height)
-    assert heights[1] > 1.5 * heights[0]
+def test_both_studies_are_drawn_one_above_the_other_as_differences_to_no_noise(tmp_path):
+    study = figure4_published(draws=3, betas=(8, 14), alphas=(0, 5, 10))
+    picture = figures.figure4([study] * 2, [significant_dips(study)] * 2)
+    assert [len(row) for row in picture.panels] == [2, 2]
+    panel = picture.panels[0][0]
+    difference = study.risk[1, 0] - study.risk[1, 0, :1]
+    line = only(panel, Line, name="ζ = 1")[0]
+    assert np.allclose(line.y, difference.mean(axis=-1))
+    band = only(panel, Band)[1]
+    error = difference.std(axis=-1, ddof=1) / np.sqrt(3)
+    assert error.max() > 1e-4
+    assert np.allclose(band.high - line.y, error)
+    assert np.allclose(line.y - band.low, error)
+    save_picture(picture, tmp_path / "4.png")

@@ -6,7 +6,7 @@ import sys
 CODE = """
 import sys
 from pathlib import Path
-import matplotlib
+import matplotlib.figure
 matplotlib.use("svg")
 matplotlib.rcParams["font.size"] = 17
 before = dict(matplotlib.rcParams)
@@ -22,20 +22,20 @@ for module in pkgutil.walk_packages(sfumato.__path__, "sfumato."):
         importlib.import_module(module.name)
 require_unchanged("importing")
 
-from sfumato.reporting.certified_figures import draw_certified_sets
-from sfumato.reporting.risk_lines import RiskLine
-from sfumato.reporting.sources import CertifiedSet
-from sfumato.reporting.study_figures import draw_risk_map
-from sfumato.certification.certificate import Certificate
-rows = [Certificate(i, 0, 0, 0.1 * i, 1.0) for i in range(10)]
-sets = [CertifiedSet("one", rows, "pixels", Path("one.tsv"))]
-lines = [RiskLine(b, (0.1, 0.2), (0.03, 0.04), None, None, None, 0.1, b, 100) for b in (0.1, 0.2)]
+from sfumato.reporting.picture import Axis, Line, Panel, Picture
+from sfumato.reporting.static import draw_on, save_picture
+from sfumato.reporting.style import INK
+picture = Picture(((Panel(Axis("x"), Axis("y"), [Line([0, 1], [0, 1], INK, "α")]),),))
 for suffix in ("png", "svg", "pdf"):
-    draw_certified_sets(sets, Path(f"a.{suffix}"))
-    draw_risk_map(lines, "pixels", Path(f"r.{suffix}"))
+    save_picture(picture, Path(f"a.{suffix}"))
+    save_picture(picture, Path(f"b.{suffix.upper()}"), width=3.25)
     require_unchanged("drawing")
+axes = matplotlib.figure.Figure().subplots(1, 2)[1]
+assert draw_on(axes, picture.panels[0][0]) is axes
+assert axes.xaxis.label.get_size() == 17
+require_unchanged("drawing on axes")
 try:
-    draw_certified_sets(sets, Path("a.png/a.png"))
+    save_picture(picture, Path("a.png/a.png"))
 except sfumato.SfumatoError:
     require_unchanged("failing")
 """

@@ -52,9 +52,9 @@ def command(
     Example: sfumato plot map mnist-study --out map.svg
     """
     from sfumato.answers.settings import AnswerSettings
-    from sfumato.reporting.risk_lines import published_lines
     from sfumato.reporting.sources import read_sources
-    from sfumato.reporting.study_figures import draw_risk_map
+    from sfumato.reporting.static import save_picture
+    from sfumato.reporting.study_figures import published_lines, risk_map
     from sfumato.reporting.style import figure_size, figure_width
 
     chosen = AnswerSettings(**settings)
@@ -63,8 +63,8 @@ def command(
     require_figures([out])
     found = read_sources(sources, on_note=note)
     if figure == "map" and len(found.published) == 1 and not found.studies:
-        lines = published_lines(found.published[0])
-        draw_risk_map(lines, "unit as published", out, width=inches, height=height)
+        picture = risk_map(published_lines(found.published[0]), "unit as published")
+        save_picture(picture, out, width=inches, height=height)
     elif figure in ("risk", "best", "map"):
         draw_study({figure: out}, found, chosen, width=inches, height=height)
     else:
@@ -97,8 +97,8 @@ def draw_study(
     """
     from sfumato.answers.best import answer_study
     from sfumato.errors import SettingError
-    from sfumato.reporting.risk_lines import study_lines
-    from sfumato.reporting.study_figures import draw_best_alpha, draw_risk_map, draw_study_risk
+    from sfumato.reporting.static import save_picture
+    from sfumato.reporting.study_figures import best_alpha, risk_map, study_lines, study_risk
 
     results = [study.results for study in found.studies if study.results is not None]
     if len(results) != 1 or len(found.published) > 1 or found.tables:
@@ -110,25 +110,23 @@ def draw_study(
     answer = answer_study(results[0], **dict(settings))
     for figure, path in figures.items():
         if figure == "map":
-            draw_risk_map(study_lines(answer), answer.unit, path, **size)
+            picture = risk_map(study_lines(answer), answer.unit)
         else:
-            draw = draw_study_risk if figure == "risk" else draw_best_alpha
-            draw(answer, path, next(iter(found.published), None), **size)
+            describe = study_risk if figure == "risk" else best_alpha
+            picture = describe(answer, next(iter(found.published), None))
+        save_picture(picture, path, **size)
     return answer
 
 
 def _draw_certificates(
     figure: str, found: Sources, out: Path, confidence: float, **size: float | None
 ) -> None:
-    from sfumato.reporting import certified_figures
+    from sfumato.reporting.certified_figures import certified_accuracy, outcome_bars, radii, votes
+    from sfumato.reporting.static import save_picture
 
     sets = certified_sets(found)
     if figure == "certified":
-        certified_figures.draw_certified_sets(sets, out, confidence=confidence, **size)
-        return
-    draw = {
-        "radii": certified_figures.draw_radii,
-        "outcomes": certified_figures.draw_outcomes,
-        "votes": certified_figures.draw_votes,
-    }[figure]
-    draw(sets, out, **size)
+        picture = certified_accuracy(sets, confidence=confidence)
+    else:
+        picture = {"radii": radii, "outcomes": outcome_bars, "votes": votes}[figure](sets)
+    save_picture(picture, out, **size)

@@ -69,12 +69,16 @@ def curve_of(found: CertifiedSet, largest: float, *, confidence: float) -> list[
 
     It is constant between one radius and the next, and belongs to the interval's upper end.
     """
-    steps = sorted({row.radius for row in found.certificates if row.correct and row.radius > 0})
-    if len(steps) > MOST_RADII:
-        steps = [steps[i] for i in np.linspace(0, len(steps) - 1, MOST_RADII).round().astype(int)]
+    steps = spread(sorted({row.radius for row in found.certificates if row.correct and row.radius > 0}))
     last = steps[-1] if steps else 0.0
     beyond = [last + 1e-6, largest] if largest > last + 1e-6 else []
     return certified_accuracy(found.certificates, [0.0, *steps, *beyond], confidence=confidence)
+
+
+def spread(values: Sequence[float]) -> list[float]:
+    """Return at most ``MOST_RADII`` of the values, evenly by their place and with both ends."""
+    places = np.linspace(0, len(values) - 1, min(len(values), MOST_RADII)).round().astype(int)
+    return [values[place] for place in places]
 
 
 def radius_shares(found: CertifiedSet, edges: Float[np.ndarray, " bins+1"]) -> Float[np.ndarray, " bins"]:

@@ -1,268 +1,271 @@
-"""The figures of a study: risk against alpha for each beta, and the best alpha against beta."""
+"""Pictures of a study and of published risks: risk lines, the map of the risk, best alpha, votes spent."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-import matplotlib
 import numpy as np
-from jaxtyping import Float
-from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from sfumato.advice.rules import SHARE
 from sfumato.answers.best import BetaAnswer, StudyAnswer
-from sfumato.answers.published import PublishedBest, PublishedResults, published_best
+from sfumato.answers.published import PublishedResults, published_best
 from sfumato.answers.smooth_risk import SmoothRisk
-from sfumato.reporting.figures import line_colours, new_figure, place_legend, save_figure
-from sfumato.reporting.risk_lines import RiskLine, edges
-from sfumato.reporting.style import COLOURS, MARKERS, figure_size, require_figure_path, sized_style
+from sfumato.reporting.picture import Axis, Band, HeatMap, Layer, Line, Panel, Picture, edges
+from sfumato.reporting.style import BLACK, COLOURS, INK, MARKERS, PALE, Colour, line_colours
+from sfumato.studies.results import StudyResults
 
-_PUBLISHED = "#8a8a8a"
+_DIAGONAL = Colour("#111111", "#f2f2f2")  # on the map, with a halo of the other kind
 
 
-def draw_study_risk(
-    study: StudyAnswer,
-    path: Path,
-    published: PublishedResults | None = None,
-    *,
-    width: float | None = None,
-    height: float | None = None,
-) -> None:
-    """Draw log Delta against alpha, one line per beta, and save it to ``path``.
+@dataclass(frozen=True)
+class RiskLine:
+    """The risk over alpha at one beta, a study's or published.
 
-    Dots are measured; line and band are the smoothed curve and its band (without enough alphas:
-    the measured values and their exact intervals). The star is alpha*, where the line is lowest; the ring
-    is the measured alpha nearest to beta. Published results get a panel of their own on the same axes.
-
-    ``width`` and ``height`` are in inches.
-
-    Raises:
-        SettingError: a suffix other than .png, .svg, .pdf, or a size that no page has.
-        OutputError: the file cannot be written.
+    Attributes:
+        beta: smoothing noise.
+        alphas: training noises, increasing.
+        risks: Delta as measured; ``low`` and ``high`` its bounds, None where there are none.
+        curve: the smoothed line with its band; None of few alphas.
+        best: alpha* as measured.
+        nearest: the measured alpha nearest to beta.
+        images: test images (times seeds) behind each risk.
     """
-    require_figure_path(path)
-    panels = 1 if published is None else 2
-    line_break = " " if width is None else "\n"
-    betas = sorted({a.beta for a in study.betas} | set(published.betas if published else ()))
-    colours = dict(zip(betas, line_colours(len(betas)), strict=True))
-    markers = {beta: MARKERS[i % len(MARKERS)] for i, beta in enumerate(betas)}
-    with matplotlib.rc_context(sized_style(width or 6.8)):
-        figure = new_figure(
-            (6.8 if panels == 1 else 11.0, 4.4) if width is None else figure_size(width, height)
+
+    beta: float
+    alphas: tuple[float, ...]
+    risks: tuple[float, ...]
+    low: tuple[float, ...] | None
+    high: tuple[float, ...] | None
+    curve: SmoothRisk | None
+    best: float
+    nearest: float
+    images: int
+
+    @property
+    def floor(self) -> float:
+        """Where a risk of zero is drawn on a logarithmic axis."""
+        return 0.5 / self.images
+
+    @property
+    def name(self) -> str:
+        """Its entry in a legend."""
+        return f"β = {self.beta:g}"
+
+
+def study_lines(answer: StudyAnswer) -> list[RiskLine]:
+    """Return the lines of a study."""
+    return [
+        RiskLine(
+            found.beta,
+            found.alphas,
+            tuple(point.risk for point in found.points),
+            tuple(point.low for point in found.points),
+            tuple(point.high for point in found.points),
+            found.curve,
+            found.alpha,
+            found.gain.alpha,
+            found.points[0].trials,
         )
-        row = figure.subplots(1, panels, sharex=True, sharey=True, squeeze=False)
-        for answer in study.betas:
-            _measured_line(row[0, 0], answer, colours[answer.beta], markers[answer.beta])
-        images = max(answer.images for answer in study.betas)
-        title = f"{study.data}: {images:,} test images,{line_break}{study.votes} votes each"
-        row[0, 0].set_title(title, loc="left")
-        if published is not None:
-            for beta in published.betas:
-                best = published_best(published, beta)
-                _published_line(row[0, 1], published, best, colours[beta], markers[beta])
-            title = f"published: {published.name},{line_break}{published.images:,} test images"
-            row[0, 1].set_title(title, loc="left")
-        row[0, 0].set_yscale("log")
-        row[0, 0].yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        row[0, 0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        row[0, 0].yaxis.set_minor_formatter(NullFormatter())
-        row[0, 0].set_ylabel(r"risk $\Delta(\alpha, \beta)$")
-        for axes in row[0]:
-            axes.set_xlabel(rf"training noise $\alpha$ ({study.unit})")
-        _explain(figure, row[0, -1], colours, markers)
-        save_figure(figure, path)
+        for found in answer.betas
+    ]
 
 
-def _measured_line(axes: Axes, answer: BetaAnswer, colour: str, marker: str) -> None:
-    floor = 0.5 / answer.points[0].trials  # where a risk of zero is drawn
-    alphas = np.array(answer.alphas)
-    values = np.maximum([point.risk for point in answer.points], floor)
-    if answer.curve is None:
-        bands = np.array([(point.low, point.high) for point in answer.points]).T
-        _line(axes, alphas, values, bands, floor, colour)
-        _star(axes, answer.alpha, max(answer.best.risk, floor), colour)
+def published_lines(published: PublishedResults) -> list[RiskLine]:
+    """Return the lines of published error counts; without the images there are no bounds of the points."""
+    lines = []
+    for beta in published.betas:
+        alphas, best = published.alphas(beta), published_best(published, beta)
+        risks = tuple(published.errors[alpha, beta] / published.images for alpha in alphas)
+        nearest = min(alphas, key=lambda alpha: (abs(alpha - beta), alpha))
+        lines.append(
+            RiskLine(
+                beta, tuple(alphas), risks, None, None, best.curve, best.alpha, nearest, published.images
+            )
+        )
+    return lines
+
+
+def study_risk(study: StudyAnswer, published: PublishedResults | None = None) -> Picture:
+    """Return log Delta against alpha, one line per beta; published results get a panel of their own."""
+    ours = study_lines(study)
+    images = max(answer.images for answer in study.betas)
+    title = f"{study.data}: {images:,} test images,\n{study.votes} votes each"
+    if published is None:
+        return Picture(((risk_panel(ours, study.unit, title),),))
+    theirs = published_lines(published)
+    betas = {line.beta for line in (*ours, *theirs)}
+    about = f"published: {published.name},\n{published.images:,} test images"
+    panels = (risk_panel(ours, study.unit, title, betas), risk_panel(theirs, study.unit, about, betas))
+    return Picture((panels,), width=9.6)
+
+
+def risk_panel(
+    lines: Sequence[RiskLine], unit: str, title: str = "", betas: Iterable[float] | None = None
+) -> Panel:
+    """Return log Delta against alpha, one line per beta; ``betas`` are all that the legend shall have.
+
+    Markers are measured, with their exact intervals on pointing. Line and band are the smoothed curve and
+    its band (without enough alphas: the measured values and their exact intervals). The star is alpha*,
+    where the line is lowest; the ring is the measured alpha nearest to beta.
+    """
+    shown = sorted(betas or [line.beta for line in lines])
+    colours = dict(zip(shown, line_colours(len(shown)), strict=True))
+    markers = {beta: MARKERS[index % len(MARKERS)] for index, beta in enumerate(shown)}
+    layers = [layer for line in lines for layer in _risk_layers(line, colours[line.beta], markers[line.beta])]
+    layers += [  # as the lines lie: the largest beta on top
+        Line((), (), colours[beta], f"β = {beta:g}", marker=markers[beta], group=f"β = {beta:g}")
+        for beta in reversed(shown)
+    ]
+    layers.append(Line((), (), INK, "α*: lowest", width=0, marker="star", size=10))
+    layers.append(Line((), (), INK, "α nearest β", width=0, marker="circle", size=8, hollow=True))
+    return Panel(_alpha_axis(unit), Axis("risk Δ(α, β)", log=True), layers, title)
+
+
+def _alpha_axis(unit: str) -> Axis:
+    return Axis(f"training noise α ({unit})")
+
+
+def _risk_layers(line: RiskLine, colour: Colour, marker: str) -> list[Layer]:
+    measured = np.maximum(line.risks, line.floor)
+    if line.curve is not None:
+        alphas, values, low, high = line.curve.alphas, line.curve.risk, line.curve.low, line.curve.high
+        star = (line.curve.alpha, max(line.curve.lowest, line.floor))
     else:
-        _curve(axes, answer.curve, floor, colour)
-    axes.plot(alphas, values, marker=marker, ms=3, lw=0, color=colour, zorder=3)
-    nearest = list(answer.alphas).index(answer.gain.alpha)
-    axes.plot(alphas[nearest], values[nearest], marker="o", ms=9, mfc="none", mec=colour, mew=1.2, zorder=4)
+        alphas, values = np.array(line.alphas), measured
+        low, high = np.array(line.low or line.risks), np.array(line.high or line.risks)
+        star = (line.best, float(measured[line.alphas.index(line.best)]))
+    ring = (line.nearest, float(measured[line.alphas.index(line.nearest)]))
+    hover = [
+        f"β {line.beta:g}, α {alpha:g}\nrisk {risk:.4f} ({round(risk * line.images)} of {line.images:,})"
+        + ("" if line.low is None or line.high is None else f"\n{line.low[i]:.4f} to {line.high[i]:.4f}")
+        for i, (alpha, risk) in enumerate(zip(line.alphas, line.risks, strict=True))
+    ]
+    drawn = np.maximum([values, low, high], line.floor)
+    layers: list[Layer] = [
+        Band(alphas, drawn[1], drawn[2], colour, group=line.name),
+        Line(alphas, drawn[0], colour, group=line.name),
+        Line(line.alphas, measured, colour, width=0, marker=marker, hover=hover, group=line.name),
+    ]
+    for (alpha, risk), mark, size, what in ((ring, "circle", 9, "α nearest β"), (star, "star", 13, "lowest")):
+        told = [f"β {line.beta:g}: {what}\nα {alpha:.3g}, risk {risk:.4f}"]
+        drawn_mark = Line([alpha], [risk], colour, width=0, marker=mark, size=size, hover=told)
+        layers.append(replace(drawn_mark, hollow=mark == "circle", group=line.name))
+    return layers
 
 
-def _published_line(
-    axes: Axes, published: PublishedResults, best: PublishedBest, colour: str, marker: str
-) -> None:
-    floor = 0.5 / published.images
-    alphas = published.alphas(best.beta)
-    values = np.array([published.errors[alpha, best.beta] for alpha in alphas]) / published.images
-    axes.plot(alphas, np.maximum(values, floor), marker=marker, ms=2, lw=0, color=colour, alpha=0.5)
-    if best.curve is None:
-        _star(axes, best.alpha, max(best.risk, floor), colour)
-    else:
-        _curve(axes, best.curve, floor, colour)
+def pair_map(
+    values: Mapping[tuple[float, float], float], unit: str, *, scale: str, log: bool = False
+) -> Panel:
+    """Return a map of numbers over (alpha, beta) with the diagonal alpha = beta.
+
+    Cells are drawn around the measured pairs, however spaced; those without a value stay empty.
+    """
+    alphas, betas = (sorted({pair[index] for pair in values}) for index in (0, 1))
+    x, y = edges(alphas), edges(betas)
+    numbers = [[values.get((alpha, beta), np.nan) for alpha in alphas] for beta in betas]
+    hover = [
+        [
+            f"α {alpha:g}, β {beta:g}\n{scale} {values[alpha, beta]:.4f}" if (alpha, beta) in values else ""
+            for alpha in alphas
+        ]
+        for beta in betas
+    ]
+    heat = HeatMap(x, y, np.array(numbers), scale=scale, log=log, hover=hover)
+    ends = (min(x[0], y[0]), max(x[-1], y[-1]))
+    diagonal = Line(ends, ends, _DIAGONAL, "α = β", dash="dash", halo=True)
+    across = Axis(f"training noise α ({unit})", (x[0], x[-1]), grid=False)
+    up = Axis("smoothing noise β", (y[0], y[-1]), grid=False)
+    return Panel(across, up, (heat, diagonal))
 
 
-def _curve(axes: Axes, curve: SmoothRisk, floor: float, colour: str) -> None:
-    _line(axes, curve.alphas, curve.risk, np.array([curve.low, curve.high]), floor, colour)
-    _star(axes, curve.alpha, curve.lowest, colour)
+def risk_map(lines: Sequence[RiskLine], unit: str) -> Picture:
+    """Return the risk over (alpha, beta), the ridge alpha*(beta) and the diagonal.
+
+    Colour follows the logarithm of the risk, darker is lower.
+    """
+    risks = {
+        (alpha, line.beta): max(risk, line.floor)
+        for line in lines
+        for alpha, risk in zip(line.alphas, line.risks, strict=True)
+    }
+    panel = pair_map(risks, unit, scale="risk", log=True)
+    ridge = Line(
+        [line.best for line in lines],
+        [line.beta for line in lines],
+        COLOURS[1],
+        "α*(β), the lowest measured",
+        width=2,
+        marker="star",
+        size=9,
+        halo=True,
+        hover=[f"β {line.beta:g}: α* {line.best:g}" for line in lines],
+    )
+    return Picture(((replace(panel, layers=(*panel.layers, ridge)),),), legend_below=True)
 
 
-def _line(
-    axes: Axes,
-    alphas: Float[np.ndarray, " k"],
-    values: Float[np.ndarray, " k"],
-    bands: Float[np.ndarray, "2 k"],
-    floor: float,
-    colour: str,
-) -> None:
-    low, high = np.maximum(bands, floor)
-    axes.fill_between(alphas, low, high, color=colour, alpha=0.13, lw=0)
-    axes.plot(alphas, values, color=colour, lw=1.4)
-
-
-def _star(axes: Axes, alpha: float, risk: float, colour: str) -> None:
-    axes.plot(alpha, risk, marker="*", ms=13, color=colour, mec="white", mew=0.7, lw=0, zorder=5)
-
-
-def _explain(figure: Figure, axes: Axes, colours: dict[float, str], markers: dict[float, str]) -> None:
-    for beta, colour in reversed(colours.items()):  # as the lines lie: the largest beta on top
-        axes.plot([], [], color=colour, marker=markers[beta], ms=3, lw=1.4, label=rf"$\beta$ = {beta:g}")
-    axes.plot([], [], marker="*", ms=10, color="#555555", lw=0, label=r"$\alpha^*$: lowest")
-    axes.plot([], [], marker="o", ms=8, mfc="none", mec="#555555", lw=0, label=r"$\alpha$ nearest $\beta$")
-    place_legend(figure, axes)
-
-
-def draw_best_alpha(
-    study: StudyAnswer,
-    path: Path,
-    published: PublishedResults | None = None,
-    *,
-    width: float | None = None,
-    height: float | None = None,
-) -> None:
-    """Draw alpha* against beta with its confidence set, beside alpha = beta, and save it to ``path``.
+def best_alpha(study: StudyAnswer, published: PublishedResults | None = None) -> Picture:
+    """Return alpha* against beta with its confidence set, beside alpha = beta.
 
     The bar spans the set and its dots are the members; diamonds are the minima of the smoothed curves.
     Published results are grey, slightly to the right: the lowest risk and the alphas within one standard
     error of it.
-
-    ``width`` and ``height`` are in inches.
-
-    Raises:
-        SettingError: a suffix other than .png, .svg, .pdf, or a size that no page has.
-        OutputError: the file cannot be written.
     """
-    require_figure_path(path)
     largest = max([a.beta for a in study.betas] + (published.betas if published else []) + [0.1])
-    with matplotlib.rc_context(sized_style(width or 6.8)):
-        size = (6.8, 4.4) if width is None else figure_size(width, height)
-        figure = new_figure(size)
-        axes = figure.subplots()
-        ends = np.array([0.0, 1.04 * largest])
-        axes.plot(ends, ends, color="black", lw=1.2, label=r"$\alpha = \beta$")
-        axes.plot(
-            ends,
-            SHARE * ends,
-            color="black",
-            lw=0.7,
-            ls="--",
-            label=rf"$\alpha$ = {SHARE:g} $\beta$",
-        )
-        for answer in study.betas:
-            _best_bars(axes, answer)
-        _best_labels(axes, study)
-        if published is not None:
-            _published_bars(axes, published, 0.012 * largest)
-        axes.set_xlabel(rf"smoothing noise $\beta$ ({study.unit})")
-        axes.set_ylabel(r"training noise $\alpha$")
-        axes.set_title(f"Best training noise: {study.data}", loc="left")
-        place_legend(figure, axes)
-        save_figure(figure, path)
+    ends = np.array([0.0, 1.04 * largest])
+    level = f"{100 * study.betas[0].confidence:.4g} % set"
+    layers = [
+        Line(ends, ends, BLACK, "α = β", width=1.2),
+        Line(ends, SHARE * ends, BLACK, f"α = {SHARE:g} β", width=0.7, dash="dash"),
+        *(layer for answer in study.betas for layer in _best_layers(answer, level)),
+    ]
+    if published is not None:
+        name = "published, with the\nalphas within 1 SE"
+        for best in (published_best(published, beta) for beta in published.betas):
+            at = best.beta + 0.012 * largest
+            layers.append(Line([at] * len(best.within_one), best.within_one, PALE, width=1.2))
+            layers.append(Line([at], [best.alpha], PALE, name, width=0, marker="square", size=4))
+    across, up = Axis(f"smoothing noise β ({study.unit})"), Axis("training noise α")
+    return Picture(((Panel(across, up, layers, f"Best training noise: {study.data}"),),), width=6.8)
 
 
-def _best_bars(axes: Axes, answer: BetaAnswer) -> None:
-    beta, colour = answer.beta, COLOURS[0]
-    axes.plot([beta] * 2, _ends(answer.exact_set), color=colour, lw=1.2)
-    axes.plot([beta] * len(answer.exact_set), answer.exact_set, color=colour, marker="o", ms=2.5, lw=0)
-    axes.plot(beta, answer.alpha, color=colour, marker="*", ms=12, mec="white", mew=0.6, lw=0, zorder=5)
+def _best_layers(answer: BetaAnswer, level: str) -> list[Line]:
+    at, members, colour = [answer.beta], answer.exact_set, COLOURS[0]
+    layers = [
+        Line(at * len(members), members, colour, level, width=1.2, marker="circle"),
+        Line(at, [answer.alpha], colour, "α* measured", width=0, marker="star", size=12),
+    ]
     if answer.curve is not None:
-        axes.plot(beta, answer.curve.alpha, color=colour, marker="D", ms=5, mfc="none", lw=0, zorder=6)
+        smoothed = [answer.curve.alpha]
+        layers.append(
+            Line(at, smoothed, colour, "α* smoothed", width=0, marker="diamond", size=5, hollow=True)
+        )
+    return layers
 
 
-def _best_labels(axes: Axes, study: StudyAnswer) -> None:
-    colour, level = COLOURS[0], f"{100 * study.betas[0].confidence:.4g} % set"
-    axes.plot([], [], color=colour, marker="*", ms=10, lw=0, label=r"$\alpha^*$ measured")
-    if any(answer.curve is not None for answer in study.betas):
-        axes.plot([], [], color=colour, marker="D", ms=5, mfc="none", lw=0, label=r"$\alpha^*$ smoothed")
-    axes.plot([], [], color=colour, lw=1.2, marker="o", ms=2.5, label=level)
+def risk_votes(results: StudyResults) -> Picture:
+    """Return the mean votes per image against alpha, one line per beta, with those of a fixed number.
 
-
-def _published_bars(axes: Axes, published: PublishedResults, shift: float) -> None:
-    found = [published_best(published, beta) for beta in published.betas]
-    for best in found:
-        axes.plot([best.beta + shift] * 2, _ends(best.within_one), color=_PUBLISHED, lw=1.2)
-    places = [best.beta + shift for best in found]
-    axes.plot(
-        places,
-        [best.alpha for best in found],
-        color=_PUBLISHED,
-        marker="s",
-        ms=4,
-        lw=0,
-        label="published, with the\nalphas within 1 SE",
-    )
-
-
-def _ends(members: Sequence[float]) -> tuple[float, float]:
-    return min(members), max(members)
-
-
-def draw_risk_map(
-    lines: Sequence[RiskLine],
-    unit: str,
-    path: Path,
-    *,
-    width: float | None = None,
-    height: float | None = None,
-) -> None:
-    """Draw the risk over (alpha, beta), the ridge alpha*(beta) and the diagonal, and save it to ``path``.
-
-    Colour is logarithmic, darker is lower; white cells were not measured. ``width`` and ``height`` are in
-    inches.
-
-    Raises:
-        SettingError: a suffix other than .png, .svg, .pdf, or a size that no page has.
-        OutputError: the file cannot be written.
+    Of several seeds the mean.
     """
-    require_figure_path(path)
-    alphas, betas = sorted({alpha for line in lines for alpha in line.alphas}), [line.beta for line in lines]
-    risks = np.full((len(betas), len(alphas)), np.nan)
-    for row, line in enumerate(lines):
-        for alpha, risk in zip(line.alphas, line.risks, strict=True):
-            risks[row, alphas.index(alpha)] = max(risk, line.floor)
-    with matplotlib.rc_context(sized_style(width or 6.8)):
-        figure = new_figure(figure_size(width or 6.8, height))
-        axes = figure.subplots()
-        axes.grid(visible=False)
-        x, y = edges(alphas), edges(betas)
-        mesh = axes.pcolormesh(x, y, risks, norm=LogNorm(), cmap="cividis", rasterized=True)
-        wide = np.nanmax(risks) > 10 * np.nanmin(risks)
-        steps = (1.0, 2.0, 5.0) if wide else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
-        bar = figure.colorbar(mesh, ax=axes, label="risk", ticks=LogLocator(subs=steps))
-        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        bar.ax.yaxis.set_minor_formatter(NullFormatter())
-        ends = [min(x[0], y[0]), max(x[-1], y[-1])]
-        axes.plot(ends, ends, color="white", lw=2.6)
-        axes.plot(ends, ends, color="black", lw=1.2, ls="--", label=r"$\alpha = \beta$")
-        ridge = [line.best for line in lines]
-        axes.plot(ridge, betas, color="white", lw=3.2)
-        axes.plot(ridge, betas, color=COLOURS[1], lw=1.6, marker="*", ms=9, mec="white", mew=0.6)
-        axes.plot([], [], color=COLOURS[1], lw=1.6, marker="*", ms=9, label=r"$\alpha^*(\beta)$")
-        axes.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
-        axes.set_xlabel(rf"training noise $\alpha$ ({unit})")
-        axes.set_ylabel(r"smoothing noise $\beta$")
-        place_legend(figure, axes, below=True)
-        save_figure(figure, path)
+    betas = [beta for beta in results.betas if beta > 0]
+    layers = []
+    for index, (beta, colour) in enumerate(zip(betas, line_colours(len(betas)), strict=True)):
+        alphas = sorted({alpha for alpha, b, _ in results.cells if b == beta})
+        means = [
+            float(
+                np.mean([c.votes.mean() for (a, b, _), c in results.cells.items() if (a, b) == (alpha, beta)])
+            )
+            for alpha in alphas
+        ]
+        hover = [
+            f"β {beta:g}, α {alpha:g}\n{mean:.1f} votes of {results.votes}, "
+            f"{results.votes / mean:.2f} times fewer"
+            for alpha, mean in zip(alphas, means, strict=True)
+        ]
+        marker = MARKERS[index % len(MARKERS)]
+        layers.append(Line(alphas, means, colour, f"β = {beta:g}", marker=marker, size=4, hover=hover))
+    ends = (min(results.alphas), max(results.alphas))
+    name = f"{results.votes} for every image"
+    layers.append(Line(ends, [results.votes] * 2, INK, name, width=1.2, dash="dash"))
+    return Picture(((Panel(_alpha_axis(results.unit), Axis("votes per image, mean", (0, None)), layers),),))

@@ -1,23 +1,43 @@
 """The look of every figure, static or interactive: colours, markers, type and sizes, in one place.
 
 Colours are Okabe & Ito's, which the common kinds of colour blindness tell apart, and lines differ by
-marker too. This module draws nothing and imports neither matplotlib nor plotly.
+marker too.
 """
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from sfumato.errors import SettingError
 
-# Okabe & Ito's palette without yellow, which is too light for lines on white
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-ON_DARK = ("#4FA3E0", "#FF8A3D", "#2FCFA0", "#E59CC6", "#9AD8FF", "#FFC145", "#F2F2F2")
-"""The same hues, lighter, for a dark page."""
 
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+class Colour(NamedTuple):
+    """A colour as #rrggbb: on paper and light pages, and on dark ones."""
+
+    light: str
+    dark: str
+
+
+# Okabe & Ito's palette without yellow, which is too light for lines on white; lighter on dark pages
+COLOURS = (
+    Colour("#0072B2", "#4FA3E0"),
+    Colour("#D55E00", "#FF8A3D"),
+    Colour("#009E73", "#2FCFA0"),
+    Colour("#CC79A7", "#E59CC6"),
+    Colour("#56B4E9", "#9AD8FF"),
+    Colour("#E69F00", "#FFC145"),
+    Colour("#000000", "#F2F2F2"),
+)
+BLACK = COLOURS[-1]
+INK = Colour("#555555", "#B8B8B8")
+"""Of what belongs to no line: entries of the legend that explain a mark, lines to compare with."""
+PALE = Colour("#9AA0A6", "#9AA0A6")
+
+MARKERS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x")
 STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -41,6 +61,17 @@ WIDTHS = {"column": 3.25, "text": 5.5}
 SUFFIXES = (".png", ".svg", ".pdf")
 _GOLDEN = (1 + math.sqrt(5)) / 2
 _NARROWEST, _WIDEST = 1.5, 40.0
+
+
+def line_colours(count: int) -> list[Colour]:
+    """Return colours for so many lines: distinct hues for few, from dark to light for many."""
+    if count <= len(COLOURS):
+        return list(COLOURS[:count])
+    from matplotlib import colormaps, colors
+
+    ramp = colormaps["viridis"]
+    places = np.linspace((0.0, 0.25), (0.88, 1.0), count)
+    return [Colour(*(colors.to_hex(ramp(place)) for place in pair)) for pair in places]
 
 
 def figure_width(text: str) -> float:

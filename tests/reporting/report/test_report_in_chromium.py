@@ -14,7 +14,6 @@ from sfumato.answers.gallery import sample_gallery
 from sfumato.certification.certificate import Certificate
 from sfumato.reporting.report.build import ReportMaker, ReportSettings
 from sfumato.reporting.report.gallery_panels import gallery_panel
-from sfumato.reporting.report.page import Page as ReportPage
 from sfumato.reporting.report.page import Section, render
 from sfumato.reporting.sources import CertifiedSet, Sources, read_sources
 from sfumato.studies.design import make_design
@@ -89,8 +88,8 @@ def test_it_opens_without_errors_or_requests_with_every_figure_drawn(shown, repo
         "radii-figure",
         "votes-figure",
     }
-    # per beta: two ends of the band, line, points, ring, star; then two marks for the legend
-    assert drawn["study-0-risk-figure"] == (2 * 6 + 2, 2 * 6 + 2)
+    # per beta: two ends of the band, line, points, ring, star, entry of the legend; then two marks for it
+    assert drawn["study-0-risk-figure"] == (2 * 7 + 2, 2 * 7 + 2)
     sets = 3 + THEIRS.is_file()
     assert drawn["certified-accuracy-figure"] == (3 * sets, 3 * sets)
     assert drawn["outcomes-figure"] == (3, 3)
@@ -225,7 +224,7 @@ def test_a_class_that_is_a_script_and_a_model_with_quotes_come_out_as_text(brows
     table = tmp_path / "t.tsv"
     table.write_text("")
     html = maker.html(Sources((), (CertifiedSet(name, rows, EVIL, table, {"model": name}),), ()))
-    panel = render(ReportPage(name, name, (Section("images", EVIL, (gallery_panel(gallery, "g"),)),), EVIL))
+    panel = render(name, name, [Section("images", EVIL, (gallery_panel(gallery, "g"),))])
     for number, content in enumerate((html, panel)):
         path = tmp_path / f"{number}.html"
         path.write_text(content, encoding="utf-8")
@@ -242,6 +241,6 @@ def test_a_class_that_is_a_script_and_a_model_with_quotes_come_out_as_text(brows
     legend = browser.evaluate(
         "[...document.querySelectorAll('#radii-figure .legendtext')].map(t => t.textContent)"
     )
-    assert legend == [name]
+    assert legend == [f"{name} (0% abstained)"]
     assert browser.problems() == []
     assert browser.requests() == []

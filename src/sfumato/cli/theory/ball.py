@@ -66,10 +66,12 @@ def command(
         OUT.print(f"noise above {critical:.6g} leaves nothing at level 1/2")
         output.print_verdict(verdict)
     if figure is not None:
-        from sfumato.reporting.theory_figures import draw_curves
+        from sfumato.reporting import theory_figures
+        from sfumato.reporting.static import save_picture
 
         where = "uniform density" if training_level == 0.5 else f"training level {training_level:g}"
         heading = f"One ball of radius {radius:g} in dimension {dim}, {where}"
         measure = "risk, in volumes of the ball"
-        draw_curves(np.array(alphas), betas, risk, title=heading, measure=measure, path=figure)
+        picture = theory_figures.curves(np.array(alphas), betas, risk, title=heading, measure=measure)
+        save_picture(picture, figure)
         output.note_figure(figure)

@@ -93,15 +93,17 @@ def command(
     if not as_json:
         OUT.print(f"{draws} arrangements, seed {seed}, {cells} cells along each axis", markup=False)
     if figure is not None:
-        from sfumato.reporting.theory_figures import draw_field
+        from sfumato.reporting import theory_figures
+        from sfumato.reporting.static import save_picture
 
         answer = deploy_field(first, *grid.largest_benefit)
         alone = deploy_field(first, 0.0, answer.beta).smoothed
         panels = {
             "class 1": first.region,
-            rf"trained, $\alpha$ = {answer.alpha:g}": answer.trained,
-            rf"and smoothed, $\beta$ = {answer.beta:g}: risk {answer.risk:.4f}": answer.smoothed,
+            f"trained, α = {answer.alpha:g}": answer.trained,
+            f"and smoothed, β = {answer.beta:g}: risk {answer.risk:.4f}": answer.smoothed,
             f"only smoothed: risk {answer.plain_risk:.4f}": alone,
         }
-        draw_field(panels, first.region, side, "One arrangement; outlines are the true regions", figure)
+        title = "One arrangement; outlines are the true regions"
+        save_picture(theory_figures.field(panels, first.region, side, title), figure)
         output.note_figure(figure)

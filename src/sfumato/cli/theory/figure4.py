@@ -66,9 +66,10 @@ def command(
             _print_study(study, found)
     output.write_csv(csv, _COLUMNS, [row for study in studies for row in _rows(study)])
     if figure is not None:
-        from sfumato.reporting.theory_figures import draw_figure4
+        from sfumato.reporting import theory_figures
+        from sfumato.reporting.static import save_picture
 
-        draw_figure4(studies, dips, figure)
+        save_picture(theory_figures.figure4(studies, dips), figure)
         output.note_figure(figure)
 
 

@@ -63,9 +63,10 @@ def command(
         )
         output.print_verdict(verdict)
     if figure is not None:
-        from sfumato.reporting.theory_figures import draw_two_steps
+        from sfumato.reporting import theory_figures
+        from sfumato.reporting.static import save_picture
 
-        draw_two_steps(region, threshold(region, chosen.beta), chosen, figure)
+        save_picture(theory_figures.two_steps(region, threshold(region, chosen.beta), chosen), figure)
         output.note_figure(figure)
 
 

@@ -97,12 +97,18 @@ def command(
         if radius > 0.0 and kind in ("three", "concentric"):
             OUT.print(f"the best alpha is the best of the {len(alphas)} given")
     if figure is not None:
-        from sfumato.reporting.theory_figures import draw_curves
+        from sfumato.reporting import theory_figures
+        from sfumato.reporting.static import save_picture
 
-        title, lowest = f"Gaussian classes: {kind}", bayes if radius == 0.0 else None
-        draw_curves(
-            np.array(alphas), betas, risk, title=title, measure=what, path=figure, best_possible=lowest
+        picture = theory_figures.curves(
+            np.array(alphas),
+            betas,
+            risk,
+            title=f"Gaussian classes: {kind}",
+            measure=what,
+            best_possible=bayes if radius == 0.0 else None,
         )
+        save_picture(picture, figure)
         output.note_figure(figure)
 
 

@@ -65,9 +65,10 @@ def command(
         ],
     )
     if figure is not None:
-        from sfumato.reporting.theory_figures import draw_phase
+        from sfumato.reporting import theory_figures
+        from sfumato.reporting.static import save_picture
 
-        draw_phase(diagram, f"{count} intervals of equal width on the line", figure)
+        save_picture(theory_figures.phase(diagram, f"{count} intervals of equal width on the line"), figure)
         output.note_figure(figure)
 
 

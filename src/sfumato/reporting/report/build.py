@@ -19,7 +19,7 @@ from sfumato.datasets import load_dataset
 from sfumato.errors import SettingError, SfumatoError
 from sfumato.reporting.report.certificate_panels import certified_lead, certified_panels
 from sfumato.reporting.report.gallery_panels import gallery_panel
-from sfumato.reporting.report.page import Page, Panel, Section, listing, render
+from sfumato.reporting.report.page import Panel, Section, listing, render
 from sfumato.reporting.report.provenance_panel import study_panel, table_panel
 from sfumato.reporting.report.study_panels import published_panels, study_lead, study_panels
 from sfumato.reporting.sources import CertifiedSet, Sources, StudySource
@@ -131,9 +131,8 @@ class ReportMaker:
             sections.append(Section("certified-images", "Images of the tables", (images,)))
         provenance += [table_panel(one, f"table-{i}-provenance") for i, one in enumerate(sources.tables)]
         sections.append(Section("provenance", "Provenance", (*provenance, self._own_panel())))
-        footer = "This file holds everything it shows and asks nothing of the network."
         title = self.settings.title or _usual_title(sources)
-        return render(Page(title, " ".join(leads), tuple(sections), footer, reload_seconds))
+        return render(title, " ".join(leads), sections, reload_seconds=reload_seconds)
 
     def _gallery(
         self, study: StudySource, results: StudyResults, design: Design, answer: StudyAnswer, key: str

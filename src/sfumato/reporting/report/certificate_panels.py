@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sfumato.reporting.answer_tables import certified_table, outcomes_table, votes_table
+from sfumato.reporting.certified_figures import MOST_BANDS, certified_accuracy, outcome_bars, radii, votes
 from sfumato.reporting.certified_sets import FULL, MOST_RADII, outcomes, votes_spent
-from sfumato.reporting.report.certificate_figures import (
-    MOST_BANDS,
-    certified_accuracy_figure,
-    outcomes_figure,
-    radii_figure,
-    votes_figure,
-)
 from sfumato.reporting.report.page import Panel
 from sfumato.reporting.sources import CertifiedSet
 
@@ -40,21 +34,21 @@ def _by_norm(sets: Sequence[CertifiedSet]) -> dict[str, list[CertifiedSet]]:
 def certified_panels(sets: Sequence[CertifiedSet], confidence: float) -> tuple[Panel, ...]:
     """Return the panels of any sets of certificates; those of radii once for each norm."""
     norms = _by_norm(sets)
-    radii = [
+    of_radii = [
         panel
         for norm, alike in norms.items()
         for panel in _radius_panels(alike, confidence, f" {norm}" if len(norms) > 1 else "")
     ]
     panels = [
-        *radii[::2],
+        *of_radii[::2],
         Panel(
             "outcomes",
             "Correct, abstained, wrong",
             "What became of all examples of each set, whatever their radius.",
-            outcomes_figure(sets),
+            outcome_bars(sets),
             outcomes_table(sets),
         ),
-        *radii[1::2],
+        *of_radii[1::2],
     ]
     told = [found for found in sets if votes_spent(found) is not None]
     silent = len(sets) - len(told)
@@ -66,7 +60,7 @@ def certified_panels(sets: Sequence[CertifiedSet], confidence: float) -> tuple[P
                 "Votes spent",
                 "Share of the examples that needed more than so many votes (noisy copies), beside the "
                 f"{FULL:,} that Cohen et al. 2019 spend on every one.{note}",
-                votes_figure(told),
+                votes(told),
                 votes_table(told),
             )
         )
@@ -92,7 +86,7 @@ def _radius_panels(sets: Sequence[CertifiedSet], confidence: float, norm: str) -
             "itself: their lower end bounds the population's robust accuracy and pays for the certificates' "
             "own error, their upper end the share that such a run certifies. Counted over all examples, "
             f"drawn at up to {MOST_RADII} radii per line." + few,
-            certified_accuracy_figure(sets, confidence=confidence),
+            certified_accuracy(sets, confidence=confidence),
             certified_table(sets, confidence=confidence),
         ),
         Panel(
@@ -100,7 +94,7 @@ def _radius_panels(sets: Sequence[CertifiedSet], confidence: float, norm: str) -
             f"Distribution of{norm} radii",
             "Radii of the correctly classified examples in bins, as shares of all examples of their set; "
             "abstentions have none. Plans that ask about given radii certify these radii only.",
-            radii_figure(sets),
+            radii(sets),
             outcomes_table(sets),
         ),
     )

@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 
-import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from sfumato.reporting.interactive import draw
+from sfumato.reporting.picture import Picture
 from sfumato.reporting.tables import Table, as_html
 
 
@@ -29,7 +30,7 @@ class Panel:
         key: unique on the page; letters and hyphens.
         title: in words.
         explanation: what is seen and how to read it, with what was aggregated or left out.
-        figure, table: None where there is none.
+        picture, table: None where there is none.
         body: ready HTML, its text escaped.
         open_table: the table is the panel's subject and not the figure's other form; else
             it opens under ``table_name``.
@@ -38,7 +39,7 @@ class Panel:
     key: str
     title: str
     explanation: str
-    figure: go.Figure | None = None
+    picture: Picture | None = None
     table: Table | None = None
     body: str = ""
     open_table: bool = False
@@ -52,25 +53,6 @@ class Section:
     key: str
     title: str
     panels: tuple[Panel, ...]
-
-
-@dataclass(frozen=True)
-class Page:
-    """The whole report.
-
-    Attributes:
-        title: the page's.
-        lead: what matters first, in a sentence or two.
-        sections: in order.
-        footer: one line.
-        reload_seconds: the page loads itself anew so often; None for a finished study.
-    """
-
-    title: str
-    lead: str
-    sections: tuple[Section, ...]
-    footer: str
-    reload_seconds: int | None = None
 
 
 def text(value: object) -> str:
@@ -98,32 +80,37 @@ def _safe(encoded: str) -> str:
     return encoded
 
 
-def render(page: Page) -> str:
-    """Return the page as one HTML document."""
+def render(title: str, lead: str, sections: Sequence[Section], *, reload_seconds: int | None = None) -> str:
+    """Return the report as one HTML document.
+
+    ``lead`` says what matters first, in a sentence or two. With ``reload_seconds`` the page loads itself
+    anew so often.
+    """
     scripts = [_plotly_js(), _asset("report.js")]
     hashes = " ".join(f"'sha256-{_sha256(script)}'" for script in scripts)
     policy = (
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; "
         "img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'"
     )
-    reload = page.reload_seconds
+    reload = reload_seconds or 0
     refresh = f'<noscript><meta http-equiv="refresh" content="{reload}"></noscript>' if reload else ""
     pause = '<button type="button" id="pause" aria-pressed="false">Pause reloading</button>' if reload else ""
-    links = "".join(f'<li><a href="#{s.key}">{text(s.title)}</a></li>' for s in page.sections)
+    links = "".join(f'<li><a href="#{s.key}">{text(s.title)}</a></li>' for s in sections)
     return "".join(
         [
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n',
             f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n',
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n',
             '<meta name="color-scheme" content="light dark">\n',
-            f"{refresh}<title>{text(page.title)}</title>\n<style>{_asset('report.css')}</style>\n</head>\n",
-            f'<body data-reload="{reload or 0}">\n<a class="skip" href="#main">Skip to the results</a>\n',
-            f'<header><h1>{text(page.title)}</h1><p class="lead">{text(page.lead)}</p>',
+            f"{refresh}<title>{text(title)}</title>\n<style>{_asset('report.css')}</style>\n</head>\n",
+            f'<body data-reload="{reload}">\n<a class="skip" href="#main">Skip to the results</a>\n',
+            f'<header><h1>{text(title)}</h1><p class="lead">{text(lead)}</p>',
             f'<nav aria-label="Sections"><ul>{links}</ul></nav><div class="controls">{pause}',
             '<button type="button" id="theme" aria-pressed="false">Dark</button></div></header>\n',
             '<main id="main">\n',
-            *(_section(section) for section in page.sections),
-            f"</main>\n<footer>{text(page.footer)}</footer>\n",
+            *(_section(section) for section in sections),
+            "</main>\n<footer>This file holds everything it shows and asks nothing of the network.",
+            "</footer>\n",
             *(f"<script>{script}</script>\n" for script in scripts),
             "</body>\n</html>\n",
         ]
@@ -139,13 +126,13 @@ def _section(section: Section) -> str:
 def _panel(panel: Panel) -> str:
     parts = [f'<article id="{panel.key}"><h3 id="{panel.key}-title">{text(panel.title)}</h3>']
     parts.append(f'<p id="{panel.key}-text">{text(panel.explanation)}</p>')
-    if panel.figure is not None:
-        height = int(panel.figure.layout.height)
+    if panel.picture is not None:
+        figure = draw(panel.picture)
         parts.append(
             f'<div class="figure" id="{panel.key}-figure" role="figure" aria-labelledby="{panel.key}-title" '
-            f'aria-describedby="{panel.key}-text" style="height:{height}px"></div>'
+            f'aria-describedby="{panel.key}-text" style="height:{figure.layout.height}px"></div>'
             f'<script type="application/json" data-figure="{panel.key}-figure">'
-            f"{_safe(str(panel.figure.to_json()))}</script>"
+            f"{_safe(str(figure.to_json()))}</script>"
         )
     parts.append(panel.body)
     if panel.table is not None:

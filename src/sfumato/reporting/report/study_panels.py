@@ -7,9 +7,16 @@ from collections.abc import Sequence
 from sfumato.answers.best import StudyAnswer
 from sfumato.answers.published import PublishedResults
 from sfumato.reporting.answer_tables import best_table, risk_table, risk_votes_table
+from sfumato.reporting.picture import Picture
 from sfumato.reporting.report.page import Panel
-from sfumato.reporting.report.risk_figures import risk_figure, risk_map, risk_votes_figure
-from sfumato.reporting.risk_lines import RiskLine, published_lines, study_lines
+from sfumato.reporting.study_figures import (
+    RiskLine,
+    published_lines,
+    risk_map,
+    risk_panel,
+    risk_votes,
+    study_lines,
+)
 from sfumato.reporting.tables import Table
 from sfumato.studies.results import StudyResults
 
@@ -56,7 +63,7 @@ def study_panels(results: StudyResults, answer: StudyAnswer, key: str) -> tuple[
                 "Votes spent on the risk",
                 f"Mean votes per test image of each cell, over all its {images:,} images, beside "
                 f"{results.votes} for every image: voting stops once the majority is decided.",
-                risk_votes_figure(results),
+                risk_votes(results),
                 risk_votes_table(results),
             )
         )
@@ -93,7 +100,7 @@ def _risk_panels(
             f"{key}-risk",
             "Risk against training noise",
             "Share of test images that the smoothed classifier gets wrong, on a logarithmic axis. " + words,
-            risk_figure(lines, unit),
+            Picture(((risk_panel(lines, unit),),)),
             table,
         ),
         Panel(
