@@ -8,7 +8,7 @@ r"""What the advice is worth: known interference, real data, regret against meas
 
 ``regret`` judges the rules on results that exist: the vote risk at the alpha that a rule names (the
 nearest one measured) minus the lowest of the table, both on the same test images. ``advise`` and ``kappa``
-get one network of the table, that nearest to 0.7 of the middle beta, and its measured row over beta;
+get one network of the table, that nearest to the rule of thumb at the middle beta, and its row over beta;
 ``parzen`` and the upper limit of ``advise`` get the training points only. None sees the other networks.
 """
 
@@ -24,10 +24,10 @@ import numpy as np
 from rule_regrets import Regret, rule_regrets
 from sfumato.advice.advise import advise
 from sfumato.advice.estimated_interference import estimate_interference
-from sfumato.advice.neighbours import nearest_by_class
+from sfumato.advice.neighbours import nearest_by_class, squared_distances
 from sfumato.advice.points import LabelledPoints, labelled_points
 from sfumato.advice.rules import Rule, same_rule, share_rule
-from sfumato.advice.surrogate import Surrogate, parzen_surrogate, parzen_vote_risk
+from sfumato.advice.surrogate import Surrogate, parzen_surrogate
 from sfumato.advice.sweep import Sweep
 from sfumato.answers.published import PublishedResults, load_published, published_best
 from sfumato.datasets import load_dataset
@@ -132,7 +132,7 @@ def run_table(settings: argparse.Namespace) -> None:
         data = load_dataset(name, folder_of(name, settings.data_dir))
         points = labelled_points(data.train.x, data.train.y, data.class_names, most=settings.points)
         near = nearest_by_class(points)
-        classes = estimate_interference(points, neighbours=near, subsamples=settings.subsamples)
+        classes = estimate_interference(points, subsamples=settings.subsamples)
         shape = geometry(near)
         several = [c for c in classes if c.components > 1]
         parts = "; ".join(
@@ -199,6 +199,25 @@ def published_table(name: str, data: str, path: Path, largest: float) -> Table:
     return table
 
 
+def parzen_vote_risk(points: LabelledPoints, beta: float, images: int = 200, votes: int = 16) -> np.ndarray:
+    """Return the risk, at each of ALPHAS, of the majority of the Parzen rule on noisy copies of points."""
+    generator = np.random.default_rng(0)
+    order = np.argsort(points.y, kind="stable")
+    x, y = points.x[order], points.y[order]
+    _, firsts, position = np.unique(y, return_index=True, return_inverse=True)
+    wrong = np.zeros(len(ALPHAS))
+    for point in generator.permutation(len(x))[:images]:
+        copies = x[point] + beta * generator.standard_normal((votes, x.shape[1]))
+        distances = squared_distances(copies, x)
+        distances[:, point] = np.inf
+        distances -= distances.min(axis=1, keepdims=True)
+        for k, alpha in enumerate(ALPHAS):
+            weights = np.exp(-0.5 * distances / alpha**2)
+            classes = np.add.reduceat(weights, firsts, axis=1).argmax(axis=1)
+            wrong[k] += np.bincount(classes).argmax() != position[point]
+    return wrong / images
+
+
 def rules_of(table: Table, points: LabelledPoints, surrogate: Surrogate) -> dict[str, Rule]:
     """Return every rule that is judged."""
     network = table.network()
@@ -207,14 +226,12 @@ def rules_of(table: Table, points: LabelledPoints, surrogate: Surrogate) -> dict
         return lambda beta: advise(beta, sweeps=[network] if with_network else [], surrogate=surrogate).alpha
 
     def parzen(beta: float) -> float:
-        wrong = parzen_vote_risk(points, ALPHAS, beta, images=200, votes=16, most=2000)
-        risk = wrong.mean(axis=1)
+        risk = parzen_vote_risk(points.subset(np.arange(min(2000, len(points)))), beta)
         return float(ALPHAS[np.flatnonzero(risk <= risk.min() + 1e-12)[-1]])
 
     rules: dict[str, Rule] = {
         "alpha = beta": same_rule,
-        "0.7 beta": share_rule,
-        "0.75 beta": lambda beta: 0.75 * beta,
+        "rule of thumb": share_rule,
         "Parzen": parzen,
     }
     try:
@@ -235,7 +252,7 @@ def run_regret(settings: argparse.Namespace) -> None:
     above: dict[str, list[float]] = {}
     for table in tables:
         data = load_dataset(table.data, folder_of(table.data, settings.data_dir))
-        points = labelled_points(data.train.x, data.train.y, data.class_names, most=10_000)
+        points = labelled_points(data.train.x, data.train.y, data.class_names, most=5000)
         betas = [beta for _, beta in table.risks]
         grid = [2.0 * max(betas) * step / 40 for step in range(41)]
         surrogate = parzen_surrogate(points, grid)
@@ -283,22 +300,12 @@ def run_time(settings: argparse.Namespace) -> None:
     data = load_dataset(settings.data[0], folder_of(settings.data[0], settings.data_dir))
     points = labelled_points(data.train.x, data.train.y, data.class_names, most=settings.points)
     began = time.perf_counter()
-    near = nearest_by_class(points)
+    nearest_by_class(points)
     spent = time.perf_counter() - began
     print(f"{settings.data[0]}, {len(points):,} x {points.x.shape[1]}: exact neighbours {spent:.1f} s")
     began = time.perf_counter()
-    estimate_interference(points, neighbours=near, subsamples=settings.subsamples)
+    estimate_interference(points, subsamples=settings.subsamples)
     print(f"interference with {settings.subsamples} subsamples: {time.perf_counter() - began:.1f} s")
-    if settings.index:
-        from sfumato.advice.approximate import nearest_by_index
-
-        began = time.perf_counter()
-        found = nearest_by_index(points)
-        spent = time.perf_counter() - began
-        print(
-            f"Faiss index: {spent:.1f} s, recall {found.recall_other:.3f} (other class), "
-            f"{found.recall_same:.3f} (same) on {found.queries} points"
-        )
     print(f"memory at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
 
 
@@ -314,7 +321,6 @@ def main() -> None:
     parser.add_argument("--data-dir", nargs="*", default=[], help="NAME=FOLDER")
     parser.add_argument("--study", nargs="*", default=[])
     parser.add_argument("--published", nargs="*", default=[], help="NAME=DATA=CSV=LARGEST_BETA")
-    parser.add_argument("--index", action="store_true", help="time the approximate index too")
     settings = parser.parse_args()
     if settings.what == "balls" and settings.points is None:
         settings.points = 4000

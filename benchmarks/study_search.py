@@ -206,7 +206,7 @@ def methods(*, halvings: bool) -> dict[str, tuple[Method, int]]:
                 lambda w, k, s, kind=kind: curve_best(w, optuna_points(w, k, kind, s)),
                 fewer,
             )
-    found["0.7 beta (no training)"] = (lambda w, k, s: share_rule(w.beta), 20)
+    found["rule of thumb (no training)"] = (lambda w, k, s: share_rule(w.beta), 20)
     found["alpha = beta (no training)"] = (lambda w, k, s: same_rule(w.beta), 20)
     return found
 
@@ -322,7 +322,7 @@ def print_rules(path: Path, alpha0: float) -> None:
     print("| rule | mean regret | largest regret |\n|---|---|---|")
     for name, rule in (
         (f"kappa rule, alpha0 = {alpha0:g}, tolerated {kappa.tolerated:g}", kappa),
-        ("0.7 beta", share_rule),
+        ("rule of thumb", share_rule),
         ("alpha = beta", same_rule),
     ):
         regrets = [found.regret for found in rule_regrets(risks, rule)]

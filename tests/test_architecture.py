@@ -40,7 +40,7 @@ ALLOWED = {
     },
     "reporting": {
         *("noise", "statistics", "plans", "theory", "datasets", "smoothing", "certification"),
-        *("studies", "answers"),
+        *("advice", "studies", "answers"),
     },
     "cli": {
         *("noise", "statistics", "plans", "theory", "datasets", "models", "execution"),

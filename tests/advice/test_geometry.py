@@ -18,7 +18,6 @@ def of(x, y):
 def test_for_two_points_the_bound_is_the_error_of_the_best_classifier():
     found = of([[0.0], [1.0]], [0, 1])
     assert found.least_soft_risk(0.4) == pytest.approx(norm.cdf(-1.0 / 0.8), rel=1e-12)
-    assert found.flip_probabilities(0.4) == pytest.approx([norm.cdf(-1.25)] * 2, rel=1e-12)
 
 
 @given(st.integers(0, 10_000), st.floats(0.05, 3.0))
@@ -53,3 +52,4 @@ def test_points_with_two_labels_are_bounded_at_every_beta():
     found = of([[0.0], [0.0], [5.0], [6.0]], [0, 1, 0, 0])
     assert found.least_soft_risk(1e-6) == pytest.approx(0.25)
     assert found.nearest_is_same == 0.5
+    assert found.beta_of_soft_risk(0.2) == 0.0

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from sfumato.advice.kappa import KappaRule, kappa_rule, tolerated_beta
-from sfumato.advice.rules import share_rule
 from sfumato.errors import SettingError
 
 
@@ -39,13 +38,13 @@ def test_the_bootstrap_is_the_resampling_of_whole_images():
 def test_the_interval_holds_what_unlimited_images_would_give():
     # tolerated is .3 in the population as the standard error is that of 2,000 images, .0067
     risks, held = [0.10, 0.10, 0.10, 0.10, 0.14], 0
-    for seed in range(40):
+    for seed in range(20):
         generator = np.random.default_rng(seed)
         uniform = generator.random(2000)
         wrong = uniform[:, None] < np.array(risks)
         low, high = kappa_rule(0.3, [0.0, 0.1, 0.2, 0.3, 0.4], wrong, draws=200, seed=seed).interval(0.6)
         held += low <= 0.3 * 0.6 / 0.3 + 1e-9 and high >= 0.3 * 0.6 / 0.3 - 1e-9
-    assert held >= 36
+    assert held >= 18
 
 
 def test_a_rule_that_never_meets_its_limit_says_so():
@@ -64,7 +63,6 @@ def test_a_rule_that_never_meets_its_limit_says_so():
         (lambda: kappa_rule(0.3, [0.0, 0.1], np.zeros((5, 3), bool)), r"got \(5, 3\)"),
         (lambda: KappaRule(0.0, 0.4, 0.9), "alpha0 must be"),
         (lambda: KappaRule(0.3, 0.4, 0.9).interval(0.5), "no draws"),
-        (lambda: share_rule(math.nan), "got nan"),
     ],
 )
 def test_bad_input_is_refused_by_name(make, words):

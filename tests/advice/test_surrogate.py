@@ -6,7 +6,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from sfumato.advice import surrogate
 from sfumato.advice.points import labelled_points
-from sfumato.advice.surrogate import Surrogate, parzen_surrogate, parzen_vote_risk
+from sfumato.advice.surrogate import Surrogate, parzen_surrogate
 from sfumato.errors import SettingError
 
 
@@ -31,8 +31,6 @@ def test_the_rule_is_that_of_its_formula(points):
     for k, alpha in enumerate(found.alphas):
         own = posterior(points, alpha)[np.arange(len(points)), points.y]
         assert found.risk[k] == pytest.approx(np.mean(own < 0.5))
-        assert found.erosion[k] == pytest.approx(np.mean(own < 0.5))
-        assert found.dilation[k] == pytest.approx(np.mean(own <= 0.5))
 
 
 def test_without_noise_it_is_the_nearest_neighbour(points):
@@ -51,26 +49,11 @@ def test_blocks_and_the_other_alphas_change_nothing(points, monkeypatch):
     assert np.array_equal(whole.wrong[1], alone.wrong[0])
 
 
-def test_erosion_and_dilation_differ_among_several_classes():
-    corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 0.9]])
-    x = np.repeat(corners, 5, axis=0) + np.random.default_rng(0).normal(0, 0.01, (15, 2))
-    found = parzen_surrogate(labelled_points(x, np.repeat([0, 1, 2], 5)), [0.1, 5.0])
-    assert found.erosion.tolist() == [0.0, 1.0]  # each has about a third of the weight
-    assert found.dilation.tolist() == [0.0, 0.0]
-    assert found.cannot_help()
-
-
-def test_the_votes_of_hardly_any_noise_are_the_rule_itself(points):
-    still = parzen_vote_risk(points, [0.3, 1.0], 1e-6, images=len(points), votes=3)
-    rule = parzen_surrogate(points, [0.3, 1.0])
-    assert still.mean(axis=1) == pytest.approx(rule.risk)
-
-
 def test_the_harmless_alpha_is_the_last_within_one_standard_error():
     wrong = np.zeros((4, 1000), dtype=bool)
     for k, errors in enumerate((50, 40, 46, 47)):  # one standard error of .04 is .0062
         wrong[k, :errors] = True
-    found = Surrogate((0.0, 0.1, 0.2, 0.3), wrong, wrong, wrong)
+    found = Surrogate((0.0, 0.1, 0.2, 0.3), wrong)
     assert found.harmless_alpha() == 0.2
     low, high = found.harmless_interval()
     assert low <= 0.2 <= high

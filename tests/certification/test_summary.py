@@ -34,5 +34,6 @@ def test_a_classifier_that_never_saw_the_noise_is_named(digits_model):
     def trained_with(alpha):
         return record.model_copy(update={"training": record.training | {"alpha": alpha}})
 
-    assert "alpha = 0;" in (lack_of_noise_training(ROWS, trained_with(0.0), 0.5) or "")
+    warning = lack_of_noise_training(ROWS, trained_with(0.0), 0.5) or ""
+    assert "alpha = 0; for certified accuracy train it with more noise, alpha = beta to begin with" in warning
     assert lack_of_noise_training(ROWS, trained_with(0.4), 0.5) is None

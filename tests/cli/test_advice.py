@@ -62,19 +62,14 @@ def test_the_surrogate_of_digits_begins_to_lose_near_six_tenths(run):
     assert code == 0
     assert 0.4 <= found["harmless_alpha"] <= 0.7
     assert "largest harmless alpha" in run("surrogate")[1]
+    assert "no harm up to alpha = 0.2" in run("surrogate", "--alpha", "0,0.2")[1]
 
 
 def test_advice_traces_each_number_to_its_estimator(run, digits_model):
-    code, out, _ = run("advise", "--beta", "0.5", "--model", digits_model, "--images", "200")
+    code, out, _ = run("advise", "--beta", "0.5", "--model", digits_model, "--images", "100")
     assert code == 0
     assert out.startswith("beta = 0.5: train with alpha about ")
-    for words in (
-        "rule of thumb",
-        "kappa rule",
-        "risk to expect",
-        "why: every class is one part",
-        "cannot say",
-    ):
+    for words in ("rule of thumb", "kappa rule", "risk to expect", "cannot say"):
         assert words in out
     code, out, _ = run("advise", "--beta", "0.3,0.5", "--json")
     pages = json.loads(out)["advice"]
@@ -99,14 +94,6 @@ def test_a_black_box_is_advised_on_like_a_network(run, tmp_path):
     code, out, _ = run("advise", "--beta", "0.5", *box, "--alpha0", "0.3")
     assert code == 0
     assert "kappa rule" in out
-
-
-def test_advice_on_a_handful_of_points_goes_without_interference(run, tmp_path):
-    data = save(tmp_path / "few.npz", np.random.default_rng(0).random((16, 3)), np.arange(16) % 2)
-    code, out, err = run("advise", "--beta", "0.5", "--data", data)
-    assert code == 0
-    assert "too few (10)" in err
-    assert "one part" not in out
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_a_search_prints_what_it_measured_and_keeps_it_in_the_study(tmp_path, sf
     assert 0 < risk < 1
     rules = {row[:12]: row.split()[-2:] for row in printed.splitlines() if "beta" in row[:12]}
     assert rules["alpha = beta"][0] == "0.5"
-    assert rules["0.7 beta    "][0] == "0.35"
+    assert rules["0.75 beta   "][0] == "0.375"
     assert (folder / "study.toml").read_text().count("alpha = (0.3,)") + (
         folder / "study.toml"
     ).read_text().count("alpha = [0.3]") == 1

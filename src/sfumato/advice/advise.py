@@ -15,14 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sfumato.advice.estimated_interference import ClassInterference
-from sfumato.advice.geometry import Geometry
+from sfumato.advice.rules import SHARE, USUAL_RANGE, share_rule
 from sfumato.advice.surrogate import Surrogate
 from sfumato.advice.sweep import Sweep
 from sfumato.errors import SettingError, require_positive
 
-USUAL_SHARE = 0.75
-USUAL_RANGE = (0.5, 1.0)
 _TRUSTED_RISK = 0.15  # a surrogate that errs more often than this is no picture of a network
 _AGREEMENT = 1.25  # estimates within this factor of each other agree
 
@@ -76,7 +73,6 @@ class Advice:
         risk: what the risk at ``alpha`` will be; None: cannot say.
         plain_risk: measured risk at ``beta`` of a classifier trained without noise, where one was given.
         confidence: ``fair`` or ``weak``, with the reason.
-        reasons: what speaks for the advice, one sentence each.
         cannot_say: where the evidence does not reach, one sentence each.
     """
 
@@ -90,7 +86,6 @@ class Advice:
     risk: Amount | None
     plain_risk: Amount | None
     confidence: str
-    reasons: tuple[str, ...]
     cannot_say: tuple[str, ...]
 
 
@@ -99,8 +94,6 @@ def advise(
     *,
     sweeps: Sequence[Sweep] = (),
     surrogate: Surrogate | None = None,
-    geometry: Geometry | None = None,
-    interference: Sequence[ClassInterference] = (),
 ) -> Advice:
     """Return the advice for the risk of the smoothed prediction at ``beta``.
 
@@ -118,7 +111,7 @@ def advise(
     doubts: list[str] = []
     estimates = _matched_estimates(beta, sweeps)
     if not estimates:
-        estimates = [usual_estimate(beta), *_kappa_estimates(beta, sweeps, doubts)]
+        estimates = [_usual_estimate(beta), *_kappa_estimates(beta, sweeps, doubts)]
     alpha = math.exp(np.mean([math.log(estimate.alpha) for estimate in estimates]))
     low, high = min(e.low for e in estimates), max(e.high for e in estimates)
     limit = _harmless_limit(beta, surrogate, doubts)
@@ -135,25 +128,17 @@ def advise(
         risk=_expected_risk(beta, alpha, sweeps, doubts),
         plain_risk=_plain_risk(beta, sweeps),
         confidence=_confidence(estimates),
-        reasons=tuple(_reasons(beta, sweeps, surrogate, geometry, interference)),
         cannot_say=tuple(dict.fromkeys(doubts)),
     )
 
 
-def usual_estimate(beta: float) -> Estimate:
-    """Return the rule of thumb, 0.75 beta.
-
-    >>> usual_estimate(0.4).alpha
-    0.3
-    """
+def _usual_estimate(beta: float) -> Estimate:
     low, high = USUAL_RANGE
-    return Estimate(
-        "rule of thumb",
-        round(USUAL_SHARE * beta, 12),
-        round(low * beta, 12),
-        round(high * beta, 12),
-        f"{USUAL_SHARE:g} beta; in the studies measured the best alpha mostly is {low:g} to {high:g} beta",
+    basis = (
+        f"{SHARE:g} beta, if the network's normalisation fits the noise; "
+        f"the best measured is mostly {low:g} to {high:g} beta"
     )
+    return Estimate("rule of thumb", share_rule(beta), round(low * beta, 12), round(high * beta, 12), basis)
 
 
 def _matched_estimates(beta: float, sweeps: Sequence[Sweep]) -> list[Estimate]:
@@ -164,22 +149,17 @@ def _matched_estimates(beta: float, sweeps: Sequence[Sweep]) -> list[Estimate]:
     """
     found = []
     for sweep in sweeps:
-        matched = sweep.matched_beta() if sweep.alpha0 > 0 else None
-        if matched is None:
+        if sweep.alpha0 == 0 or (matched := sweep.matched_beta()) is None:
             continue
         at = sweep.betas.index(matched)
         above = sweep.betas[min(at + 1, len(sweep.betas) - 1)]
         below = sweep.betas[at - 1] or matched
-        found.append(
-            Estimate(
-                "matched noise",
-                round(sweep.alpha0 * beta / matched, 12),
-                sweep.alpha0 * beta / above,
-                sweep.alpha0 * beta / below,
-                f"{sweep.name}, trained with alpha {sweep.alpha0:g}, errs least at beta {matched:g}, "
-                f"more without noise ({sweep.images} images)",
-            )
+        basis = (
+            f"{sweep.name}, trained with alpha {sweep.alpha0:g}, errs least at beta {matched:g}, "
+            f"more without noise ({sweep.images} images)"
         )
+        alpha, low, high = (round(sweep.alpha0 * beta / level, 12) for level in (matched, above, below))
+        found.append(Estimate("matched noise", alpha, low, high, basis))
     return found
 
 
@@ -200,55 +180,44 @@ def _kappa_estimates(beta: float, sweeps: Sequence[Sweep], doubts: list[str]) ->
             )
             continue
         low, high = rule.interval(beta)
-        found.append(
-            Estimate(
-                "kappa rule",
-                rule(beta),
-                low,
-                high if math.isfinite(high) else beta,
-                f"{sweep.name}, trained with alpha {sweep.alpha0:g}, tolerates beta {rule.tolerated:g} "
-                f"({sweep.images} images)",
-            )
+        basis = (
+            f"{sweep.name}, trained with alpha {sweep.alpha0:g}, tolerates beta {rule.tolerated:g} "
+            f"({sweep.images} images)"
         )
+        found.append(Estimate("kappa rule", rule(beta), low, high if math.isfinite(high) else beta, basis))
     return found
 
 
 def _harmless_limit(beta: float, surrogate: Surrogate | None, doubts: list[str]) -> float | None:
     if surrogate is None:
         return None
-    if surrogate.risk.min() > _TRUSTED_RISK:
-        doubts.append(
-            f"too much noise: the Parzen rule itself errs on {surrogate.risk.min():.0%} of the points and "
-            "says nothing of a good network"
-        )
-        return None
     limit = surrogate.harmless_alpha()
-    if limit >= surrogate.alphas[-1]:
-        doubts.append(
-            f"too much noise: the Parzen rule sees no harm up to alpha {limit:g}, networks may see it earlier"
-        )
-        return None
-    return limit
+    if surrogate.risk.min() > _TRUSTED_RISK:
+        doubt = f"itself errs on {surrogate.risk.min():.0%} of the points and says nothing of a good network"
+    elif limit >= surrogate.alphas[-1]:
+        doubt = f"sees no harm up to alpha {limit:g}, networks may see it earlier"
+    else:
+        return limit
+    doubts.append(f"too much noise: the Parzen rule {doubt}")
+    return None
 
 
 def _same_cost(
     beta: float, alpha: float, sweeps: Sequence[Sweep], surrogate: Surrogate | None, doubts: list[str]
 ) -> Amount | None:
     """Return by how much alpha = beta is worse: by the clean risks of two networks, or by the surrogate."""
-    by_alpha = {sweep.alpha0: sweep for sweep in sweeps if sweep.alpha0 > 0}
-    if len(by_alpha) > 1:
-        low, high = by_alpha[min(by_alpha)], by_alpha[max(by_alpha)]
-        if low.images == high.images:
-            difference = high.wrong[:, 0].astype(np.float64) - low.wrong[:, 0]
-            scale = (beta - alpha) / (high.alpha0 - low.alpha0)
-            error = abs(scale) * float(difference.std()) / math.sqrt(low.images)
-            return Amount(
-                scale * float(difference.mean()),
-                error,
-                "right branch",
-                f"clean risk of {low.name} (alpha {low.alpha0:g}) and {high.name} (alpha {high.alpha0:g}), "
-                "in proportion",
-            )
+    noisy = sorted((sweep for sweep in sweeps if sweep.alpha0 > 0), key=lambda sweep: sweep.alpha0)
+    if noisy and noisy[0].alpha0 < noisy[-1].alpha0 and noisy[0].images == noisy[-1].images:
+        low, high = noisy[0], noisy[-1]
+        difference = high.wrong[:, 0].astype(np.float64) - low.wrong[:, 0]
+        scale = (beta - alpha) / (high.alpha0 - low.alpha0)
+        return Amount(
+            scale * float(difference.mean()),
+            abs(scale) * float(difference.std()) / math.sqrt(low.images),
+            "right branch",
+            f"clean risk of {low.name} (alpha {low.alpha0:g}) and {high.name} (alpha {high.alpha0:g}), "
+            "in proportion",
+        )
     if surrogate is not None and surrogate.risk.min() <= _TRUSTED_RISK and beta <= surrogate.alphas[-1]:
         rise, error = surrogate.rise(alpha, beta)
         if rise > 2.0 * error > 0:
@@ -262,22 +231,14 @@ def _same_cost(
 
 def _expected_risk(beta: float, alpha: float, sweeps: Sequence[Sweep], doubts: list[str]) -> Amount | None:
     """Return the risk at the advice, by the scaling that the kappa rule rests on."""
-    noisy = sorted(
-        (sweep for sweep in sweeps if sweep.alpha0 > 0), key=lambda s: abs(math.log(s.alpha0 / alpha))
-    )
-    for sweep in noisy:
+    noisy = [sweep for sweep in sweeps if sweep.alpha0 > 0]
+    for sweep in sorted(noisy, key=lambda sweep: abs(math.log(sweep.alpha0 / alpha))):
         scaled = sweep.alpha0 * beta / alpha
         if scaled <= sweep.betas[-1]:
-            value = sweep.risk(scaled)
-            return Amount(
-                value,
-                math.sqrt(value * (1.0 - value) / sweep.images),
-                "scaling",
-                f"{sweep.name} at beta {scaled:.3g}, the same beta / alpha; it leaves out what more noise "
-                "costs by itself"
-                if alpha > sweep.alpha0
-                else f"{sweep.name} at beta {scaled:.3g}, the same beta / alpha",
-            )
+            basis = f"{sweep.name} at beta {scaled:.3g}, the same beta / alpha"
+            if alpha > sweep.alpha0:
+                basis += "; it leaves out what more noise costs by itself"
+            return _measured(sweep, scaled, "scaling", basis)
     doubts.append("the risk at the advice: give a classifier trained with some noise (--model)")
     return None
 
@@ -286,10 +247,14 @@ def _plain_risk(beta: float, sweeps: Sequence[Sweep]) -> Amount | None:
     for sweep in sweeps:
         if sweep.alpha0 == 0:
             at = min(beta, sweep.betas[-1])  # the sweep stops where all is lost, at no less risk
-            value = sweep.risk(at)
-            basis = f"{sweep.name}, trained without noise, smoothed at beta {at:g}"
-            return Amount(value, math.sqrt(value * (1.0 - value) / sweep.images), "measured", basis)
+            basis = f"{sweep.name} at beta {at:g}; its risk without smoothing is {sweep.clean_risk:.2%}"
+            return _measured(sweep, at, "measured", basis)
     return None
+
+
+def _measured(sweep: Sweep, beta: float, estimator: str, basis: str) -> Amount:
+    risk = sweep.risk(beta)
+    return Amount(risk, math.sqrt(risk * (1.0 - risk) / sweep.images), estimator, basis)
 
 
 def _confidence(estimates: Sequence[Estimate]) -> str:
@@ -302,48 +267,3 @@ def _confidence(estimates: Sequence[Estimate]) -> str:
     if apart <= _AGREEMENT:
         return f"fair: {names} agree within a factor of {apart:.2f}"
     return f"weak: {names} differ by a factor of {apart:.2f}"
-
-
-def _reasons(
-    beta: float,
-    sweeps: Sequence[Sweep],
-    surrogate: Surrogate | None,
-    geometry: Geometry | None,
-    interference: Sequence[ClassInterference],
-) -> list[str]:
-    found = []
-    for sweep in sweeps:
-        if sweep.alpha0 == 0:
-            reached = min(beta, sweep.betas[-1])
-            found.append(
-                f"without noise in training the risk rises from {sweep.clean_risk:.2%} to "
-                f"{sweep.risk(reached):.2%} at beta {reached:g}"
-            )
-    if interference:
-        found.append(_interference_reason(interference))
-    if surrogate is not None and surrogate.cannot_help():
-        found.append(
-            "at every scale the data's own classes only shrink, or only grow, under noise: by the master "
-            "theorem noise cannot help a classifier that knows them; it can still teach a network what it "
-            "does not know"
-        )
-    if geometry is not None:
-        found.append(
-            f"no classifier errs on less than {geometry.least_soft_risk(beta):.2g} of single noisy copies of "
-            f"these points at beta {beta:g}"
-        )
-        if (most := geometry.most_certified(beta)) < 1.0:
-            found.append(f"none is right and certified at radius {beta:g} on more than {most:.1%} of them")
-    return found
-
-
-def _interference_reason(interference: Sequence[ClassInterference]) -> str:
-    regimes = [found.regime for found in interference]
-    whole = regimes.count("one part")
-    if whole == len(regimes):
-        return (
-            "every class is one part (nothing of another class separates it): the theorem that isolated "
-            "parts never gain from noise does not apply"
-        )
-    told = ", ".join(f"{regimes.count(regime)} {regime}" for regime in dict.fromkeys(regimes))
-    return f"interference of the {len(regimes)} classes: {told}"

@@ -15,10 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Float64, Int
 
 from sfumato.advice.gabriel import class_components, component_gap
-from sfumato.advice.neighbours import Neighbours, nearest_by_class, squared_distances, squared_norms
+from sfumato.advice.neighbours import Neighbours, nearest_by_class, squared_distances
 from sfumato.advice.points import LEAST_PER_CLASS, LabelledPoints
 from sfumato.errors import SettingError, require_count, require_open_unit
 from sfumato.theory.thresholds import pair_threshold
@@ -26,7 +26,9 @@ from sfumato.theory.thresholds import pair_threshold
 DEFAULT_SUBSAMPLES = 40
 _MOST_IN_SUBSAMPLE = 2000
 _DIMENSION_POINTS = 2000
-_CAUTION = 1.5  # without it the bounds held in 83 to 93 % of the simulations where 95 % were asked for
+_CAUTION = (
+    1.5  # without this factor the bounds held in 83 to 93 % of the simulations where 95 % were asked for
+)
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,6 @@ class ClassInterference:
 def estimate_interference(
     points: LabelledPoints,
     *,
-    neighbours: Neighbours | None = None,
     subsamples: int = DEFAULT_SUBSAMPLES,
     confidence: float = 0.95,
     seed: int = 0,
@@ -95,25 +96,22 @@ def estimate_interference(
 ) -> tuple[ClassInterference, ...]:
     """Return the interference of each class with at least 10 points.
 
-    ``neighbours`` of these points are computed if not given. ``subsamples`` of a quarter of the points, at
-    most 2,000 of them, give the intervals: with probability about ``confidence`` over the drawing of the data
-    they hold the true distance (approximate; measured in ``benchmarks/results/advice.md``). ``on_progress``
-    is called with 1 after each class and each subsample.
+    ``subsamples`` of a quarter of the points, at most 2,000 of them, give the intervals: with probability
+    about ``confidence`` over the drawing of the data they hold the true distance (approximate; measured in
+    ``benchmarks/results/advice.md``). ``on_progress`` is called with 1 after each class and each subsample.
 
     Raises:
         SettingError: fewer than 0 subsamples, a confidence outside (0, 1), no class of 10 points.
     """
     require_count("subsamples", subsamples, minimum=0)
     require_open_unit("confidence", confidence)
-    counts = {label: int(np.count_nonzero(points.y == label)) for label in points.classes}
-    labels = [label for label, count in counts.items() if count >= LEAST_PER_CLASS]
+    labels = [label for label in points.classes if np.count_nonzero(points.y == label) >= LEAST_PER_CLASS]
     if not labels:
         raise SettingError(f"no class has {LEAST_PER_CLASS} points; interference needs that many")
-    found = neighbours or nearest_by_class(points)
-    gaps, components = {}, {}
+    near = nearest_by_class(points)
+    components = {}
     for label in labels:
-        components[label] = _components(points, found, label)
-        gaps[label] = component_gap(points.x[points.y == label], components[label])
+        components[label] = _components(points, near, label)
         on_progress(1)
     drawn: dict[int, list[float]] = {label: [] for label in labels}
     size = min(len(points) // 4, _MOST_IN_SUBSAMPLE)
@@ -121,25 +119,35 @@ def estimate_interference(
     generator = np.random.default_rng(seed)
     for _ in range(subsamples):
         subset = points.subset(generator.choice(len(points), size, replace=False))
-        near = nearest_by_class(subset)
+        subset_near = nearest_by_class(subset)
         for label in labels:
-            own = subset.x[subset.y == label]
-            gap = component_gap(own, _components(subset, near, label)) if len(own) > 1 else math.inf
-            drawn[label].append(gap)
+            parts = _components(subset, subset_near, label)
+            drawn[label].append(component_gap(subset.x[subset.y == label], parts))
         on_progress(1)
-    return tuple(
-        _described(
-            points,
-            found,
-            label,
-            components[label],
-            gaps[label],
-            np.array(drawn[label]),
-            size / len(points),
-            confidence,
+    found = []
+    for label in labels:
+        own = points.y == label
+        inside, parts, gaps = points.x[own], components[label], np.array(drawn[label])
+        zeta, dimension = component_gap(inside, parts), intrinsic_dimension(inside)
+        bounded = math.isfinite(zeta) and len(gaps)
+        shrink = (size / len(points)) ** (2.0 / (dimension + 1.0))
+        found.append(
+            ClassInterference(
+                name=points.class_names[label],
+                points=len(inside),
+                components=int(parts.max()) + 1,
+                largest_share=float(np.mean(parts == 0)),
+                zeta=zeta,
+                zeta_low=_lower_bound(zeta, gaps, shrink, confidence) if bounded else math.nan,
+                zeta_high=zeta if bounded else math.nan,
+                unresolved=float(np.mean(np.isinf(gaps))) if len(gaps) else math.nan,
+                half_width=_half_width(inside, parts, dimension),
+                spacing=float(np.median(near.same.distance[own])),
+                dimension=dimension,
+                features=inside.shape[1],
+            )
         )
-        for label in labels
-    )
+    return tuple(found)
 
 
 def _components(points: LabelledPoints, neighbours: Neighbours, label: int) -> Int[np.ndarray, " own"]:
@@ -147,71 +155,35 @@ def _components(points: LabelledPoints, neighbours: Neighbours, label: int) -> I
     return class_components(points.x[own], points.x[~own], neighbours.other.distance[own])
 
 
-def _described(
-    points: LabelledPoints,
-    neighbours: Neighbours,
-    label: int,
-    components: Int[np.ndarray, " own"],
-    zeta: float,
-    drawn: Float[np.ndarray, " subsamples"],
-    share: float,
-    confidence: float,
-) -> ClassInterference:
-    own = points.y == label
-    inside = points.x[own]
-    dimension = intrinsic_dimension(inside)
-    low = high = math.nan
-    if math.isfinite(zeta) and len(drawn):
-        low, high = _interval(zeta, drawn, share, 2.0 / (dimension + 1.0), confidence)
-    return ClassInterference(
-        name=points.class_names[label],
-        points=len(inside),
-        components=int(components.max()) + 1,
-        largest_share=float(np.mean(components == 0)),
-        zeta=zeta,
-        zeta_low=low,
-        zeta_high=high,
-        unresolved=float(np.mean(np.isinf(drawn))) if len(drawn) else math.nan,
-        half_width=_half_width(inside, components, dimension),
-        spacing=float(np.median(neighbours.same.distance[own])),
-        dimension=dimension,
-        features=inside.shape[1],
-    )
+def _lower_bound(
+    zeta: float, drawn: Float[np.ndarray, " subsamples"], shrink: float, confidence: float
+) -> float:
+    """Return a lower bound of the true distance; ``zeta`` is the upper one, as parts are never farther apart.
 
-
-def _interval(
-    zeta: float, drawn: Float[np.ndarray, " subsamples"], share: float, rate: float, confidence: float
-) -> tuple[float, float]:
-    """Return bounds of the true distance.
-
-    Points of the parts are never nearer to each other than the parts, so ``zeta`` is the upper one. The
-    excess of n points is about (m / n)^rate times that of m, so if all but (1 - ``confidence``) / 2 of
-    the subsamples are at most q, the excess of ``zeta`` is at most about (q - zeta) times the factor below.
+    The excess of n points is about ``shrink`` times that of the m of a subsample. If all but
+    (1 - ``confidence``) / 2 of the subsamples are at most q, the excess of ``zeta`` is at most about
+    (q - zeta) times the factor below.
     """
     most = float(np.quantile(drawn, (1.0 + confidence) / 2.0, method="inverted_cdf"))
-    shrink = share**rate
-    excess = _CAUTION * max(0.0, most - zeta) * shrink / (1.0 - shrink)
-    return max(0.0, zeta - excess), zeta
+    return max(0.0, zeta - _CAUTION * max(0.0, most - zeta) * shrink / (1.0 - shrink))
 
 
 def _half_width(
-    inside: Float32[np.ndarray, "points features"], components: Int[np.ndarray, " points"], dimension: float
+    inside: Float64[np.ndarray, "points features"], components: Int[np.ndarray, " points"], dimension: float
 ) -> float:
-    squares = 0.0
-    for component in np.unique(components):
-        part = inside[components == component].astype(np.float64)
-        squares += float(((part - part.mean(axis=0)) ** 2).sum())
+    parts = [inside[components == component] for component in np.unique(components)]
+    squares = sum(float(((part - part.mean(axis=0)) ** 2).sum()) for part in parts)
     return math.sqrt((dimension + 2.0) / dimension * squares / len(inside))
 
 
-def intrinsic_dimension(inside: Float32[np.ndarray, "points features"]) -> float:
+def intrinsic_dimension(inside: Float64[np.ndarray, "points features"]) -> float:
     """Return the dimension of the set that the points fill, as their two nearest neighbours show it.
 
     The maximum likelihood form n / sum log(r2 / r1) of the two-neighbour estimator (Facco, d'Errico,
     Rodriguez & Laio 2017) on at most 2,000 of the points; between 1 and the number of features. Too low
     in many dimensions, where points are few.
 
-    >>> square = np.random.default_rng(0).random((2000, 2)).astype(np.float32)
+    >>> square = np.random.default_rng(0).random((2000, 2))
     >>> 1.9 < intrinsic_dimension(square) <= 2.0
     True
     """
@@ -221,9 +193,8 @@ def intrinsic_dimension(inside: Float32[np.ndarray, "points features"]) -> float
     sample = np.unique(inside[chosen], axis=0)
     if len(sample) < 3:
         return 1.0
-    squares = squared_norms(sample)
-    distances = squared_distances(sample, squares, sample, squares)
+    distances = squared_distances(sample, sample)
     np.fill_diagonal(distances, np.inf)
-    two = np.sqrt(np.maximum(np.partition(distances, 1, axis=1)[:, :2], np.finfo(np.float32).tiny))
-    total = float(np.log(two[:, 1] / two[:, 0], dtype=np.float64).sum())
+    two = np.maximum(np.partition(distances, 1, axis=1)[:, :2], np.finfo(np.float32).tiny)
+    total = 0.5 * float(np.log(two[:, 1] / two[:, 0]).sum())
     return float(np.clip(len(sample) / total if total > 0 else features, 1.0, features))

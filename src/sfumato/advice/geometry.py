@@ -1,4 +1,4 @@
-"""What the distances between points of different classes forbid to every classifier.
+"""What the distances between points of different classes forbid to every classifier, however trained.
 
 Take two inputs with different labels at distance d. Under N(0, beta^2 I) a classifier, any at all, is right
 on single noisy copies of the two with probabilities that sum to at most 1 plus the total variation distance
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import special
+from scipy import optimize, special
 
 from sfumato.advice.neighbours import Neighbours
 from sfumato.errors import require_open_unit, require_positive
@@ -46,14 +46,6 @@ class Geometry:
         """Share of points whose nearest point has the same label: 1-NN accuracy, leaving one out."""
         return float(np.mean(self.to_same < self.to_other))
 
-    def flip_probabilities(self, beta: float) -> Float[np.ndarray, " points"]:
-        """Return Phi(-d / (2 beta)) of each point's distance to the nearest other class.
-
-        It is how often noise carries the point nearer to that neighbour than to itself.
-        """
-        require_positive("beta", beta)
-        return np.asarray(special.ndtr(-self.to_other / (2.0 * beta)))
-
     def least_soft_risk(self, beta: float) -> float:
         """Return the error on single noisy copies of these points that no classifier is below."""
         require_positive("beta", beta)
@@ -70,19 +62,20 @@ class Geometry:
     def beta_of_soft_risk(self, risk: float) -> float:
         """Return the beta from which on every classifier's error on single noisy copies is above ``risk``.
 
-        Infinite if the bound never says so.
+        0 if it is so without noise, from equal inputs with different labels. Infinite if the bound never
+        says so.
         """
         require_open_unit("risk", risk)
-        if len(self.pairs) / self.points <= risk:  # its limit for large beta
+        least, most = -40.0, 40.0  # of log beta
+
+        def above(log_beta: float) -> float:
+            return self.least_soft_risk(math.exp(log_beta)) - risk
+
+        if above(least) > 0:
+            return 0.0
+        if above(most) <= 0:
             return math.inf
-        low, high = -40.0, 40.0  # of log beta
-        for _ in range(80):
-            middle = 0.5 * (low + high)
-            if self.least_soft_risk(math.exp(middle)) > risk:
-                high = middle
-            else:
-                low = middle
-        return math.exp(high)
+        return math.exp(optimize.brentq(above, least, most))
 
 
 def geometry(neighbours: Neighbours) -> Geometry:

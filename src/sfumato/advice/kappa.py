@@ -16,10 +16,10 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from sfumato.advice.one_standard_error import largest_within, resampled_risks
 from sfumato.errors import SettingError, require_count, require_open_unit, require_positive
 
 _DRAWS = 1000
-_DRAWS_AT_ONCE = 100
 
 
 def tolerated_beta(
@@ -41,7 +41,8 @@ def tolerated_beta(
     counts = np.asarray(errors)
     if counts.shape != (len(betas),) or counts.min() < 0 or counts.max() > examples:
         raise SettingError(f"errors must be one count of 0 to {examples} for each of the {len(betas)} betas")
-    return float(_tolerated(np.asarray(betas, dtype=np.float64), counts[None, :] / examples, examples)[0])
+    risks = counts[None, :] / examples
+    return float(largest_within(np.asarray(betas, dtype=np.float64), risks, risks[:, :1], examples)[0])
 
 
 def require_swept_betas(betas: Sequence[float]) -> None:
@@ -53,15 +54,6 @@ def require_swept_betas(betas: Sequence[float]) -> None:
     if len(betas) < 2 or betas[0] != 0 or any(b <= a for a, b in pairwise(betas)):
         listed = ", ".join(f"{beta:g}" for beta in betas)
         raise SettingError(f"betas must be 0 and larger ones, increasing, got {listed or 'none'}")
-
-
-def _tolerated(
-    betas: Float[np.ndarray, " betas"], risks: Float[np.ndarray, "draws betas"], examples: int
-) -> Float[np.ndarray, " draws"]:
-    clean = risks[:, :1]
-    limit = clean + np.sqrt(clean * (1.0 - clean) / examples)
-    # risks are multiples of 1 / examples: a hair of room keeps equality equal
-    return np.asarray(np.where(risks <= limit + 1e-12, betas, 0.0).max(axis=1))
 
 
 @dataclass(frozen=True)
@@ -140,7 +132,6 @@ def kappa_rule(
     Raises:
         SettingError: betas without 0, counts that do not fit, or a network that tolerates no beta.
     """
-    require_count("draws", draws)
     require_swept_betas(betas)
     outcomes = np.asarray(wrong, dtype=bool)
     if outcomes.ndim != 2 or outcomes.shape[1] != len(betas) or not len(outcomes):
@@ -148,19 +139,6 @@ def kappa_rule(
             f"wrong must be (images, {len(betas)}), one column for each beta, got {outcomes.shape}"
         )
     tolerated = tolerated_beta(betas, outcomes.sum(axis=0), len(outcomes))
-    resampled = np.sort(_resampled_tolerated(np.asarray(betas), outcomes, draws, seed))
-    return KappaRule(alpha0, tolerated, betas[-1], resampled)
-
-
-def _resampled_tolerated(
-    betas: Float[np.ndarray, " betas"], wrong: Bool[np.ndarray, "images betas"], draws: int, seed: int
-) -> Float[np.ndarray, " draws"]:
-    images = len(wrong)
-    # not keyed noise: the bootstrap's choice of images
-    generator = np.random.default_rng(seed)
-    found = []
-    for start in range(0, draws, _DRAWS_AT_ONCE):
-        count = min(_DRAWS_AT_ONCE, draws - start)
-        times = generator.multinomial(images, np.full(images, 1.0 / images), size=count)
-        found.append(_tolerated(betas, times @ wrong / images, images))
-    return np.concatenate(found)
+    risks = resampled_risks(outcomes, draws, seed)
+    resampled = largest_within(np.asarray(betas), risks, risks[:, :1], len(outcomes))
+    return KappaRule(alpha0, tolerated, betas[-1], np.sort(resampled))

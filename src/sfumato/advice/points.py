@@ -1,7 +1,7 @@
 """Labelled points as the estimators take them, and what is unusual about them in words.
 
-Distances do not change when all points move together, so points are centred: in single precision that
-keeps the digits that matter.
+Distances do not change when all points move together, so points are centred: that keeps the digits that
+matter when distances are computed from products.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int, Int64
+from jaxtyping import Float64, Int, Int64
 
 from sfumato.errors import DataError, require_count
 
@@ -27,7 +27,7 @@ class LabelledPoints:
         remarks: what is unusual about the data, one sentence each.
     """
 
-    x: Float32[np.ndarray, "points features"]
+    x: Float64[np.ndarray, "points features"]
     y: Int64[np.ndarray, " points"]
     class_names: tuple[str, ...]
     remarks: tuple[str, ...]
@@ -47,12 +47,17 @@ class LabelledPoints:
 
 
 def labelled_points(
-    x: np.ndarray, y: np.ndarray, class_names: tuple[str, ...] | None = None, *, most: int | None = None
+    x: np.ndarray,
+    y: np.ndarray,
+    class_names: tuple[str, ...] | None = None,
+    *,
+    most: int | None = None,
+    seed: int = 0,
 ) -> LabelledPoints:
     """Return the examples ``x`` (examples, *shape) with labels ``y`` as points, looked over.
 
-    ``most`` takes a fixed random subset of that many. Classes with fewer than 10 points, constant
-    features, values outside [0, 1] and equal inputs with different labels are remarked on, not refused.
+    ``most`` takes a random subset of that many, the same for the same ``seed``. Classes with fewer than 10
+    points, values outside [0, 1] and equal inputs with different labels are remarked on, not refused.
 
     >>> points = labelled_points(np.eye(4), np.array([0, 0, 1, 1]))
     >>> points.classes, points.remarks[0]
@@ -72,7 +77,7 @@ def labelled_points(
     whole = f"{len(labels):,} examples"
     if most is not None and require_count("points", most) < len(labels):
         # not keyed noise: which points are looked at
-        chosen = np.sort(np.random.default_rng(0).permutation(len(labels))[:most])
+        chosen = np.sort(np.random.default_rng(seed).permutation(len(labels))[:most])
         flat, labels = flat[chosen], labels[chosen]
     present = np.unique(labels)
     names = class_names or tuple(str(label) for label in range(int(labels.max(initial=0)) + 1))
@@ -82,8 +87,7 @@ def labelled_points(
             "2 are needed"
         )
     remarks = (*_few(labels, names), *_values(flat), *_duplicates(flat, labels))
-    centred = flat - flat.mean(axis=0, dtype=np.float64).astype(np.float32)
-    return LabelledPoints(np.ascontiguousarray(centred), labels, names, remarks)
+    return LabelledPoints(flat - flat.mean(axis=0, dtype=np.float64), labels, names, remarks)
 
 
 def _few(y: Int64[np.ndarray, " points"], names: tuple[str, ...]) -> list[str]:
@@ -97,34 +101,23 @@ def _few(y: Int64[np.ndarray, " points"], names: tuple[str, ...]) -> list[str]:
     return [told] if few else []
 
 
-def _values(x: Float32[np.ndarray, "points features"]) -> list[str]:
-    low, high = x.min(axis=0), x.max(axis=0)
-    found = []
-    if low.min() < 0 or high.max() > 1:
-        found.append(
-            f"values from {float(low.min()):g} to {float(high.max()):g}, outside [0, 1]: noise levels and "
-            "distances are in this unit"
-        )
-    if constant := int(np.count_nonzero(low == high)):
-        found.append(f"{constant} of {x.shape[1]} features are constant: they change no distance")
-    return found
+def _values(x: np.ndarray) -> list[str]:
+    low, high = float(x.min()), float(x.max())
+    if low >= 0 and high <= 1:
+        return []
+    return [f"values from {low:g} to {high:g}, outside [0, 1]: noise levels and distances are in this unit"]
 
 
-def _duplicates(x: Float32[np.ndarray, "points features"], y: Int64[np.ndarray, " points"]) -> list[str]:
-    _, inverse = np.unique(_fingerprints(x), return_inverse=True)
-    order = np.lexsort((y, inverse))
-    same = np.flatnonzero(inverse[order][1:] == inverse[order][:-1])
-    equal = {int(inverse[order[k]]) for k in same if y[order[k]] != y[order[k + 1]]}
-    torn = int(np.isin(inverse, list(equal)).sum())
-    if not torn:
+def _duplicates(x: np.ndarray, y: Int64[np.ndarray, " points"]) -> list[str]:
+    rows = np.ascontiguousarray(x + np.float32(0))  # -0 and 0 are the same pixel
+    whole = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
+    _, inverse = np.unique(whole, return_inverse=True)
+    labels_of = np.unique(np.stack([inverse, y]), axis=1)[0]  # an input once per label
+    inputs, labels = np.unique(labels_of, return_counts=True)
+    torn = inputs[labels > 1]
+    if not len(torn):
         return []
     return [
-        f"{torn} points are equal to a point with another label ({len(equal)} different inputs): on each "
-        "such input every classifier is wrong for one label; they count as at distance 0 of each other"
+        f"{np.isin(inverse, torn).sum()} points are equal to a point with another label ({len(torn)} "
+        "different inputs): every classifier is wrong for one label of each; they count as at distance 0"
     ]
-
-
-def _fingerprints(x: Float32[np.ndarray, "points features"]) -> np.ndarray:
-    """Return one comparable value per row, equal where the rows are equal."""
-    rows = np.ascontiguousarray(x + np.float32(0))  # -0 and 0 are the same pixel
-    return rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()

@@ -20,8 +20,6 @@ from sfumato.errors import require_count, require_open_unit
 from sfumato.statistics.compare import mean_rate_interval
 from sfumato.studies.results import StudyResults
 
-LOWER_SHARE = 0.7  # of beta: the rule of thumb that figures show beside alpha = beta
-
 
 @dataclass(frozen=True)
 class RiskPoint:

@@ -73,5 +73,5 @@ def lack_of_noise_training(
     return (
         f"under beta = {beta:g} only {kept:.2f} of the images are classified correctly, against "
         f"{record.clean_accuracy:.2f} without noise: the classifier was trained with alpha = "
-        f"{record.alpha:g}; train it with more noise, about {0.75 * beta:.2g} to begin with"
+        f"{record.alpha:g}; for certified accuracy train it with more noise, alpha = beta to begin with"
     )

@@ -228,12 +228,12 @@ def _print_best(result: SearchResult) -> None:
 
 def _print_rules(result: SearchResult, folder: Path) -> None:
     """Print what the rules name that need no search, with the curve's risk there."""
-    from sfumato.advice.rules import same_rule, share_rule
+    from sfumato.advice.rules import SHARE, same_rule, share_rule
     from sfumato.answers.baselines import study_kappa_rule
     from sfumato.studies.store import load_results
 
     beta = result.search.beta
-    rules = {"alpha = beta": same_rule(beta), "0.7 beta": share_rule(beta)}
+    rules = {"alpha = beta": same_rule(beta), f"{SHARE:g} beta": share_rule(beta)}
     if kappa := study_kappa_rule(load_results(folder), beta, result.seed):
         rules[f"kappa rule, from alpha {kappa.alpha0:g}"] = kappa(beta)
     print_table(

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sfumato.answers.best import LOWER_SHARE, BetaAnswer, StudyAnswer
+from sfumato.advice.rules import SHARE
+from sfumato.answers.best import BetaAnswer, StudyAnswer
 from sfumato.answers.published import PublishedResults, published_best
 from sfumato.answers.smooth_risk import SmoothRisk
 from sfumato.reporting.picture import Axis, Band, HeatMap, Layer, Line, Panel, Picture, edges
@@ -215,7 +216,7 @@ def best_alpha(study: StudyAnswer, published: PublishedResults | None = None) ->
     level = f"{100 * study.betas[0].confidence:.4g} % set"
     layers = [
         Line(ends, ends, BLACK, "α = β", width=1.2),
-        Line(ends, LOWER_SHARE * ends, BLACK, f"α = {LOWER_SHARE:g} β", width=0.7, dash="dash"),
+        Line(ends, SHARE * ends, BLACK, f"α = {SHARE:g} β", width=0.7, dash="dash"),
         *(layer for answer in study.betas for layer in _best_layers(answer, level)),
     ]
     if published is not None:

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from sfumato.datasets import Dataset
     from sfumato.models.classifier import Classifier
 
-_SUBSAMPLES = 10
-
 
 def command(
     beta: Annotated[
@@ -43,9 +41,8 @@ def command(
         ),
     ] = None,
     points: Annotated[
-        int,
-        typer.Option("--points", help="At most so many training points for what is estimated from the data."),
-    ] = 10_000,
+        int, typer.Option("--points", help="How many training points at most the upper limit is taken from.")
+    ] = 5000,
     images: Annotated[
         int, typer.Option("--images", help="Test images on which a classifier is tried under noise.")
     ] = 1000,
@@ -56,49 +53,27 @@ def command(
     device: options.Device = "auto",
     as_json: options.Json = False,
 ) -> None:
-    """Say before training how much noise to train with for your beta, why, and what is not known.
+    """Say with how much noise to train for the fewest errors of the vote at your beta.
 
     From the data alone it is a rule of thumb with an upper limit. A classifier that you have, trained with
-    any noise, says more (the kappa rule); two with different noise say what alpha = beta would cost.
-    For the measured answer: sfumato study.
+    any noise, says more (the kappa rule). Two with different noise say what alpha = beta would cost.
+    For the measured answer, and for certified radii: sfumato study.
 
     Example: sfumato advise --beta 0.5 --data mnist --model mnist-0.4.safetensors
     """
-    import numpy as np
-
     from sfumato.advice.advise import advise
-    from sfumato.advice.estimated_interference import estimate_interference
-    from sfumato.advice.geometry import geometry
-    from sfumato.advice.neighbours import nearest_by_class
-    from sfumato.advice.points import LEAST_PER_CLASS
     from sfumato.advice.surrogate import parzen_surrogate
     from sfumato.errors import require_count, require_positive
 
     betas = [require_positive("beta", value) for value in options.parse_numbers("beta", beta) or ()]
     require_count("images", images)
-    dataset, sample = output.load_points(data, data_dir, points, quiet=as_json)
+    dataset, sample = output.load_points(data, data_dir, points, seed, quiet=as_json)
     classifiers = _classifiers(load_classifiers(models or [], dataset, mean, std, model_factory), alpha0)
-    with progress_bar("neighbours", len(sample)) as bar:
-        near = nearest_by_class(sample, bar.advance)
-        bar.restart("interference", len(sample.classes) + _SUBSAMPLES)
-        parts = (
-            estimate_interference(
-                sample, neighbours=near, subsamples=_SUBSAMPLES, seed=seed, on_progress=bar.advance
-            )
-            if np.bincount(sample.y).max() >= LEAST_PER_CLASS
-            else ()
-        )
-        bar.restart("Parzen rule", min(len(sample), 5000))
-        top = 2.0 * max(betas)
-        surrogate = parzen_surrogate(
-            sample, [top * step / 40 for step in range(41)], seed=seed, on_progress=bar.advance
-        )
-    found_geometry = geometry(near)
+    with progress_bar("Parzen rule", len(sample)) as bar:
+        grid = [2.0 * max(betas) * step / 40 for step in range(41)]
+        surrogate = parzen_surrogate(sample, grid, on_progress=bar.advance)
     sweeps = _sweeps(dataset, classifiers, max(betas), images, seed, device)
-    pages = [
-        advise(level, sweeps=sweeps, surrogate=surrogate, geometry=found_geometry, interference=parts)
-        for level in betas
-    ]
+    pages = [advise(level, sweeps=sweeps, surrogate=surrogate) for level in betas]
     if as_json:
         print_json({"data": dataset.name, "unit": dataset.unit, "remarks": sample.remarks, "advice": pages})
         return
@@ -146,18 +121,13 @@ def _sweeps(
     found = []
     with progress_bar("sweep of beta", sum(len(split) * len(betas) for _, _, betas in plans)) as bar:
         for classifier, level, betas in plans:
+            votes = 16 * len(split) * len(betas)
             configuration = tuned_configuration(
-                classifier.model,
-                dataset.input_shape,
-                choose_device(device),
-                votes=16 * len(split) * len(betas),
+                classifier.model, dataset.input_shape, choose_device(device), votes=votes
             )
             found.append(
                 sweep(
-                    classifier.model,
-                    split,
-                    level,
-                    betas,
+                    *(classifier.model, split, level, betas),
                     name=classifier.name,
                     seed=seed,
                     device=device,
@@ -191,9 +161,8 @@ def _print_page(page: Advice) -> None:
     ):
         if amount is not None:
             OUT.print(f"{title}: {_told(amount)}", markup=False)
-    for title, sentences in (("why", page.reasons), ("cannot say", page.cannot_say)):
-        for sentence in sentences:
-            OUT.print(f"{title}: {sentence}", markup=False)
+    for sentence in page.cannot_say:
+        OUT.print(f"cannot say: {sentence}", markup=False)
     OUT.print("")
 
 

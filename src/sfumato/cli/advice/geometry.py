@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from sfumato.cli import options
 from sfumato.cli.advice import output
-from sfumato.cli.terminal import OUT, Bar, print_json, print_table, progress_bar
-
-if TYPE_CHECKING:
-    from sfumato.advice.neighbours import Neighbours
-    from sfumato.advice.points import LabelledPoints
+from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar
 
 
 def command(
@@ -21,35 +17,26 @@ def command(
     data_dir: options.DataDir = None,
     points: output.Points = None,
     beta: Annotated[str, typer.Option("--beta", help="Smoothing noises (input units).")] = "0.25,0.5,1",
-    index: Annotated[
-        str,
-        typer.Option(
-            "--index",
-            help="exact, or faiss: an approximate index for 100,000 points and more; its recall is measured.",
-        ),
-    ] = "exact",
     as_json: options.Json = False,
 ) -> None:
-    """Tell what the distances between classes forbid to every classifier, however trained.
+    """Say which beta, and which radius, is out of reach for every classifier on your data.
 
     Two inputs with different labels at distance d: on single noisy copies of them every classifier errs on
     at least Phi(-d / (2 beta)), and no smoothed classifier is right within d / 2 around both.
+    The answer does not change the alpha of sfumato advise.
 
     Example: sfumato geometry --data mnist --points 10000 --beta 0.5,1
     """
     import numpy as np
 
     from sfumato.advice.geometry import geometry
-    from sfumato.errors import SettingError, require_positive
-
-    if index not in ("exact", "faiss"):
-        raise SettingError(f"index must be exact or faiss, got {index!r}")
+    from sfumato.advice.neighbours import nearest_by_class
+    from sfumato.errors import require_positive
 
     betas = [require_positive("beta", value) for value in options.parse_numbers("beta", beta) or ()]
     dataset, sample = output.load_points(data, data_dir, points, quiet=as_json)
     with progress_bar("neighbours", len(sample)) as bar:
-        near, recall = _neighbours(sample, index, bar)
-    found = geometry(near)
+        found = geometry(nearest_by_class(sample, bar.advance))
     quantiles = (0.0, 0.05, 0.5, 0.95)
     rows = {
         "nearest of another class": np.quantile(found.to_other, quantiles),
@@ -59,7 +46,6 @@ def command(
     table = [
         {
             "beta": level,
-            "mean_flip_probability": float(found.flip_probabilities(level).mean()),
             "least_soft_risk": found.least_soft_risk(level),
             "most_certified_at_radius_beta": found.most_certified(level),
         }
@@ -71,8 +57,6 @@ def command(
                 "data": dataset.name,
                 "points": len(sample),
                 "remarks": sample.remarks,
-                "index": index,
-                "recall": recall,
                 "quantiles": quantiles,
                 "to_other": rows["nearest of another class"].tolist(),
                 "to_same": rows["nearest of the same class"].tolist(),
@@ -90,11 +74,10 @@ def command(
     OUT.print(f"the nearest point has the same label for {found.nearest_is_same:.1%} of the points\n")
     print_table(
         "What no classifier can do better on these points",
-        ["beta", "Phi(-d/2beta), mean", "error on noisy copies", "right and certified at radius beta"],
+        ["beta", "error on noisy copies", "right and certified at radius beta"],
         [
             [
                 f"{row['beta']:g}",
-                f"{row['mean_flip_probability']:.2e}",
                 f"at least {row['least_soft_risk']:.2e}",
                 f"at most {row['most_certified_at_radius_beta']:.1%}",
             ]
@@ -104,23 +87,4 @@ def command(
     for risk, level in forbidden.items():
         never = "at no beta by this bound" if math.isinf(level) else f"above beta = {level:.3g}"
         OUT.print(f"every classifier errs on more than {risk:.0%} of single noisy copies: {never}")
-    if recall is not None:
-        OUT.print(
-            f"approximate: the index found the nearest point of another class for {recall['other']:.1%} and "
-            f"of the same class for {recall['same']:.1%} of {recall['queries']} sampled points; the others' "
-            "distances are too large (the bounds hold all the same, for any pairs do)"
-        )
     OUT.print(output.describe_points(dataset, sample), markup=False)
-
-
-def _neighbours(sample: LabelledPoints, index: str, bar: Bar) -> tuple[Neighbours, dict[str, float] | None]:
-    """Return the neighbours, and the recall of an approximate index."""
-    if index == "exact":
-        from sfumato.advice.neighbours import nearest_by_class
-
-        return nearest_by_class(sample, bar.advance), None
-    from sfumato.advice.approximate import nearest_by_index
-
-    found = nearest_by_index(sample, on_progress=bar.advance)
-    recall = {"other": found.recall_other, "same": found.recall_same, "queries": found.queries}
-    return found.neighbours, recall

@@ -17,36 +17,39 @@ def command(
     data_dir: options.DataDir = None,
     points: output.Points = None,
     subsamples: Annotated[
-        int, typer.Option("--subsamples", help="Random quarters that give the bounds; 0 for none.")
+        int,
+        typer.Option(
+            "--subsamples", help="How many random quarters of the points give the bounds; 0 for none."
+        ),
     ] = 20,
-    confidence: Annotated[float, typer.Option("--confidence", help="Of the intervals.")] = 0.95,
+    confidence: Annotated[
+        float, typer.Option("--confidence", help="Confidence level of the bounds, between 0 and 1.")
+    ] = 0.95,
     seed: options.Seed = 0,
     as_json: options.Json = False,
 ) -> None:
-    """Estimate the interference distance of each class: how far apart its parts are, if it has several.
+    """Say whether your classes fall into parts so far apart that training with noise cannot help.
 
     Two points of a class belong to one part unless a point of another class lies between them, in the ball
-    that has them as diameter. zeta is the least distance between two parts. Theory: docs/advice.md.
+    that has them as diameter. zeta is the least distance between two parts. Isolated parts gain nothing from
+    noise (theory: docs/advice.md). The answer does not change the alpha of sfumato advise.
 
     Example: sfumato interference --data mnist --points 10000
     """
+    from dataclasses import asdict
+
     from sfumato.advice.estimated_interference import estimate_interference
-    from sfumato.advice.neighbours import nearest_by_class
 
     dataset, sample = output.load_points(data, data_dir, points, quiet=as_json)
-    with progress_bar("neighbours", len(sample)) as bar:
-        near = nearest_by_class(sample, bar.advance)
-        bar.restart("interference", len(sample.classes) + subsamples)
+    with progress_bar("interference", len(sample.classes) + subsamples) as bar:
         found = estimate_interference(
-            sample,
-            neighbours=near,
-            subsamples=subsamples,
-            confidence=confidence,
-            seed=seed,
-            on_progress=bar.advance,
+            sample, subsamples=subsamples, confidence=confidence, seed=seed, on_progress=bar.advance
         )
     if as_json:
-        classes = [output.record_of(item, "ratio", "threshold", "regime") for item in found]
+        classes = [
+            asdict(item) | {"ratio": item.ratio, "threshold": item.threshold, "regime": item.regime}
+            for item in found
+        ]
         print_json(
             {"data": dataset.name, "points": len(sample), "remarks": sample.remarks, "classes": classes}
         )

@@ -1,10 +1,9 @@
-"""What the advice commands share: their options, their data, and how numbers leave them."""
+"""What the advice commands share: an option, their points, and a line about them."""
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,19 +15,19 @@ if TYPE_CHECKING:
 
 Points = Annotated[
     int | None,
-    typer.Option("--points", help="At most so many training points, a fixed random choice; all if left out."),
+    typer.Option("--points", help="How many training points at most, a fixed random choice; default all."),
 ]
 
 
 def load_points(
-    data: str, data_dir: Path | None, most: int | None, *, quiet: bool
+    data: str, data_dir: Path | None, most: int | None, seed: int = 0, *, quiet: bool
 ) -> tuple[Dataset, LabelledPoints]:
     """Return the data set and its training points; what is unusual about them is said, once."""
     from sfumato.advice.points import labelled_points
     from sfumato.datasets import load_dataset
 
     dataset = load_dataset(data, data_dir)
-    points = labelled_points(dataset.train.x, dataset.train.y, dataset.class_names, most=most)
+    points = labelled_points(dataset.train.x, dataset.train.y, dataset.class_names, most=most, seed=seed)
     if not quiet:
         for remark in points.remarks:
             note(remark)
@@ -40,8 +39,3 @@ def describe_points(dataset: Dataset, points: LabelledPoints) -> str:
     whole = len(dataset.train)
     which = f"all {whole:,}" if len(points) == whole else f"{len(points):,} of {whole:,}"
     return f"{which} training examples of {dataset.name}; distances and noise in: {dataset.unit}"
-
-
-def record_of(found: Any, *more: str) -> dict[str, Any]:
-    """Return a dataclass as a dictionary, with the properties named in ``more``."""
-    return dataclasses.asdict(found) | {name: getattr(found, name) for name in more}

@@ -18,25 +18,25 @@ def command(
         str, typer.Option("--alpha", help="Training noises (input units).")
     ] = "0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1",
     points: Annotated[
-        int, typer.Option("--points", help="At most so many training points, a fixed random choice.")
+        int, typer.Option("--points", help="How many training points at most, a random choice.")
     ] = 5000,
     seed: options.Seed = 0,
     as_json: options.Json = False,
 ) -> None:
-    """Predict from the data alone where more training noise begins to hurt: the Parzen rule.
+    """Say from which alpha on training noise harms, as far as the data alone can tell.
 
-    It is what training on noisy copies without end would give a learner with nothing but these points.
-    risk: its error on them, each left out of its own sum. erosion, dilation: share of points that lose, or
-    win, the majority of the weight for another class.
+    The Parzen rule is what endless training on noisy copies would give a learner with nothing but these
+    points. risk is its error on them, each left out of its own sum. Its largest harmless alpha is the upper
+    limit in sfumato advise.
 
     Example: sfumato surrogate --data digits
     """
     from sfumato.advice.surrogate import parzen_surrogate
 
     alphas = options.parse_numbers("alpha", alpha) or ()
-    dataset, sample = output.load_points(data, data_dir, points, quiet=as_json)
+    dataset, sample = output.load_points(data, data_dir, points, seed, quiet=as_json)
     with progress_bar("Parzen rule", len(sample)) as bar:
-        found = parzen_surrogate(sample, alphas, most=points, seed=seed, on_progress=bar.advance)
+        found = parzen_surrogate(sample, alphas, on_progress=bar.advance)
     low, high = found.harmless_interval()
     if as_json:
         print_json(
@@ -46,19 +46,13 @@ def command(
                 "remarks": sample.remarks,
                 "alphas": found.alphas,
                 "risk": found.risk.tolist(),
-                "erosion": found.erosion.tolist(),
-                "dilation": found.dilation.tolist(),
                 "harmless_alpha": found.harmless_alpha(),
                 "harmless_interval": (low, high),
             }
         )
         return
-    rows = zip(found.alphas, found.risk, found.erosion, found.dilation, strict=True)
-    print_table(
-        "The Parzen rule",
-        ["alpha", "risk", "erosion", "dilation"],
-        [[f"{a:g}", f"{r:.4f}", f"{e:.4f}", f"{d:.4f}"] for a, r, e, d in rows],
-    )
+    rows = [[f"{a:g}", f"{risk:.4f}"] for a, risk in zip(found.alphas, found.risk, strict=True)]
+    print_table("The Parzen rule", ["alpha", "risk"], rows)
     harmless = found.harmless_alpha()
     if harmless >= found.alphas[-1]:
         OUT.print(f"no harm up to alpha = {harmless:g}, the largest asked for; networks may lose earlier")
