@@ -177,6 +177,21 @@ def test_data_that_are_gone_leave_out_the_images_and_say_why(study, tmp_path, sf
         (["plot", "risk", "THEIRS", "--out", "a.png"], "risk draws one study"),
         (["plot", "votes", "THEIRS", "--out", "a.png"], "none of these tables says its votes"),
         (["plot", "hist", "STUDY", "--out", "a.png"], "'hist' is not one of"),
+        (["plot", "pairs", "STUDY", "--out", "a.png"], "pairs draws certified accuracy at a radius; give"),
+        (
+            ["plot", "pairs", "STUDY", "--radius", "0.5,1", "--out", "a.png"],
+            "pairs draws one radius, got 0.5,1",
+        ),
+        (
+            ["plot", "radius", "STUDY", "--radius", "-1", "--out", "a.png"],
+            "radius must be a finite number of at",
+        ),
+        (["plot", "map", "STUDY", "--radius", "1", "--out", "a.png"], "figures pairs and radius, not of map"),
+        (
+            ["plot", "pairs", "STUDY", "THEIRS", "--radius", "1", "--out", "a.png"],
+            "only certification tables, got",
+        ),
+        (["plot", "radius", "THEIRS", "--radius", "1", "--out", "a.png"], "ALPHA,BETA="),
         (["table", "risk", "STUDY", "--format", "word"], "format must be one of markdown, csv, latex"),
         (["table", "best", "THEIRS"], "best is a table of one study, got 0"),
         (["table", "certified", "STUDY", "--radii", "-1"], "radius must be a finite number of at least 0"),
@@ -190,6 +205,17 @@ def test_mistakes_are_one_line_and_exit_code_2(arguments, message, study, theirs
 def test_every_figure_is_drawn_in_the_width_of_a_column(figure, study, tmp_path, sfumato):
     out = tmp_path / f"{figure}.png"
     code, printed, errors = sfumato("plot", figure, study, "--out", out, "--width", "column", "--draws", 20)
+    assert (code, printed.strip()) == (0, str(out)), errors
+    with Image.open(out) as image:
+        assert image.width == round(3.25 * 300)
+
+
+@pytest.mark.parametrize("tables", [False, True])
+@pytest.mark.parametrize("arguments", [("pairs", "--radius", "0.1"), ("radius", "--radius", "0.1,0.2")])
+def test_the_best_pair_is_drawn_of_studies_and_of_tables(arguments, tables, study, theirs, tmp_path, sfumato):
+    out = tmp_path / "pairs.png"
+    given = [f"0.1,0.5={theirs}", f"0.5,0.5={theirs}"] if tables else [study]
+    code, printed, errors = sfumato("plot", *arguments, *given, "--out", out, "--width", "column")
     assert (code, printed.strip()) == (0, str(out)), errors
     with Image.open(out) as image:
         assert image.width == round(3.25 * 300)

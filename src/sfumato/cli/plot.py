@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from sfumato.cli import options
 from sfumato.cli.from_settings import takes_fields
-from sfumato.cli.table import answer_fields, certified_sets
+from sfumato.cli.table import answer_fields, certified_sets, compared_results, warn_of_confidences
 from sfumato.cli.terminal import OUT, note
 
 if TYPE_CHECKING:
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
 @takes_fields(answer_fields)
 def command(
     figure: Annotated[
-        Literal["risk", "best", "map", "certified", "radii", "outcomes", "votes"],
+        Literal["risk", "best", "map", "certified", "radii", "outcomes", "votes", "pairs", "radius"],
         typer.Argument(
             help="risk against alpha; best alpha against beta; map of the risk over both; certified accuracy "
-            "against radius; distribution of radii; outcomes: correct, abstained, wrong; votes spent."
+            "against radius; distribution of radii; outcomes: correct, abstained, wrong; votes spent; "
+            "pairs: certified accuracy at --radius over alpha and beta, with the best pair and its set; "
+            "radius: the best pair against the radius, beside the best alpha = beta."
         ),
     ],
     sources: Annotated[
@@ -35,6 +38,9 @@ def command(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="The .pdf, .svg or .png to write.")],
+    radius: Annotated[
+        str | None, typer.Option("--radius", help="Of pairs (one), and of radius (several): 0.25,0.5,1.")
+    ] = None,
     width: Annotated[
         str, typer.Option("--width", help="column (3.25 inches), text (5.5 inches), or inches.")
     ] = "text",
@@ -50,6 +56,8 @@ def command(
     Example: sfumato plot certified mine.tsv "Cohen et al.=cohen.tsv" --out certified.pdf --width column
 
     Example: sfumato plot map mnist-study --out map.svg
+
+    Example: sfumato plot pairs cohen/cifar10_*.tsv --radius 1.25 --out pairs.png
     """
     from sfumato.answers.settings import AnswerSettings
     from sfumato.reporting.sources import read_sources
@@ -60,9 +68,12 @@ def command(
     chosen = AnswerSettings(**settings)
     inches = figure_width(width)
     figure_size(inches, height)
+    radii = _radii(figure, radius)
     require_figures([out])
     found = read_sources(sources, on_note=note)
-    if figure == "map" and len(found.published) == 1 and not found.studies:
+    if radii:
+        _draw_pairs(figure, found, radii, out, chosen, width=inches, height=height)
+    elif figure == "map" and len(found.published) == 1 and not found.studies:
         picture = risk_map(published_lines(found.published[0]), "unit as published")
         save_picture(picture, out, width=inches, height=height)
     elif figure in ("risk", "best", "map"):
@@ -70,6 +81,21 @@ def command(
     else:
         _draw_certificates(figure, found, out, chosen.confidence, width=inches, height=height)
     OUT.print(str(out), markup=False)
+
+
+def _radii(figure: str, text: str | None) -> list[float]:
+    """Return the radii of the figures pairs and radius; the others have none."""
+    from sfumato.errors import SettingError, require_nonnegative
+
+    radii = [require_nonnegative("radius", r) for r in options.parse_numbers("radius", text)]
+    if figure not in ("pairs", "radius"):
+        if radii:
+            raise SettingError(f"--radius is of the figures pairs and radius, not of {figure}")
+    elif not radii:
+        raise SettingError(f"{figure} draws certified accuracy at a radius; give --radius, e.g. 0.5")
+    elif figure == "pairs" and len(radii) > 1:
+        raise SettingError(f"pairs draws one radius, got {text}; radius draws several")
+    return radii
 
 
 def require_figures(paths: Iterable[Path]) -> None:
@@ -116,6 +142,34 @@ def draw_study(
             picture = describe(answer, next(iter(found.published), None))
         save_picture(picture, path, **size)
     return answer
+
+
+def _draw_pairs(
+    figure: str,
+    found: Sources,
+    radii: Sequence[float],
+    out: Path,
+    settings: AnswerSettings,
+    **size: float | None,
+) -> None:
+    from sfumato.answers.best_pair import best_pair
+    from sfumato.answers.objective import CertifiedAccuracy
+    from sfumato.reporting.pair_figures import best_by_radius, best_pair_map
+    from sfumato.reporting.static import save_picture
+
+    results = compared_results(found)
+    warn_of_confidences(results)
+    answers = {
+        radius: best_pair(
+            results, CertifiedAccuracy(radius), confidence=settings.confidence, seed=settings.seed
+        )
+        for radius in radii
+    }
+    if figure == "pairs":
+        picture = best_pair_map(answers[radii[0]], results.unit)
+    else:
+        picture = best_by_radius(answers, results.unit)
+    save_picture(picture, out, **size)
 
 
 def _draw_certificates(

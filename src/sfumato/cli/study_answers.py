@@ -11,7 +11,13 @@ import typer
 from sfumato.cli import options
 from sfumato.cli.from_settings import takes_fields
 from sfumato.cli.plot import draw_study, require_figures
-from sfumato.cli.table import answer_fields, certified_sets, measured_table
+from sfumato.cli.table import (
+    answer_fields,
+    certified_sets,
+    compared_results,
+    measured_table,
+    warn_of_confidences,
+)
 from sfumato.cli.terminal import OUT, note, print_json, print_table, warn
 
 if TYPE_CHECKING:
@@ -160,21 +166,12 @@ def best(
 
 def _results(sources: Sequence[str]) -> StudyResults:
     """Return what a study's folder has measured, or what certification tables hold."""
-    from sfumato.answers.published import tables_as_study
-    from sfumato.errors import SettingError
     from sfumato.reporting.sources import read_sources
     from sfumato.studies.store import load_results
 
     if len(sources) == 1 and not Path(sources[0].rpartition("=")[2]).is_file():
         return load_results(Path(sources[0]))
-    found = read_sources(sources, on_note=note)
-    if found.studies or found.published:
-        raise SettingError(
-            f"give one study's folder or only certification tables, got {len(found.studies)} folders, "
-            f"{len(found.tables)} tables and {len(found.published)} files of published risks"
-        )
-    named = [(one.name, one.origin, one.settings or {}, one.certificates) for one in found.tables]
-    return tables_as_study(named)
+    return compared_results(read_sources(sources, on_note=note))
 
 
 def _print_best_pairs(
@@ -189,18 +186,7 @@ def _print_best_pairs(
         radius: best_pair(results, CertifiedAccuracy(radius), beta=beta, confidence=confidence, seed=seed)
         for radius in radii
     }
-    levels = {
-        round(row.confidence, 9)
-        for rows in results.certificates.values()
-        for row in rows
-        if row.confidence == row.confidence
-    }
-    if len(levels) > 1:
-        told = ", ".join(f"{level:g}" for level in sorted(levels))
-        warn(
-            f"certificates of confidence {told} are compared; a lower confidence certifies a little more "
-            "(where a table states none, its largest radius tells)"
-        )
+    warn_of_confidences(results)
     if as_json:
         answers = [{"radius": radius, "answer": answer} for radius, answer in found.items()]
         print_json({"data": results.data, "unit": results.unit, "best": answers})

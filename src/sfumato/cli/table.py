@@ -10,7 +10,7 @@ import typer
 
 from sfumato.cli import options
 from sfumato.cli.from_settings import takes_fields
-from sfumato.cli.terminal import note
+from sfumato.cli.terminal import note, warn
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -134,3 +134,41 @@ def certified_sets(found: Sources) -> Sequence[CertifiedSet]:
         "nothing here holds certificates; give tables of sfumato certify or of another tool, or a study "
         "with a table [certification]"
     )
+
+
+def compared_results(found: Sources) -> StudyResults:
+    """Return the results of one study, or certification tables as one: pairs of noises on the same images.
+
+    Raises:
+        SettingError: neither.
+        DataError: tables that do not say their noises, or are of different images.
+    """
+    from sfumato.answers.published import tables_as_study
+    from sfumato.errors import SettingError
+
+    studies = [study.results for study in found.studies if study.results is not None]
+    if len(studies) == 1 and not found.tables and not found.published:
+        return studies[0]
+    if found.studies or found.published:
+        raise SettingError(
+            f"give one study's folder or only certification tables, got {len(found.studies)} folders, "
+            f"{len(found.tables)} tables and {len(found.published)} files of published risks"
+        )
+    named = [(one.name, one.origin, one.settings or {}, one.certificates) for one in found.tables]
+    return tables_as_study(named)
+
+
+def warn_of_confidences(results: StudyResults) -> None:
+    """Warn if certificates of different confidence are compared."""
+    levels = {
+        round(row.confidence, 9)
+        for rows in results.certificates.values()
+        for row in rows
+        if row.confidence == row.confidence
+    }
+    if len(levels) > 1:
+        told = ", ".join(f"{level:g}" for level in sorted(levels))
+        warn(
+            f"certificates of confidence {told} are compared; a lower confidence certifies a little more "
+            "(where a table states none, its largest radius tells)"
+        )

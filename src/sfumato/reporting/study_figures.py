@@ -174,7 +174,7 @@ def pair_map(
     heat = HeatMap(x, y, np.array(numbers), scale=scale, log=log, hover=hover)
     ends = (min(x[0], y[0]), max(x[-1], y[-1]))
     diagonal = Line(ends, ends, _DIAGONAL, "α = β", dash="dash", halo=True)
-    across = Axis(f"training noise α ({unit})", (x[0], x[-1]), grid=False)
+    across = Axis(f"training noise α ({unit})" if unit else "training noise α", (x[0], x[-1]), grid=False)
     up = Axis("smoothing noise β", (y[0], y[-1]), grid=False)
     return Panel(across, up, (heat, diagonal))
 

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sfumato.certification.accuracy import certified_accuracy as accuracy_at
+from sfumato.certification.accuracy import radius_grid
 from sfumato.reporting.answer_tables import certified_table, outcomes_table, votes_table
 from sfumato.reporting.certified_figures import MOST_BANDS, certified_accuracy, outcome_bars, radii, votes
-from sfumato.reporting.certified_sets import FULL, MOST_RADII, outcomes, votes_spent
+from sfumato.reporting.certified_sets import FULL, MOST_RADII, largest_radius, outcomes, votes_spent
 from sfumato.reporting.report.page import Panel
 from sfumato.reporting.sources import CertifiedSet
 
 
 def certified_lead(sets: Sequence[CertifiedSet]) -> str:
-    """Return what matters first: the set of the largest average certified radius, in each norm."""
+    """Return what matters first: which set certifies most at a few radii; the average radius last."""
     told = [f"{len(sets)} {'set' if len(sets) == 1 else 'sets'} of certificates"]
     for norm, alike in _by_norm(sets).items():
+        largest = largest_radius(alike)
+        for radius in radius_grid(min(3.0, 0.4 * largest), largest)[1::2]:
+            shares = [(accuracy_at(one.certificates, [radius])[0].share, one.name) for one in alike]
+            share, name = max(shares, key=lambda pair: pair[0])
+            told.append(f"at {norm} radius {radius:g} {name} certifies {share:.4f}")
         most, name = max(((outcomes(one), one.name) for one in alike), key=lambda pair: pair[0].mean_radius)
+        votes = "votes not stated" if most.votes is None else f"{most.votes:,.0f} votes per example"
         told.append(
-            f"the largest average certified {norm} radius, {most.mean_radius:.4f}, is that of {name}, with "
-            f"{most.correct:,} of {most.examples:,} examples correct"
+            f"the largest average certified {norm} radius, {most.mean_radius:.4f} ({votes}), is of {name}"
         )
     return "; ".join(told) + "."
 
