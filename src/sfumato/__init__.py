@@ -16,6 +16,7 @@ _PUBLIC = {
     "sfumato.answers.best": "StudyAnswer answer_study",
     "sfumato.answers.best_pair": "PairAnswer best_pair",
     "sfumato.answers.pair_search": "search_pairs",
+    "sfumato.answers.race_study": "RaceResult race_study",
     "sfumato.answers.search": "search_study",
     "sfumato.answers.study": "Study",
     "sfumato.certification.accuracy": "CurvePoint certified_accuracy",
@@ -55,6 +56,8 @@ if TYPE_CHECKING:  # the same names for type checkers
     from sfumato.answers.best_pair import PairAnswer as PairAnswer
     from sfumato.answers.best_pair import best_pair as best_pair
     from sfumato.answers.pair_search import search_pairs as search_pairs
+    from sfumato.answers.race_study import RaceResult as RaceResult
+    from sfumato.answers.race_study import race_study as race_study
     from sfumato.answers.search import search_study as search_study
     from sfumato.answers.study import Study as Study
     from sfumato.certification.accuracy import CurvePoint as CurvePoint
