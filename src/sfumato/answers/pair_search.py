@@ -156,7 +156,7 @@ class PairSearch:
 
     @property
     def _open(self) -> Float[np.ndarray, " candidates"]:
-        """Candidates at which nothing is known, nor within half a step."""
+        """Candidates with no measured alpha within half a step."""
         if not self._points:
             return self._candidates
         known = np.array(sorted(self._points))

@@ -201,7 +201,7 @@ class AlphaSearch:
 
     @property
     def _open(self) -> Float[np.ndarray, " candidates"]:
-        """Candidates at which nothing is known, nor within half a step."""
+        """Candidates with no measured alpha within half a step."""
         known = np.array(sorted(self._points))
         if not len(known):
             return self._candidates

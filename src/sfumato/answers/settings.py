@@ -29,5 +29,6 @@ class AnswerSettings(CheckedSettings):
     )
     draws: Count = Field(default=DEFAULT_DRAWS, description="draws behind the bands of the smoothed curves")
     seed: Seed = Field(
-        default=0, description="splits the images in halves, draws the bands, and a report's sample of images"
+        default=0,
+        description="of the random halves of the images, of the bands, and of a report's sample of images",
     )

@@ -25,7 +25,7 @@ class CertifiedAccuracy(tuple[CurvePoint, ...]):
 
     @property
     def shares(self) -> tuple[float, ...]:
-        """The estimates alone."""
+        """The certified accuracies themselves, without their bounds."""
         return tuple(point.share for point in self)
 
     def __repr__(self) -> str:

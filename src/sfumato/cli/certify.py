@@ -30,7 +30,7 @@ def command(
         float,
         typer.Option(
             "--beta",
-            help="Smoothing noise: standard deviation of each coordinate (of every --noise), in input units.",
+            help="Smoothing noise: standard deviation of each coordinate, whatever the --noise; input units.",
         ),
     ],
     noise: options.Noise = "gaussian",
@@ -69,7 +69,7 @@ def command(
         str | None,
         typer.Option(
             "--fingerprint",
-            help="Your word for what a package.module:factory is, e.g. a version: a run goes on only under "
+            help="A name for what a package.module:factory is, e.g. its version: a run goes on only under "
             "the same. Left out, its answers to fixed inputs are compared.",
         ),
     ] = None,

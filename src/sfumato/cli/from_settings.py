@@ -114,9 +114,9 @@ def _parameter(name: str, flag: str | None, field: FieldInfo, every_optional: bo
 
 
 def _sentence(words: str) -> str:
-    """Return the words as a sentence; a name in front of a comma or a colon stays as it is."""
+    """Return the words as a sentence; a name of code, or in front of a comma or a colon, stays as it is."""
     first = words.split(" ")[0]
-    return f"{words if first.endswith(',') else words[:1].upper() + words[1:]}."
+    return f"{words if first.endswith((',', ':')) or '.' in first else words[:1].upper() + words[1:]}."
 
 
 def _bare(annotation: Any) -> Any:

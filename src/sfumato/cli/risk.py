@@ -36,7 +36,7 @@ def command(
 ) -> None:
     """Measure Delta(alpha, beta): the share of test images whose smoothed prediction is not the label.
 
-    Each with its exact 95 % interval. beta = 0 is the base classifier without noise.
+    Each share has its exact 95 % interval. beta = 0 is the base classifier without noise.
 
     Example: sfumato risk a.safetensors b.safetensors --data mnist --beta 0.3,0.5
     """

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sfumato.studies.design import Design
 
 app = typer.Typer(
-    help="Measure Delta(alpha, beta) over a grid, and find the best alpha for each beta.",
+    help="Train over a grid of alphas; find the best alpha for each beta, or the best pair for a radius.",
     no_args_is_help=True,
 )
 

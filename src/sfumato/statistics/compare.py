@@ -307,7 +307,7 @@ def selected_gain(
     """Return the gain of selecting the candidate with fewest errors over selecting among ``references``.
 
     The images are split at random in halves; what either half selects is measured on the other, so the gain
-    is free of the selection's luck. The errors of the two halves may still go together where candidates
+    is free of the selection's luck. The errors of the two halves are still correlated where candidates
     nearly tie. Where the selection is clear they do not, and the gain is tested as ``paired_difference``
     on all images, exactly; elsewhere the variance is taken 1.36 times as large, the most that ties can
     make it. The interval is of the mean of the two selections' true gains, networks fixed, and inverts the

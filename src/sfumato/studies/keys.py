@@ -140,7 +140,7 @@ class Keys:
 
     @property
     def certification(self) -> str:
-        """Name of all settings and those of certification; empty where nothing is certified."""
+        """Name of all settings, those of certification included; empty where nothing is certified."""
         table = self.design.certification
         if table is None:
             return ""

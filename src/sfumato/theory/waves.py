@@ -52,7 +52,7 @@ def gaussian_mass(
 
 @dataclass(frozen=True)
 class EdgeWave:
-    """u - level for regions given by their edges: even columns are starts, odd columns ends."""
+    """The wave u - level of regions given by their edges: even columns are starts, odd columns ends."""
 
     edges: Float[np.ndarray, "problems edges"]
     sigma: Float[np.ndarray, "problems"]

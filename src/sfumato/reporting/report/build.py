@@ -52,10 +52,11 @@ class ReportSettings(AnswerSettings):
     )
     beta: float | None = Field(
         default=None,
-        description="smoothing noise of the images shown; left out: a study's largest, the tables'",
+        description="smoothing noise of the images shown; left out: a study's largest, or the tables' own",
     )
     compare: Annotated[tuple[float, float], BeforeValidator(_two)] | None = Field(
-        default=None, description="the two alphas compared on images; left out: alpha*, nearest beta"
+        default=None,
+        description="the two alphas compared on images; left out: alpha* and the one nearest to beta",
     )
     device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
     model_factory: str | None = Field(
