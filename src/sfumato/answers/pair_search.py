@@ -9,17 +9,26 @@ one of largest expected improvement; the last of the budget goes to the lowest e
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from sfumato.answers.best_pair import Losses, Pair, PairAnswer, best_of
+from sfumato.answers.best_pair import Losses, Pair, PairAnswer
 from sfumato.answers.loss_curve import LossCurve
 from sfumato.answers.objective import CertifiedAccuracy, CertifiedCell
+from sfumato.answers.proposals import Proposals
 from sfumato.answers.race import Race
-from sfumato.answers.race_study import LEVEL, able_betas, race_images, race_sizes, race_table
+from sfumato.answers.race_study import (
+    LEVEL,
+    ROUNDING,
+    able_betas,
+    best_of_raced,
+    race_images,
+    race_sizes,
+    race_table,
+)
 from sfumato.answers.search import SearchedStudy, follow
 from sfumato.errors import (
     SettingError,
@@ -41,7 +50,7 @@ _STARTS = (0.7, 0.35, 1.4)  # of the radius, kept within what betas can make use
 _SCALE = (0.7, 1.5)  # the least, of the smallest beta, and the most, of the largest, that starts refer to
 
 
-class PairSearch:
+class PairSearch(Proposals):
     """Proposes training noises for a radius and a choice of smoothing noises.
 
     Deterministic: the same points told give the same proposals, in whatever order they were told.
@@ -71,36 +80,18 @@ class PairSearch:
         if not betas:
             raise SettingError("a search needs at least one beta, got none")
         self.betas = tuple(sorted(require_positive("beta", beta) for beta in betas))
-        self.budget = require_count("budget", budget)
+        budget = require_count("budget", budget)
         highest = _HIGHEST * self.betas[-1]
         usual = max(_STEP * self.betas[0], highest / _MOST)
-        self.step = require_positive("step", usual if step is None else step)
-        count = round(highest / self.step)
+        step = require_positive("step", usual if step is None else step)
+        count = round(highest / step)
         if count < len(_STARTS):
             raise SettingError(
                 f"step must leave at least {len(_STARTS)} alphas up to {highest:g}, twice the largest beta; "
-                f"got {self.step:g}"
+                f"got {step:g}"
             )
-        self._candidates = np.array([round(k * self.step, 10) for k in range(count + 1)])
         self._scale = min(max(radius, _SCALE[0] * self.betas[0]), _SCALE[1] * self.betas[-1])
-        self._points: dict[float, tuple[int, int]] = {}
-        self._proposed: float | None = None
-        self._spent = 0
-
-    @property
-    def finished(self) -> bool:
-        """Whether the budget is spent, or every alpha of the range is known."""
-        return self._spent >= self.budget or not len(self._open)
-
-    @property
-    def spent(self) -> int:
-        """How much of the budget is spent: proposals whose result has been told."""
-        return self._spent
-
-    @property
-    def range(self) -> tuple[float, float]:
-        """The lowest and the highest alpha that can be proposed."""
-        return float(self._candidates[0]), float(self._candidates[-1])
+        super().__init__(np.array([round(k * step, 10) for k in range(count + 1)]), budget, step)
 
     def informs(self, alpha: float) -> bool:
         """Return whether a network trained at ``alpha`` lies within the range that is searched."""
@@ -116,33 +107,7 @@ class PairSearch:
         require_count("images", images)
         if require_count("lost", lost, minimum=0) > images:
             raise SettingError(f"lost must be at most the {images} images, got {lost}")
-        self._points[alpha] = (int(lost), int(images))
-        if alpha == self._proposed:
-            self._spent += 1
-            self._proposed = None
-
-    def resume(self, alpha: float) -> None:
-        """Take ``alpha`` for the proposal that is to be told next, as it was in an interrupted search.
-
-        Raises:
-            SettingError: a negative alpha.
-        """
-        self._proposed = require_nonnegative("alpha", alpha)
-
-    def propose(self) -> float:
-        """Return the alpha to train next, the same until a result at it has been told.
-
-        Raises:
-            SettingError: the search is finished.
-        """
-        if self.finished:
-            raise SettingError(
-                f"the budget of {self.budget} trainings is spent, or no alpha between {self.range[0]:g} and "
-                f"{self.range[1]:g} is left"
-            )
-        if self._proposed is None:
-            self._proposed = self._next()
-        return self._proposed
+        self._keep(alpha, lost, images)
 
     def expected_accuracy(self, alphas: Sequence[float]) -> Float[np.ndarray, " alphas"]:
         """Return the certified accuracy expected at the best beta of networks trained at ``alphas``.
@@ -153,15 +118,6 @@ class PairSearch:
         if not self._points:
             raise SettingError("no network has been told yet; tell one first")
         return 1.0 - self._curve(np.asarray(alphas, dtype=np.float64)).loss
-
-    @property
-    def _open(self) -> Float[np.ndarray, " candidates"]:
-        """Candidates with no measured alpha within half a step."""
-        if not self._points:
-            return self._candidates
-        known = np.array(sorted(self._points))
-        gap = np.abs(self._candidates[:, None] - known[None, :]).min(axis=1)
-        return np.asarray(self._candidates[gap > 0.499 * self.step])
 
     def _u(self, alphas: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         return np.log1p(alphas / self.betas[0])
@@ -262,7 +218,7 @@ def search_pairs(
         OutputError, DataError, ModelError, SfumatoError: as ``run_study``.
     """
     chosen = design.grid.seeds[0] if seed is None else require_count("seed", seed, minimum=0)
-    if require_open_unit("confidence", confidence) + LEVEL > 1.0 - 1e-12:
+    if require_open_unit("confidence", confidence) + LEVEL > 1.0 - ROUNDING:
         raise SettingError(f"confidence must be below {1.0 - LEVEL:g}, got {confidence:g}")
     betas = design.grid.beta if beta is None else (require_positive("beta", beta),)
     plan = Decide(require_nonnegative("radius", radius))
@@ -301,12 +257,12 @@ def search_pairs(
 
         follow(search, study, measure)
     pairs = sorted(whole, key=lambda pair: pair[::-1])
-    answer = best_of(
+    answer = best_of_raced(
         Losses(pairs, [chosen], np.array([[whole[pair] for pair in pairs]]), 0),
-        str(objective),
-        error=1.0 - certificate_confidence,
+        objective,
+        level=LEVEL,
         free=beta is None,
-        confidence=confidence + LEVEL,
+        confidence=confidence,
+        certificate_confidence=certificate_confidence,
     )
-    answer = replace(answer, confidence=confidence)
     return PairSearchResult(search, answer, tuple(points), cannot, chosen, data.unit)

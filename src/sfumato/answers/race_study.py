@@ -34,10 +34,12 @@ from sfumato.studies.run import LOCK_FILE, Watch, checked_data, mend_results
 LEVEL = 0.001
 """How often at most the truly best pair drops out of a race."""
 
+ROUNDING = 1e-12
+"""Levels that add up to 1 but for so little leave nothing for the set."""
+
 _IMAGES = 1000
 _FIRST = 50
 _GROWTH = 1.5
-_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def race_study(
         OutputError, DataError, ModelError, SfumatoError: as ``run_study``.
     """
     require_open_unit("confidence", confidence)
-    if require_open_unit("level", level) + confidence > 1.0 - _ROUNDING:
+    if require_open_unit("level", level) + confidence > 1.0 - ROUNDING:
         raise SettingError(f"level must be below 1 - confidence = {1.0 - confidence:.4g}, got {level:g}")
     plan = Decide(require_nonnegative("radius", radius))
     able, cannot = able_betas(design.grid.beta, plan, certificate_confidence)
@@ -126,16 +128,40 @@ def race_study(
             on_batch(size, int(race.running.sum()), _votes(certificates))
     whole = [row for row in range(len(pairs)) if len(certificates[pairs[row]]) == images]
     losses = Losses([pairs[row] for row in whole], [design.grid.seeds[0]], lost[None, whole], 0)
+    answer = best_of_raced(
+        losses,
+        objective,
+        level=level,
+        free=True,
+        confidence=confidence,
+        certificate_confidence=certificate_confidence,
+    )
+    members = tuple(pair for pair in answer.members if pair not in dropped)
+    answer = replace(answer, members=members)
+    return RaceResult(radius, answer, dropped, cannot, _votes(certificates), images, data.unit, data.name)
+
+
+def best_of_raced(
+    losses: Losses,
+    objective: CertifiedAccuracy,
+    *,
+    level: float,
+    free: bool,
+    confidence: float,
+    certificate_confidence: float,
+) -> PairAnswer:
+    """Return the best of the pairs that a race of this level left, with ``confidence`` the race included.
+
+    ``free`` is as in ``best_of``.
+    """
     answer = best_of(
         losses,
         str(objective),
         error=1.0 - certificate_confidence,
-        free=True,
+        free=free,
         confidence=confidence + level,
     )
-    members = tuple(pair for pair in answer.members if pair not in dropped)
-    answer = replace(answer, members=members, confidence=confidence)
-    return RaceResult(radius, answer, dropped, cannot, _votes(certificates), images, data.unit, data.name)
+    return replace(answer, confidence=confidence)
 
 
 def able_betas(

@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
+from sfumato.answers.proposals import Proposals
 from sfumato.answers.risk_shape import ShapePosterior
 from sfumato.datasets import Dataset
 from sfumato.devices import choose_device
@@ -64,7 +65,7 @@ class BestAlpha:
     confidence: float
 
 
-class AlphaSearch:
+class AlphaSearch(Proposals):
     """Proposes training noises for one smoothing noise, and learns from what they gave.
 
     Deterministic: the same points told give the same proposals, in whatever order they were told.
@@ -85,42 +86,26 @@ class AlphaSearch:
         SettingError: a beta or step that is not positive, a budget below 1.
     """
 
+    when_finished: ClassVar[str] = "; ask for the best"
+
     def __init__(self, beta: float, budget: int, *, step: float | None = None) -> None:
         self.beta = require_positive("beta", beta)
-        self.budget = require_count("budget", budget)
-        self.step = require_positive("step", _STEP * beta if step is None else step)
-        first, last = (round(share * beta / self.step) for share in _RANGE)
+        budget = require_count("budget", budget)
+        step = require_positive("step", _STEP * beta if step is None else step)
+        first, last = (round(share * beta / step) for share in _RANGE)
         multiples = np.arange(max(first, 1), last + 1)
         if len(multiples) < len(START):
             raise SettingError(
-                f"step must leave at least {len(START)} alphas up to {_RANGE[1]:g} beta, got {self.step:g} "
+                f"step must leave at least {len(START)} alphas up to {_RANGE[1]:g} beta, got {step:g} "
                 f"for beta {beta:g}"
             )
-        self._candidates = np.array([round(float(k * self.step), 10) for k in multiples])
-        self._points: dict[float, tuple[int, int]] = {}
-        self._proposed: float | None = None
-        self._spent = 0
+        super().__init__(np.array([round(float(k * step), 10) for k in multiples]), budget, step)
 
     def __repr__(self) -> str:
         return (
             f"AlphaSearch(beta={self.beta:g}, budget={self.budget}, step={self.step:g}, "
             f"points={len(self._points)}, spent={self._spent})"
         )
-
-    @property
-    def finished(self) -> bool:
-        """Whether the budget is spent, or every alpha of the range is known."""
-        return self._spent >= self.budget or not len(self._open)
-
-    @property
-    def spent(self) -> int:
-        """How much of the budget is spent: proposals whose result has been told."""
-        return self._spent
-
-    @property
-    def range(self) -> tuple[float, float]:
-        """The lowest and the highest alpha that can be proposed."""
-        return float(self._candidates[0]), float(self._candidates[-1])
 
     def tell(self, alpha: float, errors: int, examples: int) -> None:
         """Add a measurement: ``errors`` wrong predictions of ``examples`` at (``alpha``, beta).
@@ -136,10 +121,7 @@ class AlphaSearch:
         if errors > examples:
             raise SettingError(f"errors must be at most the {examples} examples, got {errors}")
         before = self._points.get(alpha, (0, 0))
-        self._points[alpha] = (before[0] + int(errors), before[1] + int(examples))
-        if alpha == self._proposed:
-            self._spent += 1
-            self._proposed = None
+        self._keep(alpha, before[0] + errors, before[1] + examples)
 
     def resume(self, alpha: float) -> None:
         """Take ``alpha`` for the proposal that is to be told next, as it was in an interrupted search.
@@ -147,22 +129,7 @@ class AlphaSearch:
         Raises:
             SettingError: an alpha that is not positive.
         """
-        self._proposed = require_positive("alpha", alpha)
-
-    def propose(self) -> float:
-        """Return the alpha to train next, the same until a result at it has been told.
-
-        Raises:
-            SettingError: the search is finished.
-        """
-        if self.finished:
-            raise SettingError(
-                f"the budget of {self.budget} trainings is spent, or no alpha between {self.range[0]:g} and "
-                f"{self.range[1]:g} is left; ask for the best"
-            )
-        if self._proposed is None:
-            self._proposed = self._next()
-        return self._proposed
+        super().resume(require_positive("alpha", alpha))
 
     def best(self, confidence: float = 0.95) -> BestAlpha:
         """Return the alpha of lowest expected risk with its intervals.
@@ -198,15 +165,6 @@ class AlphaSearch:
     def informs(self, alpha: float) -> bool:
         """Return whether a risk at ``alpha`` would say something about the best one."""
         return _USED[0] * self.beta <= alpha <= _USED[1] * self.beta
-
-    @property
-    def _open(self) -> Float[np.ndarray, " candidates"]:
-        """Candidates with no measured alpha within half a step."""
-        known = np.array(sorted(self._points))
-        if not len(known):
-            return self._candidates
-        gap = np.abs(self._candidates[:, None] - known[None, :]).min(axis=1)
-        return np.asarray(self._candidates[gap > 0.499 * self.step])
 
     def _u(self, alphas: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         return np.asarray(np.log(alphas / self.beta))
@@ -304,24 +262,7 @@ def search_study(
         return SearchResult(search, tuple(points), chosen, data.unit)
 
 
-class Proposing(Protocol):
-    """What proposes the alphas of a search."""
-
-    @property
-    def finished(self) -> bool:
-        """Whether nothing more is to be trained."""
-
-    def informs(self, alpha: float) -> bool:
-        """Return whether a result at ``alpha`` would say something."""
-
-    def propose(self) -> float:
-        """Return the alpha to train next."""
-
-    def resume(self, alpha: float) -> None:
-        """Take ``alpha`` for the proposal that is to be told next."""
-
-
-def follow(search: Proposing, study: SearchedStudy, measure: Callable[[float, bool], None]) -> None:
+def follow(search: Proposals, study: SearchedStudy, measure: Callable[[float, bool], None]) -> None:
     """Measure what the study has trained, then what the search proposes, until it is finished.
 
     ``measure`` is given an alpha and whether it has to be trained; it tells the search.
