@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from sfumato.errors import ModelError
+from sfumato.models.image_size import require_side
 
 SMALLEST_SIDE = 6
 
@@ -15,11 +15,7 @@ def build_cnn(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
     Raises:
         ModelError: inputs that are no images, or smaller than 6 x 6.
     """
-    if len(input_shape) != 3 or min(input_shape[1:]) < SMALLEST_SIDE:
-        raise ModelError(
-            f"cnn needs images of at least {SMALLEST_SIDE} x {SMALLEST_SIDE}, got input shape {input_shape}"
-        )
-    channels, height, width = input_shape
+    channels, height, width = require_side("cnn", input_shape, SMALLEST_SIDE)
     pooled = 64 * ((height - 4) // 2) * ((width - 4) // 2)
     return nn.Sequential(
         nn.Conv2d(channels, 32, 3),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from sfumato.errors import ModelError
+from sfumato.models.image_size import require_side
 
 SMALLEST_SIDE = 16
 
@@ -15,11 +15,7 @@ def build_lenet(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
     Raises:
         ModelError: inputs that are no images, or smaller than 16 x 16.
     """
-    if len(input_shape) != 3 or min(input_shape[1:]) < SMALLEST_SIDE:
-        raise ModelError(
-            f"lenet needs images of at least {SMALLEST_SIDE} x {SMALLEST_SIDE}, got input shape {input_shape}"
-        )
-    channels, height, width = input_shape
+    channels, height, width = require_side("lenet", input_shape, SMALLEST_SIDE)
     pooled = 50 * (((height - 4) // 2 - 4) // 2) * (((width - 4) // 2 - 4) // 2)
     return nn.Sequential(
         nn.Conv2d(channels, 20, 5),
