@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from ray_cluster import cluster_of
 from sfumato.cli.main import main
 from sfumato.datasets import Dataset, load_dataset
 from sfumato.training.loop import train
@@ -98,3 +99,28 @@ def refused(sfumato, monkeypatch, tmp_path):
         assert {path: text for path, text in after.items() if "__pycache__" not in path.parts} == before
 
     return check
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """One thread: small networks are not shared out, and on a busy machine threads wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A Ray cluster of a head that takes no tasks and two other nodes; this process is a driver of it."""
+    with cluster_of(2) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def ray_executor(cluster):
+    """An executor on the cluster."""
+    from sfumato.execution.ray import RayExecutor
+
+    with RayExecutor() as executor:
+        yield executor

@@ -1,24 +1,13 @@
 import json
-import sys
 
 import numpy as np
 import pytest
 
-from sfumato.cli.main import main
-
 
 @pytest.fixture
-def run(monkeypatch, tmp_path, capsys):
+def run(monkeypatch, tmp_path, sfumato):
     monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["sfumato", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        written = capsys.readouterr()
-        return stop.value.code, written.out, written.err
-
-    return call
+    return sfumato
 
 
 def save(path, x, y):

@@ -1,9 +1,6 @@
-import sys
-
 import pytest
 
 from sfumato.cli import demo
-from sfumato.cli.main import main
 from sfumato.studies.store import load_results
 
 
@@ -20,18 +17,6 @@ def small(monkeypatch):
         },
     )
     monkeypatch.setattr(demo, "RADII", (0.1,))
-
-
-@pytest.fixture
-def sfumato(capsys, monkeypatch):
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["sfumato", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        printed = capsys.readouterr()
-        return stop.value.code, printed.out, printed.err
-
-    return call
 
 
 def test_the_demo_is_a_study_and_prints_what_study_best_prints(small, sfumato, tmp_path):

@@ -3,20 +3,12 @@
 import sqlite3
 
 import pytest
-import torch
 
 from sfumato.studies.design import Design
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = ["--epochs", "1", "--images", "40", "--alpha", "0,0.4", "--beta", "0,0.5", "--n", "20"]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """These networks are too small to share out, and a busy machine makes threads wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_a_study_is_written_run_and_grown(tmp_path, monkeypatch, sfumato):

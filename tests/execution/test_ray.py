@@ -13,25 +13,16 @@ import pytest
 import execution_tasks as tasks
 from execution_tasks import run
 from processes import descendants, listening, title
-from ray_cluster import SOURCES, cluster_of, one_more, unplug, workers_of
+from ray_cluster import SOURCES, one_more, unplug, workers_of
 from sfumato.errors import DataError, ModelError, SettingError
 from sfumato.execution.base import Task, WorkerError
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    with cluster_of(2) as cluster:
-        yield cluster
-
-
 @pytest.fixture
-def executor(cluster):
-    from sfumato.execution.ray import RayExecutor
-
-    with RayExecutor() as executor:
-        yield executor
+def executor(ray_executor):
+    return ray_executor
 
 
 def test_every_task_comes_back_once_from_both_nodes(executor, tmp_path):

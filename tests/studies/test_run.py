@@ -9,7 +9,6 @@ import time
 
 import numpy as np
 import pytest
-import torch
 
 from processes import kill
 from sfumato.errors import DataError, OutputError, SettingError
@@ -21,20 +20,13 @@ from sfumato.studies.store import FILE, load_results
 from sfumato.studies.todo import plan_study
 from study_rows import rows_of
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = {
     "data": {"images": 60},
     "model": {"epochs": 2, "batch_size": 100},
     "grid": {"alpha": [0, 0.4], "beta": [0, 0.5]},
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """These networks are too small to share out, and a busy machine makes threads wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def study(**tables):

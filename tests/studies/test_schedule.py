@@ -14,13 +14,15 @@ import pytest
 import torch
 
 from processes import kill, title
-from ray_cluster import SOURCES, cluster_of, one_more, unplug, workers_of
+from ray_cluster import SOURCES, one_more, unplug, workers_of
 from sfumato.errors import ModelError
 from sfumato.execution.local import Processes
 from sfumato.studies.design import make_design
 from sfumato.studies.run import Watch, run_study
 from sfumato.studies.store import FILE, Store
 from study_rows import rows_of
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 TABLES = {
     "data": {"images": 600},
@@ -29,14 +31,6 @@ TABLES = {
     "votes": {"n": 60},
     "certification": {"beta": [0.3], "radii": [0.1], "images": 6},
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -48,20 +42,6 @@ def expected(tmp_path_factory):
     assert len(rows[0]) == 8 * 600
     assert len(rows[4]) == 4 * 6
     return rows
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    with cluster_of(2) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def ray_executor(cluster):
-    from sfumato.execution.ray import RayExecutor
-
-    with RayExecutor() as executor:
-        yield executor
 
 
 class Ledger:
