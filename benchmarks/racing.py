@@ -1,6 +1,6 @@
-"""How often the best contender drops out of a race, and what racing saves on a study.
+"""How often the best contender drops out of a race, as a table in Markdown.
 
-python benchmarks/racing.py simulate --runs 100000
+python benchmarks/racing.py --runs 100000
 """
 
 from __future__ import annotations
@@ -17,12 +17,10 @@ BATCHES = 10
 
 
 def main() -> None:
-    """Print the table of one part as Markdown."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("part", choices=["simulate"])
     parser.add_argument("--runs", type=int, default=100_000)
-    settings = parser.parse_args()
-    simulate(settings.runs)
+    simulate(parser.parse_args().runs)
 
 
 def simulate(runs: int) -> None:
