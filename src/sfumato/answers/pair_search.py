@@ -259,7 +259,7 @@ def search_pairs(
     pairs = sorted(whole, key=lambda pair: pair[::-1])
     answer = best_of_raced(
         Losses(pairs, [chosen], np.array([[whole[pair] for pair in pairs]]), 0),
-        objective,
+        str(objective),
         level=LEVEL,
         free=beta is None,
         confidence=confidence,

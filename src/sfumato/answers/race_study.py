@@ -130,7 +130,7 @@ def race_study(
     losses = Losses([pairs[row] for row in whole], [design.grid.seeds[0]], lost[None, whole], 0)
     answer = best_of_raced(
         losses,
-        objective,
+        str(objective),
         level=level,
         free=True,
         confidence=confidence,
@@ -143,7 +143,7 @@ def race_study(
 
 def best_of_raced(
     losses: Losses,
-    objective: CertifiedAccuracy,
+    objective: str,
     *,
     level: float,
     free: bool,
@@ -152,11 +152,11 @@ def best_of_raced(
 ) -> PairAnswer:
     """Return the best of the pairs that a race of this level left, with ``confidence`` the race included.
 
-    ``free`` is as in ``best_of``.
+    ``objective`` and ``free`` are as in ``best_of``.
     """
     answer = best_of(
         losses,
-        str(objective),
+        objective,
         error=1.0 - certificate_confidence,
         free=free,
         confidence=confidence + level,
