@@ -51,12 +51,13 @@ def pgd(
     epsilon: float,
     steps: int,
     step_size: float,
+    start: Float[torch.Tensor, "batch *shape"] | None = None,
 ) -> Float[torch.Tensor, "batch *shape"]:
     """Return inputs within the L2 distance ``epsilon`` of ``x`` with a high loss: projected gradient ascent.
 
-    Each step has the length ``step_size``, from ``x`` on. ``epsilon`` may be infinite.
+    Each step has the length ``step_size``, from ``start`` on or from ``x``. ``epsilon`` may be infinite.
     """
-    delta = torch.zeros_like(x)
+    delta = torch.zeros_like(x) if start is None else start - x
     for _ in range(steps):
         delta = projected(delta + step_size * _direction(losses, x + delta), epsilon)
     return x + delta
