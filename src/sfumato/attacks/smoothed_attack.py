@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from sfumato.attacks.view import differentiable, log_shares
+from sfumato.attacks.view import differentiable, log_shares, require_surrogate
 from sfumato.errors import DataError, SettingError, require_count, require_open_unit
 from sfumato.models.classifier import Classifier
 from sfumato.noise import Noise, Span, Stream, Use
@@ -85,6 +85,7 @@ class Attack:
         if not self.radii or list(self.radii) != sorted({r for r in self.radii if 0 < r < math.inf}):
             given = ", ".join(f"{radius:g}" for radius in self.radii) or "none"
             raise SettingError(f"radii must be increasing and above 0, got {given}")
+        require_surrogate(self.surrogate)
         for name in ("draws", "steps", "restarts", "n_max"):
             require_count(name, getattr(self, name))
         require_open_unit("confidence", self.confidence)

@@ -54,8 +54,7 @@ class SmoothedView(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if surrogate not in ("softmax", "straight-through"):
-            raise SettingError(f"surrogate must be softmax or straight-through, got {surrogate!r}")
+        require_surrogate(surrogate)
         if (beta is None) == (noise is None):
             raise SettingError(f"give either beta or noise, got beta {beta} and noise {noise}")
         self.model = differentiable(model)
@@ -69,6 +68,12 @@ class SmoothedView(nn.Module):
         self.noise.draw(drawn, Stream(Use.ATTACK, self.seed, Span(2**62 + self._calls)))
         self._calls += 1
         return log_shares(self.model, x, drawn.view(self.draws, *x.shape), self.surrogate)
+
+
+def require_surrogate(surrogate: str) -> None:
+    """Raise SettingError if there is no surrogate of this name."""
+    if surrogate not in ("softmax", "straight-through"):
+        raise SettingError(f"surrogate must be softmax or straight-through, got {surrogate!r}")
 
 
 def log_shares(
