@@ -12,7 +12,7 @@ ABAR = torch.linspace(0.9999, 0.001, 1000)
 
 
 def perfect(x_t, t):
-    """Return E[e | x_t] for pixels N(MEAN, SPREAD^2) in [0, 1], that is N(2 MEAN - 1, 4 SPREAD^2) in [-1, 1]."""
+    """Return E[e | x_t] for pixels N(MEAN, SPREAD^2): N(2 MEAN - 1, 4 SPREAD^2) in [-1, 1]."""
     abar = ABAR[t].view(-1, 1).double()
     variance = abar * 4 * SPREAD**2 + 1 - abar
     return ((1 - abar).sqrt() * (x_t.double() - abar.sqrt() * (2 * MEAN - 1)) / variance).to(x_t.dtype)

@@ -24,5 +24,5 @@ def test_logits_are_averaged_and_not_votes():
 def test_bad_input():
     with pytest.raises(ModelError, match="at least one model"):
         ensemble([])
-    with pytest.raises(ModelError, match="must be a torch.nn.Module"):
+    with pytest.raises(ModelError, match=r"must be a torch\.nn\.Module"):
         ensemble([lambda x: x])

@@ -87,9 +87,7 @@ class OneStepDiffusion(nn.Module):
             raise SettingError("abar must fall strictly, within (0, 1), over at least 2 steps")
         levels = ((1 - schedule) / schedule).sqrt() / 2
         if beta > (largest := float(levels[-1])):
-            raise SettingError(
-                f"beta must be at most {largest:.4g}, the noise of the last step, got {beta:g}"
-            )
+            raise SettingError(f"beta must be at most {largest:.4g}, the last step's noise, got {beta:g}")
         self.step = int((levels - beta).abs().argmin())
         self.step_noise = float(levels[self.step])
         # the scale is that of beta itself: the input's noise is beta, whatever the nearest step's is
@@ -105,8 +103,8 @@ class OneStepDiffusion(nn.Module):
         noise = self._predict_noise(scaled, steps)
         if noise.shape[0] != x.shape[0] or noise.shape[2:] != x.shape[2:] or noise.shape[1] < x.shape[1]:
             raise ModelError(
-                f"the diffusion model returned {tuple(noise.shape)} for images {tuple(x.shape)}; its noise must "
-                "have their shape"
+                f"the diffusion model returned {tuple(noise.shape)} for images {tuple(x.shape)}; its "
+                "noise must have their shape"
             )
         clean = (scaled - math.sqrt(1 - self._abar) * noise[:, : x.shape[1]]) / math.sqrt(self._abar)
         return (clean + 1) / 2

@@ -24,10 +24,10 @@ class MeanLogits(nn.Module):
 
 
 def ensemble(models: Sequence[nn.Module | Classifier]) -> Classifier:
-    """Return the classifier whose logits are the mean of those of ``models``; it is certified as one network.
+    """Return the classifier whose logits are the mean of the models'; it is certified as one network.
 
-    Averaging over networks trained with other seeds lowers the variance of the logits under noise, and with it
-    the votes for other classes (Horvath et al. 2022, section 4). A vote costs a pass through each.
+    Averaging over networks trained with other seeds lowers the variance of the logits under noise, and with
+    it the votes for other classes (Horvath et al. 2022, section 4). A vote costs a pass through each.
 
     >>> ensemble([nn.Linear(2, 3), nn.Linear(2, 3)]).name
     'mean of Linear and Linear'
