@@ -229,8 +229,8 @@ class _Judge:
             share = torch.as_tensor(middle, dtype=x.dtype, device=x.device).view(-1, *[1] * (x.dim() - 1))
             wrong = self.wrong(torch.lerp(x, points, share), y, keys, test)
             low, high = np.where(wrong, low, middle), np.where(wrong, middle, high)
-        lengths: np.ndarray = (points - x).double().flatten(1).norm(dim=1).cpu().numpy()
-        return high * lengths
+        lengths = (points - x).double().flatten(1).norm(dim=1).cpu().numpy()
+        return np.asarray(high * lengths)
 
 
 def attacked_accuracy(images: Sequence[AttackedImage], radius: float) -> float:
