@@ -197,7 +197,7 @@ def test_a_network_of_the_same_weights_and_other_code_does_not_go_on_with_the_ta
         if accepted:
             run(digits, "changing:box", out, range(3))
         else:
-            with pytest.raises(OutputError, match="of another model of this name"):
+            with pytest.raises(OutputError, match="of another model with this name"):
                 run(digits, "changing:box", out, range(3))
 
 
@@ -258,6 +258,6 @@ def test_the_lock_of_a_killed_process_is_gone(digits, digits_model, tmp_path):
 @pytest.mark.parametrize("name", ["a" * 300, "a" * 252, "fifo"])
 def test_names_that_can_be_no_table_are_refused(digits, digits_model, tmp_path, name):
     os.mkfifo(tmp_path / "fifo")
-    with pytest.raises(OutputError, match=r"bytes; at most 255|is no regular file"):
+    with pytest.raises(OutputError, match=r"bytes; at most 255|is not a regular file"):
         run(digits, digits_model, tmp_path / name)
     assert [p.name for p in tmp_path.iterdir()] == ["fifo"]

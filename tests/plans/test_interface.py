@@ -86,7 +86,7 @@ def test_votes_for_a_finished_image_are_refused(plan):
 
 @every_plan
 def test_conclusions_before_the_end_are_refused(plan):
-    with pytest.raises(SettingError, match="still demand votes"):
+    with pytest.raises(SettingError, match="still need votes"):
         start(plan).decisions()
 
 

@@ -73,7 +73,7 @@ def test_only_images_of_both_tables_are_shown(right, digits):
     gallery = sample_tables([right, later], digits, count=20)
     assert [image.example for image in gallery.images] == list(range(COUNT - 5, COUNT))
     apart = table(digits, "apart", lambda idx, label: (label, 0.1), first=COUNT)
-    with pytest.raises(DataError, match="right and apart: they share no image"):
+    with pytest.raises(DataError, match="right and apart: they have no image in common"):
         sample_tables([right, apart], digits, count=20)
 
 

@@ -175,8 +175,8 @@ def _kappa_estimates(beta: float, sweeps: Sequence[Sweep], doubts: list[str]) ->
             continue
         if rule.open_ended:
             doubts.append(
-                f"{sweep.name} tolerates every beta swept (to {rule.swept:g}): the kappa rule gives an upper "
-                f"limit only, {rule(beta):.3g}"
+                f"{sweep.name} tolerates every measured beta (up to {rule.swept:g}): the kappa rule gives "
+                f"only an upper limit, {rule(beta):.3g}"
             )
             continue
         low, high = rule.interval(beta)
@@ -193,9 +193,9 @@ def _harmless_limit(beta: float, surrogate: Surrogate | None, doubts: list[str])
         return None
     limit = surrogate.harmless_alpha()
     if surrogate.risk.min() > _TRUSTED_RISK:
-        doubt = f"itself errs on {surrogate.risk.min():.0%} of the points and says nothing of a good network"
+        doubt = f"errs on {surrogate.risk.min():.0%} of the points and says nothing about a good network"
     elif limit >= surrogate.alphas[-1]:
-        doubt = f"sees no harm up to alpha {limit:g}, networks may see it earlier"
+        doubt = f"sees no harm up to alpha {limit:g}, but networks may suffer earlier"
     else:
         return limit
     doubts.append(f"too much noise: the Parzen rule {doubt}")
@@ -221,10 +221,12 @@ def _same_cost(
     if surrogate is not None and surrogate.risk.min() <= _TRUSTED_RISK and beta <= surrogate.alphas[-1]:
         rise, error = surrogate.rise(alpha, beta)
         if rise > 2.0 * error > 0:
-            return Amount(rise, error, "Parzen rule", "its risk at alpha = beta above that at the advice")
+            return Amount(
+                rise, error, "Parzen rule", "its risk at alpha = beta minus its risk at the advised alpha"
+            )
     doubts.append(
-        "what alpha = beta costs: two classifiers trained with different noise are needed "
-        "(or, better, a study)"
+        "what alpha = beta costs: this needs two classifiers trained with different noise (or, better, a "
+        "study)"
     )
     return None
 
@@ -237,9 +239,9 @@ def _expected_risk(beta: float, alpha: float, sweeps: Sequence[Sweep], doubts: l
         if scaled <= sweep.betas[-1]:
             basis = f"{sweep.name} at beta {scaled:.3g}, the same beta / alpha"
             if alpha > sweep.alpha0:
-                basis += "; it leaves out what more noise costs by itself"
+                basis += "; it leaves out the harm of the additional noise"
             return _measured(sweep, scaled, "scaling", basis)
-    doubts.append("the risk at the advice: give a classifier trained with some noise (--model)")
+    doubts.append("the risk at the advised alpha: this needs a classifier trained with noise (--model)")
     return None
 
 

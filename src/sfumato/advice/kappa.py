@@ -81,8 +81,8 @@ class KappaRule:
         require_positive("alpha0", self.alpha0)
         if not self.tolerated > 0:
             raise SettingError(
-                f"the network trained with alpha {self.alpha0:g} tolerates no beta of those measured, the "
-                "kappa rule needs one; measure smaller betas, or train with more noise"
+                f"the network trained with alpha {self.alpha0:g} tolerates none of the measured betas, but "
+                f"the kappa rule needs one; measure smaller betas, or train with more noise"
             )
 
     @property

@@ -56,7 +56,7 @@ class Sweep:
             SettingError: a beta beyond the largest one measured.
         """
         if not 0.0 <= beta <= self.betas[-1]:
-            raise SettingError(f"beta must be within 0 and {self.betas[-1]:g}, the range swept, got {beta:g}")
+            raise SettingError(f"beta must be from 0 to {self.betas[-1]:g}, the measured range, got {beta:g}")
         return float(np.interp(beta, self.betas, self.wrong.mean(axis=0)))
 
     def matched_beta(self) -> float | None:

@@ -219,7 +219,7 @@ def under_noise(
 def _require_same_data(data: Dataset, cell: CellResult) -> None:
     require_images(data)
     if cell.examples[-1] >= len(data.test) or not np.array_equal(data.test.y[cell.examples], cell.labels):
-        raise DataError(f"{data.name}: its test labels are not those of the study; the data have changed")
+        raise DataError(f"{data.name}: its test labels differ from those of the study; the data have changed")
 
 
 def sample_places(

@@ -116,7 +116,7 @@ class PairSearch(Proposals):
             SettingError: nothing told yet.
         """
         if not self._points:
-            raise SettingError("no network has been told yet; tell one first")
+            raise SettingError("there is no result yet; call tell first")
         return 1.0 - self._curve(np.asarray(alphas, dtype=np.float64)).loss
 
     def _u(self, alphas: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:

@@ -186,8 +186,8 @@ class AlphaSearch(Proposals):
         near = sorted(filter(self.informs, self._points))
         if not near:
             raise SettingError(
-                f"no risk has been told at an alpha between {_USED[0]:g} and {_USED[1]:g} of beta "
-                f"{self.beta:g}; tell one first"
+                f"there is no result yet at an alpha between {_USED[0]:g} and {_USED[1]:g} of beta "
+                f"{self.beta:g}; call tell first"
             )
         counts = np.array([self._points[a] for a in near], dtype=np.float64)
         return ShapePosterior(self._u(np.array(near)), counts[:, 0], counts[:, 1])

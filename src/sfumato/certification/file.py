@@ -77,7 +77,9 @@ def finished_rows(output: Path, settings: dict[str, Any], examples: Sequence[int
     require_writable(settings_path(output))
     if output.exists():
         if not output.is_file():
-            raise OutputError(f"{output}: is no regular file; a table must be one, so that a run can go on")
+            raise OutputError(
+                f"{output}: is not a regular file; a table must be one, so that a run can be continued"
+            )
         with _explained(output), output.open("rb") as table:
             _lock(table, output)
     return _read(output, settings, examples)[0]
@@ -194,7 +196,9 @@ def _read(output: Path, settings: dict[str, Any], examples: Sequence[int]) -> tu
     with _explained(output):
         content = output.read_bytes() if output.exists() else b""
     if content and not record.exists():
-        raise OutputError(f"{output}: exists and is not a run of these settings; choose another output")
+        raise OutputError(
+            f"{output}: exists and was not written by a run with these settings; choose another output"
+        )
     if record.exists():
         _require_same_run(output, record, settings)
     whole = content[: content.rfind(b"\n") + 1]
@@ -231,10 +235,10 @@ def _require_same_run(output: Path, record: Path, settings: dict[str, Any]) -> N
         renamed = name == "model" and settings["alpha"] is not None
         if name not in _NOT_COMPARED and not renamed and found.get(name) != value:
             raise OutputError(
-                f"{output}: is another run's, with {name} {found.get(name)} and not {value}; "
+                f"{output}: belongs to another run, with {name} {found.get(name)} instead of {value}; "
                 "choose another output"
             )
     if (reason := difference(found.get("answers"), settings["answers"])) is not None:
         raise OutputError(
-            f"{output}: is the run of another model of this name ({reason}); choose another output"
+            f"{output}: belongs to a run of another model with this name ({reason}); choose another output"
         )

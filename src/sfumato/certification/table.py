@@ -141,8 +141,7 @@ def read_certificates(path: Path | str, on_note: Callable[[str], None] = warning
     if repeated:
         more = f" and {len(repeated) - 1} others" if len(repeated) > 1 else ""
         on_note(
-            f"{path}:{repeated[0]}{more}: about an image that an earlier row is about; the first row of each "
-            "image counts"
+            f"{path}:{repeated[0]}{more}: a further row about an image; the first row about each image counts"
         )
     return list(found.values())
 

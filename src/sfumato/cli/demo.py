@@ -32,7 +32,7 @@ def command(
     """Show on real digits how the best training noise alpha depends on the smoothing noise beta.
 
     Runs a study of nine networks: their votes at five betas on all test images, and certificates at two betas
-    on 100 images. Prints what study best answers for the vote and for two radii, and draws two figures.
+    on 100 images. Prints the answers of study best for the vote and for two radii, and draws two figures.
 
     Example: sfumato demo --out sfumato-demo
     """

@@ -115,7 +115,7 @@ def checked_split(x: np.ndarray, y: np.ndarray, num_classes: int, where: str) ->
         DataError: lengths that differ, nothing in it, NaN or infinite values, labels out of range.
     """
     if len(x) != len(y):
-        raise DataError(f"{where}: x has {len(x)} examples but y has {len(y)}; they must be as many")
+        raise DataError(f"{where}: x has {len(x)} examples but y has {len(y)}; give one label for each")
     if len(x) == 0:
         raise DataError(f"{where}: holds no examples, at least 1 is needed")
     if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):

@@ -190,8 +190,8 @@ class Processes(Executor):
                 worker.stop()
                 if attempt >= MOST_ATTEMPTS:
                     raise WorkerError(
-                        f"{task.name}: {attempt} worker processes were lost on it (the last one ended with "
-                        f"{worker.exit_code}); what was finished is kept"
+                        f"{task.name}: its worker process ended {attempt} times (the last time with "
+                        f"{worker.exit_code}); finished results are kept"
                     ) from None
                 self._waiting.appendleft((task, attempt + 1))
                 self._hand_out()

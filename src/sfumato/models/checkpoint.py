@@ -173,7 +173,9 @@ def load_model(path: Path | str, *, factory: Factory | None = None) -> tuple[nn.
         # one of our own takes the tensors as they are; in others they may be tied
         model.load_state_dict(tensors, assign=is_built_in(record.architecture))
     except Exception as error:  # a module of the user's own may refuse its state in any way
-        raise ModelError(f"{path}: the model does not take its weights ({failure_line(error)})") from error
+        raise ModelError(
+            f"{path}: the weights cannot be loaded into the model ({failure_line(error)})"
+        ) from error
     return model.eval(), record
 
 
@@ -219,14 +221,14 @@ def _rebuilt(record: ModelRecord, factory: Factory | None, path: Path) -> nn.Mod
         accepted = ", ".join(model_names())
         raise ModelError(f"{path}: architecture {name!r} is not known; accepted are {accepted}")
     raise ModelError(
-        f"{path}: was made by {name!r}, and a file does not choose what code runs; name what makes the "
-        "network by --model-factory package.module:name (in Python factory=...)"
+        f"{path}: was built by {name!r}, whose code a file alone cannot run; name the code that builds the "
+        f"network with --model-factory package.module:name (in Python factory=...)"
     )
 
 
 def _record(metadata: Mapping[str, str], path: Path) -> ModelRecord:
     if _KEY not in metadata:
-        raise ModelError(f"{path}: carries no Sfumato record; give a file written by sfumato train")
+        raise ModelError(f"{path}: has no Sfumato record; give a file written by sfumato train")
     try:
         present = _in_present_format(_strict_json(metadata[_KEY]))
         return ModelRecord.model_validate_json(json.dumps(present), strict=True)

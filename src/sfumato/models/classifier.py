@@ -119,7 +119,7 @@ def load_classifier(
     for options, given in (("--fingerprint", (fingerprint,)), ("--mean and --std", (mean, std))):
         if any(value is not None for value in given):
             raise ModelError(
-                f"{reference}: {options} is for a package.module:factory; this file says that itself"
+                f"{reference}: {options} is only for a package.module:factory; this file already states it"
             )
     path = Path(reference)
     record = read_record(path)

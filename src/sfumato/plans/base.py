@@ -133,7 +133,7 @@ class Run:
             SettingError: votes are still demanded.
         """
         if waiting := int(np.count_nonzero(self._wanted)):
-            raise SettingError(f"decisions are not final: {waiting} images still demand votes")
+            raise SettingError(f"decisions are not final: {waiting} images still need votes")
         return [self.plan.conclude(self, image) for image in range(self.images)]
 
     def decide(
@@ -291,7 +291,7 @@ def checked_counts(
     if not np.issubdtype(counts.dtype, np.integer):
         raise SettingError(f"counts must be whole numbers, got an array of {counts.dtype}")
     if not demanded.any():
-        raise SettingError("votes were handed over although none are demanded any more")
+        raise SettingError("votes were given although no more are needed")
     if counts.size and counts.min() < 0:
         raise SettingError(f"counts must be at least 0, got {counts.min()}")
     counts = counts.astype(np.int64)

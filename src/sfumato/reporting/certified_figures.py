@@ -88,7 +88,7 @@ def votes(sets: Sequence[CertifiedSet]) -> Picture:
     """
     told = [(found, spent) for found in sets if (spent := votes_spent(found)) is not None]
     if not told:
-        raise DataError("none of these tables says its votes; those written by sfumato certify do")
+        raise DataError("none of these tables states its votes; tables written by sfumato certify do")
     least = min(int(spent.min()) for _, spent in told)
     layers = []
     for index, ((found, spent), colour) in enumerate(zip(told, line_colours(len(told)), strict=True)):

@@ -269,8 +269,8 @@ class BaseClassifier:
         far = far.masked_fill(found.isnan() != exact.isnan(), torch.inf).amax(dim=1)
         if (far > margin[some].nan_to_num() / 2).any():
             raise ModelError(
-                f"the model is no fixed function: in a batch of {len(x)} the logits of a noisy input are not "
-                f"those that it has by itself, by {float(far.max()):.2g}, which is more than rounding"
+                f"the model is not a fixed function: the logits of a noisy input in a batch of {len(x)} "
+                f"and alone differ by {float(far.max()):.2g}, which is more than rounding"
             )
 
     @torch.inference_mode()

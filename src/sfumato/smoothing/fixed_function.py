@@ -58,14 +58,14 @@ def require_fixed_function(ask: Ask, rows: torch.Tensor, together: torch.Tensor,
     rounding = RELATIVE * scale_of(together)
     if apart(ask(rows), together) > rounding:
         raise ModelError(
-            "the model is not deterministic: it gives other logits for the same input "
-            "when asked again (state or randomness inside the model)"
+            "the model is not deterministic: it gives different logits for the same input (state or "
+            "randomness inside the model)"
         )
     far = dependence(ask, rows, together)
     if far > rounding + rounding_of(ask, rows):
         raise ModelError(
-            f"the model's logits for an input depend on the other inputs of its batch (by {far:.2g}), so it "
-            "is no fixed function that could be certified"
+            f"the model's logits for an input depend on the other inputs of its batch (by {far:.2g}), so "
+            f"it is not a fixed function and cannot be certified"
             f"{layer_at_fault(model) or ' (batch statistics, a scale of the batch, dynamic quantisation)'}"
         )
 

@@ -47,10 +47,13 @@ Precision = Literal["float32", "bf16"]
 class DataTable(Settings):
     """Which data."""
 
-    name: str = Field(default="digits", description="a set's name as digits or mnist, a .npz, or a folder")
-    data_dir: str | None = Field(default=None, description="where to look for the files first")
+    name: str = Field(
+        default="digits",
+        description="name of a data set (digits, mnist, ...), a .npz, or a folder of images by class",
+    )
+    data_dir: str | None = Field(default=None, description="folder in which to look for the data first")
     images: Count | None = Field(
-        default=None, description="number of test images, from the first on; left out: all"
+        default=None, description="number of test images to use, starting with the first (default: all)"
     )
 
 
@@ -61,7 +64,7 @@ class ModelTable(Settings):
     warm_start: Literal["none", "nearest"] = Field(
         default="none", description="nearest: each alpha starts from the nearest one trained before it"
     )
-    warm_epochs: Count = Field(default=2, description="epochs of a model with a warm start")
+    warm_epochs: Count = Field(default=2, description="epochs of each model that starts from another one")
 
     @property
     def shared(self) -> TrainingSettings:
@@ -117,20 +120,23 @@ class GridTable(Settings):
 class VotesTable(Settings):
     """How a smoothed prediction is made."""
 
-    n: Count = Field(default=100, description="votes whose majority is the prediction")
+    n: Count = Field(default=100, description="number of votes; their majority is the prediction")
     rule: Literal["curtailed", "sequential", "all"] = Field(
         default="curtailed",
-        description="curtailed: stop once decided (same prediction as all); sequential: sooner; all: never",
+        description="when voting on an image stops. curtailed: once the majority of all n is certain; "
+        "sequential: earlier, with a small error; all: after n votes",
     )
     error: float = Field(
         default=1e-3,
         gt=0,
         lt=1,
-        description="sequential: how often at most an image's prediction is not that of all n votes",
+        description="with the rule sequential: largest probability that a prediction differs from that of "
+        "all n votes",
     )
-    seed: Seed = Field(default=0, description="keys the noise, same for all models")
+    seed: Seed = Field(default=0, description="seed of the noise of the votes; all models see the same noise")
     precision: Precision = Field(
-        default="float32", description="float32, or bf16: then that network is smoothed"
+        default="float32",
+        description="float32, or bf16 to smooth the network rounded to bfloat16 (a different classifier)",
     )
 
     def plan(self) -> Plan:
@@ -149,15 +155,20 @@ class CertificationTable(Settings):
     """Which certificates are computed beside the risks."""
 
     beta: Positives = Field(description="smoothing noises to certify at")
-    radii: Positives | None = Field(None, description="L2 radii; the plan is then curve(radii)")
-    plan: str | None = Field(default=None, description="another stopping plan, as of sfumato certify --plan")
-    confidence: float = Field(
-        default=CONFIDENCE, gt=0, lt=1, description="probability with which each one holds"
+    radii: Positives | None = Field(None, description="L2 radii to certify; the plan is then curve(radii)")
+    plan: str | None = Field(
+        default=None, description="a stopping plan instead of radii, as in sfumato certify --plan"
     )
-    images: Count = Field(default=500, description="number of test images, from the first on")
+    confidence: float = Field(
+        default=CONFIDENCE, gt=0, lt=1, description="probability with which each certificate holds"
+    )
+    images: Count = Field(
+        default=500, description="number of test images to certify, starting with the first"
+    )
     label_known: bool = Field(
         default=False,
-        description="test the true label only, at fewer votes: for certified accuracy, not for predictions",
+        description="test only the true label, which takes fewer votes: for certified accuracy, not for "
+        "predictions",
     )
 
     def stopping(self) -> Plan:
@@ -258,7 +269,7 @@ def render(design: Design) -> str:
     """
     lines = [
         "# A study: one model per (alpha, seed), its risk at every beta. Noise levels are standard",
-        "# deviations in the input's unit. Lines behind '#' are left out: their default holds.",
+        "# deviations in the input's unit. Settings in lines that begin with '#' have their default.",
     ]
     for name in ("data", "model", "grid", "votes"):
         lines += ["", f"[{name}]", *_lines(getattr(design, name))]

@@ -252,7 +252,7 @@ def mend(path: Path) -> list[str]:
     except DataError as error:
         raise DataError(
             f"{path}: is damaged beyond repair ({error}); move it away and run again: the models are kept, "
-            "the votes are counted anew"
+            f"the votes are counted again"
         ) from error
     finally:
         mended.unlink(missing_ok=True)

@@ -150,8 +150,8 @@ def _starting_model(
     wanted = (settings.architecture, data.input_shape, data.num_classes)
     if found != wanted:
         raise ModelError(
-            f"{settings.warm_start}: is {found[0]} for input {found[1]} and {found[2]} classes, but "
-            f"{wanted[0]} for {wanted[1]} and {wanted[2]} is to be trained"
+            f"{settings.warm_start}: is {found[0]} for input {found[1]} and {found[2]} classes, but the "
+            f"model to train is {wanted[0]} for {wanted[1]} and {wanted[2]}"
         )
     named = None if is_built_in(settings.architecture) else settings.architecture
     model, record = load_model(settings.warm_start, factory=named)
