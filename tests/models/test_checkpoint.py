@@ -228,7 +228,9 @@ def made(digits, tmp_path, monkeypatch):
 
 
 def test_loading_a_file_imports_nothing_that_its_record_names(made, parts, tmp_path):
-    with pytest.raises(ModelError, match=r"was built by 'spy:make', whose code a file alone cannot run; .* factory="):
+    with pytest.raises(
+        ModelError, match=r"was built by 'spy:make', whose code a file alone cannot run; .* factory="
+    ):
         load_model(made)
     with pytest.raises(ModelError, match="--model-factory"):
         load_classifier(str(made), (1, 8, 8), 10)

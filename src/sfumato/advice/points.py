@@ -1,4 +1,4 @@
-"""Labelled points as the estimators take them, and what is unusual about them in words.
+"""Labelled points for the estimators, with remarks on unusual data.
 
 Distances do not change when all points move together, so points are centred: that keeps the digits that
 matter when distances are computed from products.
@@ -54,7 +54,7 @@ def labelled_points(
     most: int | None = None,
     seed: int = 0,
 ) -> LabelledPoints:
-    """Return the examples ``x`` (examples, *shape) with labels ``y`` as points, looked over.
+    """Return the examples ``x`` (examples, *shape) with labels ``y`` as checked points.
 
     ``most`` takes a random subset of that many, the same for the same ``seed``. Classes with fewer than 10
     points, values outside [0, 1] and equal inputs with different labels are remarked on, not refused.

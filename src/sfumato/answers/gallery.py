@@ -1,4 +1,4 @@
-"""A few test images of a study as two of its models see them: what people look at before numbers.
+"""A few test images of a study as two of its models see them.
 
 The images are a sample: one half drawn at random, one half where the two models differ most. Where the
 models are there and a device of the kind that they voted on, the votes are counted again for these images,
@@ -103,7 +103,7 @@ class Gallery:
         radii: what the radii are, in a sentence.
         class_names: by class index.
         images: the sample, examples increasing.
-        why_not: why votes were not counted again by class; empty if they were, or nobody expects them.
+        why_not: why votes were not counted again by class; empty if they were, or if none are expected.
     """
 
     beta: float | None

@@ -1,8 +1,8 @@
-"""The table of a certification run, kept so that rows of different runs never share a file.
+"""The table of a certification run; rows of different runs are never in one file.
 
-Beside ``NAME.tsv`` stands ``NAME.tsv.json``, the run's settings. A run is continued only if they are the
-same to the letter, except that it may be about more images than before, and that the model's answers to
-fixed inputs may differ by rounding.
+Beside ``NAME.tsv`` stands ``NAME.tsv.json``, the run's settings. A run is continued only if they are
+identical, with two exceptions: there may be more images than before, and the model's answers to fixed inputs
+may differ by rounding.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def finished_rows(output: Path, settings: dict[str, Any], examples: Sequence[int
 
 
 class GrowingTable:
-    """The table of a run, held open; ``rows`` are those that it has so far."""
+    """The table of a run, kept open for writing; ``rows`` are the rows that it has so far."""
 
     def __init__(self, path: Path, file: BinaryIO, rows: list[Certificate], size: int) -> None:
         self._path, self._file, self._size = path, file, size
@@ -109,7 +109,7 @@ class GrowingTable:
             self._write(_HEADER.encode())
 
     def finish(self) -> None:
-        """Let the disk confirm all rows, and see that the table is still there."""
+        """Wait until all rows are on the disk, and check that the table still exists."""
         with _explained(self._path):
             os.fsync(self._file.fileno())
         self._require_there()

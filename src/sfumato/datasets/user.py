@@ -54,8 +54,8 @@ def load_npz(path: Path) -> Dataset:
     classes that may lack examples.
 
     Raises:
-        DataError: not an npz, missing or object arrays, and all that ``in_one_unit``, ``class_labels`` and
-            ``channels_first`` refuse.
+        DataError: not an npz, missing or object arrays, and everything that ``in_one_unit``, ``class_labels``
+            and ``channels_first`` refuse.
     """
     spelled: dict[str, str] = {}
     pairs: list[tuple[str, str]] = []

@@ -55,7 +55,7 @@ _Checksum = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class ModelRecord(BaseModel):
-    """What a checkpoint says of itself.
+    """The record of a checkpoint: its network and its training.
 
     Attributes:
         architecture: registry name or ``package.module:factory``.
@@ -153,10 +153,10 @@ def save_model(model: nn.Module, record: ModelRecord, path: Path) -> ModelRecord
 def load_model(path: Path | str, *, factory: Factory | None = None) -> tuple[nn.Module, ModelRecord]:
     """Return the network in evaluation mode, on the CPU, and its record.
 
-    A network of one of our own architectures comes back by itself. Where the record names a factory, nothing
-    of that name is imported: say by ``factory`` what makes the network, ``package.module:name`` or the
-    function itself. It may be another one than the record's (a module that has moved), as long as its tensors
-    have the names, types and shapes of the file's; what it computes with them is yours to know.
+    A network of a built-in architecture needs no factory. If the record names a factory, that name is not
+    imported: name the factory yourself with ``factory``, as ``package.module:name`` or the function itself.
+    It may differ from the record's (a module that has moved) if its tensors have the same names, types and
+    shapes. Only you know whether it computes the same.
 
     Raises:
         ModelError: no such file, not one of Sfumato's, contents that do not match the record, a factory that
@@ -192,7 +192,7 @@ def verify_checkpoint(path: Path) -> ModelRecord:
 
 
 def read_record(path: Path) -> ModelRecord:
-    """Return what a checkpoint says of itself, without reading or verifying its tensors.
+    """Return the record of a checkpoint, without reading or verifying its tensors.
 
     Raises:
         ModelError: no such file, or not one of Sfumato's.

@@ -1,4 +1,4 @@
-"""A classifier with its identity: a checkpoint of ours, a factory's, or a model that was handed over."""
+"""A classifier with its identity: from a checkpoint, from a factory, or given as a model."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Classifier:
         record: what its checkpoint says of it; None for a model of one's own.
         factory: name of the factory that made the network, where its record names another: the same weights
             in other code are another classifier.
-        fingerprint: its owner's word for what it is, for a model whose weights are not seen; where there is
-            none, its answers to fixed inputs tell it from others.
+        fingerprint: a text by its owner that identifies a model whose weights are not visible. Without it,
+            the answers to fixed inputs identify the model.
     """
 
     name: str
@@ -94,9 +94,9 @@ def load_classifier(
     (batch, *input_shape), a float32 tensor, to logits or scores (batch, classes), a tensor or an array.
     ``mean`` and ``std`` wrap it for inputs in [0, 1] if it expects normalised ones.
 
-    ``factory`` makes the network of a file whose record names a factory, as in ``load_model``; a file of a
-    built-in architecture makes no use of it. ``fingerprint`` says what a model of a factory is, in place of
-    an attribute of this name.
+    ``factory`` builds the network of a file whose record names a factory, as in ``load_model``; for a
+    built-in architecture it is not used. ``fingerprint`` says what a model of a factory is, in place of an
+    attribute of this name.
 
     Raises:
         ModelError: a missing or damaged file, one made for other data, or a factory that fails.

@@ -37,7 +37,7 @@ FULL_VOTES = 100_100
 
 @dataclass(frozen=True)
 class Decision:
-    """What a plan concluded for one image.
+    """The conclusion of a plan for one image.
 
     Attributes:
         prediction: class index, or ``ABSTAIN``.
@@ -46,8 +46,8 @@ class Decision:
         p_lower: lower confidence bound of the predicted class's probability under the noise (nan if none).
         p_upper: upper confidence bound of any other class's probability (nan if none).
         stopped_by: what ended the voting, one word or two.
-        confidence: probability with which this decision may be relied on; its level is the rest to 1
-            (nan for a plan that guarantees nothing).
+        confidence: probability with which this decision is right; 1 minus it is its level (nan for a plan
+            without a guarantee).
         plan: name of the plan, settings included.
     """
 
@@ -182,10 +182,10 @@ class Plan(ABC):
 
     Attributes:
         method: its name on the command line.
-        question: the fields that make its question.
-        usage: how it is shown where plans are listed.
-        states: what a decision of it states: a class with a ``radius``, a ``class`` alone, or ``nothing``
-            that is guaranteed.
+        question: names of the fields that are written first, as values only.
+        usage: its form in lists of plans.
+        states: what its decisions guarantee: a ``radius`` (a class within a radius), a ``class``, or
+            ``nothing``.
     """
 
     method: ClassVar[str]

@@ -25,14 +25,14 @@ _FEW = 7
 
 
 def apart(found: torch.Tensor, expected: torch.Tensor) -> float:
-    """Return the largest difference; NaN or infinity in one only counts as infinitely far."""
+    """Return the largest difference; NaN or infinity in only one of the two counts as infinite."""
     far = (found - expected).abs()
     same = (found == expected) | (found.isnan() & expected.isnan())
     return float(far.masked_fill(same, 0.0).nan_to_num(nan=torch.inf).max())
 
 
 def scale_of(logits: torch.Tensor) -> float:
-    """Return the largest finite absolute value."""
+    """Return the largest finite absolute value, the scale to which rounding is compared."""
     return float(logits.nan_to_num(0.0, 0.0, 0.0).abs().max())
 
 
@@ -43,17 +43,17 @@ def companies(count: int) -> list[torch.Tensor]:
 
 
 def dependence(ask: Ask, rows: torch.Tensor, together: torch.Tensor) -> float:
-    """Return how far the logits of some rows move when they are asked in other company than all."""
+    """Return how much the logits of some rows change in a batch with other inputs."""
     return max(apart(ask(rows[some]), together[some]) for some in companies(len(rows)))
 
 
 def require_fixed_function(ask: Ask, rows: torch.Tensor, together: torch.Tensor, model: object) -> None:
-    """Refuse a model that answers otherwise when asked again, or in other company.
+    """Refuse a model whose answer changes when it is asked again, or with the other inputs of its batch.
 
     ``together`` is its answer to all rows; ``model`` is looked at for the layer at fault.
 
     Raises:
-        ModelError: it does.
+        ModelError: the answers differ by more than rounding.
     """
     rounding = RELATIVE * scale_of(together)
     if apart(ask(rows), together) > rounding:

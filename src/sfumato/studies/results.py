@@ -38,7 +38,7 @@ class StudyResults:
     Attributes:
         data: name of the data set.
         unit: what a noise level of 1 means.
-        votes: noisy copies per image of which the prediction is the majority.
+        votes: noisy copies per image; their majority is the prediction.
         cells: by (alpha, beta, seed); complete cells only.
         certificates: by (alpha, beta, seed), where images were certified too.
     """

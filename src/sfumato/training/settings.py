@@ -1,4 +1,4 @@
-"""All that determines a training besides its data: the one identity of it.
+"""All settings that determine a training, besides its data.
 
 The options of ``sfumato train``, the ``[model]`` table of a study, the keys of its models and the record
 of a checkpoint are made from these fields and those of the method.
@@ -25,7 +25,7 @@ _FEWEST_STEPS = 1500
 
 
 class TrainingSettings(CheckedSettings):
-    """All that determines the weights, besides the data.
+    """All settings that determine the weights, besides the data.
 
     >>> TrainingSettings(alpha=0.3, method=GaussianAugmentation(draws=2)).values()["draws"]
     2
