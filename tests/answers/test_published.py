@@ -51,8 +51,8 @@ def test_few_published_alphas_have_no_curve(tmp_path):
     [
         ("", "its first line must be alpha,beta,errors,risk"),
         ("alpha,beta,risk\n0,0,0.1\n", "its first line must be"),
-        (HEAD, "no errors at all"),
-        (HEAD + "0,0,0,0\n", "no errors at all"),
+        (HEAD, "there are no errors"),
+        (HEAD + "0,0,0,0\n", "there are no errors"),
         (HEAD + "0,0,5\n", ":2: 3 columns, 4 are needed"),
         (HEAD + "0,0,5,0.1\n0,0.1,x,0.1\n", ":3: invalid literal"),
         (HEAD + "0,0,5.5,0.1\n", ":2: invalid literal"),

@@ -141,16 +141,16 @@ def shares(x):
 @pytest.mark.parametrize(
     ("box", "other", "words"),
     [
-        (Box(first), Box(lambda x: -first(x)), r"another model of this name \(its outputs for input"),
-        (Box(first), Box(lambda x: x[:, 1:11]), "another model of this name"),
-        (Box(first), Box(lambda x: 1.01 * first(x)), "another model of this name"),
-        (Box(first), Box(shares), "another model of this name"),
-        (Box(first), Box(lambda x: first(x.clamp(0, 1))), "another model of this name"),
-        (Box(first), Box(lambda x: first(x).flip(1)), "another model of this name"),
-        (Box(shares), Box(lambda x: np.eye(10)[first(x).argmin(1).numpy()]), "another model of this name"),
-        (Box(first, "v1"), Box(first, "v2"), "with fingerprint v1 and not v2"),
-        (Box(first, "v1"), Box(first), "with fingerprint v1 and not None"),
-        (Box(first), flat, "with model Box and not flat"),
+        (Box(first), Box(lambda x: -first(x)), r"another model with this name \(its outputs for input"),
+        (Box(first), Box(lambda x: x[:, 1:11]), "another model with this name"),
+        (Box(first), Box(lambda x: 1.01 * first(x)), "another model with this name"),
+        (Box(first), Box(shares), "another model with this name"),
+        (Box(first), Box(lambda x: first(x.clamp(0, 1))), "another model with this name"),
+        (Box(first), Box(lambda x: first(x).flip(1)), "another model with this name"),
+        (Box(shares), Box(lambda x: np.eye(10)[first(x).argmin(1).numpy()]), "another model with this name"),
+        (Box(first, "v1"), Box(first, "v2"), "with fingerprint v1 instead of v2"),
+        (Box(first, "v1"), Box(first), "with fingerprint v1 instead of None"),
+        (Box(first), flat, "with model Box instead of flat"),
         (Box(first), Box(lambda x: 1.000001 * first(x)), None),  # rounding
         (Box(first, "v1"), Box(lambda x: -first(x), "v1"), None),  # its owner's word counts
     ],

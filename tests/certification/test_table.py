@@ -90,7 +90,7 @@ def test_of_several_rows_about_an_image_the_first_counts_and_it_is_said(tmp_path
     assert notes == [
         f"{path}:4 and 1 others: a further row about an image; the first row about each image counts"
     ]
-    with pytest.warns(UserWarning, match="the first row of each image counts"):
+    with pytest.warns(UserWarning, match="the first row about each image counts"):
         read_certificates(path)
 
 

@@ -187,7 +187,7 @@ BAD = [
     (["certify", "--model", "MODEL", "--beta", "0.5", "--out", "file/t.tsv"], "is not a folder"),
     (
         ["certify", "--model", "MODEL", "--beta", "0.5", "--out", "file"],
-        "exists and was not written by a run with these settings",
+        "exists, but no run with these settings wrote it",
     ),
     (["certify", "--model", "MODEL", "--beta", "0.5", "--data", "wide.npz"], "is for inputs (1, 8, 8)"),
     (["certify", "--model", "mine:nan_model", "--beta", "0.5"], "NaN"),

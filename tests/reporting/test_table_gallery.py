@@ -104,7 +104,7 @@ def test_other_data_than_were_certified_are_refused(right, worse, digits):
     far = [replace(worse.certificates[0], idx=9_999)]
     with pytest.raises(DataError, match="certifies image 9999, digits has 797 test images"):
         sample_tables([replace(worse, certificates=far)], digits, count=4)
-    with pytest.raises(DataError, match="was computed on other data"):
+    with pytest.raises(DataError, match="was computed on data that differ"):
         sample_tables([replace(right, settings={"data_sha256": "0" * 64})], digits, count=4)
 
 

@@ -221,9 +221,7 @@ def _same_cost(
     if surrogate is not None and surrogate.risk.min() <= _TRUSTED_RISK and beta <= surrogate.alphas[-1]:
         rise, error = surrogate.rise(alpha, beta)
         if rise > 2.0 * error > 0:
-            return Amount(
-                rise, error, "Parzen rule", "its risk at alpha = beta minus its risk at the advised alpha"
-            )
+            return Amount(rise, error, "Parzen rule", "its risk at alpha = beta minus that at the advice")
     doubts.append(
         "what alpha = beta costs: this needs two classifiers trained with different noise (or, better, a "
         "study)"

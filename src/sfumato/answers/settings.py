@@ -31,6 +31,5 @@ class AnswerSettings(CheckedSettings):
         default=DEFAULT_DRAWS, description="number of random draws for the bands of the smoothed curves"
     )
     seed: Seed = Field(
-        default=0,
-        description="determines the random halves of the images and the bands of the curves",
+        default=0, description="determines the random halves of the images and the bands of the curves"
     )

@@ -77,9 +77,7 @@ def finished_rows(output: Path, settings: dict[str, Any], examples: Sequence[int
     require_writable(settings_path(output))
     if output.exists():
         if not output.is_file():
-            raise OutputError(
-                f"{output}: is not a regular file; a table must be one, so that a run can be continued"
-            )
+            raise OutputError(f"{output}: is not a regular file, as a table must be; choose another output")
         with _explained(output), output.open("rb") as table:
             _lock(table, output)
     return _read(output, settings, examples)[0]
@@ -196,9 +194,7 @@ def _read(output: Path, settings: dict[str, Any], examples: Sequence[int]) -> tu
     with _explained(output):
         content = output.read_bytes() if output.exists() else b""
     if content and not record.exists():
-        raise OutputError(
-            f"{output}: exists and was not written by a run with these settings; choose another output"
-        )
+        raise OutputError(f"{output}: exists, but no run with these settings wrote it; choose another output")
     if record.exists():
         _require_same_run(output, record, settings)
     whole = content[: content.rfind(b"\n") + 1]

@@ -56,18 +56,15 @@ class SmoothedClassifier(Smoothed):
 
         Args:
             x: a tensor or an array (images, *shape), a ``Dataset`` of Sfumato (its test split) or of PyTorch,
-                or a ``DataLoader``, which is read batch by batch. If items are (image, label), the labels are
-                kept.
+                or a ``DataLoader``, read in batches; labels of (image, label) items are kept.
             plan: a stopping plan, or its text.
             confidence: of each certificate.
             examples: the images' numbers, which determine their noise. Without them the numbering continues
                 from call to call, so that every call has fresh noise. Give them to repeat a result.
-            labels: true classes, -1 where unknown; they are only stored, so that ``accuracy`` can be
-                computed.
+            labels: true classes, -1 where unknown; only stored, so that ``accuracy`` can be computed.
             known_labels: true classes that change the hypothesis. Plans that support it (``decide``,
                 ``curve``) test only these classes, with fewer votes, and a certificate then predicts the
-                label or nothing. Use them for an evaluation, never for predictions. They are also stored as
-                ``labels``.
+                label or nothing. Use them for evaluation, never for predictions. Also stored as ``labels``.
 
         Raises:
             SettingError: a plan, a confidence or labels that are not accepted.

@@ -29,9 +29,7 @@ def command(
     beta: Annotated[
         float,
         typer.Option(
-            "--beta",
-            help="Smoothing noise: the standard deviation of each coordinate, in the unit of the input, "
-            "for every --noise.",
+            "--beta", help="Smoothing noise: standard deviation of each coordinate, in the unit of the input."
         ),
     ],
     noise: options.Noise = "gaussian",
@@ -48,27 +46,19 @@ def command(
             f"{PLANS}.",
         ),
     ] = "fixed(100,100000)",
-    n0: Annotated[
-        int | None, typer.Option("--n0", help="For the plan fixed: number of votes that select the class.")
-    ] = None,
+    n0: Annotated[int | None, typer.Option("--n0", help="Plan fixed: votes that select the class.")] = None,
     n: Annotated[
-        int | None,
-        typer.Option(
-            "--n", help="For the plan fixed: number of further votes that bound the probability of the class."
-        ),
+        int | None, typer.Option("--n", help="Plan fixed: further votes that bound its probability.")
     ] = None,
     label_known: Annotated[
         bool,
         typer.Option(
             "--label-known",
-            help="Let decide and curve test only the true label: the table of certified accuracy is the "
-            "same, with fewer votes.",
+            help="decide and curve test only the true label: same accuracy table, fewer votes.",
         ),
     ] = False,
     confidence: options.Confidence = CONFIDENCE,
-    first: Annotated[
-        int | None, typer.Option("--first", help="Certify at most this many test images.")
-    ] = None,
+    first: Annotated[int | None, typer.Option("--first", help="Certify at most this many images.")] = None,
     skip: Annotated[
         int, typer.Option("--skip", help="Certify every SKIP-th test image: 20 takes 500 of 10,000.")
     ] = 1,
@@ -79,9 +69,8 @@ def command(
         str | None,
         typer.Option(
             "--fingerprint",
-            help="A text that identifies the model of your package.module:factory, e.g. its version. A run "
-            "is continued only if the text is the same. If not given, the model's answers to fixed inputs "
-            "are compared instead.",
+            help="A text that identifies your own model, e.g. its version: a run continues only with the "
+            "same. Without it, the model's answers to fixed inputs are compared.",
         ),
     ] = None,
     seed: options.Seed = 0,

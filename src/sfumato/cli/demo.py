@@ -14,10 +14,7 @@ RADII = (0.25, 0.5)
 STUDY = {
     "data": {"name": "digits"},
     "model": {"epochs": 40},
-    "grid": {
-        "alpha": [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8],
-        "beta": [0.0, 0.2, 0.4, 0.6, 0.8],
-    },
+    "grid": {"alpha": [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8], "beta": [0.0, 0.2, 0.4, 0.6, 0.8]},
     "certification": {"beta": [0.2, 0.4], "radii": RADII, "images": 100, "label_known": True},
 }
 

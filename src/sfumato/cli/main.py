@@ -81,14 +81,9 @@ def _options(
     version: bool = typer.Option(
         False, "--version", callback=_print_version, is_eager=True, help="Print the version."
     ),
-    quiet: bool = typer.Option(
-        False, "--quiet", "-q", help="Print only results and errors. Can be given anywhere in the command."
-    ),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="Print only results and errors."),
     verbose: bool = typer.Option(
-        False,
-        "--verbose",
-        "-v",
-        help="Print details, and the traceback of an error. Can be given anywhere in the command.",
+        False, "--verbose", "-v", help="Print details, and the traceback of an error."
     ),
     plugin: Annotated[
         list[str] | None,

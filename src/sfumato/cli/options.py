@@ -11,11 +11,7 @@ from sfumato.cli.registered_names import DATA_SETS, NOISES
 from sfumato.errors import SettingError
 
 Data = Annotated[
-    str,
-    typer.Option(
-        "--data",
-        help=f"{DATA_SETS}, a .npz with x and y, or a folder of images by class.",
-    ),
+    str, typer.Option("--data", help=f"{DATA_SETS}, a .npz with x and y, or a folder of images by class.")
 ]
 DataDir = Annotated[
     Path | None,
@@ -29,8 +25,7 @@ Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N
 BatchSize = Annotated[
     int | None,
     typer.Option(
-        "--batch-size",
-        help="Noisy copies per forward pass (default: the fastest, measured). No influence on results.",
+        "--batch-size", help="Noisy copies per forward pass (default: measured). No influence on results."
     ),
 ]
 ModelSource = Annotated[
@@ -48,24 +43,17 @@ ModelFactory = Annotated[
 Mean = Annotated[
     str | None,
     typer.Option(
-        "--mean",
-        help="Mean of each channel, e.g. 0.5,0.5,0.5: Sfumato subtracts it before the input "
-        "reaches your own model.",
+        "--mean", help="Mean of each channel, e.g. 0.5,0.5,0.5, subtracted from the input of your own model."
     ),
 ]
 Std = Annotated[
     str | None,
-    typer.Option(
-        "--std",
-        help="Standard deviation of each channel: Sfumato divides by it "
-        "before the input reaches your own model.",
-    ),
+    typer.Option("--std", help="Standard deviation of each channel; it divides the input of your own model."),
 ]
 Executor = Annotated[
     str,
     typer.Option(
-        "--executor",
-        help="local: this machine; ray: a Ray cluster (if there is none, Ray is started on this machine).",
+        "--executor", help="local: this machine; ray: a Ray cluster, started here if there is none."
     ),
 ]
 Workers = Annotated[
@@ -79,8 +67,7 @@ Workers = Annotated[
 GpusPerWorker = Annotated[
     float | None,
     typer.Option(
-        "--gpus-per-worker",
-        help="GPUs per task; with 0.5 two tasks share one (default: 1 if there are any).",
+        "--gpus-per-worker", help="GPUs per task; with 0.5 two tasks share one (default: 1 if there are any)."
     ),
 ]
 RayAddress = Annotated[
@@ -99,11 +86,7 @@ Confidence = Annotated[
 
 Json = Annotated[bool, typer.Option("--json", help="Print the numbers as JSON, for other programs.")]
 Precision = Annotated[
-    str,
-    typer.Option(
-        "--precision",
-        help="float32, or bf16 to smooth the network rounded to bfloat16, which is a different classifier.",
-    ),
+    str, typer.Option("--precision", help="float32, or bf16 to smooth the network rounded to bfloat16.")
 ]
 StudyOut = Annotated[
     Path | None, typer.Option("--out", help="Folder of the study (default: FILE, if it is a folder).")

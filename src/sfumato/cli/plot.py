@@ -39,17 +39,13 @@ def command(
     ],
     out: Annotated[Path, typer.Option("--out", help="The .pdf, .svg or .png to write.")],
     radius: Annotated[
-        str | None,
-        typer.Option(
-            "--radius", help="Radii to draw, for the figures pairs (one) and radius (several): 0.25,0.5,1."
-        ),
+        str | None, typer.Option("--radius", help="For pairs: one radius. For radius: several, 0.25,0.5,1.")
     ] = None,
     width: Annotated[
         str, typer.Option("--width", help="column (3.25 inches), text (5.5 inches), or a number of inches.")
     ] = "text",
     height: Annotated[
-        float | None,
-        typer.Option("--height", help="Height in inches (default: from the width, by the golden ratio)."),
+        float | None, typer.Option("--height", help="Height in inches (default: by the golden ratio).")
     ] = None,
     **settings: Any,
 ) -> None:

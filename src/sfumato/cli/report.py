@@ -69,10 +69,7 @@ def command(
     once = lru_cache(note)  # a followed report reads the same tables again and again
     with progress_bar("report", 1) as bar:
         maker = ReportMaker(
-            chosen,
-            on_start=lambda steps: bar.restart("images", steps),
-            on_step=bar.advance,
-            on_warning=warn,
+            chosen, on_start=lambda steps: bar.restart("images", steps), on_step=bar.advance, on_warning=warn
         )
         bar.advance(0, "reading")
         while not _write(maker, sources, out, every if follow else None, once) and follow:

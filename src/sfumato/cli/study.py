@@ -29,9 +29,7 @@ app = typer.Typer(
 
 
 @app.command()
-def init(
-    file: Annotated[Path, typer.Argument(help="The study file to write.")] = Path("study.toml"),
-) -> None:
+def init(file: Annotated[Path, typer.Argument(help="The study file to write.")] = Path("study.toml")) -> None:
     """Write a study file with every setting and a comment on each.
 
     Example: sfumato study init mnist.toml
@@ -66,9 +64,7 @@ def _fields() -> Mapping[str, FieldInfo]:
 def run(
     file: Annotated[
         Path | None,
-        typer.Argument(
-            help="A study file, or the folder of a study. Settings that are not in it have their default."
-        ),
+        typer.Argument(help="A study file, or the folder of a study; other settings have their default."),
     ] = None,
     out: options.StudyOut = None,
     device: options.Device = "auto",

@@ -37,8 +37,7 @@ def show(
         str | None, typer.Option("--radii", help="Also certified accuracy at these radii, e.g. 0.25,0.5.")
     ] = None,
     confidence: Annotated[
-        float,
-        typer.Option("--confidence", help="Confidence level of all intervals, between 0 and 1."),
+        float, typer.Option("--confidence", help="Confidence level of all intervals, between 0 and 1.")
     ] = 0.95,
     as_json: options.Json = False,
 ) -> None:
@@ -88,10 +87,7 @@ def print_risks(results: StudyResults, confidence: float = 0.95, *, soft: bool =
     images = len(next(iter(results.cells.values())).examples)
     used = sum(point.trials // images for points in risk_points(results).values() for point in points)
     if left_out := len(results.cells) - used:
-        warn(
-            f"{left_out} finished cells are not used: their training seed is missing for other alphas of "
-            f"the same beta"
-        )
+        warn(f"{left_out} finished cells are not used: other alphas lack their training seed")
     OUT.print(f"seeds {', '.join(map(str, results.seeds))}; alpha and beta in: {results.unit}", markup=False)
 
 
@@ -120,8 +116,8 @@ def best(
         str,
         typer.Option(
             "--objective",
-            help="Criterion for the best alpha: vote-risk (fewest wrong predictions of the vote), or one "
-            "that a --plugin registers.",
+            help="Criterion for alpha*: vote-risk (fewest errors of the vote), or one that a --plugin "
+            "registers.",
         ),
     ] = "vote-risk",
     **settings: Any,
@@ -207,7 +203,7 @@ def _print_best_pairs(
         where = ", ".join(f"{radius:g}" for radius, answer in found.items() if edge in answer.edges)
         warn(f"radius {where}: {edge} measured; the best may lie beyond")
     if left_out := max(answer.left_out for answer in found.values()):
-        warn(f"{left_out} certified cells are not used: their training seed is missing for other pairs")
+        warn(f"{left_out} certified cells are not used: other pairs lack their training seed")
 
 
 @takes_fields(answer_fields)
@@ -221,9 +217,7 @@ def plot(
     ] = None,
     published: Annotated[
         Path | None,
-        typer.Option(
-            "--published", help="A CSV with the columns alpha,beta,errors,risk, drawn beside the study."
-        ),
+        typer.Option("--published", help="A CSV alpha,beta,errors,risk to draw beside the study."),
     ] = None,
     **settings: Any,
 ) -> None:
@@ -262,6 +256,5 @@ def _warn_about(answers: Iterable[BetaAnswer]) -> None:
             warn(f"{where}alpha* {found.alpha:g} is the {end} alpha measured; the best may lie beyond")
         if found.left_out:
             warn(
-                f"{where}{found.left_out} finished cells are not used: their training seed is missing for "
-                f"other alphas"
+                f"{where}{found.left_out} finished cells are not used: other alphas lack their training seed"
             )

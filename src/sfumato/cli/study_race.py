@@ -17,25 +17,13 @@ if TYPE_CHECKING:
 
 def command(
     folder: Annotated[Path, typer.Argument(help="The folder of a study.")],
-    radius: Annotated[
-        str,
-        typer.Option(
-            "--radius", help="L2 radius; for several radii, separated by commas, there is one race each."
-        ),
-    ],
+    radius: Annotated[str, typer.Option("--radius", help="L2 radius, or several: 0.5,1 (one race each).")],
     images: Annotated[
         int | None,
-        typer.Option(
-            "--images",
-            help="Number of test images to race over, starting with the first (default: at most 1,000).",
-        ),
+        typer.Option("--images", help="Number of test images to race over (default: at most 1,000)."),
     ] = None,
     confidence: Annotated[
-        float,
-        typer.Option(
-            "--confidence",
-            help="Confidence level of the set of pairs, the bounds and the gain, between 0 and 1.",
-        ),
+        float, typer.Option("--confidence", help="Confidence level of set, bounds and gain.")
     ] = 0.95,
     data_dir: options.DataDir = None,
     device: options.Device = "auto",

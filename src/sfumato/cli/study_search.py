@@ -32,32 +32,22 @@ def command(
         typer.Option("--radius", help="L2 radius: find the pair with the most certified accuracy there."),
     ] = None,
     budget: Annotated[
-        int,
-        typer.Option(
-            "--budget",
-            help="Largest number of models that may be trained, in all searches of this kind together.",
-        ),
+        int, typer.Option("--budget", help="Largest number of models to train, in all such searches.")
     ] = 8,
     out: options.StudyOut = None,
     step: Annotated[
         float | None,
         typer.Option(
             "--step",
-            help="All alphas are multiples of this number (default: 0.05 beta; with --radius, 0.1 of the "
-            "smallest beta).",
+            help="Step between alphas (default: 0.05 beta; with --radius, 0.1 of the smallest beta).",
         ),
     ] = None,
     seed: Annotated[
-        int | None,
-        typer.Option("--seed", help="Seed of the trainings (default: the first seed of the study)."),
+        int | None, typer.Option("--seed", help="Seed of the trainings (default: the study's first).")
     ] = None,
     images: Annotated[
         int | None,
-        typer.Option(
-            "--images",
-            help="With --radius: number of test images to certify, starting with the "
-            "first (default: at most 1,000).",
-        ),
+        typer.Option("--images", help="With --radius: number of test images (default: at most 1,000)."),
     ] = None,
     data_dir: options.DataDir = None,
     device: options.Device = "auto",
@@ -67,8 +57,7 @@ def command(
 
     With --beta alone, the search is for the alpha with the fewest errors of the vote at this beta. With
     --radius, it is for the pair with the highest certified accuracy at this radius: every network is
-    certified at all betas of the study, or at --beta, and a beta that is surely not the best for a network
-    drops out early.
+    certified at all betas of the study, or at --beta; a beta that is surely not its best drops out early.
 
     Each alpha is chosen from the results so far. Models that the study has already trained cost nothing, and
     new models are added to the study. Its file is not changed, except that --data-dir is written into it. If

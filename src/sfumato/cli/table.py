@@ -51,10 +51,7 @@ def command(
         Path | None, typer.Option("--out", help="The file to write (default: standard output).")
     ] = None,
     radii: Annotated[
-        str | None,
-        typer.Option(
-            "--radii", help="Radii of the table of certified accuracy (default: about ten round values)."
-        ),
+        str | None, typer.Option("--radii", help="Radii of certified accuracy (default: about ten values).")
     ] = None,
     **settings: Any,
 ) -> None:

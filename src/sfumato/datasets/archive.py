@@ -55,10 +55,7 @@ def read_npz(path: Path, choose: Callable[[list[str]], Iterable[str]]) -> dict[s
 def _declared_bytes(info: zipfile.ZipInfo, path: Path) -> int:
     """Return how many bytes a member unpacks to, as far as its own size makes that possible."""
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise DataError(
-            f"{path}: {info.filename} is compressed with a method that .npz files do not use; "
-            f"save it with numpy"
-        )
+        raise DataError(f"{path}: {info.filename} has a compression unknown in .npz; save it with numpy")
     factor = DEFLATE_LIMIT if info.compress_type == zipfile.ZIP_DEFLATED else 1
     if info.file_size > factor * info.compress_size:
         raise DataError(

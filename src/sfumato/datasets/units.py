@@ -62,8 +62,7 @@ def in_one_unit(arrays: Mapping[str, np.ndarray], where: str = "") -> InOneUnit:
     if any(are_bytes.values()) and not all(are_bytes.values()):
         kinds = ", ".join(f"{name} {array.dtype}" for name, array in arrays.items())
         raise DataError(
-            f"{prefix}bytes together with other numbers ({kinds}) leave the unit unclear; store all arrays "
-            f"in one unit"
+            f"{prefix}bytes beside other numbers ({kinds}) have no clear unit; store all arrays in one unit"
         )
     if all(are_bytes.values()):
         largest = max(int(array.max()) for array in arrays.values())
@@ -115,8 +114,7 @@ def _as_float32(array: np.ndarray, where: str) -> np.ndarray:
 def _notes_on_bytes(largest: int, prefix: str) -> list[str]:
     if largest == 1:
         raise DataError(
-            f"{prefix}bytes that are all 0 or 1 leave the unit unclear; store 0 and 255, or 0 and 1 as "
-            f"float32"
+            f"{prefix}bytes that are all 0 or 1 have no clear unit; store 0 and 255, or 0 and 1 as float32"
         )
     if 0 < largest < _DARK:
         return [

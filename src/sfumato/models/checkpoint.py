@@ -173,9 +173,7 @@ def load_model(path: Path | str, *, factory: Factory | None = None) -> tuple[nn.
         # one of our own takes the tensors as they are; in others they may be tied
         model.load_state_dict(tensors, assign=is_built_in(record.architecture))
     except Exception as error:  # a module of the user's own may refuse its state in any way
-        raise ModelError(
-            f"{path}: the weights cannot be loaded into the model ({failure_line(error)})"
-        ) from error
+        raise ModelError(f"{path}: its weights do not fit the model ({failure_line(error)})") from error
     return model.eval(), record
 
 

@@ -27,8 +27,8 @@ RESERVE = 1.0 - 2.0 * MARGIN
 def look_schedule(n_max: int, chunk: int, growth: float = GROWTH) -> tuple[int, ...]:
     """Return after how many votes a test checks its counts (a look): multiples of ``chunk``, then ``n_max``.
 
-    Each look has about ``growth`` times the votes of the one before, and at least one chunk more. More frequent
-    looks would save less than 2 % of the votes.
+    Each look has about ``growth`` times the votes of the one before, and at least one chunk more. More
+    frequent looks would save less than 2 % of the votes.
 
     >>> look_schedule(1000, 100)
     (100, 200, 300, 400, 500, 600, 700, 800, 900, 1000)

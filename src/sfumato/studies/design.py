@@ -47,10 +47,7 @@ Precision = Literal["float32", "bf16"]
 class DataTable(Settings):
     """Which data."""
 
-    name: str = Field(
-        default="digits",
-        description="name of a data set (digits, mnist, ...), a .npz, or a folder of images by class",
-    )
+    name: str = Field(default="digits", description="digits, mnist, ..., a .npz, or an image folder")
     data_dir: str | None = Field(default=None, description="folder in which to look for the data first")
     images: Count | None = Field(
         default=None, description="number of test images to use, starting with the first (default: all)"
@@ -123,20 +120,17 @@ class VotesTable(Settings):
     n: Count = Field(default=100, description="number of votes; their majority is the prediction")
     rule: Literal["curtailed", "sequential", "all"] = Field(
         default="curtailed",
-        description="when voting on an image stops. curtailed: once the majority of all n is certain; "
-        "sequential: earlier, with a small error; all: after n votes",
+        description="curtailed: stop once the majority of all n is sure; sequential: earlier; all: after n",
     )
     error: float = Field(
         default=1e-3,
         gt=0,
         lt=1,
-        description="with the rule sequential: largest probability that a prediction differs from that of "
-        "all n votes",
+        description="sequential: largest probability that a prediction is not that of all n votes",
     )
     seed: Seed = Field(default=0, description="seed of the noise of the votes; all models see the same noise")
     precision: Precision = Field(
-        default="float32",
-        description="float32, or bf16 to smooth the network rounded to bfloat16 (a different classifier)",
+        default="float32", description="float32, or bf16 to smooth the network rounded to bfloat16"
     )
 
     def plan(self) -> Plan:
@@ -156,19 +150,14 @@ class CertificationTable(Settings):
 
     beta: Positives = Field(description="smoothing noises to certify at")
     radii: Positives | None = Field(None, description="L2 radii to certify; the plan is then curve(radii)")
-    plan: str | None = Field(
-        default=None, description="a stopping plan instead of radii, as in sfumato certify --plan"
-    )
+    plan: str | None = Field(default=None, description="stopping plan instead of radii, as in certify --plan")
     confidence: float = Field(
         default=CONFIDENCE, gt=0, lt=1, description="probability with which each certificate holds"
     )
-    images: Count = Field(
-        default=500, description="number of test images to certify, starting with the first"
-    )
+    images: Count = Field(default=500, description="number of test images to certify")
     label_known: bool = Field(
         default=False,
-        description="test only the true label, which takes fewer votes: for certified accuracy, not for "
-        "predictions",
+        description="test only the true label, with fewer votes: for certified accuracy, not predictions",
     )
 
     def stopping(self) -> Plan:

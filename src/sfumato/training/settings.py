@@ -48,10 +48,7 @@ class TrainingSettings(CheckedSettings):
     )
     batch_size: Count = Field(default=128, description="images per step")
     learning_rate: float = Field(
-        default=2e-3,
-        gt=0,
-        description="highest learning rate of the one-cycle schedule",
-        json_schema_extra={"flag": "--lr"},
+        default=2e-3, gt=0, description="peak learning rate (one cycle)", json_schema_extra={"flag": "--lr"}
     )
     weight_decay: float = Field(default=1e-2, ge=0, description="weight decay of AdamW")
     seed: Seed = Field(default=0, description="determines all randomness")
@@ -59,17 +56,12 @@ class TrainingSettings(CheckedSettings):
         default="float32", description="float32, or bf16 to train with bfloat16 autocast"
     )
     mean: Numbers | None = Field(
-        default=None,
-        description="mean of each channel, subtracted from the input (default: that of the training set)",
+        default=None, description="mean of each channel, subtracted from inputs (default: training set's)"
     )
     std: Numbers | None = Field(
-        default=None,
-        description="standard deviation of each channel, by which the input is divided "
-        "(default: that of the training set)",
+        default=None, description="deviation of each channel, divides inputs (default: training set's)"
     )
-    warm_start: Path | None = Field(
-        default=None, description="checkpoint whose weights the training starts from"
-    )
+    warm_start: Path | None = Field(default=None, description="checkpoint whose weights training starts from")
 
     @classmethod
     def flat(cls, values: Mapping[str, Any], *, where: str = "") -> Self:

@@ -22,11 +22,7 @@ if TYPE_CHECKING:
 
 def command(
     beta: Annotated[
-        str,
-        typer.Option(
-            "--beta",
-            help="Smoothing noise that you will use, one value or several, in the unit of the input.",
-        ),
+        str, typer.Option("--beta", help="Smoothing noise that you will use, or several: 0.25,0.5.")
     ],
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
@@ -40,25 +36,13 @@ def command(
     ] = None,
     alpha0: Annotated[
         str | None,
-        typer.Option(
-            "--alpha0",
-            help="Training noise of each --model, one number for each in the same order. Not "
-            "needed if all are checkpoints.",
-        ),
+        typer.Option("--alpha0", help="Training noise of each --model in order. Not needed for checkpoints."),
     ] = None,
     points: Annotated[
-        int,
-        typer.Option(
-            "--points",
-            help="Largest number of training points from which the upper limit "
-            "is computed (a random choice).",
-        ),
+        int, typer.Option("--points", help="Largest number of training points for the upper limit.")
     ] = 5000,
     images: Annotated[
-        int,
-        typer.Option(
-            "--images", help="Number of test images on which the errors of each --model are measured."
-        ),
+        int, typer.Option("--images", help="Number of test images on which each --model is measured.")
     ] = 1000,
     model_factory: options.ModelFactory = None,
     mean: options.Mean = None,
@@ -94,10 +78,7 @@ def command(
     for page in pages:
         _print_page(page)
     OUT.print(output.describe_points(dataset, sample), markup=False)
-    OUT.print(
-        "this advice is for the risk of the smoothed prediction; certified accuracy at large radii needs "
-        "more noise"
-    )
+    OUT.print("for the risk of the smoothed prediction; certified accuracy at large radii needs more noise")
 
 
 def _classifiers(loaded: Sequence[Classifier], alpha0: str | None) -> list[tuple[Any, float]]:

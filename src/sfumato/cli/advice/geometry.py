@@ -16,9 +16,7 @@ def command(
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
     points: output.Points = None,
-    beta: Annotated[
-        str, typer.Option("--beta", help="Smoothing noises, in the unit of the input.")
-    ] = "0.25,0.5,1",
+    beta: Annotated[str, typer.Option("--beta", help="Smoothing noises (unit of the input).")] = "0.25,0.5,1",
     as_json: options.Json = False,
 ) -> None:
     """Say which beta and which radius no classifier can reach on your data.

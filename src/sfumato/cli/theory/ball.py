@@ -20,7 +20,7 @@ def command(
         float,
         typer.Option(
             help="Share of votes at which training draws the boundary: 0.5, or p_out/(p_in + p_out) for a "
-            "ball of density p_in in a background of density p_out.",
+            "ball of density p_in in a background of density p_out."
         ),
     ] = 0.5,
     figure: output.FigureFile = None,

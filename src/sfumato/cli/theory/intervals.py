@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 def command(
     widths: Annotated[str, typer.Option(help="Widths of the class 1 intervals, from left to right.")] = "1,1",
     gaps: Annotated[
-        str,
-        typer.Option(
-            help="Gaps between the intervals; if there are as many gaps as widths, the pattern is periodic."
-        ),
+        str, typer.Option(help="Gaps between the intervals; as many gaps as widths: periodic.")
     ] = "0.5",
     alpha: output.Alpha = "0.38",
     beta: output.Beta = "1.36",

@@ -53,31 +53,26 @@ class ReportSettings(AnswerSettings):
     )
     beta: float | None = Field(
         default=None,
-        description="smoothing noise of the images shown (default: the largest of a study, or that of the "
-        "tables)",
+        description="smoothing noise of the images shown (default: a study's largest, or that of the tables)",
     )
     compare: Annotated[tuple[float, float], BeforeValidator(_two)] | None = Field(
         default=None,
         description="the two alphas to compare on images (default: alpha* and the alpha nearest to beta)",
     )
     seed: Seed = Field(
-        default=0,
-        description="determines the random halves of the images, the bands of the curves, the images shown",
+        default=0, description="determines halves of the images, bands of the curves and the images shown"
     )
     device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
     model_factory: str | None = Field(
         default=None,
-        description="package.module:factory that builds the networks of a study; needed if they came from "
-        "a factory of your own, since its name in a file is never imported",
+        description="package.module:factory that builds a study's networks, if they are not built in",
     )
     data: str | None = Field(
         default=None,
-        description="data set of the tables, to show its test images (default: the one that the tables "
-        "name, if it is on this machine)",
+        description="data set of the tables, to show images (default: the one they name, if present)",
     )
     data_dir: Path | None = Field(
-        default=None,
-        description="where to look for the data first (then SFUMATO_DATA, then the user cache)",
+        default=None, description="where to look for the data first (then SFUMATO_DATA, then the user cache)"
     )
     command: str = ""
 
