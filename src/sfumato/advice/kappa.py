@@ -46,10 +46,10 @@ def tolerated_beta(
 
 
 def require_swept_betas(betas: Sequence[float]) -> None:
-    """Refuse betas that are not 0 and larger ones, increasing.
+    """Refuse betas that do not begin with 0 and increase.
 
     Raises:
-        SettingError: for such betas.
+        SettingError: the betas do not begin with 0 and increase.
     """
     if len(betas) < 2 or betas[0] != 0 or any(b <= a for a, b in pairwise(betas)):
         listed = ", ".join(f"{beta:g}" for beta in betas)

@@ -1,7 +1,7 @@
 """The answers of a study: for each beta the best alpha, its confidence set and its gain.
 
 A pure function of the per-image results. Sets and gains are those of ``answers.best_pair`` at one beta; the
-bands of the smoothed curves speak of the images and of the luck of training.
+bands of the smoothed curves cover the choice of images and the randomness of training.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class BetaAnswer:
         images: how many test images.
         seeds: training seeds that every alpha here was trained with.
         points: one per alpha, increasing.
-        alpha: alpha*, where Delta is lowest as measured; the smallest such in a tie.
+        alpha: alpha*, with the lowest measured Delta; the smallest alpha in a tie.
         at_edge: alpha* is the largest alpha measured, or the smallest and not 0, so the best may lie beyond.
         exact_set: alphas that no other alpha beats significantly, by paired tests with Holm's correction.
             With probability at least ``confidence`` it holds the truly best of the measured alphas (exactly

@@ -99,7 +99,7 @@ class Gallery:
     Attributes:
         beta: smoothing noise; None where it is not known.
         names: of the models, one or two.
-        seen: what is told of the images beside them, in words.
+        seen: what the text beside the images says.
         radii: what the radii are, in a sentence.
         class_names: by class index.
         images: the sample, examples increasing.

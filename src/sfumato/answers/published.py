@@ -108,7 +108,7 @@ class PublishedBest:
 
     Attributes:
         beta: smoothing noise.
-        alpha: of the lowest risk as published, the smallest such in a tie.
+        alpha: the one of the lowest published risk; the smallest in a tie.
         risk: the risk there.
         standard_error: its binomial standard error.
         within_one: alphas whose risk is at most one standard error above the lowest.

@@ -84,7 +84,7 @@ def race_study(
     """Race the pairs of the study at ``radius`` over its first ``images`` test images, 1,000 if not given.
 
     Models that are not trained yet are trained. With several training seeds the first one runs. ``on_batch``
-    is told how many images were raced over, how many pairs are left, and the votes so far.
+    is called with the number of images so far, of pairs left, and of votes so far.
 
     Raises:
         SettingError: a radius that no beta of the study can certify, or a number out of range.

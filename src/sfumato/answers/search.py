@@ -124,7 +124,7 @@ class AlphaSearch(Proposals):
         self._keep(alpha, before[0] + errors, before[1] + examples)
 
     def resume(self, alpha: float) -> None:
-        """Take ``alpha`` for the proposal that is to be told next, as it was in an interrupted search.
+        """Make ``alpha`` the current proposal, as it was in an interrupted search.
 
         Raises:
             SettingError: an alpha that is not positive.

@@ -1,4 +1,4 @@
-"""What an answer depends on besides the results: its confidence, and the draws behind it."""
+"""The settings of an answer, besides the results: its confidence and its random draws."""
 
 from __future__ import annotations
 

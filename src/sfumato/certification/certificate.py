@@ -1,4 +1,4 @@
-"""The record of one certificate: what a plan's decision says of one example of a data set."""
+"""The record of one certificate: a plan's decision about one example of a data set."""
 
 from __future__ import annotations
 

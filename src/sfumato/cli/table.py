@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def answer_fields() -> Mapping[str, FieldInfo]:
-    """Return the fields of what an answer depends on."""
+    """Return the fields of the settings of an answer."""
     from sfumato.answers.settings import AnswerSettings
 
     return AnswerSettings.model_fields

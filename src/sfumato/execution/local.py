@@ -177,7 +177,7 @@ class Processes(Executor):
                 worker.start(*self._waiting.popleft())
 
     def wait(self) -> None:
-        """Hear what the workers say; replace those that were lost."""
+        """Receive messages of the workers; replace lost workers."""
         busy = {worker.pipe: worker for worker in self._workers if worker.task is not None}
         for pipe in wait(list(busy), timeout=_MOMENT):
             assert isinstance(pipe, Connection)

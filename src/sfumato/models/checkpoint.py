@@ -1,4 +1,4 @@
-"""Models on disk: one safetensors file whose header carries a JSON record of what it is.
+"""Models on disk: one safetensors file whose header holds a JSON record of the model.
 
 One file cannot lose its record, and nothing in it can execute. Loading rebuilds the network from the
 record and refuses a file whose tensors, names, types, shapes or checksum differ from it. Where the record
@@ -139,7 +139,7 @@ def weights_checksum(tensors: Mapping[str, torch.Tensor]) -> str:
 
 
 def save_model(model: nn.Module, record: ModelRecord, path: Path) -> ModelRecord:
-    """Write the model with its record, in one step that leaves no half file; return the record.
+    """Write the model with its record, completely or not at all; return the record.
 
     Raises:
         OutputError: the path cannot be written.
@@ -181,7 +181,7 @@ def verify_checkpoint(path: Path) -> ModelRecord:
     """Return the record after comparing the tensors with its checksum; no network is made.
 
     Raises:
-        ModelError: no such file, not one of Sfumato's, or other tensors than the record's.
+        ModelError: no such file, not a file of Sfumato, or tensors that differ from the record.
     """
     tensors, metadata = read_safetensors(path)
     record = _record(metadata, path)
@@ -193,7 +193,7 @@ def read_record(path: Path) -> ModelRecord:
     """Return the record of a checkpoint, without reading or verifying its tensors.
 
     Raises:
-        ModelError: no such file, or not one of Sfumato's.
+        ModelError: no such file, or not a file of Sfumato.
     """
     with _opened(path) as file:
         return _record(file.metadata() or {}, path)

@@ -61,8 +61,8 @@ class Classifier:
         """Return the checksum of the tensors that the model has now.
 
         Raises:
-            ModelError: they are no longer those that were loaded.
-            SfumatoError: the module does not say what they are.
+            ModelError: they have changed since loading.
+            SfumatoError: the tensors cannot be read from the module.
         """
         if not isinstance(self.model, nn.Module):
             return weights_checksum({}) if self.weights_sha256 is None else self.weights_sha256

@@ -81,10 +81,10 @@ def radii(sets: Sequence[CertifiedSet]) -> Picture:
 
 
 def votes(sets: Sequence[CertifiedSet]) -> Picture:
-    """Return which share of the examples needed more than so many votes, beside 100,100 for every one.
+    """Return the share of examples that needed more than a number of votes, beside 100,100 for each.
 
     Raises:
-        DataError: no set says its votes.
+        DataError: no set states its votes.
     """
     told = [(found, spent) for found in sets if (spent := votes_spent(found)) is not None]
     if not told:

@@ -95,7 +95,7 @@ def answering_tensors(function: Callable[[torch.Tensor], Any]) -> Callable[[torc
 
 
 def said(error: BaseException) -> str:
-    """Return ``Type: first line``; the type is left out where it says no more than that something failed."""
+    """Return ``Type: first line``; without the type if that only says that something failed."""
     name, line = type(error).__name__, first_line(error)
     by_itself = type(error) is RuntimeError or isinstance(error, OSError) or line == name
     return line if by_itself else f"{name}: {line}"

@@ -1,4 +1,4 @@
-"""Is the base classifier a function of one input? What it answers when asked again and in other company.
+"""Is the base classifier a function of one input? Its answers when asked again and in other batches.
 
 The guarantee is about a fixed function. A network that draws random numbers, or whose logits for an input
 depend on the other inputs of the batch (batch norm on batch statistics, dynamic quantisation, scaling by the

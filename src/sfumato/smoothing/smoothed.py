@@ -1,9 +1,9 @@
-"""The smoothed classifier as far as its votes: how often a base classifier names each class under noise.
+"""The votes of the smoothed classifier: how often a base classifier names each class under noise.
 
-Source: Cohen, Rosenfeld & Kolter 2019. g(x) is the class that the base classifier returns most often
-for x + noise, N(0, beta^2 I) if nothing else is said. Noise is added to what the caller calls the input;
-anything after it, normalisation included, is part of the base classifier. What is certified by the votes
-stands to the right of here, in ``sfumato.certification``, which makes certificates of them.
+Source: Cohen, Rosenfeld & Kolter 2019. g(x) is the class that the base classifier returns most often for x +
+noise, by default N(0, beta^2 I). Noise is added to what the caller calls the input; anything after it,
+normalisation included, is part of the base classifier. What is certified by the votes stands to the right of
+here, in ``sfumato.certification``, which makes certificates of them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Smoothed:
 
     Args:
         model: from a batch (batch, *shape) to logits (batch, classes): a module, any callable, or a
-            ``Classifier``. A module is left as it is; a copy in evaluation mode votes.
+            ``Classifier``. A module is not changed; a copy in evaluation mode votes.
         beta: smoothing noise, standard deviation in the input's unit, of Gaussian noise.
         noise: in place of beta, any noise; its ``norm`` is that of the radii.
         seed: with an image's example number it determines all noise. Images without given numbers are

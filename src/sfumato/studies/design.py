@@ -45,7 +45,7 @@ Precision = Literal["float32", "bf16"]
 
 
 class DataTable(Settings):
-    """Which data."""
+    """The data of a study."""
 
     name: str = Field(default="digits", description="digits, mnist, ..., a .npz, or an image folder")
     data_dir: str | None = Field(default=None, description="folder in which to look for the data first")
@@ -103,7 +103,7 @@ _GaussianTable = model_table(GaussianAugmentation)
 
 
 class GridTable(Settings):
-    """Which noise levels (standard deviations, in the input's unit) and training seeds."""
+    """The noise levels (standard deviations, in the input's unit) and training seeds."""
 
     alpha: Noises = Field(
         default=(0.0, 0.2, 0.4, 0.6), description="training noise, increasing; 0 is no noise"
@@ -115,7 +115,7 @@ class GridTable(Settings):
 
 
 class VotesTable(Settings):
-    """How a smoothed prediction is made."""
+    """The votes of a smoothed prediction."""
 
     n: Count = Field(default=100, description="number of votes; their majority is the prediction")
     rule: Literal["curtailed", "sequential", "all"] = Field(
@@ -146,7 +146,7 @@ class VotesTable(Settings):
 
 
 class CertificationTable(Settings):
-    """Which certificates are computed beside the risks."""
+    """The certificates that are computed in addition to the risks."""
 
     beta: Positives = Field(description="smoothing noises to certify at")
     radii: Positives | None = Field(None, description="L2 radii to certify; the plan is then curve(radii)")
@@ -198,7 +198,7 @@ def design_class(method: type[Method]) -> type[Design]:
 
 
 def read_design(path: Path, changes: Mapping[str, Mapping[str, Any]] | None = None) -> Design:
-    """Return the study of the file, with ``changes`` (table, key: value) in place of what it says.
+    """Return the study of the file; ``changes`` (table, key: value) replace its settings.
 
     Raises:
         SettingError: no such file, no TOML, or a key or value that is not accepted.
@@ -298,7 +298,7 @@ def write_design(design: Design, path: Path) -> None:
 
 
 def extend_path(known: Mapping[float, float | None], alphas: Iterable[float]) -> dict[float, float | None]:
-    """Return for each alpha which one it starts from, in order of training; ``known`` stays as it is.
+    """Return for each alpha which one it starts from, in order of training; ``known`` is kept.
 
     Alphas that are not known are appended from the smallest up, each from the nearest one before it in
     the order (the smaller of two as near); the very first starts from random weights (None). In a new

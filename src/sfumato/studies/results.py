@@ -1,4 +1,4 @@
-"""What a study has measured: for every cell (alpha, beta, seed) each test image's prediction and votes.
+"""The measurements of a study: for every cell (alpha, beta, seed) each image's prediction and votes.
 
 Everything a study says later (risks, intervals, the best alpha, its uncertainty) is a function of these
 per-image results. Within one beta all cells use the same noise for the same image (common random numbers),

@@ -72,7 +72,7 @@ def restore_state(
 ) -> tuple[int, float]:
     """Load the state into model and optimizer; return (epochs done, seconds spent), (0, 0) if there is none.
 
-    A damaged state is set aside under another name, ``on_warning`` is told, and the training begins anew.
+    A damaged state is renamed, ``on_warning`` is called, and the training starts again.
 
     Raises:
         OutputError: the state belongs to a training with other settings, of another network, or of

@@ -83,8 +83,8 @@ class ReportMaker:
 
     Attributes:
         settings: what the user chose.
-        on_start, on_step: told how many images' votes there are to count, and each of them.
-        on_warning: told what was left out, and why.
+        on_start: called with the number of images to vote on. on_step: called after each.
+        on_warning: called with what was left out, and why.
     """
 
     settings: ReportSettings
@@ -95,7 +95,7 @@ class ReportMaker:
     _no_table_images: str = ""
 
     def html(self, sources: Sources, *, reload_seconds: int | None = None) -> str:
-        """Return the whole document; with ``reload_seconds`` it loads itself anew so often.
+        """Return the whole document; with ``reload_seconds`` the page reloads itself after that time.
 
         Raises:
             DataError, SettingError: what ``answer_study`` refuses.

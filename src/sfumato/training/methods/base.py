@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Method(CheckedSettings, ABC):
-    """How a base classifier is trained under a noise.
+    """A method to train a base classifier with noise.
 
     Attributes:
         name: as it is written on the command line and in files.
