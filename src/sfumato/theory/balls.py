@@ -4,9 +4,9 @@ For a ball of radius r about 0, P(|x + s Z| <= r) falls strictly with |x| (it is
 probability). So {x : P(|x + s Z| <= r) >= q} is a ball again or empty, and its radius rho answers every
 question of Pal & Sulam 2023 about one region. At level 1/2 it is below r and falls with s, and
 r^2 - d s^2 <= rho^2 <= r^2 - (d - 1) s^2 (curvature; the lower bound is Robert's 1990 median bound). Hence
-noise in training never lowers the vote risk of an isolated ball, unless the background is less dense than the
-ball. Training then acts at a level below 1/2, which enlarges the ball. To certify at a radius R > 0, it is best
-to train a smaller ball, of dimension 2 or more: the background around it needs room to be certified, too.
+noise in training never lowers the vote risk of an isolated ball, unless the background is less dense than
+the ball. Training then acts at a level below 1/2, which enlarges the ball. To certify at a radius, in two or
+more dimensions, a smaller ball is best: the background around it must be certified, too.
 
 Every function broadcasts over its arguments; plain numbers give a plain number. A radius of 0 stands for the
 empty set. The numerics are in ``noncentral``. Unions of balls are not treated here.
@@ -206,11 +206,11 @@ def compensating_alpha(
     large for the largest ball that training at q can give.
 
     With a ``certified_radius`` R > 0 it is the alpha of the least certified risk. For dim >= 2 the background
-    is then certified up to the ball: t is the inverse radius of r under beta at level Phi(-R / beta). For the
-    proof let rho be the radius of a level set of B(t) under beta. d rho / dt = 1 / A(rho t / beta^2) with
-    A = I_{d/2} / I_{d/2 - 1}, and rho^(d - 1) / A rises with rho because A(u) / u falls. So a larger t adds more
-    volume to the outer level set than to the inner one. On the line A falls in its place, and it is best
-    to certify all of the interval: the level is Phi(R / beta). At q >= 1/2 no ball above r can be trained, and
+    is then certified up to the ball: t is the inverse radius of r under beta at level Phi(-R / beta). Proof:
+    let rho be the radius of a level set of B(t) under beta. d rho / dt = 1 / A(rho t / beta^2), where
+    A = I_{d/2} / I_{d/2 - 1}, and rho^(d - 1) / A rises with rho because A(u) / u falls. So a larger t
+    adds more volume to the outer level set than to the inner one. On the line 1 / A falls, and it is best to
+    certify all of the interval: the level is Phi(R / beta). At q >= 1/2 training gives no ball above r, and
     alpha is 0 if t > r. It is inf if no alpha does better than class 0 everywhere.
 
     >>> round(compensating_alpha(10, 1.0, 0.22356, 1e-3), 5)
@@ -221,8 +221,8 @@ def compensating_alpha(
     1.320143
 
     Raises:
-        SettingError: dim below 1 or not whole, a radius that is not positive, a negative or non-finite beta or
-            certified radius, a level outside (0, 1), a certified radius above 8 beta.
+        SettingError: dim below 1 or not whole, a radius that is not positive, a negative or non-finite beta
+            or certified radius, a level outside (0, 1), a certified radius above 8 beta.
     """
     dim, radius = require_count("dim", dim), require_positive("radius", radius)
     beta, level = require_nonnegative("beta", beta), float(checked("training_level", training_level))
@@ -253,8 +253,8 @@ def _smallest_noise(dim: int, growth: float, level: float) -> float | None:
 
     Inside the ball, growth < 0, the probability falls with sigma: from above the level where the sphere about
     x that touches the ball from inside holds it, to below it where the ball about its own centre does not.
-    Outside, level < 1/2, the probability first rises and then falls with sigma: its derivative in log sigma has the sign of
-    I_{d/2}(u) / I_{d/2 - 1}(u) - 1/|x| at u = |x| / sigma^2, and the ratio of Bessel functions increases.
+    Outside, level < 1/2, the probability first rises and then falls: its derivative in log sigma has the sign
+    of I_{d/2}(u) / I_{d/2 - 1}(u) - 1/|x| at u = |x| / sigma^2, and the ratio of Bessel functions increases.
     Amos 1974 bounds the ratio by u / (c + sqrt(u^2 + c^2)), with c = d/2 from below and c = (d - 1)/2 from
     above, which brackets the maximum. On the line the ratio is tanh(u).
     """
@@ -266,8 +266,8 @@ def _smallest_noise(dim: int, growth: float, level: float) -> float | None:
         return score - float(special.ndtri(found))
 
     if growth < 0.0:
-        ends = (math.log(critical_sigma(dim, size, level)) for size in (-growth, 1.0))
-        low, high = (end + slack for end, slack in zip(ends, (-1e-9, 1e-9), strict=True))
+        low = math.log(critical_sigma(dim, -growth, level)) - 1e-9
+        high = math.log(critical_sigma(dim, 1.0, level)) + 1e-9
         return math.exp(optimize.brentq(lacking, low, high, xtol=1e-14, rtol=1e-14))
     excess_square = growth * (2.0 + growth)
     if dim == 1:

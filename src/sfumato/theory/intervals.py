@@ -260,7 +260,7 @@ def _assembled(crossings: Crossings, region: Intervals) -> Intervals:
 def certified(trained: Intervals, beta: float, radius: float = 0.0) -> tuple[Intervals, Intervals]:
     """Return where class 1 is certified at ``radius``, and the region outside of which class 0 is.
 
-    They are {u_beta >= Phi(radius / beta)} and {u_beta >= Phi(-radius / beta)} of the trained region, the same
+    They are {u_beta >= Phi(radius / beta)} and {u_beta >= Phi(-radius / beta)} of the trained region, equal
     at radius 0.
 
     >>> inner, outer = certified(Intervals((-2.0,), (2.0,)), beta=0.5, radius=0.5)

@@ -256,13 +256,13 @@ class _BallRule(Mixture):
     def best_alpha(self, beta: float, radius: float = 0.0) -> float:
         """Return the training noise of the smallest risk at smoothing noise beta, the smallest of several.
 
-        At radius 0 it is the root of boundary(alpha) = rho^-1(boundary(0), beta): the ball is too large by exactly what
-        smoothing takes away, and the risk is the Bayes risk. The root exists for every beta if class 0 is at
-        least as likely as class 1. Otherwise no training noise may be enough. The answer is then the alpha of
-        the largest ball, because the risk falls with the radius up to that of the Bayes rule.
+        At radius 0 it is the root of boundary(alpha) = rho^-1(boundary(0), beta): the ball is too large by
+        exactly what smoothing takes away, and the risk is the Bayes risk. The root exists for every beta if
+        class 0 is at least as likely as class 1. Otherwise no training noise may be enough. The answer is
+        then the alpha of the largest ball: the risk falls with the radius up to that of the Bayes rule.
 
-        At a radius above 0 the certified accuracy is maximised numerically. The answer is inf where it is best
-        to name the likelier class everywhere (either, if they are equally likely).
+        At a radius above 0 the certified accuracy is maximised numerically. The answer is inf where it is
+        best to name the likelier class everywhere (either, if they are equally likely).
 
         >>> round(ThreeGaussians(2.0, 0.5).best_alpha(beta=1.0, radius=0.5), 6)
         0.772636
@@ -303,7 +303,8 @@ class _BallRule(Mixture):
             last *= 2
         grid = np.concatenate([[0.0], np.geomspace(1e-3 * beta, last, 200)])
         for _ in range(6):
-            risks = sum(self._missed(grid.tolist(), beta, radius))
+            missed0, missed1 = self._missed(grid.tolist(), beta, radius)
+            risks = missed0 + missed1
             best = int(np.argmin(risks))
             alpha, risk = float(grid[best]), float(risks[best])
             grid = np.linspace(grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)], 65)
