@@ -20,8 +20,8 @@ def command(
     training_level: Annotated[
         float,
         typer.Option(
-            help="Level at which training draws the boundary: 0.5, or p_out/(p_in + p_out) for a ball of "
-            "density p_in in a background of density p_out.",
+            help="Share of votes at which training draws the boundary: 0.5, or p_out/(p_in + p_out) for a "
+            "ball of density p_in in a background of density p_out."
         ),
     ] = 0.5,
     certified_radius: output.CertifiedRadius = "0",
@@ -29,7 +29,7 @@ def command(
     csv: output.CsvFile = None,
     as_json: options.Json = False,
 ) -> None:
-    """Compute the share of a ball's volume that training and smoothing noise get wrong, exactly.
+    """Compute exactly the share of a ball's volume that is wrong after training and smoothing noise.
 
     With a certified radius it is the volume that is wrong or not certified at it, in volumes of the ball.
 
