@@ -20,7 +20,8 @@ import numpy as np
 
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.table import parse_row
-from sfumato.errors import DataError, OutputError
+from sfumato.errors import DataError
+from sfumato.files import writing
 from sfumato.smoothing.risk import Rows
 from sfumato.studies.results import CellResult, StudyResults
 from sfumato.studies.sealed import LARGE, SMALL, VERSION, DamagedPart, Row, SealedFile
@@ -261,7 +262,7 @@ def mend(path: Path) -> list[str]:
 
 def _put_in_place(mended: Path, path: Path) -> None:
     """Replace the file by the mended one; killed in between, the damaged one is there and mended again."""
-    try:
+    with writing(path):
         for log in ("", "-wal"):
             if (file := path.with_name(path.name + log)).exists():
                 shutil.copyfile(file, path.with_name(f"{path.name}.damaged{log}"))
@@ -269,8 +270,6 @@ def _put_in_place(mended: Path, path: Path) -> None:
             # the log of the damaged file must not be taken for one of the mended
             path.with_name(path.name + log).unlink(missing_ok=True)
         mended.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def load_results(folder: Path) -> StudyResults:
