@@ -123,11 +123,7 @@ class RayExecutor(Executor):
         return f"Ray: {self.slots} tasks at a time on {len(self._nodes)} nodes{gpus}"
 
     def _wait_for_room(self, seconds: float) -> None:
-        """Wait until a node that takes tasks has joined; what it has decides what tasks ask for.
-
-        Raises:
-            SettingError: there is none within ``seconds``.
-        """
+        """Wait until a node that takes tasks has joined; what it has decides what tasks ask for."""
         deadline = time.monotonic() + seconds
         while True:
             self._looked = -_LOOK_SECONDS
@@ -379,11 +375,7 @@ def _loopback_only() -> Iterator[None]:
 
 
 def _require_answer(address: str, seconds: float) -> None:
-    """Refuse an address at which no cluster answers; Ray itself would wait for minutes, or end the process.
-
-    Raises:
-        SettingError: no connection, or no answer of a cluster, within ``seconds``.
-    """
+    """Refuse an address where no cluster answers; Ray itself would wait for minutes, or end the process."""
     deadline = time.monotonic() + seconds
     if address.startswith("ray://"):
         raise SettingError(

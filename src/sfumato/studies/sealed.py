@@ -236,11 +236,7 @@ class SealedFile:
             self.damage.append("its structure")
 
     def _load(self, tolerant: bool = False) -> None:
-        """Read the small tables and the seals.
-
-        Raises:
-            DamagedPart: what does not match its seal is named; if ``tolerant``, it is left out.
-        """
+        """Read the small tables and the seals; refuse what does not match, or if ``tolerant`` omit it."""
         wrong: list[str] = []
         self._seals, self.held = {}, {name: {} for name in SMALL}
         if self.version == 0:
@@ -280,11 +276,7 @@ class SealedFile:
                 raise
 
     def _bring_up_to_date(self, read_only: bool) -> None:
-        """Make the tables of the present version; in memory alone if ``read_only``.
-
-        Raises:
-            DataError: a cell of the former version is damaged.
-        """
+        """Make the tables of the present version; in memory alone if ``read_only``."""
         if read_only:
             copy = sqlite3.connect(":memory:", isolation_level=None)
             self._db.backup(copy)
@@ -306,11 +298,7 @@ class SealedFile:
         self.version = VERSION
 
     def _former_certificates(self) -> dict[int, list[Row]]:
-        """Return the certificates of a file of version 2 by their cells, as rows of the present version.
-
-        Raises:
-            DamagedPart: those of a cell do not match their seal.
-        """
+        """Return the certificates of a file of version 2 by their cells, as rows of the present version."""
         found: dict[int, list[Row]] = {}
         for row in self._db.execute("SELECT cell, example, row FROM certificates ORDER BY cell, example"):
             found.setdefault(row[0], []).append(row)
