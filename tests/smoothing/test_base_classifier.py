@@ -125,8 +125,7 @@ class ReadsTheWeights(nn.Module):
 
 
 @pytest.mark.parametrize(
-    "change",
-    [hooked, hooked_before, hooked_outside, own_forward, parametrised, subclassed, ReadsTheWeights],
+    "change", [hooked, hooked_before, hooked_outside, own_forward, parametrised, subclassed, ReadsTheWeights]
 )
 def test_what_happens_beside_the_graph_keeps_its_batch_norm_and_its_votes(change):
     torch.manual_seed(0)

@@ -19,15 +19,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from sfumato.errors import MissingPackageError, ModelError, SettingError, require_count
-from sfumato.execution.base import (
-    MOST_ATTEMPTS,
-    Done,
-    Executor,
-    Shared,
-    Task,
-    WorkerError,
-    failure,
-)
+from sfumato.execution.base import MOST_ATTEMPTS, Done, Executor, Shared, Task, WorkerError, failure
 from sfumato.execution.shipping import require_shippable
 from sfumato.user_code import failure_line
 

@@ -122,23 +122,14 @@ class Store(SealedFile):
         free = max(numbers.values(), default=0) + 1
         new = [key for key in dict.fromkeys(cells.values()) if key not in numbers]
         numbers |= {key: free + place for place, key in enumerate(new)}
+        found = {member: numbers[key] for member, key in cells.items()}
+        members = [
+            (settings, m.kind, float(m.alpha), float(m.beta), m.seed, cell) for m, cell in found.items()
+        ]
         with self.transaction():
             self.put("cells", [(numbers[key], key) for key in new])
-            self.put(
-                "members",
-                [
-                    (
-                        settings,
-                        member.kind,
-                        float(member.alpha),
-                        float(member.beta),
-                        member.seed,
-                        numbers[key],
-                    )
-                    for member, key in cells.items()
-                ],
-            )
-        return {member: numbers[key] for member, key in cells.items()}
+            self.put("members", members)
+        return found
 
     def _numbers(self) -> dict[str, int]:
         return {key: cell for cell, key in self.held["cells"].values()}
