@@ -68,7 +68,10 @@ def test_a_plain_folder_has_no_notes(root):
         (lambda root: (root / "a" / "x.png").write_bytes(b""), "not a readable image"),
         (lambda root: os.mkfifo(root / "a" / "x.png"), "is a FIFO"),
         (lambda root: fill(root / "c\nd"), "control characters"),
-        (lambda root: Image.new("L", (7, 8)).save(root / "a" / "x.png"), r"\(1, 8, 7\); all must be alike"),
+        (
+            lambda root: Image.new("L", (7, 8)).save(root / "a" / "x.png"),
+            r"\(1, 8, 7\); all must have the same shape",
+        ),
     ],
 )
 def test_what_would_silently_be_missing_is_refused(root, add, words):

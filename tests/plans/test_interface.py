@@ -50,7 +50,7 @@ def test_more_votes_than_demanded_are_refused(plan):
 def test_votes_after_the_end_are_refused(plan):
     run = start(plan)
     simulate(run, np.tile([0.99, 0.01, 0.0], (2, 1)), np.random.default_rng(0))
-    with pytest.raises(SettingError, match="none are demanded"):
+    with pytest.raises(SettingError, match="no more are needed"):
         run.update(np.zeros((2, 3), dtype=int))
 
 
@@ -75,7 +75,7 @@ REFUSED = [
     (lambda plan: start(plan).update(np.zeros(3, dtype=int)), "shape"),
     (lambda plan: start(plan).update(np.zeros((2, 3))), "whole numbers"),
     (lambda plan: start(plan).update(np.array([[-1, 0, 0], [0, 0, 0]])), "at least 0"),
-    (lambda plan: start(plan).decisions(), "still demand votes"),
+    (lambda plan: start(plan).decisions(), "still need votes"),
     (lambda plan: start(plan, classes=1), "classes"),
     *((lambda plan, labels=labels: start(plan, labels=labels), "labels") for labels in LABELS),
 ]

@@ -1,4 +1,4 @@
-"""What a set of certificates says as a whole."""
+"""The summary of a set of certificates."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def _radii(plan: Plan, noise: Noise, confidence: float) -> list[float]:
 def lack_of_noise_training(
     certificates: Sequence[Certificate], record: ModelRecord | None, beta: float
 ) -> str | None:
-    """Return a warning if accuracy falls under the smoothing noise because training had too little of it.
+    """Return a warning if smoothing noise reduces the accuracy because training noise was too small.
 
-    That is so where less than half of the accuracy without noise is left and alpha is below beta / 2.
+    This is assumed if less than half of the accuracy without noise is left and alpha is below beta / 2.
     """
     if record is None or record.alpha >= beta / 2:
         return None

@@ -54,8 +54,8 @@ def load_npz(path: Path) -> Dataset:
     classes that may lack examples.
 
     Raises:
-        DataError: not an npz, missing or object arrays, and all that ``in_one_unit``, ``class_labels`` and
-            ``channels_first`` refuse.
+        DataError: not an npz, missing or object arrays, and everything that ``in_one_unit``, ``class_labels``
+            and ``channels_first`` refuse.
     """
     spelled: dict[str, str] = {}
     pairs: list[tuple[str, str]] = []
@@ -81,7 +81,8 @@ def load_npz(path: Path) -> Dataset:
     splits = []
     for (images, labels), x, y in zip(pairs, units.arrays, labels_of.arrays, strict=True):
         if len(x) != len(y):
-            raise DataError(f"{path}: {images} has {len(x)} examples but {labels} has {len(y)}")
+            found = f"{images} has {len(x)} examples but {labels} has {len(y)}"
+            raise DataError(f"{path}: {found}; give one label for each")
         turned, said = channels_first(x, f"{path}: {images}")
         notes += said
         splits.append(Split(turned, y))
@@ -182,7 +183,7 @@ def _read_classes(
             if pixels.shape != first.shape:
                 raise DataError(
                     f"{root}: {files[0][0]} has shape {first.shape} but {file} {pixels.shape}; all must "
-                    "be alike"
+                    f"have the same shape"
                 )
             x[index] = pixels
             for remark in remarks:

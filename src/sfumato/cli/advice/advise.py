@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def command(
     beta: Annotated[
-        str, typer.Option("--beta", help="Smoothing noise you will use, one or several (input units).")
+        str, typer.Option("--beta", help="Smoothing noise that you will use, or several: 0.25,0.5.")
     ],
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
@@ -30,21 +30,19 @@ def command(
         list[str] | None,
         typer.Option(
             "--model",
-            help="A classifier trained on these data: a checkpoint, or package.module:factory of your own, "
-            "also of a black box. May be given several times.",
+            help="A classifier trained on these data: a checkpoint, or package.module:factory of your own "
+            "(a black box, too). Can be given several times.",
         ),
     ] = None,
     alpha0: Annotated[
         str | None,
-        typer.Option(
-            "--alpha0", help="Noise that each --model was trained with, where it does not say so itself."
-        ),
+        typer.Option("--alpha0", help="Training noise of each --model in order. Not needed for checkpoints."),
     ] = None,
     points: Annotated[
-        int, typer.Option("--points", help="How many training points at most the upper limit is taken from.")
+        int, typer.Option("--points", help="Largest number of training points for the upper limit.")
     ] = 5000,
     images: Annotated[
-        int, typer.Option("--images", help="Test images on which a classifier is tried under noise.")
+        int, typer.Option("--images", help="Number of test images on which each --model is measured.")
     ] = 1000,
     model_factory: options.ModelFactory = None,
     mean: options.Mean = None,
@@ -53,11 +51,11 @@ def command(
     device: options.Device = "auto",
     as_json: options.Json = False,
 ) -> None:
-    """Say with how much noise to train for the fewest errors of the vote at your beta.
+    """Say with how much noise to train, for the fewest errors of the vote at your beta.
 
-    From the data alone it is a rule of thumb with an upper limit. A classifier that you have, trained with
-    any noise, says more (the kappa rule). Two with different noise say what alpha = beta would cost.
-    For the measured answer, and for certified radii: sfumato study.
+    With the data alone, the advice is a rule of thumb with an upper limit. With a classifier that was trained
+    with any noise, it says more (the kappa rule). With two classifiers trained with different noise, it also
+    says what alpha = beta would cost. To measure the answer, or for certified radii, use sfumato study.
 
     Example: sfumato advise --beta 0.5 --data mnist --model mnist-0.4.safetensors
     """
@@ -80,9 +78,7 @@ def command(
     for page in pages:
         _print_page(page)
     OUT.print(output.describe_points(dataset, sample), markup=False)
-    OUT.print(
-        "for the risk of the smoothed prediction; certified accuracy at large radii asks for more noise"
-    )
+    OUT.print("for the risk of the smoothed prediction; certified accuracy at large radii needs more noise")
 
 
 def _classifiers(loaded: Sequence[Classifier], alpha0: str | None) -> list[tuple[Any, float]]:
@@ -94,7 +90,7 @@ def _classifiers(loaded: Sequence[Classifier], alpha0: str | None) -> list[tuple
         unknown = [classifier.name for classifier in loaded if classifier.record is None]
         if unknown:
             raise SettingError(
-                f"{unknown[0]} does not say with which noise it was trained; give --alpha0, 0 for none"
+                f"{unknown[0]} does not state its training noise; give --alpha0, 0 for no noise"
             )
         return [(classifier, classifier.record.alpha) for classifier in loaded if classifier.record]
     if len(given) != len(loaded):
