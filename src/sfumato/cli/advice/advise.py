@@ -22,8 +22,18 @@ if TYPE_CHECKING:
 
 def command(
     beta: Annotated[
-        str, typer.Option("--beta", help="Smoothing noise you will use, one or several (input units).")
-    ],
+        str | None,
+        typer.Option(
+            "--beta",
+            help="Smoothing noise you will use, one or several (input units); with --radius: try these only.",
+        ),
+    ] = None,
+    radius: Annotated[
+        str | None,
+        typer.Option(
+            "--radius", help="L2 radius, one or several: ask for the most certified accuracy there instead."
+        ),
+    ] = None,
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
     models: Annotated[
@@ -41,11 +51,15 @@ def command(
         ),
     ] = None,
     points: Annotated[
-        int, typer.Option("--points", help="How many training points at most the upper limit is taken from.")
+        int,
+        typer.Option("--points", help="How many training points at most the upper limits are taken from."),
     ] = 5000,
     images: Annotated[
-        int, typer.Option("--images", help="Test images on which a classifier is tried under noise.")
-    ] = 1000,
+        int | None,
+        typer.Option(
+            "--images", help="Test images on which a classifier is tried under noise (default: 1,000)."
+        ),
+    ] = None,
     model_factory: options.ModelFactory = None,
     mean: options.Mean = None,
     std: options.Std = None,
@@ -57,22 +71,40 @@ def command(
 
     From the data alone it is a rule of thumb with an upper limit. A classifier that you have, trained with
     any noise, says more (the kappa rule). Two with different noise say what alpha = beta would cost.
-    For the measured answer, and for certified radii: sfumato study.
+    With --radius: the beta that certifies the most images there with each classifier, its certified accuracy,
+    and whether another alpha is likely to gain; without a classifier, what is recorded of other data.
+    For the measured answer: sfumato study.
 
     Example: sfumato advise --beta 0.5 --data mnist --model mnist-0.4.safetensors
+
+    Example: sfumato advise --radius 0.5 --data mnist --model mnist-0.4.safetensors
     """
     from sfumato.advice.advise import advise
     from sfumato.advice.surrogate import parzen_surrogate
-    from sfumato.errors import require_count, require_positive
+    from sfumato.advice.sweep import DEFAULT_IMAGES
+    from sfumato.cli.advice.radius import advise_at_radii
+    from sfumato.errors import SettingError, require_count, require_nonnegative, require_positive
 
-    betas = [require_positive("beta", value) for value in options.parse_numbers("beta", beta) or ()]
-    require_count("images", images)
+    betas = [require_positive("beta", value) for value in options.parse_numbers("beta", beta)]
+    radii = [require_nonnegative("radius", value) for value in options.parse_numbers("radius", radius)]
+    if not (betas or radii):
+        raise SettingError("--beta is missing; give the smoothing noise, or --radius for certified accuracy")
+    count = DEFAULT_IMAGES if images is None else require_count("images", images)
     dataset, sample = output.load_points(data, data_dir, points, seed, quiet=as_json)
     classifiers = _classifiers(load_classifiers(models or [], dataset, mean, std, model_factory), alpha0)
+    if radii:
+        advise_at_radii(
+            *(radii, betas, dataset, sample, classifiers),
+            images=images,
+            seed=seed,
+            device=device,
+            as_json=as_json,
+        )
+        return
     with progress_bar("Parzen rule", len(sample)) as bar:
         grid = [2.0 * max(betas) * step / 40 for step in range(41)]
         surrogate = parzen_surrogate(sample, grid, on_progress=bar.advance)
-    sweeps = _sweeps(dataset, classifiers, max(betas), images, seed, device)
+    sweeps = _sweeps(dataset, classifiers, max(betas), count, seed, device)
     pages = [advise(level, sweeps=sweeps, surrogate=surrogate) for level in betas]
     if as_json:
         print_json({"data": dataset.name, "unit": dataset.unit, "remarks": sample.remarks, "advice": pages})
@@ -80,9 +112,7 @@ def command(
     for page in pages:
         _print_page(page)
     OUT.print(output.describe_points(dataset, sample), markup=False)
-    OUT.print(
-        "for the risk of the smoothed prediction; certified accuracy at large radii asks for more noise"
-    )
+    OUT.print("for the risk of the smoothed prediction; for certified accuracy: --radius", markup=False)
 
 
 def _classifiers(loaded: Sequence[Classifier], alpha0: str | None) -> list[tuple[Any, float]]:
