@@ -32,7 +32,7 @@ class Recorded:
         images: how many test images.
         radius: that was certified.
         alphas: training noises measured.
-        beta: the one smoothing noise measured; None where it was free, and every alpha had all of several.
+        betas: smoothing noises measured, each with every alpha.
         best: the pair that certifies the most images.
         certified: their share.
         members: alphas of the pairs that are not significantly worse, at confidence 0.95.
@@ -47,7 +47,7 @@ class Recorded:
     images: int
     radius: float
     alphas: tuple[float, ...]
-    beta: float | None
+    betas: tuple[float, ...]
     best: Pair
     certified: float
     members: tuple[float, ...]
@@ -64,7 +64,7 @@ def _published(data: str, network: str, alphas: tuple[float, ...], *rows: Sequen
     source = "published tables of Cohen et al. 2019"
     return [
         Recorded(
-            *(data, network, source, 500, radius, alphas, 0.5, (best, 0.5), share),
+            *(data, network, source, 500, radius, alphas, (0.5,), (best, 0.5), share),
             (best, other) if p > 0.05 else (best,),
             *((other, 0.5), other_share, p),
         )
@@ -83,8 +83,9 @@ def _raced(
     p_value: float,
 ) -> Recorded:
     source, alphas = "benchmarks/results/radius_studies.md", (0.12, 0.25, 0.5, 0.75, 1.0, 1.5)
+    betas = tuple(beta for beta in alphas if beta > radius / 3.7)
     return Recorded(
-        *(data, network, source, 1000, radius, alphas, None, best, certified, members, *against, p_value)
+        *(data, network, source, 1000, radius, alphas, betas, best, certified, members, *against, p_value)
     )
 
 
@@ -161,9 +162,9 @@ class OtherAlpha:
 def other_alpha(alpha0: float, beta: float, radius: float, *, data: str, unit: str) -> OtherAlpha:
     """Return what is recorded of networks like one trained at ``alpha0`` and smoothed with ``beta``.
 
-    ``beta`` is the best for this network at ``radius``. A study speaks of it if it measured a network with an
-    alpha near ``alpha0`` at a radius near ``radius``, and at a beta near ``beta`` if it measured one only.
-    The verdict is that of studies on the same ``data``: on others the best alpha is another one.
+    ``beta`` is the best for this network at ``radius``. A study speaks of it if it measured an alpha near
+    ``alpha0`` with a beta near ``beta`` at a radius near ``radius``. The verdict is that of studies on the
+    same ``data``: on others the best alpha is another one.
 
     >>> other_alpha(0.5, 0.5, 1.0, data="mnist", unit="pixels in [0, 1]").verdict
     'likely'
@@ -171,14 +172,17 @@ def other_alpha(alpha0: float, beta: float, radius: float, *, data: str, unit: s
     near = tuple(
         one
         for one in recorded_near(radius, unit)
-        if _near(_nearest(alpha0, one.alphas), alpha0) and (one.beta is None or _near(one.beta, beta))
+        if any(_near(alpha0, alpha) for alpha in one.alphas) and any(_near(beta, b) for b in one.betas)
     )
     own = [one for one in near if one.data == data]
     worse = {_nearest(alpha0, one.alphas) not in one.members for one in own}
     networks = ", ".join(one.network for one in own)
     if worse == {True}:
         best = " or ".join(dict.fromkeys(f"alpha {a:g} with beta {b:g}" for a, b in (o.best for o in own)))
-        reason = f"on {data} ({networks}) an alpha near {alpha0:g} was significantly worse; best was {best}"
+        reason = (
+            f"on {data} ({networks}) an alpha near {alpha0:g} with a beta near {beta:g} was significantly "
+            f"worse; best was {best}"
+        )
         return OtherAlpha("likely", reason, near)
     if worse == {False}:
         return OtherAlpha("not seen", f"on {data} ({networks}) no other was significantly better", near)
@@ -210,9 +214,9 @@ def lack_of_noise(alpha: float, beta: float, radius: float, certified: float, cl
     advice = f"--radius {radius:g}" if radius > 0 else f"--beta {beta:g}"
     return (
         f"under beta = {beta:g} only {certified:.2f} of the images are {what}, against {clean:.2f} "
-        f"classified correctly without noise: the classifier was trained with alpha = {alpha:g}. Published networks "
-        f"with alpha up to {_LEAST_SHARE:g} beta do worse here than those with alpha = beta "
-        f"(Cohen et al. 2019, CIFAR-10 and ImageNet); for yours: sfumato advise {advice} --model"
+        f"classified correctly without noise: the classifier was trained with alpha = {alpha:g}. Published "
+        f"networks with alpha up to {_LEAST_SHARE:g} beta do worse here than those with alpha = beta (Cohen "
+        f"et al. 2019, CIFAR-10 and ImageNet); for yours: sfumato advise {advice} --model"
     )
 
 

@@ -28,10 +28,10 @@ from sfumato.smoothing.configuration import Network
 from sfumato.smoothing.tuning import tuned_configuration
 from sfumato.statistics.compare import best_set, mean_rate_interval
 
-_OF_RADIUS = (0.35, 0.5, 0.7, 1.0, 1.4)
+_OF_RADIUS = (0.3, 0.4, 0.5, 0.7, 1.0, 1.4)
 _LEAST = 0.3  # of the radius: below, a certificate takes more than 15,000 votes that all agree
 _OF_ALPHA = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4)
-_SAME = 1.3  # betas closer than this factor are one: between such the certified accuracy hardly differs
+_SAME = 1.2  # betas closer than this factor are one: between such the certified accuracy hardly differs
 
 
 @dataclass(frozen=True)
@@ -128,9 +128,10 @@ def advise_radius(
     plan, objective = Decide(require_nonnegative("radius", radius)), CertifiedAccuracy(radius)
     if require_open_unit("confidence", confidence) + LEVEL > 1.0 - ROUNDING:
         raise SettingError(f"confidence must be below {1.0 - LEVEL:g}, got {confidence:g}")
+    require_nonnegative("alpha0", alpha0)
     asked = tuple(sorted({require_positive("beta", beta) for beta in betas}))
-    able, cannot = able_betas(asked or usual_betas(alpha0, radius), plan, certificate_confidence)
     classifier, count = Classifier.of(model), race_images(images, data)
+    able, cannot = able_betas(asked or usual_betas(alpha0, radius), plan, certificate_confidence)
     configuration = tuned_configuration(
         *(classifier.model, data.input_shape, choose_device(device)),
         votes=len(able) * count * plan.least_votes,
@@ -184,19 +185,18 @@ def advise_radius(
 
 
 def usual_betas(alpha0: float, radius: float) -> tuple[float, ...]:
-    """Return the betas to try: 0.35 to 1.4 times the radius, and 0.25 to 1.4 times ``alpha0``.
+    """Return the betas to try: 0.3 to 1.4 times the radius, and 0.25 to 1.4 times ``alpha0``.
 
-    Of two that are within a factor of 1.3 of each other the larger one is left out, and so is what is below
+    Of two that are within a factor of 1.2 of each other the larger one is left out, and so is what is below
     0.3 times the radius.
 
     >>> usual_betas(0.5, 0.5)
-    (0.175, 0.25, 0.35, 0.5, 0.7)
+    (0.15, 0.2, 0.25, 0.35, 0.5, 0.7)
 
     Raises:
         SettingError: both are 0, or one is negative.
     """
-    alpha0, radius = require_nonnegative("alpha0", alpha0), require_nonnegative("radius", radius)
-    if alpha0 == radius == 0:
+    if require_nonnegative("alpha0", alpha0) == require_nonnegative("radius", radius) == 0:
         raise SettingError("no beta to try with alpha0 0 and radius 0; give the betas")
     multiples = {round(share * radius, 12) for share in _OF_RADIUS}
     multiples |= {round(share * alpha0, 12) for share in _OF_ALPHA}
