@@ -59,7 +59,7 @@ class RadiusAdvice:
         model: name of the network.
         alpha0: noise that it was trained with.
         radius: L2 radius, in ``unit``.
-        beta: that certifies the most images; in a tie the smallest.
+        beta: that certifies the most images; in a tie the largest, which takes the fewest votes.
         accuracy: share of test images certified there for their label.
         low, high: its bounds in the population. They hold for all betas of the race together; ``low`` bounds
             the share that is truly robust, ``high`` the rate at which images are certified.
@@ -157,7 +157,7 @@ def advise_radius(
         race.add(lost[:, new])
         on_batch(size, int(race.running.sum()))
     left = np.flatnonzero(race.running)
-    best = left[lost[left].sum(axis=1).argmin()]
+    best = left[::-1][lost[left[::-1]].sum(axis=1).argmin()]
     # for all that began the race together: the one picked is one of them
     low, high = mean_rate_interval(~lost[best, None], confidence=1.0 - (1.0 - confidence) / len(able))
     kept = left[best_set(lost[None, left], confidence=confidence + LEVEL).kept]
