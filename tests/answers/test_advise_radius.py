@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -77,6 +78,20 @@ def test_the_answer_is_that_of_a_plain_certification_of_each_beta(digits, digits
     assert {one.beta: one.certified for one in found.tried if one.images == images} == {
         one.beta: counts[one.beta] for one in found.tried if one.images == images
     }
+
+
+def test_a_network_trained_with_other_noise_is_not_judged_by_studies_of_gaussian_noise(digits, digits_model):
+    classifier = load_classifier(str(digits_model), digits.input_shape, digits.num_classes)
+    record = classifier.record.model_copy(
+        update={"training": classifier.record.training | {"noise": "uniform"}}
+    )
+    uniform = replace(classifier, record=record)
+    mnist = replace(digits, name="mnist")
+    verdicts = [
+        advise_radius(network, mnist, 0.5, 1.0, betas=[0.5], images=1, device="cpu").other.verdict
+        for network in (classifier, uniform)
+    ]
+    assert verdicts == ["likely", "cannot say"]
 
 
 def test_the_betas_that_are_tried_can_certify_and_are_spread():

@@ -16,7 +16,9 @@ from typing import Literal
 
 from sfumato.datasets.units import PIXELS
 
-_NEAR = 1.25  # factor within which two radii, or two noises, are near each other
+_NEAR = (
+    1.1  # factor within which two radii, or two noises, are near: the best beta is a matter of such factors
+)
 
 Pair = tuple[float, float]
 """Training noise alpha, smoothing noise beta."""
@@ -128,7 +130,7 @@ RECORDED: tuple[Recorded, ...] = (
 def recorded_near(radius: float, unit: str, beta: float | None = None) -> tuple[Recorded, ...]:
     """Return for each study what it found at the radius nearest to ``radius``, where that is near.
 
-    With a ``beta``, only what holds near it. Near is within a factor of 1.25; nothing is near in another
+    With a ``beta``, only what holds near it. Near is within a factor of 1.1; nothing is near in another
     ``unit`` than pixels in [0, 1].
 
     >>> [(found.data, found.best) for found in recorded_near(0.5, "pixels in [0, 1]", beta=0.25)]
