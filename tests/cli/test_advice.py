@@ -79,7 +79,7 @@ def test_a_black_box_is_advised_on_like_a_network(run, tmp_path):
     box = ("--model", "box_for_advice:make", "--images", "100", "--points", "300")
     code, _, err = run("advise", "--beta", "0.5", *box)
     assert code == 2
-    assert "box_for_advice:make does not say with which noise it was trained; give --alpha0" in err
+    assert "box_for_advice:make does not state its training noise; give --alpha0" in err
     code, out, _ = run("advise", "--beta", "0.5", *box, "--alpha0", "0.3")
     assert code == 0
     assert "kappa rule" in out

@@ -54,7 +54,7 @@ def test_help_names_what_is_registered(sfumato):
 
 def test_help_wraps_to_the_terminal_not_to_the_source():
     done = process("certify", "--help", env={**os.environ, "COLUMNS": "300"})
-    words = "radius correct time, and behind them votes, bounds and plan); the same command goes on"
+    words = "radius correct time), then votes, bounds and plan. If the command is killed, give it again"
     assert words in done.stdout
 
 
@@ -143,7 +143,7 @@ def test_risk_and_certify_say_of_which_precision_they_speak(tmp_path, sfumato, m
     code, _, err = sfumato(*certify, "--label-known")
     assert code == 2
     assert err.splitlines()[-1].startswith(
-        "error: certificates.tsv: is another run's, with label_known False and not True"
+        "error: certificates.tsv: belongs to another run, with label_known False instead of True"
     )
 
 
@@ -201,7 +201,7 @@ BAD = [
     (["certify", "--model", "MODEL", "--beta", "0.5", "--out", "file/t.tsv"], "is not a folder"),
     (
         ["certify", "--model", "MODEL", "--beta", "0.5", "--out", "file"],
-        "exists and is not a run of these settings",
+        "exists, but no run with these settings wrote it",
     ),
     (["certify", "--model", "MODEL", "--beta", "0.5", "--data", "wide.npz"], "is for inputs (1, 8, 8)"),
     (["certify", "--model", "mine:nan_model", "--beta", "0.5"], "NaN"),
@@ -352,7 +352,7 @@ def test_repeated_rows_of_a_table_are_a_note(tmp_path, monkeypatch, sfumato):
         ["report", "t.tsv", "--gallery", "0"],
     ):
         code, _, error = sfumato(*arguments)
-        words = "about an image that an earlier row is about; the first row of each image counts"
+        words = "a further row about an image; the first row about each image counts"
         assert (code, error) == (0, f"note: t.tsv:3: {words}\n")
 
 

@@ -1,4 +1,4 @@
-"""What a set of certificates says as a whole."""
+"""The summary of a set of certificates."""
 
 from __future__ import annotations
 

@@ -25,13 +25,13 @@ def command(
         str | None,
         typer.Option(
             "--beta",
-            help="Smoothing noise you will use, one or several (input units); with --radius: try these only.",
+            help="Smoothing noise that you will use, or several: 0.25,0.5. With --radius: try only these.",
         ),
     ] = None,
     radius: Annotated[
         str | None,
         typer.Option(
-            "--radius", help="L2 radius, one or several: ask for the most certified accuracy there instead."
+            "--radius", help="L2 radius, or several: ask for the most certified accuracy there instead."
         ),
     ] = None,
     data: options.Data = "digits",
@@ -40,24 +40,21 @@ def command(
         list[str] | None,
         typer.Option(
             "--model",
-            help="A classifier trained on these data: a checkpoint, or package.module:factory of your own, "
-            "also of a black box. May be given several times.",
+            help="A classifier trained on these data: a checkpoint, or package.module:factory of your own "
+            "(a black box, too). Can be given several times.",
         ),
     ] = None,
     alpha0: Annotated[
         str | None,
-        typer.Option(
-            "--alpha0", help="Noise that each --model was trained with, where it does not say so itself."
-        ),
+        typer.Option("--alpha0", help="Training noise of each --model in order. Not needed for checkpoints."),
     ] = None,
     points: Annotated[
-        int,
-        typer.Option("--points", help="How many training points at most the upper limits are taken from."),
+        int, typer.Option("--points", help="Largest number of training points for the upper limits.")
     ] = 5000,
     images: Annotated[
         int | None,
         typer.Option(
-            "--images", help="Test images on which a classifier is tried under noise (default: 1,000)."
+            "--images", help="Number of test images on which each --model is measured (default: 1,000)."
         ),
     ] = None,
     model_factory: options.ModelFactory = None,
@@ -67,13 +64,15 @@ def command(
     device: options.Device = "auto",
     as_json: options.Json = False,
 ) -> None:
-    """Say with how much noise to train for the fewest errors of the vote at your beta.
+    """Say with how much noise to train, for the fewest errors of the vote at your beta.
 
-    From the data alone it is a rule of thumb with an upper limit. A classifier that you have, trained with
-    any noise, says more (the kappa rule). Two with different noise say what alpha = beta would cost.
-    With --radius: the beta that certifies the most images there with each classifier, its certified accuracy,
-    and whether another alpha is likely to gain; without a classifier, what is recorded of other data.
-    For the measured answer: sfumato study.
+    With the data alone, the advice is a rule of thumb with an upper limit. With a classifier that was trained
+    with any noise, it says more (the kappa rule). With two classifiers trained with different noise, it also
+    says what alpha = beta would cost.
+
+    With --radius it names, for each classifier, the beta that certifies the most images at this radius, and
+    says whether another alpha is likely to gain. Without a classifier it shows recorded studies of other
+    data. To measure the answer, use sfumato study.
 
     Example: sfumato advise --beta 0.5 --data mnist --model mnist-0.4.safetensors
 
@@ -124,7 +123,7 @@ def _classifiers(loaded: Sequence[Classifier], alpha0: str | None) -> list[tuple
         unknown = [classifier.name for classifier in loaded if classifier.record is None]
         if unknown:
             raise SettingError(
-                f"{unknown[0]} does not say with which noise it was trained; give --alpha0, 0 for none"
+                f"{unknown[0]} does not state its training noise; give --alpha0, 0 for no noise"
             )
         return [(classifier, classifier.record.alpha) for classifier in loaded if classifier.record]
     if len(given) != len(loaded):

@@ -19,15 +19,15 @@ def command(
     training_level: Annotated[
         float,
         typer.Option(
-            help="Level at which training draws the boundary: 0.5, or p_out/(p_in + p_out) for a ball of "
-            "density p_in in a background of density p_out.",
+            help="Share of votes at which training draws the boundary: 0.5, or p_out/(p_in + p_out) for a "
+            "ball of density p_in in a background of density p_out."
         ),
     ] = 0.5,
     figure: output.FigureFile = None,
     csv: output.CsvFile = None,
     as_json: options.Json = False,
 ) -> None:
-    """Compute the share of a ball's volume that training and smoothing noise get wrong, exactly.
+    """Compute exactly the share of a ball's volume that is wrong after training and smoothing noise.
 
     Example: sfumato theory ball --dim 10 --alpha 0:0.35:71 --beta 0.1,0.2,0.3 --figure ball.png
     """

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def command(
     widths: Annotated[str, typer.Option(help="Widths of the class 1 intervals, from left to right.")] = "1,1",
     gaps: Annotated[
-        str, typer.Option(help="Gaps between them; one gap more makes the pattern periodic.")
+        str, typer.Option(help="Gaps between the intervals; as many gaps as widths: periodic.")
     ] = "0.5",
     alpha: output.Alpha = "0.38",
     beta: output.Beta = "1.36",
@@ -27,7 +27,7 @@ def command(
     csv: output.CsvFile = None,
     as_json: options.Json = False,
 ) -> None:
-    """Compute the regions and risks of intervals on the line, or of parallel slabs, to rounding.
+    """Compute the regions and risks of intervals on the line, or of parallel slabs, exact to rounding.
 
     The figure shows both steps at the pair of noises with the largest benefit.
 

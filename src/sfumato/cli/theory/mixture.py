@@ -43,7 +43,7 @@ def command(
     prior: Annotated[str | None, typer.Option(help="two, three, concentric: probability of class 0.")] = None,
     alpha: output.Alpha = "0:2:81",
     beta: output.Beta = "0.5,1,2",
-    radius: Annotated[float, typer.Option(help="Certified L2 radius; 0 is plain accuracy.")] = 0.0,
+    radius: Annotated[float, typer.Option(help="L2 radius to certify; 0 gives plain accuracy.")] = 0.0,
     figure: output.FigureFile = None,
     csv: output.CsvFile = None,
     as_json: options.Json = False,

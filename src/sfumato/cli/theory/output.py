@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from sfumato.theory.interference import Verdict
 
 Alpha = Annotated[
-    str,
-    typer.Option("--alpha", help="Training noises, listed or as first:last:count, e.g. 0,0.5 or 0:2:41."),
+    str, typer.Option("--alpha", help="Training noises, listed or as first:last:count, e.g. 0,0.5 or 0:2:41.")
 ]
 Beta = Annotated[str, typer.Option("--beta", help="Smoothing noises, in the same unit and form.")]
 FigureFile = Annotated[Path | None, typer.Option("--figure", help="Draw to this file, .png, .svg or .pdf.")]
