@@ -182,13 +182,16 @@ def able_betas(
     if not any(betas):
         raise SettingError("no beta is above 0; add the smoothing noises to choose from")
     if not able:
-        most = float(special.ndtri(lower_bound(plan.n_max, plan.n_max, confidence)))
         raise SettingError(
             f"none of the betas {', '.join(f'{beta:g}' for beta in betas)} can certify radius "
-            f"{plan.radius:g}; it takes a beta of at least "
-            f"{plan.radius / most:.2g}"
+            f"{plan.radius:g}; it takes a beta of at least {least_beta(plan, confidence):.2g}"
         ) from refusal
     return tuple(able), tuple(beta for beta in betas if beta > 0.0 and beta not in able)
+
+
+def least_beta(plan: Decide, confidence: float) -> float:
+    """Return the beta below which the plan's votes cannot certify its radius, whatever they are."""
+    return plan.radius / float(special.ndtri(lower_bound(plan.n_max, plan.n_max, confidence)))
 
 
 def race_images(images: int | None, data: Dataset) -> int:

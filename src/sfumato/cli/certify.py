@@ -95,9 +95,10 @@ def command(
     Example: sfumato certify --model mnist-0.4.safetensors --data mnist --beta 0.5
     --plan "curve(0.25,0.5,0.75,1)"
     """
+    from sfumato.advice.recorded_radii import lack_of_noise
     from sfumato.certification.run import Certification, certify_to_file
     from sfumato.certification.smoothed_classifier import SmoothedClassifier
-    from sfumato.certification.summary import lack_of_noise_training, summarise
+    from sfumato.certification.summary import summarise
     from sfumato.datasets import load_dataset
     from sfumato.errors import SettingError, require_count, require_positive
     from sfumato.noise import make_noise
@@ -161,8 +162,11 @@ def command(
             _print_profile(smoothed, seconds)
     if nans := smoothed.profile.invalid + sum(invalid):
         warn(f"{nans} votes were NaN; they count for no class")
-    if message := lack_of_noise_training(rows, classifier.record, beta):
-        warn(message)
+    record = classifier.record
+    if record is not None and smoothing_noise.name == record.noise == "gaussian":
+        lowest = summary.curve[0]
+        if message := lack_of_noise(record.alpha, beta, lowest.radius, lowest.share, record.clean_accuracy):
+            warn(message)
 
 
 def _plan(text: str, n0: int | None, n: int | None) -> Plan:
