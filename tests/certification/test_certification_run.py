@@ -89,7 +89,7 @@ def test_a_known_label_is_all_that_is_tested(digits, digits_model, tmp_path):
     assert any(row.correct for row in known)
     assert not any(row.correct for row in mistaken[:8])
     assert sum(row.votes for row in known) < sum(row.votes for row in blind)
-    with pytest.raises(OutputError, match="label_known False and not True"):
+    with pytest.raises(OutputError, match="label_known False instead of True"):
         run(digits, digits_model, tmp_path / "blind.tsv", plan=plan, examples=range(60), label_known=True)
 
 
@@ -184,10 +184,10 @@ def test_what_was_certified_before_a_device_is_lost_is_kept(digits, tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"beta": 0.6}, "beta 0.5 and not 0.6"),
-        ({"seed": 1}, "seed 0 and not 1"),
-        ({"plan": Predict()}, r"plan fixed\(100,500\) and not predict\(\)"),
-        ({"confidence": 0.99}, "confidence 0.999 and not 0.99"),
+        ({"beta": 0.6}, "beta 0.5 instead of 0.6"),
+        ({"seed": 1}, "seed 0 instead of 1"),
+        ({"plan": Predict()}, r"plan fixed\(100,500\) instead of predict\(\)"),
+        ({"confidence": 0.99}, "confidence 0.999 instead of 0.99"),
         ({"examples": range(7)}, "holds 8 images already, more than the 7 asked for"),
         ({"examples": range(0, 40, 4)}, r"t\.tsv:3: is about image 1, where this run has image 4"),
     ],
