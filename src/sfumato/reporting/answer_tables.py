@@ -56,9 +56,12 @@ def best_table(answer: StudyAnswer) -> Table:
 
 
 def pairs_table(
-    answers: Mapping[float, PairAnswer], data: str, *, confidence: float, beta: float | None = None
+    answers: Mapping[str, PairAnswer], data: str, *, confidence: float, beta: float | None = None
 ) -> Table:
-    """Return the best pair at each radius with its set and its gain over alpha = beta, a line per radius."""
+    """Return the best pair at each radius with its set and its gain over alpha = beta, a line per radius.
+
+    ``answers`` are by what the column of radii says.
+    """
     images = max(found.images for found in answers.values())
     at = "" if beta is None else f" at beta {beta:g}"
     rule = next(iter(answers.values())).gain.rule
@@ -67,7 +70,7 @@ def pairs_table(
         ["radius", "alpha*", "beta*", "set", "certified", rule, "gain", "p"],
         [
             [
-                f"{radius:g}",
+                radius,
                 f"{found.alpha:g}",
                 f"{found.beta:g}",
                 pair_members(found.members, found.pairs)
