@@ -120,7 +120,7 @@ def test_weighted_radii_count_by_their_weights():
 
 
 def test_the_set_and_the_bounds_of_weighted_radii_hold_the_truth_as_often_as_stated():
-    """Two pairs that are equally good: one holds more at radius .5, the other at 1. They differ one-sidedly."""
+    """Two pairs that are equally good: one holds more at radius .5, the other at 1."""
     rng, runs, images = np.random.default_rng(5), 400, 150
     goal = WeightedAccuracy({0.5: 3, 1.0: 1})
     chances = {(1.0, 1.0, 0): [0.50, 0.40, 0.10], (2.0, 1.0, 0): [0.55, 0.20, 0.25]}  # none, .5 and 1

@@ -66,8 +66,8 @@ class PairAnswer:
         low, high: its bounds in the population. They hold for all pairs together, so also for the one picked;
             of certificates, ``low`` bounds the share that is truly robust.
         members: pairs that no other beats significantly: with probability at least ``confidence`` the truly
-            best of the measured pairs is among them (paired tests, ``statistics.compare.best_set``: exact with
-            one training seed and images that are lost or not, else for many images).
+            best of the measured pairs is among them (paired tests, ``statistics.compare.best_set``: exact
+            with one training seed and images that are lost or not, else for many images).
         gain: over training with alpha = beta.
         left_out: cells that were not used, since other pairs lack their seed.
         confidence: of the bounds, the set and the gain's interval.

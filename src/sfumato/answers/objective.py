@@ -7,7 +7,7 @@ of your own, with ``register_objective``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -163,7 +163,7 @@ class CertifiedAccuracy(Objective[CertifiedCell]):
                 f"radius {self.radius:g} needs certificates and the study has only votes; add a table "
                 "[certification] to its study file and run it again"
             )
-        self._require_asked(certified)
+        require_asked(self.radius, (row for rows in certified.values() for row in rows))
         cells = {key: CertifiedCell.of(rows) for key, rows in certified.items()}
         for (alpha, b, _), cell in cells.items():
             if cell.labels.min() < 0:
@@ -190,20 +190,26 @@ class CertifiedAccuracy(Objective[CertifiedCell]):
             f"{beta:g}{could}"
         )
 
-    def _require_asked(self, certified: Mapping[Key, Sequence[Certificate]]) -> None:
-        for plan in sorted({row.plan for rows in certified.values() for row in rows if row.plan}):
-            asked = parse_plan(plan).asked_radii
-            if asked and not any(np.isclose(self.radius, asked, rtol=1e-9)):
-                known = ", ".join(f"{radius:g}" for radius in asked)
-                raise DataError(
-                    f"radius {self.radius:g} was not certified: the certificates are for radius {known}; "
-                    "choose among these, or certify again"
-                )
-
     def error(self, results: StudyResults) -> float:
         """Return the largest error of one certificate; those that state none have the usual one."""
         stated = {row.confidence for rows in results.certificates.values() for row in rows}
         return 1.0 - min((level for level in stated if level == level), default=CONFIDENCE)
+
+
+def require_asked(radius: float, certificates: Iterable[Certificate]) -> None:
+    """Refuse a radius that a plan was not asked about, where it was asked about others.
+
+    Raises:
+        DataError: the plan of some certificate certifies other radii only.
+    """
+    for plan in sorted({row.plan for row in certificates if row.plan}):
+        asked = parse_plan(plan).asked_radii
+        if asked and not any(np.isclose(radius, asked, rtol=1e-9)):
+            known = ", ".join(f"{one:g}" for one in asked)
+            raise DataError(
+                f"radius {radius:g} was not certified: the certificates are for radius {known}; "
+                "choose among these, or certify again"
+            )
 
 
 class WeightedAccuracy(Objective[CertifiedCell]):
@@ -241,7 +247,8 @@ class WeightedAccuracy(Objective[CertifiedCell]):
 
     def cells(self, results: StudyResults, beta: float | None = None) -> Mapping[Key, CertifiedCell]:
         """Return the certificates; raises as ``CertifiedAccuracy`` does at each of the radii."""
-        return [part.cells(results, beta) for part in self.parts][0]
+        found = [part.cells(results, beta) for part in self.parts]
+        return found[0]
 
     def error(self, results: StudyResults) -> float:
         """Return the largest error of one certificate."""

@@ -13,10 +13,11 @@ from sfumato.cli.from_settings import takes_fields
 from sfumato.cli.plot import draw_study, require_figures
 from sfumato.cli.table import (
     answer_fields,
+    cells_by_name,
     certified_sets,
     compared_results,
     measured_table,
-    warn_of_confidences,
+    warn_of_differences,
 )
 from sfumato.cli.terminal import OUT, note, print_json, print_table, warn
 
@@ -73,10 +74,10 @@ def show(
         by_beta = [{"beta": beta, "points": points} for beta, points in risks.items()]
         print_json({**about, "confidence": confidence, "risks": by_beta, "certified": certified})
         return
-    print_risks(results, confidence, soft=soft)
     if sets:
         table = certified_table(sets, wanted, confidence=confidence)
         print_table(table.title, table.columns, table.rows)
+    print_risks(results, confidence, soft=soft)
 
 
 def print_risks(results: StudyResults, confidence: float = 0.95, *, soft: bool = False) -> None:
@@ -132,9 +133,9 @@ def best(
     """Print the best noises of a study, how sure that is, and what they gain over alpha = beta.
 
     Without --radius: for each beta, the alpha with the fewest wrong votes. With --radius: for each radius,
-    the pair (alpha, beta) that certifies the most images; with --weights too, one pair for all radii, the best
-    for the weighted mean of what is certified there. The set holds the truly best of the measured
-    ones with the stated confidence. The gain is of what one half of the images picks, measured on the other.
+    the pair (alpha, beta) that certifies the most images; with --weights too, the one pair with the largest
+    weighted mean over all radii. The set holds the truly best of the measured ones with the stated
+    confidence. The gain is of what one half of the images picks, measured on the other.
 
     Example: sfumato study best mnist-study
 
@@ -218,7 +219,7 @@ def _print_best_pairs(
         name: best_pair(results, objective, beta=beta, confidence=confidence, seed=seed)
         for name, objective in objectives.items()
     }
-    warn_of_confidences(results)
+    warn_of_differences(cells_by_name(results))
     if as_json:
         answers = [{"radius": one.asked, "answer": found[name]} for name, one in objectives.items()]
         print_json({"data": results.data, "unit": results.unit, "best": answers})
