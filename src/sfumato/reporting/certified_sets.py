@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ from jaxtyping import Float, Int
 from sfumato.answers.objective import require_asked
 from sfumato.certification.accuracy import CurvePoint, certified_accuracy, radius_grid
 from sfumato.certification.certificate import Certificate
-from sfumato.errors import DataError
+from sfumato.errors import DataError, SettingError
 from sfumato.plans import ABSTAIN, parse_plan
 from sfumato.plans.base import FULL_VOTES
 from sfumato.reporting.sources import CertifiedSet
@@ -104,28 +105,42 @@ def largest_radius(sets: Sequence[CertifiedSet]) -> float:
 def usual_radii(sets: Sequence[CertifiedSet]) -> list[float]:
     """Return the radii that all plans were asked about; if it finds them, about ten round ones."""
     plans = {row.plan for found in sets for row in found.certificates}
-    asked = [set(parse_plan(plan).asked_radii) if plan else set() for plan in plans]
+    asked = [_asked(plan) for plan in plans]
     largest = largest_radius(sets)
     return sorted(set.intersection(*asked)) or radius_grid(min(3.0, 0.4 * largest), largest)
+
+
+def _asked(plan: str) -> set[float]:
+    # a plan that is not registered here, or not stated, may certify any radius
+    with contextlib.suppress(SettingError):
+        return set(parse_plan(plan).asked_radii)
+    return set()
 
 
 def require_certified(sets: Sequence[CertifiedSet], radii: Sequence[float]) -> None:
     """Refuse radii that say nothing about these sets.
 
     Raises:
-        DataError: a plan was asked about other radii only, or no set certifies an image at the radius.
+        DataError: the plans of all sets were asked about other radii, or no set certifies an image at any.
     """
     for radius in radii:
-        require_asked(radius, (row for found in sets for row in found.certificates))
-        if radius > largest_radius(sets):
-            most = max(sets, key=lambda found: largest_radius([found]))
-            reach = largest_radius([most])
-            beta = (most.settings or {}).get("beta")
-            could = f"; a beta of about {radius / reach * beta:.2g} could" if beta else ""
-            raise DataError(
-                f"nothing here certifies radius {radius:g}: the largest radius certified is {reach:g}, of "
-                f"{most.name}{could}"
-            )
+        refused = []
+        for found in sets:
+            try:
+                require_asked(radius, found.certificates)
+            except DataError as error:
+                refused.append(error)
+        if len(refused) == len(sets):
+            raise refused[0]
+    if radii and (radius := min(radii)) > largest_radius(sets):
+        most = max(sets, key=lambda found: largest_radius([found]))
+        reach = largest_radius([most])
+        beta = (most.settings or {}).get("beta")
+        could = f"; a beta of about {radius / reach * beta:.2g} could" if beta else ""
+        raise DataError(
+            f"nothing here certifies radius {radius:g}: the largest radius certified is {reach:g}, of "
+            f"{most.name}{could}"
+        )
 
 
 def differences(named: Mapping[str, Sequence[Certificate]]) -> list[str]:
