@@ -92,11 +92,11 @@ def test_show_adds_the_soft_risk_and_certified_accuracy_when_asked(folder, study
     assert code == 0
     assert "Soft" not in plain
     assert "radius" not in plain
-    code, printed, errors = study("show", folder, "--soft", "--radii", "0,0.1")
+    code, printed, errors = study("show", folder, "--soft", "--radii", "0.1,0.3")
     assert code == 0, errors
     results = load_results(folder)
-    soft = printed[printed.index("Soft risk") : printed.index("Certified")]
-    certified = printed[printed.index("Certified") :]
+    soft = printed[printed.index("Soft risk") :]
+    certified = printed[: printed.index("Risk Delta")]
     for alpha in results.alphas:
         cell = results.cells[alpha, 0.5, 1]
         share = np.mean(
@@ -107,7 +107,7 @@ def test_show_adds_the_soft_risk_and_certified_accuracy_when_asked(folder, study
         rows = results.certificates[alpha, 0.5, 1]
         line = next(row for row in certified.splitlines() if row.startswith(f"α {alpha:g}, β 0.5 "))
         assert [float(value) for value in re.findall(r"([\d.]+) \[", line)] == [
-            sum(row.correct and row.radius >= radius for row in rows) / 20 for radius in (0.0, 0.1)
+            sum(row.correct and row.radius >= radius for row in rows) / 20 for radius in (0.1, 0.3)
         ]
 
 

@@ -150,9 +150,9 @@ def test_the_library_is_there_once(table):
     assert Path(table).exists()
 
 
-def test_certified_accuracy_comes_first_and_the_best_pairs_of_tables_are_drawn(tmp_path):
+def test_certified_accuracy_comes_first_and_the_best_pairs_of_tables_are_drawn(table):
     sets = [
-        CertifiedSet(f"{alpha:g},0.5", rows, "", tmp_path / f"{alpha}.tsv")
+        CertifiedSet(f"{alpha:g},0.5", rows, "", table)
         for alpha, rows in ((0.5, ROWS), (1.0, [replace(row, radius=2 * row.radius) for row in ROWS]))
     ]
     html = made(*sets, radii=(0.5, 1.5))
