@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def answer_fields() -> Mapping[str, FieldInfo]:
-    """Return the fields of what an answer depends on."""
+    """Return the fields of the settings of an answer."""
     from sfumato.answers.settings import AnswerSettings
 
     return AnswerSettings.model_fields
@@ -41,8 +41,8 @@ def command(
     sources: Annotated[
         list[str],
         typer.Argument(
-            help="A study's folder, or certification tables (.tsv, ours or of other tools); NAME=PATH "
-            "chooses what the table calls it."
+            help="A study's folder, or certification tables (.tsv, from Sfumato or other tools). NAME=PATH "
+            "sets the name that the table uses."
         ),
     ],
     form: Annotated[
@@ -52,7 +52,7 @@ def command(
         Path | None, typer.Option("--out", help="The file to write (default: standard output).")
     ] = None,
     radii: Annotated[
-        str | None, typer.Option("--radii", help="Of certified accuracy (default: about ten round ones).")
+        str | None, typer.Option("--radii", help="Radii of certified accuracy (default: about ten values).")
     ] = None,
     **settings: Any,
 ) -> None:

@@ -76,7 +76,8 @@ def certified_panels(
             Panel(
                 "votes",
                 "Votes spent",
-                "Share of the examples that needed more than so many votes (noisy copies), beside the "
+                "Share of the examples that needed more than a given number of votes (noisy copies), "
+                "beside the "
                 f"{FULL:,} that Cohen et al. 2019 spend on every one.{note}",
                 votes(told),
                 votes_table(told),
