@@ -186,7 +186,7 @@ def test_data_that_are_gone_leave_out_the_images_and_say_why(study, tmp_path, sf
             ["plot", "radius", "STUDY", "--radius", "-1", "--out", "a.png"],
             "radius must be a finite number of at",
         ),
-        (["plot", "map", "STUDY", "--radius", "1", "--out", "a.png"], "figures pairs and radius, not of map"),
+        (["plot", "map", "STUDY", "--radius", "1", "--out", "a.png"], "the figures pairs and radius take"),
         (
             ["plot", "pairs", "STUDY", "THEIRS", "--radius", "1", "--out", "a.png"],
             "only certification tables, got",

@@ -28,8 +28,7 @@ from sfumato.plans import Decide
 from sfumato.settings import CONFIDENCE
 from sfumato.statistics.binomial import lower_bound
 from sfumato.studies.design import CertificationTable, Design
-from sfumato.studies.part import run_part
-from sfumato.studies.run import LOCK_FILE, Watch, checked_data, mend_results
+from sfumato.studies.run import LOCK_FILE, Watch, checked_data, mend_results, run_part
 
 LEVEL = 0.001
 """How often at most the truly best pair drops out of a race."""
