@@ -191,8 +191,11 @@ def best_of(
     free: bool,
     confidence: float,
     seed: int = 0,
+    among: int | None = None,
 ) -> PairAnswer:
     """Return the best of these pairs.
+
+    Where the images themselves have left these of ``among`` pairs, set and bounds allow for all of those.
 
     ``error`` is the probability that a truly lost image counts as not lost. ``free`` says whether beta may be
     chosen. The rest is as in ``best_pair``.
@@ -201,8 +204,9 @@ def best_of(
     means = lost.mean(axis=(0, 2))
     best = int(lost.sum(axis=(0, 2)).argmin())
     # the bounds hold for all pairs together
-    low, high = mean_rate_interval(~lost[:, best], confidence=1.0 - (1.0 - confidence) / len(pairs))
-    kept = best_set(lost, confidence=confidence).kept
+    share = (1.0 - confidence) / (among or len(pairs))
+    low, high = mean_rate_interval(~lost[:, best], confidence=1.0 - share)
+    kept = best_set(lost, confidence=confidence, among=among).kept
     return PairAnswer(
         objective=objective,
         images=lost.shape[2],
