@@ -130,6 +130,7 @@ def race_study(
     answer = best_of_raced(
         losses,
         str(objective),
+        raced=len(pairs),
         level=level,
         free=True,
         confidence=confidence,
@@ -144,6 +145,7 @@ def best_of_raced(
     losses: Losses,
     objective: str,
     *,
+    raced: int,
     level: float,
     free: bool,
     confidence: float,
@@ -159,6 +161,7 @@ def best_of_raced(
         error=1.0 - certificate_confidence,
         free=free,
         confidence=confidence + level,
+        among=raced,
     )
     return replace(answer, confidence=confidence)
 
