@@ -231,10 +231,11 @@ def best_set(
     several runs: by the sign-flip test of the images' sums), its smallest p-value multiplied by the number of
     its rivals; it is kept if none rejects. Where these candidates were chosen from ``among`` by the same
     images, all of those count as rivals. With probability at least ``confidence`` over the drawing of images,
-    networks fixed, the candidate of lowest risk in the population is in the set: all of its own hypotheses are
-    true, and one is rejected with probability at most 1 - ``confidence``. For one run this is exact. For several runs it
-    holds for many images, or if differences are as likely as their negatives. No winner is selected in
-    advance, so no correction for a selection is needed. The candidate with fewest errors is kept.
+    networks fixed, the candidate of lowest risk in the population is in the set: all of its own hypotheses
+    are true, and one is rejected with probability at most 1 - ``confidence``. For one run this is exact. For
+    several runs it holds for many images, or if differences are as likely as their negatives. No winner is
+    selected in advance, so no correction for a selection is needed. The candidate with fewest errors is
+    kept.
 
     >>> wrong = np.zeros((1, 3, 40), bool)
     >>> wrong[0, 1, :2] = wrong[0, 2, :15] = True
