@@ -263,6 +263,7 @@ def search_pairs(
     answer = best_of_raced(
         Losses(pairs, [chosen], np.array([[whole[pair] for pair in pairs]]), 0),
         str(objective),
+        raced=len(points) * len(able),
         level=LEVEL,
         free=beta is None,
         confidence=confidence,

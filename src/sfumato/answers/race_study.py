@@ -127,6 +127,7 @@ def race_study(
     answer = best_of_raced(
         losses,
         str(objective),
+        raced=len(pairs),
         level=level,
         free=True,
         confidence=confidence,
@@ -141,6 +142,7 @@ def best_of_raced(
     losses: Losses,
     objective: str,
     *,
+    raced: int,
     level: float,
     free: bool,
     confidence: float,
@@ -156,6 +158,7 @@ def best_of_raced(
         error=1.0 - certificate_confidence,
         free=free,
         confidence=confidence + level,
+        among=raced,
     )
     return replace(answer, confidence=confidence)
 

@@ -23,7 +23,7 @@ from sfumato.noise.keyed import require_same_noise
 
 _HEADER = "\t".join(HEADER + OURS) + "\n"
 # The rows themselves tell of which images they are; names are compared where there is nothing better.
-_NOT_COMPARED = ("examples", "data", "answers")
+_NOT_COMPARED = ("examples", "data", "answers", "clean_accuracy")
 # What settings that do not name their noise mean.
 _BEFORE_OTHER_NOISES = {"noise": "gaussian", "norm": "L2"}
 _KINDS: dict[str, tuple[type, ...]] = {
