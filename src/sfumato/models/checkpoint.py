@@ -163,10 +163,12 @@ def load_model(path: Path | str, *, factory: Factory | None = None) -> tuple[nn.
             is missing, fails or does not fit, or one for a network that needs none.
     """
     path = Path(path)
-    tensors, record = _verified(path)
+    tensors, metadata = read_safetensors(path)
+    record = _record(metadata, path)
     model = _rebuilt(record, factory, path)
     if wrong := tensor_difference(tensors, model.state_dict()):
         raise ModelError(f"{path}: does not fit {factory_name(factory or record.architecture)}: {wrong}")
+    _require_checksum(tensors, record, path)
     try:
         # one of our own takes the tensors as they are; in others they may be tied
         model.load_state_dict(tensors, assign=is_built_in(record.architecture))
@@ -181,7 +183,10 @@ def verify_checkpoint(path: Path) -> ModelRecord:
     Raises:
         ModelError: no such file, not a file of Sfumato, or tensors that differ from the record.
     """
-    return _verified(path)[1]
+    tensors, metadata = read_safetensors(path)
+    record = _record(metadata, path)
+    _require_checksum(tensors, record, path)
+    return record
 
 
 def read_record(path: Path) -> ModelRecord:
@@ -194,13 +199,10 @@ def read_record(path: Path) -> ModelRecord:
         return _record(file.metadata() or {}, path)
 
 
-def _verified(path: Path) -> tuple[dict[str, torch.Tensor], ModelRecord]:
-    """Return a checkpoint's tensors and its record, which has their checksum."""
-    tensors, metadata = read_safetensors(path)
-    record, found = _record(metadata, path), weights_checksum(tensors)
+def _require_checksum(tensors: Mapping[str, torch.Tensor], record: ModelRecord, path: Path) -> None:
+    found = weights_checksum(tensors)
     if found != record.weights_sha256:
         raise ModelError(f"{path}: weights have checksum {found} but the record says {record.weights_sha256}")
-    return tensors, record
 
 
 def _rebuilt(record: ModelRecord, factory: Factory | None, path: Path) -> nn.Module:
