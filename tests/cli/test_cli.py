@@ -103,6 +103,20 @@ def test_train_certify_and_inspect_work_together(tmp_path, sfumato, monkeypatch)
     assert (settings["beta"], settings["confidence"], settings["unit"]) == (0.4, 0.999, "pixels in [0, 1]")
 
 
+def test_certify_warns_of_too_little_noise_at_the_radius_asked_for(tmp_path, sfumato, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert sfumato("train", "--alpha", "0", "--epochs", "2", "--out", "m.safetensors")[0] == 0
+    certify = ["certify", "--model", "m.safetensors", "--beta", "0.6", "--first", "8", "--label-known"]
+    code, _, err = sfumato(*certify, "--plan", "decide(0.5)", "--out", "decide.tsv")
+    assert code == 0
+    assert "of the images are certified at radius 0.5, against" in err
+    assert "sfumato advise --radius 0.5 --model" in err
+    assert "0.75" not in err
+    uniform = ["--noise", "uniform", "--plan", "curve(0.5,1)", "--out", "uniform.tsv"]
+    code, _, err = sfumato(*certify, *uniform)
+    assert (code, "advise" in err) == (0, False), "nothing was measured of other noises"
+
+
 def test_risk_and_certify_say_of_which_precision_they_speak(tmp_path, sfumato, monkeypatch, digits_model):
     monkeypatch.chdir(tmp_path)
     code, out, err = sfumato("risk", digits_model, "--beta", "0,0.4", "--first", "20", "--n", "20")
@@ -158,7 +172,7 @@ def test_another_runs_file_is_refused_before_what_is_fast_is_measured(
     monkeypatch.setattr(smoothed, "tuned_configuration", measured)
     code, _, error = sfumato(*command, "--first", "3", "--beta", "0.6")
     assert (code, asked) == (2, [])
-    assert "beta 0.5 and not 0.6" in error
+    assert "beta 0.5 instead of 0.6" in error
     code, _, error = sfumato(*command, "--first", "5", "--beta", "0.5")
     assert (code, error.endswith("holds 3 of the 5 images; the others are added\n")) == (0, True)
     assert asked == [2 * 300], "for the two images that are new"

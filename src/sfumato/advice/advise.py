@@ -97,8 +97,8 @@ def advise(
 ) -> Advice:
     """Return the advice for the risk of the smoothed prediction at ``beta``.
 
-    All evidence is optional; without any, the advice is the rule of thumb and says so. It is not meant for
-    certified accuracy at large radii, for which a larger alpha, up to beta, is usually better.
+    All evidence is optional; without any the advice is the rule of thumb and says so. It is not about
+    certified accuracy at a radius: ``advise_radius`` is.
 
     >>> found = advise(0.5)
     >>> found.alpha, found.confidence

@@ -95,9 +95,10 @@ def command(
     Example: sfumato certify --model mnist-0.4.safetensors --data mnist --beta 0.5
     --plan "curve(0.25,0.5,0.75,1)"
     """
+    from sfumato.advice.recorded_radii import lack_of_noise
     from sfumato.certification.run import Certification, certify_to_file
     from sfumato.certification.smoothed_classifier import SmoothedClassifier
-    from sfumato.certification.summary import lack_of_noise_training, summarise
+    from sfumato.certification.summary import summarise
     from sfumato.datasets import load_dataset
     from sfumato.errors import SettingError, require_count, require_positive
     from sfumato.noise import make_noise
@@ -148,7 +149,7 @@ def command(
             )
     detail(f"{dataset!r}; {smoothed!r}")
     seconds = time.perf_counter() - started
-    summary = summarise(rows, chosen, noise=smoothing_noise, confidence=confidence)
+    summary = summarise(rows, chosen, noise=smoothing_noise, confidence=confidence, record=classifier.record)
     if as_json:
         about = {"data": dataset.name, "unit": dataset.unit, "confidence": confidence, "plan": chosen.name}
         about |= {**smoothing_noise.identity(), "norm": smoothing_noise.norm}
@@ -161,8 +162,11 @@ def command(
             _print_profile(smoothed, seconds)
     if nans := smoothed.profile.invalid + sum(invalid):
         warn(f"{nans} votes were NaN; they count for no class")
-    if message := lack_of_noise_training(rows, classifier.record, beta):
-        warn(message)
+    record = classifier.record
+    if record is not None and smoothing_noise.name == record.noise == "gaussian":
+        lowest = summary.curve[0]
+        if message := lack_of_noise(record.alpha, beta, lowest.radius, lowest.share, record.clean_accuracy):
+            warn(message)
 
 
 def _plan(text: str, n0: int | None, n: int | None) -> Plan:
@@ -195,11 +199,14 @@ def _report(
         else f"each {'prediction' if no_radius else 'certificate'} holds with probability at least "
         f"{confidence:g}"
     )
-    radius = "" if no_radius else f"average certified radius {summary.average_radius:.4f}, "
+    clean = "" if summary.clean_accuracy is None else f"accuracy without noise {summary.clean_accuracy:.4f}; "
+    bounds = "{:.4f}, {:.4f}, {:.4f}".format(*summary.p_lower) if summary.p_lower else ""
+    bounds = f"p_A of correct images at least {bounds} (10, 50, 90 % quantiles); " if bounds else ""
+    radius = "" if no_radius else f"average certified radius {summary.average_radius:.4f} at "
     OUT.print(
-        f"{radius}abstained on {summary.abstained} of {images}; {guarantee}\n"
-        f"{plan.name}: {summary.mean_votes:,.0f} votes per image, {summary.saved:.1f} times fewer than "
-        f"100,100; {summary.seconds:.1f} s\n{out}",
+        f"{clean}{bounds}abstained on {summary.abstained} of {images}; {guarantee}\n"
+        f"{plan.name}: {radius}{summary.mean_votes:,.0f} votes per image, {summary.saved:.1f} times fewer "
+        f"than 100,100; {summary.seconds:.1f} s\n{out}",
         markup=False,
     )
 

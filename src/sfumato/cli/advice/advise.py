@@ -22,8 +22,18 @@ if TYPE_CHECKING:
 
 def command(
     beta: Annotated[
-        str, typer.Option("--beta", help="Smoothing noise that you will use, or several: 0.25,0.5.")
-    ],
+        str | None,
+        typer.Option(
+            "--beta",
+            help="Smoothing noise that you will use, or several: 0.25,0.5. With --radius: try only these.",
+        ),
+    ] = None,
+    radius: Annotated[
+        str | None,
+        typer.Option(
+            "--radius", help="L2 radius, or several: ask for the most certified accuracy there instead."
+        ),
+    ] = None,
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
     models: Annotated[
@@ -39,11 +49,14 @@ def command(
         typer.Option("--alpha0", help="Training noise of each --model in order. Not needed for checkpoints."),
     ] = None,
     points: Annotated[
-        int, typer.Option("--points", help="Largest number of training points for the upper limit.")
+        int, typer.Option("--points", help="Largest number of training points for the upper limits.")
     ] = 5000,
     images: Annotated[
-        int, typer.Option("--images", help="Number of test images on which each --model is measured.")
-    ] = 1000,
+        int | None,
+        typer.Option(
+            "--images", help="Number of test images on which each --model is measured (default: 1,000)."
+        ),
+    ] = None,
     model_factory: options.ModelFactory = None,
     mean: options.Mean = None,
     std: options.Std = None,
@@ -55,22 +68,42 @@ def command(
 
     With the data alone, the advice is a rule of thumb with an upper limit. With a classifier that was trained
     with any noise, it says more (the kappa rule). With two classifiers trained with different noise, it also
-    says what alpha = beta would cost. To measure the answer, or for certified radii, use sfumato study.
+    says what alpha = beta would cost.
+
+    With --radius it names, for each classifier, the beta that certifies the most images at this radius, and
+    says whether another alpha is likely to gain. Without a classifier it shows recorded studies of other
+    data. To measure the answer, use sfumato study.
 
     Example: sfumato advise --beta 0.5 --data mnist --model mnist-0.4.safetensors
+
+    Example: sfumato advise --radius 0.5 --data mnist --model mnist-0.4.safetensors
     """
     from sfumato.advice.advise import advise
     from sfumato.advice.surrogate import parzen_surrogate
-    from sfumato.errors import require_count, require_positive
+    from sfumato.advice.sweep import DEFAULT_IMAGES
+    from sfumato.cli.advice.radius import advise_at_radii
+    from sfumato.errors import SettingError, require_count, require_nonnegative, require_positive
 
-    betas = [require_positive("beta", value) for value in options.parse_numbers("beta", beta) or ()]
-    require_count("images", images)
+    betas = [require_positive("beta", value) for value in options.parse_numbers("beta", beta)]
+    radii = [require_nonnegative("radius", value) for value in options.parse_numbers("radius", radius)]
+    if not (betas or radii):
+        raise SettingError("--beta is missing; give the smoothing noise, or --radius for certified accuracy")
+    count = DEFAULT_IMAGES if images is None else require_count("images", images)
     dataset, sample = output.load_points(data, data_dir, points, seed, quiet=as_json)
     classifiers = _classifiers(load_classifiers(models or [], dataset, mean, std, model_factory), alpha0)
+    if radii:
+        advise_at_radii(
+            *(radii, betas, dataset, sample, classifiers),
+            images=images,
+            seed=seed,
+            device=device,
+            as_json=as_json,
+        )
+        return
     with progress_bar("Parzen rule", len(sample)) as bar:
         grid = [2.0 * max(betas) * step / 40 for step in range(41)]
         surrogate = parzen_surrogate(sample, grid, on_progress=bar.advance)
-    sweeps = _sweeps(dataset, classifiers, max(betas), images, seed, device)
+    sweeps = _sweeps(dataset, classifiers, max(betas), count, seed, device)
     pages = [advise(level, sweeps=sweeps, surrogate=surrogate) for level in betas]
     if as_json:
         print_json({"data": dataset.name, "unit": dataset.unit, "remarks": sample.remarks, "advice": pages})
@@ -78,7 +111,7 @@ def command(
     for page in pages:
         _print_page(page)
     OUT.print(output.describe_points(dataset, sample), markup=False)
-    OUT.print("for the risk of the smoothed prediction; certified accuracy at large radii needs more noise")
+    OUT.print("for the risk of the smoothed prediction; for certified accuracy: --radius", markup=False)
 
 
 def _classifiers(loaded: Sequence[Classifier], alpha0: str | None) -> list[tuple[Any, float]]:
