@@ -20,6 +20,8 @@ _PUBLIC = {
     "sfumato.answers.race_study": "RaceResult race_study",
     "sfumato.answers.search": "search_study",
     "sfumato.answers.study": "Study",
+    "sfumato.attacks.smoothed_attack": "Attack AttackedImage attacked_accuracy",
+    "sfumato.attacks.view": "SmoothedView",
     "sfumato.certification.accuracy": "CurvePoint certified_accuracy",
     "sfumato.certification.certificate": "Certificate",
     "sfumato.certification.certificates": "Certificates",
@@ -31,6 +33,8 @@ _PUBLIC = {
     "sfumato.errors": "SfumatoError",
     "sfumato.models.checkpoint": "ModelRecord load_model save_model",
     "sfumato.models.classifier": "Classifier load_classifier",
+    "sfumato.models.denoised": "OneStepDiffusion denoised",
+    "sfumato.models.ensemble": "ensemble",
     "sfumato.models.registry": "build_model",
     "sfumato.noise": "Gaussian Laplace Noise Uniform register_noise",
     "sfumato.plans": "Curve Decide Fixed FixedTwoClass Plan Precision Predict Vote parse_plan register_plan",
@@ -63,6 +67,10 @@ if TYPE_CHECKING:  # the same names for type checkers
     from sfumato.answers.race_study import race_study as race_study
     from sfumato.answers.search import search_study as search_study
     from sfumato.answers.study import Study as Study
+    from sfumato.attacks.smoothed_attack import Attack as Attack
+    from sfumato.attacks.smoothed_attack import AttackedImage as AttackedImage
+    from sfumato.attacks.smoothed_attack import attacked_accuracy as attacked_accuracy
+    from sfumato.attacks.view import SmoothedView as SmoothedView
     from sfumato.certification.accuracy import CurvePoint as CurvePoint
     from sfumato.certification.accuracy import certified_accuracy as certified_accuracy
     from sfumato.certification.certificate import Certificate as Certificate
@@ -80,6 +88,9 @@ if TYPE_CHECKING:  # the same names for type checkers
     from sfumato.models.checkpoint import save_model as save_model
     from sfumato.models.classifier import Classifier as Classifier
     from sfumato.models.classifier import load_classifier as load_classifier
+    from sfumato.models.denoised import OneStepDiffusion as OneStepDiffusion
+    from sfumato.models.denoised import denoised as denoised
+    from sfumato.models.ensemble import ensemble as ensemble
     from sfumato.models.registry import build_model as build_model
     from sfumato.noise import Gaussian as Gaussian
     from sfumato.noise import Laplace as Laplace

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from sfumato.cli import (
+    attack,
     certify,
     data,
     demo,
@@ -46,7 +47,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _COMMANDS = (
-    *(train, risk, certify, report, plot, table),
+    *(train, risk, certify, attack, report, plot, table),
     *(advise, interference, geometry, surrogate),
     *(demo, data, inspect),
 )

@@ -201,7 +201,7 @@ def _train_epoch(
     """
     model.train()
     order = Stream(Use.SHUFFLING, settings.seed, Span(epoch)).permutation(len(x))
-    noise = settings.distribution()
+    noise, method = settings.noise_in(epoch, epochs), settings.method.at_epoch(epoch)
     stream = Stream(Use.TRAINING_NOISE, settings.seed, Span(epoch))
     batches = torch.split(order, settings.batch_size)
     total = torch.zeros((), device=x.device)
@@ -210,7 +210,7 @@ def _train_epoch(
         rows = batch.to(x.device)
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=settings.precision == "bf16"):
-            loss = settings.method.loss(model, x[rows], y[rows], noise, stream)
+            loss = method.loss(model, x[rows], y[rows], noise, stream)
         torch.autograd.backward(loss)
         optimizer.step()
         total += loss.detach()

@@ -21,6 +21,8 @@ from sfumato.training.methods.registry import method_class
 if TYPE_CHECKING:
     from sfumato.noise import Noise
 
+AlphaSchedule = Literal["constant", "ramp", "uniform"]
+
 _FEWEST_STEPS = 1500
 
 
@@ -36,6 +38,14 @@ class TrainingSettings(CheckedSettings):
 
     alpha: float = Field(ge=0, description="training noise (standard deviation, input units); 0 is no noise")
     noise: str = Field(default="gaussian", description="distribution of the training noise")
+    alpha_schedule: AlphaSchedule = Field(
+        default="constant",
+        description="constant; ramp: alpha rises over the first half of the epochs; uniform: a level up to "
+        "alpha for each image",
+    )
+    alpha_start: float = Field(
+        default=0.0, ge=0, le=1, description="where a ramp begins, or the lowest level, as a share of alpha"
+    )
     method: SerializeAsAny[Method] = Field(default=GaussianAugmentation(), description="training method")
     architecture: str = Field(
         default="mlp",
@@ -87,14 +97,26 @@ class TrainingSettings(CheckedSettings):
         return noise
 
     def distribution(self) -> Noise:
-        """Return the training noise."""
+        """Return the training noise at its full level."""
         from sfumato.noise import make_noise
 
         return make_noise(self.noise, self.alpha)
 
+    def noise_in(self, epoch: int, epochs: int) -> Noise:
+        """Return the training noise of one of the epochs, counted from 0."""
+        from sfumato.training.alpha_schedule import scheduled
+
+        return scheduled(self.distribution(), self.alpha_schedule, self.alpha_start, epoch, epochs)
+
     def values(self) -> dict[str, Any]:
-        """Return every setting as JSON has it, flat; ``flat`` reads it back."""
-        shared = self.model_dump(mode="json", exclude={"method", "warm_start"})
+        """Return every setting as JSON has it, flat; ``flat`` reads it back.
+
+        A constant alpha is not told: trainings of before there were schedules keep their identity.
+        """
+        left_out = {"method", "warm_start"}
+        if self.alpha_schedule == "constant":
+            left_out |= {"alpha_schedule", "alpha_start"}
+        shared = self.model_dump(mode="json", exclude=left_out)
         return {**shared, "method": self.method.name, **self.method.model_dump(mode="json")}
 
     def identity(
@@ -112,6 +134,7 @@ class TrainingSettings(CheckedSettings):
 
         return {
             **self.values(),
+            **self.method.identity(),
             "epochs": self.epochs_for(examples),
             "data_sha256": data_sha256,
             "device": device,

@@ -8,7 +8,7 @@ a study are made from them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from sfumato.settings import CheckedSettings
 
@@ -44,3 +44,32 @@ class Method(CheckedSettings, ABC):
     @abstractmethod
     def passes(self) -> tuple[int, int]:
         """Forward and backward passes for each training image and step."""
+
+    def at_epoch(self, epoch: int) -> Self:
+        """Return the method as it is in this epoch, counted from 0: another one during a warm-up."""
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """Return all of the method that determines the weights."""
+        return self.model_dump(mode="json")
+
+
+def noise_copies(
+    x: Float[torch.Tensor, "batch *shape"], draws: int, noise: Noise, stream: Stream
+) -> Float[torch.Tensor, "draws batch *shape"]:
+    """Return ``draws`` draws of the noise for each image; one row of the stream holds all of an image's."""
+    import torch
+
+    drawn = torch.empty((len(x), draws, *x.shape[1:]), dtype=x.dtype, device=x.device)
+    noise.draw(drawn, stream)
+    return drawn.transpose(0, 1)
+
+
+def logits_of_copies(
+    model: nn.Module,
+    x: Float[torch.Tensor, "batch *shape"],
+    noises: Float[torch.Tensor, "draws batch *shape"],
+) -> Float[torch.Tensor, "draws batch classes"]:
+    """Return the logits of each image with each of its draws, in float32."""
+    logits: torch.Tensor = model((x + noises).flatten(0, 1)).float()
+    return logits.view(*noises.shape[:2], -1)
