@@ -18,6 +18,7 @@ from sfumato.cli import (
     data,
     demo,
     inspect,
+    normalize,
     plot,
     report,
     risk,
@@ -46,7 +47,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _COMMANDS = (
-    *(train, risk, certify, report, plot, table),
+    *(train, normalize, risk, certify, report, plot, table),
     *(advise, interference, geometry, surrogate),
     *(demo, data, inspect),
 )

@@ -53,6 +53,14 @@ Mean = Annotated[
 Std = Annotated[
     str | None, typer.Option("--std", help="Per channel: what your own model expects to divide by.")
 ]
+Normalization = Annotated[
+    str,
+    typer.Option(
+        "--normalization",
+        help="Statistics of batch norms: trained, as the model has them, or at-beta: re-estimated under the "
+        "smoothing noise.",
+    ),
+]
 Executor = Annotated[
     str,
     typer.Option("--executor", help="local: this machine; ray: a Ray cluster, or one started here."),

@@ -58,6 +58,7 @@ class Use(IntEnum):
         PROBES: noise on which a network is examined before it votes.
         TUNING: votes that are counted to measure their speed.
         ADVICE: votes of the classifiers that advice is based on.
+        STATISTICS: noise on the image with this number, to estimate statistics of batch norms.
     """
 
     VOTES = 1
@@ -68,6 +69,7 @@ class Use(IntEnum):
     PROBES = 6
     TUNING = 7
     ADVICE = 8
+    STATISTICS = 9
 
 
 class Span(NamedTuple):

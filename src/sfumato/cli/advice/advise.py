@@ -9,6 +9,7 @@ import typer
 from sfumato.cli import options
 from sfumato.cli.advice import output
 from sfumato.cli.classifiers import load_classifiers
+from sfumato.cli.normalize import as_smoothed
 from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def command(
     std: options.Std = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
+    normalization: options.Normalization = "trained",
     as_json: options.Json = False,
 ) -> None:
     """Say with how much noise to train for the fewest errors of the vote at your beta.
@@ -72,7 +74,7 @@ def command(
     with progress_bar("Parzen rule", len(sample)) as bar:
         grid = [2.0 * max(betas) * step / 40 for step in range(41)]
         surrogate = parzen_surrogate(sample, grid, on_progress=bar.advance)
-    sweeps = _sweeps(dataset, classifiers, max(betas), images, seed, device)
+    sweeps = _sweeps(dataset, classifiers, betas, images, seed, device, normalization)
     pages = [advise(level, sweeps=sweeps, surrogate=surrogate) for level in betas]
     if as_json:
         print_json({"data": dataset.name, "unit": dataset.unit, "remarks": sample.remarks, "advice": pages})
@@ -106,21 +108,32 @@ def _classifiers(loaded: Sequence[Classifier], alpha0: str | None) -> list[tuple
 def _sweeps(
     dataset: Dataset,
     classifiers: Sequence[tuple[Any, float]],
-    beta: float,
+    asked: Sequence[float],
     images: int,
     seed: int,
     device: str,
+    normalization: str,
 ) -> list[Sweep]:
     from sfumato.advice.sweep import sweep, sweep_betas
     from sfumato.datasets import Split
     from sfumato.devices import choose_device
+    from sfumato.noise import Gaussian
+    from sfumato.smoothing.batch_norms import normalize_at, require_how, some_images
     from sfumato.smoothing.tuning import tuned_configuration
 
     split = Split(dataset.test.x[:images], dataset.test.y[:images])
-    plans = [(classifier, level, sweep_betas(level, beta)) for classifier, level in classifiers]
-    found = []
+    plans = [(classifier, level, sweep_betas(level, max(asked))) for classifier, level in classifiers]
+    train, found = some_images(dataset.train.x, seed=seed), []
     with progress_bar("sweep of beta", sum(len(split) * len(betas) for _, _, betas in plans)) as bar:
         for classifier, level, betas in plans:
+            model_at = None
+            if require_how(normalization) == "at-beta":
+
+                def model_at(beta: float, trained: Any = classifier) -> Any:
+                    return normalize_at(trained, train, beta, seed=seed, device=device).model
+            else:
+                noises = [Gaussian(beta) for beta in asked]
+                as_smoothed(classifier, noises, normalization, dataset, seed, device)
             votes = 16 * len(split) * len(betas)
             configuration = tuned_configuration(
                 classifier.model, dataset.input_shape, choose_device(device), votes=votes
@@ -133,6 +146,7 @@ def _sweeps(
                     device=device,
                     configuration=configuration,
                     classes=dataset.num_classes,
+                    model_at=model_at,
                     on_progress=bar.advance,
                 )
             )
