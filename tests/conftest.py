@@ -2,6 +2,7 @@
 
 import resource
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import settings
 
 from ray_cluster import cluster_of
 from sfumato.cli.main import main
-from sfumato.datasets import Dataset, load_dataset
+from sfumato.datasets import Dataset, Split, load_dataset
 from sfumato.training.loop import train
 from sfumato.training.settings import TrainingSettings
 from support import SHARED_DATA
@@ -124,3 +125,12 @@ def ray_executor(cluster):
 
     with RayExecutor() as executor:
         yield executor
+
+
+@pytest.fixture(scope="session")
+def digits_with_batch_norms(digits, tmp_path_factory):
+    """A residual network trained on digits for a moment, and the data."""
+    path = tmp_path_factory.mktemp("models") / "resnet.safetensors"
+    few = replace(digits, train=Split(digits.train.x[:256], digits.train.y[:256]))
+    train(few, TrainingSettings(alpha=0.1, epochs=1, architecture="resnet20"), path, device="cpu")
+    return path, digits
