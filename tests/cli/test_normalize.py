@@ -70,9 +70,9 @@ def test_risk_warns_of_what_does_not_fit_and_measures_what_does(sfumato, digits_
     assert line.startswith("warning: ")
     for words in (
         "1 the statistics stored in",
-        "1.0.",
+        "batch norms (1.",
         "--normalization at-beta",
-        f"sfumato normalize {path}",
+        f"sfumato normalize {path} --data digits --beta 1",
     ):
         assert words in line
     code, said, err = sfumato("risk", path, *asked, "--normalization", "at-beta", "--json")

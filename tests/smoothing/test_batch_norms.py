@@ -36,7 +36,7 @@ def noisy(images, noise, seed=0):
 
 
 def statistics_by_numpy(network, x):
-    """Return the means and variances of both batch norms, the first one's new statistics before the second."""
+    """Return means and variances of both batch norms; the second sees what the first one makes of it."""
     found = []
     for dense, norm in ((network[0], network[1]), (network[3], network[4])):
         weight, bias, scale, shift = (

@@ -107,7 +107,11 @@ def as_smoothed(
     }
     repair = "re-estimate them with --normalization at-beta"
     if classifier.record is not None:
-        repair += f", or once for all: sfumato normalize {classifier.name} --data {dataset.name} --beta BETA"
+        worst = max(noises, key=lambda noise: len(found[noise.standard_deviation]))
+        repair += (
+            f", or in a new file: sfumato normalize {classifier.name} --data {dataset.name} "
+            f"--beta {worst.standard_deviation:g}{'' if worst.name == 'gaussian' else f' --noise {worst.name}'}"
+        )
     if line := told_misfits(classifier.name, found, repair):
         warn(line)
     return [classifier] * len(noises)
