@@ -1,6 +1,6 @@
-"""Batch norms re-estimated under the noise of the smoothing: the gain, the images it takes, and the time.
+r"""Batch norms re-estimated under the noise of the smoothing: the gain, the images it takes, and the time.
 
-    sfumato train --data cifar10 --model resnet20 --alpha 0.1 --epochs 2 --precision bf16 \\
+    sfumato train --data cifar10 --model resnet20 --alpha 0.1 --epochs 2 --precision bf16 \
         --out resnet20.safetensors
     python benchmarks/normalization.py fit resnet20.safetensors [--data cifar10] [--data-dir DIR]
     python benchmarks/normalization.py images resnet20.safetensors [--images 100,300,1000] [--seeds 0,1,2]
@@ -8,7 +8,8 @@
     python benchmarks/normalization.py cost
 
 Accuracy is the share of correct classes of single noisy copies, one of each of the first 2,000 test images,
-the same noise for all. Seconds are of processor time. ``fit`` sets it beside the gap that the warning goes by.
+the same noise for all. Seconds are of processor time. ``fit`` sets accuracy beside the gap that the warning
+goes by.
 """
 
 from __future__ import annotations

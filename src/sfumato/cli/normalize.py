@@ -107,10 +107,11 @@ def as_smoothed(
     }
     repair = "re-estimate them with --normalization at-beta"
     if classifier.record is not None:
-        worst = max(noises, key=lambda noise: len(found[noise.standard_deviation]))
+        worst = max(noises, key=lambda noise: sum(found[noise.standard_deviation].values()))
+        of_noise = "" if worst.name == "gaussian" else f" --noise {worst.name}"
         repair += (
             f", or in a new file: sfumato normalize {classifier.name} --data {dataset.name} "
-            f"--beta {worst.standard_deviation:g}{'' if worst.name == 'gaussian' else f' --noise {worst.name}'}"
+            f"--beta {worst.standard_deviation:g}{of_noise}"
         )
     if line := told_misfits(classifier.name, found, repair):
         warn(line)
