@@ -131,6 +131,7 @@ def ray_executor(cluster):
 def digits_with_batch_norms(digits, tmp_path_factory):
     """A residual network trained on digits for a moment, and the data."""
     path = tmp_path_factory.mktemp("models") / "resnet.safetensors"
-    few = replace(digits, train=Split(digits.train.x[:256], digits.train.y[:256]))
-    train(few, TrainingSettings(alpha=0.1, epochs=1, architecture="resnet20"), path, device="cpu")
+    few = [Split(split.x[:200], split.y[:200]) for split in (digits.train, digits.test)]
+    settings = TrainingSettings(alpha=0.1, epochs=1, batch_size=16, architecture="resnet20")
+    train(replace(digits, train=few[0], test=few[1]), settings, path, device="cpu")
     return path, digits

@@ -109,21 +109,9 @@ def test_certificates_of_re_estimated_statistics_are_those_of_the_checkpoint(
     assert (code, "is another run's" in err) == (2, True)
 
 
-def test_advice_warns_and_re_estimates(sfumato, digits_with_batch_norms):
-    path, _ = digits_with_batch_norms
-    asked = (
-        "advise",
-        "--model",
-        path,
-        "--beta",
-        "0.5",
-        "--images",
-        "20",
-        "--points",
-        "50",
-        "--device",
-        "cpu",
-    )
+def test_advice_warns_and_re_estimates(sfumato, own):
+    asked = ("advise", "--model", "own_norms:network", "--alpha0", "0", "--beta", "0.5", "--device", "cpu")
+    asked += ("--images", "20", "--points", "50")
     code, _, err = sfumato(*asked)
     assert (code, "--normalization at-beta" in err) == (0, True)
     code, said, err = sfumato(*asked, "--normalization", "at-beta")

@@ -107,11 +107,11 @@ def as_smoothed(
     }
     repair = "re-estimate them with --normalization at-beta"
     if classifier.record is not None:
-        worst = max(noises, key=lambda noise: sum(found[noise.standard_deviation].values()))
-        of_noise = "" if worst.name == "gaussian" else f" --noise {worst.name}"
+        worst = max((beta for beta, gaps in found.items() if gaps), default=0.0)
+        of_noise = "" if noises[0].name == "gaussian" else f" --noise {noises[0].name}"
         repair += (
             f", or in a new file: sfumato normalize {classifier.name} --data {dataset.name} "
-            f"--beta {worst.standard_deviation:g}{of_noise}"
+            f"--beta {worst:g}{of_noise}"
         )
     if line := told_misfits(classifier.name, found, repair):
         warn(line)

@@ -96,8 +96,9 @@ def normalize_at(
     if not isinstance(copied, nn.Module):
         raise ModelError(f"{classifier.name}: cannot be copied, so its batch norms cannot be re-estimated")
     rows = _Rows(x, noise, require_count("seed", seed, minimum=0), chosen)
-    size = min(len(x), require_count("batch_size", batch_size or _usual_batch(copied, rows, classifier.name)))
-    _estimate(copied, rows, size, classifier.name)
+    if batch_size is None:
+        batch_size = _usual_batch(copied, rows, classifier.name)
+    _estimate(copied, rows, require_count("batch_size", batch_size), classifier.name)
     copied.to(_stored(next(iter(batch_norms(network).values())))[0].device)
     how = Normalization(
         noise=noise.identity(),
