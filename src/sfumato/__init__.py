@@ -13,6 +13,7 @@ from sfumato.version import __version__
 _PUBLIC = {
     "sfumato.advice.advise": "Advice advise",
     "sfumato.advice.sweep": "Sweep sweep",
+    "sfumato.answers.advise_radius": "RadiusAdvice advise_radius",
     "sfumato.answers.best": "StudyAnswer answer_study",
     "sfumato.answers.best_pair": "PairAnswer best_pair",
     "sfumato.answers.pair_search": "search_pairs",
@@ -52,6 +53,8 @@ if TYPE_CHECKING:  # the same names for type checkers
     from sfumato.advice.advise import advise as advise
     from sfumato.advice.sweep import Sweep as Sweep
     from sfumato.advice.sweep import sweep as sweep
+    from sfumato.answers.advise_radius import RadiusAdvice as RadiusAdvice
+    from sfumato.answers.advise_radius import advise_radius as advise_radius
     from sfumato.answers.best import StudyAnswer as StudyAnswer
     from sfumato.answers.best import answer_study as answer_study
     from sfumato.answers.best_pair import PairAnswer as PairAnswer

@@ -1,4 +1,4 @@
-"""Files: written so that nothing half-made is ever left, held by one run alone, and the cache folder.
+"""Files: written completely or not at all, locked for one run, and the cache folder.
 
 A path that cannot be an output is the user's mistake (``OutputError``, exit code 2). A good path that
 cannot be written, as on a full disk, is a failure (``WriteError``, exit code 1).
@@ -55,11 +55,11 @@ def cannot_write(path: Path, error: OSError) -> OutputError:
 
 
 def require_writable(path: Path) -> None:
-    """Refuse a path that could not become a file, before any work is done; nothing on disk is changed.
+    """Refuse a path that cannot be written as a file, before any work is done; change nothing on disk.
 
     Raises:
-        OutputError: it is a folder, a name in it is too long, or the nearest existing folder above it is
-            no folder or not writable.
+        OutputError: it is a folder, a name in it is too long, or its nearest existing parent is not a
+            writable folder.
     """
     if "\0" in str(path):
         raise OutputError(f"{str(path)!r}: holds a NUL character; choose a path without it")
@@ -104,7 +104,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write ``content`` so that at any moment the file is the old or the new one, whole.
+    """Write ``content`` so that at any moment the file is either the complete old or the complete new one.
 
     A device or a pipe, which cannot be replaced, is written to as it is.
 
@@ -166,7 +166,7 @@ def try_lock(file: IO[Any]) -> bool:
 def locked(output: Path, lock: Path | None = None) -> Iterator[None]:
     """Hold ``output`` for this process alone while the block runs.
 
-    What is locked is a hidden file, ``lock`` or one beside the output, which is gone afterwards. Another
+    The lock is on a hidden file (``lock``, or one beside the output), which is removed afterwards. Another
     spelling of the path leads to the same lock.
 
     Raises:
@@ -216,7 +216,7 @@ def _is_at(file: IO[str], place: Path) -> bool:
 
 
 def cache_folder(kind: str) -> Path:
-    """Return the folder of what may be computed or fetched again, by kind: ``data``, ``tuning``, ...
+    """Return the cache folder of this kind (``data``, ``tuning``, ...); its files can be made again.
 
     It lies under ``SFUMATO_CACHE`` where that is set, or else in the user's cache folder.
     """

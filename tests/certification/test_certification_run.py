@@ -262,7 +262,7 @@ def test_a_checkpoint_may_move(digits, digits_model, tmp_path):
 def test_a_table_of_unknown_origin_is_left_alone(digits, digits_model, tmp_path):
     out = tmp_path / "t.tsv"
     out.write_text("mine\n")
-    with pytest.raises(OutputError, match="exists and is not a run of these settings"):
+    with pytest.raises(OutputError, match="exists, but no run with these settings wrote it"):
         run(digits, digits_model, out)
     assert out.read_text() == "mine\n"
     assert not settings_path(out).exists()

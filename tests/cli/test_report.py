@@ -175,7 +175,7 @@ def test_data_that_are_gone_leave_out_the_images_and_say_why(study, tmp_path, sf
         (["plot", "risk", "STUDY", "--out", "a.jpg"], "must end in one of .png, .svg, .pdf"),
         (["plot", "risk", "STUDY", "--out", "a.png", "--width", "page"], "width must be column, text or"),
         (["plot", "risk", "THEIRS", "--out", "a.png"], "risk draws one study"),
-        (["plot", "votes", "THEIRS", "--out", "a.png"], "none of these tables says its votes"),
+        (["plot", "votes", "THEIRS", "--out", "a.png"], "none of these tables states its votes"),
         (["plot", "hist", "STUDY", "--out", "a.png"], "'hist' is not one of"),
         (["plot", "pairs", "STUDY", "--out", "a.png"], "pairs draws certified accuracy at a radius; give"),
         (

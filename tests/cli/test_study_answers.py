@@ -197,7 +197,7 @@ def test_tables_that_cannot_be_compared_are_refused(tmp_path, study):
     for arguments, words in (
         ([one, other, "--radius", "0.5"], "were measured on different images"),
         ([one, f"0.5,0.5={unnamed}", "--radius", "0.5"], "both have alpha 0.5 and beta 0.5"),
-        ([unnamed, "--radius", "0.5"], "does not say its two noises; give them as ALPHA,BETA="),
+        ([unnamed, "--radius", "0.5"], "does not state its two noises; give them as ALPHA,BETA="),
         ([one], "give --radius"),
         ([one, "--radius", "-0.5"], "radius must be a finite number of at least 0, got -0.5"),
         ([one, "--radius", "0.7"], "no measured beta certifies radius 0.7"),

@@ -101,8 +101,8 @@ FLOATS = "{'descr': '<f8', 'fortran_order': False, 'shape': (%s,), }"
     ("content", "words"),
     [
         (npy(FLOATS % 10**15), "declares 8,000,000,000,000,000 bytes of values but holds 0"),
-        (npy(FLOATS % "-5, -5", bytes(200)), "is no array"),
-        (npy("{'descr': '|V0', 'fortran_order': False, 'shape': (1000000000000,), }"), "is no array"),
+        (npy(FLOATS % "-5, -5", bytes(200)), "is not an array"),
+        (npy("{'descr': '|V0', 'fortran_order': False, 'shape': (1000000000000,), }"), "is not an array"),
         (npy("{'descr': '|O', 'fortran_order': False, 'shape': (3,), }", b"cos\nsystem\n"), "Python objects"),
         (npy("{'descr': '<f8', 'fortran_order': False, 'shape': (3,), ", bytes(24)), "not a readable"),
         (npy("__import__('os').system('false')"), "not a readable"),

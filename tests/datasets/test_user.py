@@ -43,7 +43,7 @@ def test_a_folder_of_images_is_read_by_class(tmp_path):
 
 
 def test_images_of_different_size_are_refused(tmp_path):
-    with pytest.raises(DataError, match="all must be alike"):
+    with pytest.raises(DataError, match="all must have the same shape"):
         load_dataset(str(image_folder(tmp_path, sizes=((6, 5), (7, 5)))))
 
 

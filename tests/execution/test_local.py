@@ -124,7 +124,7 @@ def test_a_task_that_kills_every_worker_is_given_up():
 
 
 def test_what_cannot_be_shipped_is_refused_by_name(processes):
-    with pytest.raises(ModelError, match=r"the model cannot be shipped to a worker: the model\['f'\] is a"):
+    with pytest.raises(ModelError, match=r"the model cannot be sent to a worker: the model\['f'\] is a"):
         processes.share("the model", {"f": lambda: 0})
 
 

@@ -165,7 +165,7 @@ def test_a_false_size_takes_no_memory(parts, tmp_path):
     [
         (b"", "not a whole safetensors file"),
         (b"[]", "not a whole safetensors file"),
-        (b"{}", "carries no Sfumato record"),
+        (b"{}", "has no Sfumato record"),
         (b'{"__metadata__": 5}', "not a whole safetensors file"),
         (b'{"__metadata__": {"sfumato": 5}}', "not a whole safetensors file"),
         (b'{"__metadata__": {}, "__metadata__": {}}', "the key '__metadata__' stands twice"),
@@ -228,7 +228,9 @@ def made(digits, tmp_path, monkeypatch):
 
 
 def test_loading_a_file_imports_nothing_that_its_record_names(made, parts, tmp_path):
-    with pytest.raises(ModelError, match=r"was made by 'spy:make', and a file does not choose .* factory="):
+    with pytest.raises(
+        ModelError, match=r"was built by 'spy:make', whose code a file alone cannot run; .* factory="
+    ):
         load_model(made)
     with pytest.raises(ModelError, match="--model-factory"):
         load_classifier(str(made), (1, 8, 8), 10)

@@ -66,7 +66,7 @@ def test_counts_that_are_no_votes_are_refused(plan, counts, message):
 def test_votes_after_the_end_are_refused(plan):
     run = start(plan)
     simulate(run, np.tile([0.99, 0.01, 0.0], (2, 1)), np.random.default_rng(0))
-    with pytest.raises(SettingError, match="none are demanded"):
+    with pytest.raises(SettingError, match="no more are needed"):
         run.update(np.zeros((2, 3), dtype=int))
 
 
@@ -86,7 +86,7 @@ def test_votes_for_a_finished_image_are_refused(plan):
 
 @every_plan
 def test_conclusions_before_the_end_are_refused(plan):
-    with pytest.raises(SettingError, match="still demand votes"):
+    with pytest.raises(SettingError, match="still need votes"):
         start(plan).decisions()
 
 

@@ -102,7 +102,7 @@ def test_votes_are_drawn_as_the_share_that_needed_more():
     assert (line.y[0], line.step, list(full.x)) == (1.0, "post", [100_100] * 2)
     for votes, more in list(zip(line.x, line.y, strict=True))[1::50]:
         assert more == sum(c.votes > votes for c in found.certificates) / 1000
-    with pytest.raises(DataError, match="none of these tables says its votes"):
+    with pytest.raises(DataError, match="none of these tables states its votes"):
         figures.votes([certified(votes=False)])
 
 

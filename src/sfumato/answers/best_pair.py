@@ -1,4 +1,4 @@
-"""The best pair of noises for an objective: which alpha and beta, how sure that is, and what it gains.
+"""The best pair of noises (alpha, beta) for an objective, its confidence set and its gain.
 
 All pairs are measured on the same images, so every comparison is paired: at one beta with the same noise,
 between betas with independent noise. Statements are about the trained networks at hand.
@@ -25,7 +25,7 @@ Pair = tuple[float, float]
 
 @dataclass(frozen=True)
 class Gain:
-    """How much lower the loss is at the best pair than with the usual rule, free of the selection's luck.
+    """How much lower the loss is at the best pair than with the usual rule, without selection bias.
 
     Attributes:
         rule: ``alpha = beta``, or ``best alpha = beta`` where beta is free.
@@ -63,12 +63,12 @@ class PairAnswer:
         accuracies: share of images not lost, for each pair.
         alpha, beta: the best pair: fewest images lost; in a tie the smallest beta, then the smallest alpha.
         accuracy: share of images not lost there.
-        low, high: its bounds in the population. They hold for all pairs together, so also for the one picked;
-            of certificates, ``low`` bounds the share that is truly robust.
+        low, high: its bounds in the population. They hold for all pairs together, so also for the selected
+            one. For certificates, ``low`` bounds the share that is truly robust.
         members: pairs that no other beats significantly: with probability at least ``confidence`` the truly
             best of the measured pairs is among them (exact paired tests, ``statistics.compare.best_set``).
         gain: over training with alpha = beta.
-        left_out: cells that were not used, since other pairs lack their seed.
+        left_out: cells that were not used, since their seed is missing for other pairs.
         confidence: of the bounds, the set and the gain's interval.
     """
 
@@ -169,7 +169,7 @@ def best_pair(
 ) -> PairAnswer:
     """Return the best of all measured pairs (alpha, beta), or of those at one ``beta``.
 
-    ``seed`` is that of the halves of the images.
+    ``seed`` determines the halves of the images.
 
     Raises:
         SettingError: a confidence outside (0, 1), a beta that was not measured.
@@ -191,8 +191,8 @@ def best_of(
 ) -> PairAnswer:
     """Return the best of these pairs.
 
-    ``error`` is the probability that an image that is truly lost counts as not lost, ``free`` whether beta
-    may be chosen; the rest is as in ``best_pair``.
+    ``error`` is the probability that a truly lost image counts as not lost. ``free`` says whether beta may be
+    chosen. The rest is as in ``best_pair``.
     """
     pairs, lost = found.pairs, found.lost
     means = lost.mean(axis=(0, 2))

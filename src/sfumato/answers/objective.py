@@ -1,4 +1,4 @@
-"""What the best noises are best at: the loss of each test image in a cell of a study, 0 or 1.
+"""The criterion for the best noises: the loss of each test image in a cell of a study, 0 or 1.
 
 Every set, test and gain of ``answers`` works on these losses. A new objective is a class here or in a module
 of your own, with ``register_objective``.
@@ -25,7 +25,7 @@ Key = tuple[float, float, int]
 
 
 class Cell(Protocol):
-    """What an objective reads of one cell: at least which images they are."""
+    """The data of one cell that an objective reads: at least the indices of its images."""
 
     @property
     def examples(self) -> Int[np.ndarray, " images"]:
@@ -53,7 +53,7 @@ class Objective(ABC, Generic[CellT]):
         """Return for each test image of the cell whether it is lost."""
 
     def cells(self, results: StudyResults, beta: float | None = None) -> Mapping[Key, CellT]:
-        """Return what the losses are read from, of one ``beta`` or of all: the votes, if not overridden.
+        """Return the cells from which the losses are computed, for one ``beta`` or all: by default the votes.
 
         Raises:
             SettingError: a beta that was not measured.
@@ -196,7 +196,7 @@ class CertifiedAccuracy(Objective[CertifiedCell]):
                 )
 
     def error(self, results: StudyResults) -> float:
-        """Return the largest error of one certificate; those that state none have the usual one."""
+        """Return the largest error of one certificate; the usual error for those that state none."""
         stated = {row.confidence for rows in results.certificates.values() for row in rows}
         return 1.0 - min((level for level in stated if level == level), default=CONFIDENCE)
 

@@ -47,12 +47,12 @@ class RaceResult:
     """How a race ended.
 
     Attributes:
-        radius: that was certified, in the unit of the input.
+        radius: the certified radius, in the unit of the input.
         answer: the best of the pairs that ran to the end and its gain over the best alpha = beta; its set
             holds the truly best of all pairs with its ``confidence``, the level of the race included.
         dropped: the pairs that dropped out, and after how many images.
         cannot: betas that cannot certify the radius, whatever the votes are.
-        votes: noisy copies that the certificates of this race are made of.
+        votes: noisy copies that the certificates of this race took.
         images: how many test images were raced over.
         unit: what a noise level of 1 means.
         data: name of the data set.
@@ -84,7 +84,7 @@ def race_study(
     """Race the pairs of the study at ``radius`` over its first ``images`` test images, 1,000 if not given.
 
     Models that are not trained yet are trained. With several training seeds the first one runs. ``on_batch``
-    is told how many images were raced over, how many pairs are left, and the votes so far.
+    is called with the number of images so far, of pairs left, and of votes so far.
 
     Raises:
         SettingError: a radius that no beta of the study can certify, or a number out of range.
@@ -150,7 +150,7 @@ def best_of_raced(
     confidence: float,
     certificate_confidence: float,
 ) -> PairAnswer:
-    """Return the best of the pairs that a race of this level left, with ``confidence`` the race included.
+    """Return the best pair after a race of this level; ``confidence`` includes the error of the race.
 
     ``objective`` and ``free`` are as in ``best_of``.
     """
@@ -183,13 +183,16 @@ def able_betas(
     if not any(betas):
         raise SettingError("no beta is above 0; add the smoothing noises to choose from")
     if not able:
-        most = float(special.ndtri(lower_bound(plan.n_max, plan.n_max, confidence)))
         raise SettingError(
             f"none of the betas {', '.join(f'{beta:g}' for beta in betas)} can certify radius "
-            f"{plan.radius:g}; it takes a beta of at least "
-            f"{plan.radius / most:.2g}"
+            f"{plan.radius:g}; it takes a beta of at least {least_beta(plan, confidence):.2g}"
         ) from refusal
     return tuple(able), tuple(beta for beta in betas if beta > 0.0 and beta not in able)
+
+
+def least_beta(plan: Decide, confidence: float) -> float:
+    """Return the beta below which the plan's votes cannot certify its radius, whatever they are."""
+    return plan.radius / float(special.ndtri(lower_bound(plan.n_max, plan.n_max, confidence)))
 
 
 def race_images(images: int | None, data: Dataset) -> int:

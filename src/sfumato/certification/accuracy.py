@@ -21,7 +21,7 @@ class CurvePoint:
         radius: in the input's unit.
         certified, examples: counts.
         low: lower bound of the population's share on which the smoothed classifier is truly correct
-            and constant within the radius: it pays for the sample and for the certificates' own error.
+            and constant within the radius: it covers the error of the sample and of the certificates.
         high: upper bound of the population's share that such a run certifies.
     """
 
@@ -47,10 +47,10 @@ def certified_accuracy(
     confidence: float = 0.95,
     certificate_confidence: float = CONFIDENCE,
 ) -> list[CurvePoint]:
-    """Return the certified accuracy at each radius, its bounds at ``confidence`` for each by itself.
+    """Return the certified accuracy at each radius; its bounds have ``confidence`` at each radius separately.
 
-    ``certificate_confidence`` is that of certificates that do not state theirs; those that state
-    different ones are summarised at the lowest. See ``statistics.estimates.certified_accuracy``.
+    ``certificate_confidence`` is used for certificates that do not state their confidence. If certificates
+    state different ones, the lowest is used for all. See ``statistics.estimates.certified_accuracy``.
 
     >>> rows = [Certificate(0, 3, 3, 0.4, 1.0), Certificate(1, 5, -1, 0.0, 1.0)]
     >>> [point.share for point in certified_accuracy(rows, [0.0, 0.5])]

@@ -1,8 +1,8 @@
-"""The table of a certification run, kept so that rows of different runs never share a file.
+"""The table of a certification run; rows of different runs are never in one file.
 
-Beside ``NAME.tsv`` stands ``NAME.tsv.json``, the run's settings. A run is continued only if they are the
-same to the letter, except that it may be about more images than before, and that the model's answers to
-fixed inputs may differ by rounding.
+Beside ``NAME.tsv`` stands ``NAME.tsv.json``, the run's settings. A run is continued only if they are
+identical, with two exceptions: there may be more images than before, and the model's answers to fixed inputs
+may differ by rounding.
 """
 
 from __future__ import annotations
@@ -77,14 +77,14 @@ def finished_rows(output: Path, settings: dict[str, Any], examples: Sequence[int
     require_writable(settings_path(output))
     if output.exists():
         if not output.is_file():
-            raise OutputError(f"{output}: is no regular file; a table must be one, so that a run can go on")
+            raise OutputError(f"{output}: is not a regular file, as a table must be; choose another output")
         with _explained(output), output.open("rb") as table:
             _lock(table, output)
     return _read(output, settings, examples)[0]
 
 
 class GrowingTable:
-    """The table of a run, held open; ``rows`` are those that it has so far."""
+    """The table of a run, kept open for writing; ``rows`` are the rows that it has so far."""
 
     def __init__(self, path: Path, file: BinaryIO, rows: list[Certificate], size: int) -> None:
         self._path, self._file, self._size = path, file, size
@@ -107,7 +107,7 @@ class GrowingTable:
             self._write(_HEADER.encode())
 
     def finish(self) -> None:
-        """Let the disk confirm all rows, and see that the table is still there."""
+        """Wait until all rows are on the disk, and check that the table still exists."""
         with _explained(self._path):
             os.fsync(self._file.fileno())
         self._require_there()
@@ -194,7 +194,7 @@ def _read(output: Path, settings: dict[str, Any], examples: Sequence[int]) -> tu
     with _explained(output):
         content = output.read_bytes() if output.exists() else b""
     if content and not record.exists():
-        raise OutputError(f"{output}: exists and is not a run of these settings; choose another output")
+        raise OutputError(f"{output}: exists, but no run with these settings wrote it; choose another output")
     if record.exists():
         _require_same_run(output, record, settings)
     whole = content[: content.rfind(b"\n") + 1]
@@ -231,10 +231,10 @@ def _require_same_run(output: Path, record: Path, settings: dict[str, Any]) -> N
         renamed = name == "model" and settings["alpha"] is not None
         if name not in _NOT_COMPARED and not renamed and found.get(name) != value:
             raise OutputError(
-                f"{output}: is another run's, with {name} {found.get(name)} and not {value}; "
+                f"{output}: belongs to another run, with {name} {found.get(name)} instead of {value}; "
                 "choose another output"
             )
     if (reason := difference(found.get("answers"), settings["answers"])) is not None:
         raise OutputError(
-            f"{output}: is the run of another model of this name ({reason}); choose another output"
+            f"{output}: belongs to a run of another model with this name ({reason}); choose another output"
         )

@@ -1,7 +1,7 @@
-"""Certifying images in groups, on whichever worker the work comes to.
+"""Certify images in groups, on any worker.
 
-A recipe names the shared network and says how to smooth it; each worker builds the classifier once and
-keeps it for the next task. Images are shared in blocks, so that a node holds those that it works on.
+A recipe names the shared network and says how to smooth it; each worker builds the classifier once and keeps
+it for the next task. Images are shared in blocks, so that a node holds only the images that it works on.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a set of certificates says as a whole."""
+"""The summary of a set of certificates."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from sfumato.certification.accuracy import CurvePoint, certified_accuracy, radius_grid
 from sfumato.certification.certificate import Certificate
-from sfumato.models.checkpoint import ModelRecord
 from sfumato.noise import Noise
 from sfumato.plans import ABSTAIN, Plan, votes_saved
 from sfumato.statistics.binomial import upper_failure_probability
@@ -56,22 +55,3 @@ def _radii(plan: Plan, noise: Noise, confidence: float) -> list[float]:
     most = plan.bounding_votes
     largest = noise.radius(upper_failure_probability(most, most, confidence))
     return radius_grid(noise.standard_deviation, largest)
-
-
-def lack_of_noise_training(
-    certificates: Sequence[Certificate], record: ModelRecord | None, beta: float
-) -> str | None:
-    """Return a warning if accuracy falls under the smoothing noise because training had too little of it.
-
-    That is so where less than half of the accuracy without noise is left and alpha is below beta / 2.
-    """
-    if record is None or record.alpha >= beta / 2:
-        return None
-    kept = sum(1 for c in certificates if c.correct) / len(certificates)
-    if kept >= record.clean_accuracy / 2:
-        return None
-    return (
-        f"under beta = {beta:g} only {kept:.2f} of the images are classified correctly, against "
-        f"{record.clean_accuracy:.2f} without noise: the classifier was trained with alpha = "
-        f"{record.alpha:g}; for certified accuracy train it with more noise, alpha = beta to begin with"
-    )

@@ -30,38 +30,38 @@ def command(
     beta: Annotated[
         float,
         typer.Option(
-            "--beta",
-            help="Smoothing noise: standard deviation of each coordinate, whatever the --noise; input units.",
+            "--beta", help="Smoothing noise: standard deviation of each coordinate, in the unit of the input."
         ),
     ],
     noise: options.Noise = "gaussian",
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
     out: Annotated[
-        Path, typer.Option("--out", help="The table to write; its settings go to OUT.json.")
+        Path, typer.Option("--out", help="The table to write; its settings are written to OUT.json.")
     ] = Path("certificates.tsv"),
     plan: Annotated[
         str,
         typer.Option(
             "--plan",
-            help=f"How many votes, and what they decide, in quotes: {PLANS}.",
+            help=f"Stopping plan, in quotes; it says how many votes an image gets and what they decide: "
+            f"{PLANS}.",
         ),
     ] = "fixed(100,100000)",
-    n0: Annotated[int | None, typer.Option("--n0", help="Votes that select the class, of fixed.")] = None,
+    n0: Annotated[int | None, typer.Option("--n0", help="Plan fixed: votes that select the class.")] = None,
     n: Annotated[
-        int | None, typer.Option("--n", help="Further votes that bound its probability, of fixed.")
+        int | None, typer.Option("--n", help="Plan fixed: further votes that bound its probability.")
     ] = None,
     label_known: Annotated[
         bool,
         typer.Option(
             "--label-known",
-            help="decide and curve test the true label only: the same table for fewer votes.",
+            help="decide and curve test only the true label: same accuracy table, fewer votes.",
         ),
     ] = False,
     confidence: options.Confidence = CONFIDENCE,
-    first: Annotated[int | None, typer.Option("--first", help="At most so many test images.")] = None,
+    first: Annotated[int | None, typer.Option("--first", help="Certify at most this many images.")] = None,
     skip: Annotated[
-        int, typer.Option("--skip", help="Every SKIP-th test image: 20 takes 500 of 10,000.")
+        int, typer.Option("--skip", help="Certify every SKIP-th test image: 20 takes 500 of 10,000.")
     ] = 1,
     model_factory: options.ModelFactory = None,
     mean: options.Mean = None,
@@ -70,8 +70,8 @@ def command(
         str | None,
         typer.Option(
             "--fingerprint",
-            help="A name for what a package.module:factory is, e.g. its version: a run goes on only under "
-            "the same. Left out, its answers to fixed inputs are compared.",
+            help="A text that identifies your own model, e.g. its version: a run continues only with the "
+            "same. Without it, the model's answers to fixed inputs are compared.",
         ),
     ] = None,
     seed: options.Seed = 0,
@@ -83,23 +83,24 @@ def command(
     workers: options.Workers = None,
     gpus_per_worker: options.GpusPerWorker = None,
     ray_address: options.RayAddress = None,
-    profile: Annotated[bool, typer.Option("--profile", help="Say where the time went.")] = False,
+    profile: Annotated[bool, typer.Option("--profile", help="Print how the time was spent.")] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Certify test images: class and radius within which the smoothed classifier cannot change it.
+    """Certify test images: find a class, and a radius within which the smoothed classifier returns it.
 
     The radius is in the L2 norm under Gaussian noise, in the L1 norm under uniform and Laplace noise.
 
-    Writes one row per image as it goes, in the field's table (idx label predict radius correct time, and
-    behind them votes, bounds and plan); the same command goes on where a killed one stopped, and with a
-    larger --first it adds images.
+    Writes the row of each image as soon as it is known. The columns are those of Cohen et al. (idx label
+    predict radius correct time), then votes, bounds and plan. If the command is killed, give it again to
+    continue; with a larger --first it adds images.
 
     Example: sfumato certify --model mnist-0.4.safetensors --data mnist --beta 0.5
     --plan "curve(0.25,0.5,0.75,1)"
     """
+    from sfumato.advice.recorded_radii import lack_of_noise
     from sfumato.certification.run import Certification, certify_to_file
     from sfumato.certification.smoothed_classifier import SmoothedClassifier
-    from sfumato.certification.summary import lack_of_noise_training, summarise
+    from sfumato.certification.summary import summarise
     from sfumato.datasets import load_dataset
     from sfumato.errors import SettingError, require_count, require_positive
     from sfumato.noise import make_noise
@@ -119,7 +120,7 @@ def command(
 
     def tell_reused(rows: int) -> None:
         if 0 < rows < len(examples):
-            note(f"{out} holds {rows:,} of the {len(examples):,} images; the others are added")
+            note(f"{out} already holds {rows:,} of the {len(examples):,} images; the others are added")
 
     with chosen_executor(executor, workers, gpus_per_worker, ray_address, device) as opened:
         if opened.in_process:
@@ -128,9 +129,9 @@ def command(
             option = "--profile" if batch_size is None else f"--batch-size {batch_size}"
             raise SettingError(f"{option} is for one process; leave it out, or --executor and --workers")
         here = device if opened.in_process else "cpu"
-        (fitted,) = as_smoothed(classifier, [smoothing_noise], normalization, dataset, seed, here)
+        fitted = as_smoothed(classifier, [smoothing_noise], normalization, dataset, seed, here)
         smoothed = SmoothedClassifier(
-            fitted,
+            fitted(smoothing_noise),
             noise=smoothing_noise,
             seed=seed,
             batch_size=batch_size,
@@ -167,8 +168,11 @@ def command(
             _print_profile(smoothed, seconds)
     if nans := smoothed.profile.invalid + sum(invalid):
         warn(f"{nans} votes were NaN; they count for no class")
-    if message := lack_of_noise_training(rows, classifier.record, beta):
-        warn(message)
+    record = classifier.record
+    if record is not None and smoothing_noise.name == record.noise == "gaussian":
+        lowest = summary.curve[0]
+        if message := lack_of_noise(record.alpha, beta, lowest.radius, lowest.share, record.clean_accuracy):
+            warn(message)
 
 
 def _plan(text: str, n0: int | None, n: int | None) -> Plan:

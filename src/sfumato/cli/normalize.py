@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -82,37 +82,43 @@ def command(
 
 
 def as_smoothed(
-    classifier: Classifier, noises: Sequence[Noise], how: str, dataset: Dataset, seed: int, device: str
-) -> list[Classifier]:
-    """Return the classifier to be smoothed with each of these noises, as ``--normalization`` says.
+    classifier: Classifier, asked: Sequence[Noise], how: str, dataset: Dataset, seed: int, device: str
+) -> Callable[[Noise], Classifier]:
+    """Return what gives the classifier that is smoothed with a noise, as ``--normalization`` says.
 
     With ``at-beta`` its batch norms are re-estimated under it. With ``trained`` it is the classifier itself,
-    and one warning names the batch norms whose statistics do not fit.
+    and one warning names the batch norms whose statistics do not fit the noises ``asked`` for.
 
     Raises:
         SettingError: another word.
         ModelError, DataError: as ``normalize_at``.
     """
-    from sfumato.smoothing.batch_norms import misfits, normalize_at, require_how, some_images, told_misfits
+    from sfumato.smoothing.batch_norms import (
+        can_be_normalized,
+        misfits,
+        normalize_at,
+        require_how,
+        some_images,
+        told_misfits,
+    )
 
     train = some_images(dataset.train.x, seed=seed)
     if require_how(how) == "at-beta":
-        made = [normalize_at(classifier, train, noise=noise, seed=seed, device=device) for noise in noises]
-        if made[0] is classifier:
+        if not can_be_normalized(classifier):
             note(f"{classifier.name}: has no batch norms, so that --normalization changes nothing")
-        return made
+        return lambda noise: normalize_at(classifier, train, noise=noise, seed=seed, device=device)
     found = {
         noise.standard_deviation: misfits(classifier, train, noise, seed=seed, device=device)
-        for noise in noises
+        for noise in asked
     }
     repair = "re-estimate them with --normalization at-beta"
     if classifier.record is not None:
         worst = max((beta for beta, gaps in found.items() if gaps), default=0.0)
-        of_noise = "" if noises[0].name == "gaussian" else f" --noise {noises[0].name}"
+        of_noise = "" if asked[0].name == "gaussian" else f" --noise {asked[0].name}"
         repair += (
             f", or in a new file: sfumato normalize {classifier.name} --data {dataset.name} "
             f"--beta {worst:g}{of_noise}"
         )
     if line := told_misfits(classifier.name, found, repair):
         warn(line)
-    return [classifier] * len(noises)
+    return lambda noise: classifier

@@ -18,14 +18,14 @@ def command(
         list[str], typer.Argument(help="Checkpoints written by train, or package.module:factory of your own.")
     ],
     beta: Annotated[
-        str, typer.Option("--beta", help="Smoothing noise, one or several: 0.2,0.4 (input units).")
+        str, typer.Option("--beta", help="Smoothing noise, or several: 0.2,0.4 (unit of the input).")
     ],
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
     votes: Annotated[
         int, typer.Option("--n", help="Votes per image; their majority is the prediction.")
     ] = 100,
-    first: Annotated[int | None, typer.Option("--first", help="Only the first so many test images.")] = None,
+    first: Annotated[int | None, typer.Option("--first", help="Number of images (default: all).")] = None,
     model_factory: options.ModelFactory = None,
     mean: options.Mean = None,
     std: options.Std = None,
@@ -74,9 +74,9 @@ def command(
             )
             noises = [Gaussian(level) for level in betas]
             smoothed = as_smoothed(classifier, noises, normalization, dataset, seed, device)
-            for level, fitted in zip(betas, smoothed, strict=True):
+            for level in betas:
                 risk = measure_risk(
-                    fitted.model,
+                    smoothed(Gaussian(level)).model,
                     split,
                     level,
                     n=votes,

@@ -34,15 +34,14 @@ def show(
         bool, typer.Option("--soft", help="Also the soft risk: the share of single noisy copies in error.")
     ] = False,
     radii: Annotated[
-        str | None, typer.Option("--radii", help="Also certified accuracy at these, e.g. 0.25,0.5.")
+        str | None, typer.Option("--radii", help="Also certified accuracy at these radii, e.g. 0.25,0.5.")
     ] = None,
     confidence: Annotated[
-        float,
-        typer.Option("--confidence", help="Confidence level of all intervals, between 0 and 1."),
+        float, typer.Option("--confidence", help="Confidence level of all intervals, between 0 and 1.")
     ] = 0.95,
     as_json: options.Json = False,
 ) -> None:
-    """Print the risk Delta by alpha and beta with exact intervals; a star marks each beta's lowest.
+    """Print the risk Delta by alpha and beta with exact intervals; a star marks the lowest risk of each beta.
 
     A study that is still running shows the cells that are complete.
 
@@ -88,7 +87,7 @@ def print_risks(results: StudyResults, confidence: float = 0.95, *, soft: bool =
     images = len(next(iter(results.cells.values())).examples)
     used = sum(point.trials // images for points in risk_points(results).values() for point in points)
     if left_out := len(results.cells) - used:
-        warn(f"{left_out} finished cells are left out: other alphas of their beta lack their training seed")
+        warn(f"{left_out} finished cells are not used: other alphas lack their training seed")
     OUT.print(f"seeds {', '.join(map(str, results.seeds))}; alpha and beta in: {results.unit}", markup=False)
 
 
@@ -97,8 +96,8 @@ def best(
     sources: Annotated[
         list[str],
         typer.Argument(
-            help="The folder of a study; or certification tables (.tsv, ours or published): a name like "
-            "noise_0.25_test_sigma_0.5.tsv says alpha and beta, else write ALPHA,BETA=PATH."
+            help="The folder of a study; or certification tables (.tsv, from Sfumato or published). A name "
+            "like noise_0.25_test_sigma_0.5.tsv states alpha and beta; for other names write ALPHA,BETA=PATH."
         ),
     ],
     radius: Annotated[
@@ -111,22 +110,24 @@ def best(
         float | None, typer.Option("--beta", help="Only this smoothing noise (default: all measured).")
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Everything as JSON, the smoothed curves too.")
+        bool, typer.Option("--json", help="Print everything as JSON, the smoothed curves too.")
     ] = False,
     objective: Annotated[
         str,
         typer.Option(
             "--objective",
-            help="What alpha* is best at: vote-risk (fewest wrong votes), or what a --plugin registers.",
+            help="Criterion for alpha*: vote-risk (fewest errors of the vote), or one that a --plugin "
+            "registers.",
         ),
     ] = "vote-risk",
     **settings: Any,
 ) -> None:
-    """Print the best noises of a study, how sure that is, and what they gain over alpha = beta.
+    """Print the best noises of a study, their confidence set, and their gain over alpha = beta.
 
-    Without --radius: for each beta, the alpha with the fewest wrong votes. With --radius: for each radius,
-    the pair (alpha, beta) that certifies the most images. The set holds the truly best of the measured
-    ones with the stated confidence. The gain is of what one half of the images picks, measured on the other.
+    Without --radius: for each beta, the alpha for which the vote is wrong on the fewest images. With
+    --radius: for each radius, the pair (alpha, beta) that certifies the most images. With the stated
+    confidence, the set holds the noises that are truly best among those measured. For the gain, one half of
+    the images selects the best noises, and the other half measures them.
 
     Example: sfumato study best mnist-study
 
@@ -157,8 +158,8 @@ def best(
     table = best_table(answer)
     print_table(table.title, table.columns, table.rows)
     OUT.print(
-        f"seeds {', '.join(map(str, answer.betas[0].seeds))}; rules take the nearest alpha measured, in "
-        f"brackets; alpha and beta in: {answer.unit}",
+        f"seeds {', '.join(map(str, answer.betas[0].seeds))}; brackets hold the measured alpha that is "
+        f"nearest to a rule; alpha and beta in: {answer.unit}",
         markup=False,
     )
     _warn_about(answer.betas)
@@ -194,7 +195,7 @@ def _print_best_pairs(
     table = pairs_table(found, results.data, confidence=confidence, beta=beta)
     print_table(table.title, table.columns, table.rows)
     OUT.print(
-        "gain in certified accuracy: what one half of the images picks, measured on the other"
+        "gain in certified accuracy: selected on one half of the images, measured on the other"
         + (f"; radius, alpha and beta in: {results.unit}" if results.unit else ""),
         markup=False,
     )
@@ -202,7 +203,7 @@ def _print_best_pairs(
         where = ", ".join(f"{radius:g}" for radius, answer in found.items() if edge in answer.edges)
         warn(f"radius {where}: {edge} measured; the best may lie beyond")
     if left_out := max(answer.left_out for answer in found.values()):
-        warn(f"{left_out} certified cells are left out: others lack their training seed")
+        warn(f"{left_out} certified cells are not used: other pairs lack their training seed")
 
 
 @takes_fields(answer_fields)
@@ -216,7 +217,7 @@ def plot(
     ] = None,
     published: Annotated[
         Path | None,
-        typer.Option("--published", help="A CSV with the columns alpha,beta,errors,risk, to draw beside."),
+        typer.Option("--published", help="A CSV alpha,beta,errors,risk to draw beside the study."),
     ] = None,
     **settings: Any,
 ) -> None:
@@ -255,5 +256,5 @@ def _warn_about(answers: Iterable[BetaAnswer]) -> None:
             warn(f"{where}alpha* {found.alpha:g} is the {end} alpha measured; the best may lie beyond")
         if found.left_out:
             warn(
-                f"{where}{found.left_out} finished cells are left out: other alphas lack their training seed"
+                f"{where}{found.left_out} finished cells are not used: other alphas lack their training seed"
             )

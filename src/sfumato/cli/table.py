@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def answer_fields() -> Mapping[str, FieldInfo]:
-    """Return the fields of what an answer depends on."""
+    """Return the fields of the settings of an answer."""
     from sfumato.answers.settings import AnswerSettings
 
     return AnswerSettings.model_fields
@@ -40,8 +40,8 @@ def command(
     sources: Annotated[
         list[str],
         typer.Argument(
-            help="A study's folder, or certification tables (.tsv, ours or of other tools); NAME=PATH "
-            "chooses what the table calls it."
+            help="A study's folder, or certification tables (.tsv, from Sfumato or other tools). NAME=PATH "
+            "sets the name that the table uses."
         ),
     ],
     form: Annotated[
@@ -51,7 +51,7 @@ def command(
         Path | None, typer.Option("--out", help="The file to write (default: standard output).")
     ] = None,
     radii: Annotated[
-        str | None, typer.Option("--radii", help="Of certified accuracy (default: about ten round ones).")
+        str | None, typer.Option("--radii", help="Radii of certified accuracy (default: about ten values).")
     ] = None,
     **settings: Any,
 ) -> None:
@@ -169,6 +169,6 @@ def warn_of_confidences(results: StudyResults) -> None:
     if len(levels) > 1:
         told = ", ".join(f"{level:g}" for level in sorted(levels))
         warn(
-            f"certificates of confidence {told} are compared; a lower confidence certifies a little more "
-            "(where a table states none, its largest radius tells)"
+            f"the certificates have different confidences, {told}; a lower one certifies slightly more "
+            f"(for a table that states none, it follows from the largest radius)"
         )

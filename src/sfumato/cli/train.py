@@ -46,15 +46,15 @@ def _fields() -> Mapping[str, FieldInfo]:
 def command(
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
-    out: Annotated[Path, typer.Option("--out", help="The .safetensors to write.")] = Path(
+    out: Annotated[Path, typer.Option("--out", help="The .safetensors file to write.")] = Path(
         "model.safetensors"
     ),
     device: options.Device = "auto",
     **settings: Any,
 ) -> None:
-    """Train a base classifier on noisy copies of the data, the noise drawn afresh at every step.
+    """Train a base classifier on noisy copies of the data, with fresh noise at every step.
 
-    Saved after every epoch: the same command goes on where a killed one stopped.
+    The state is saved after every epoch: if the command is killed, give it again to continue.
 
     Example: sfumato train --data mnist --model cnn --alpha 0.4 --out mnist-0.4.safetensors
     """

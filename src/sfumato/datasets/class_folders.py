@@ -1,4 +1,4 @@
-"""What is which in a folder of images: training and test part, classes, and what is left aside."""
+"""The structure of a folder of images: training and test part, classes, and ignored files."""
 
 from __future__ import annotations
 

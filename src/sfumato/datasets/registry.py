@@ -85,8 +85,8 @@ def load_dataset(
 
     A path ends in ``.npz``, is a folder of images by class, or a folder of official files (IDX or CIFAR-10).
     Built-in sets are looked for in ``data_dir``, SFUMATO_DATA and the user cache, and downloaded into the
-    latter if missing, unless ``fetch`` is False. What the user should know about how it was read is in the
-    data set's ``notes``, and a ``DataNote`` warns of each.
+    latter if missing, unless ``fetch`` is False. The data set's ``notes`` say what was left out or assumed
+    when it was read, and each note is also a ``DataNote`` warning.
 
     >>> load_dataset("digits")
     Dataset('digits', 1000 train, 797 test, shape (1, 8, 8), 10 classes, unit: pixels in [0, 1])

@@ -54,8 +54,8 @@ def load_npz(path: Path) -> Dataset:
     classes that may lack examples.
 
     Raises:
-        DataError: not an npz, missing or object arrays, and all that ``in_one_unit``, ``class_labels`` and
-            ``channels_first`` refuse.
+        DataError: not an npz, missing or object arrays, and everything that ``in_one_unit``, ``class_labels``
+            and ``channels_first`` refuse.
     """
     spelled: dict[str, str] = {}
     pairs: list[tuple[str, str]] = []
@@ -128,7 +128,7 @@ def _require_same_length(x: np.ndarray, x_name: str, y: np.ndarray, y_name: str,
             raise DataError(f"{path}: {name} is one number; it must have one entry per example")
     if len(x) != len(y):
         raise DataError(
-            f"{path}: {x_name} has {len(x)} examples but {y_name} has {len(y)}; they must be as many"
+            f"{path}: {x_name} has {len(x)} examples but {y_name} has {len(y)}; give one label for each"
         )
     if len(x) == 0:
         raise DataError(f"{path}: {x_name} holds no examples, at least 1 is needed")
@@ -202,7 +202,7 @@ def _read_classes(root: Path, listed: ClassFolders, classes: tuple[str, ...], no
             if pixels.shape != first.shape:
                 raise DataError(
                     f"{root}: {files[0][0]} has shape {first.shape} but {file} {pixels.shape}; all must "
-                    "be alike"
+                    f"have the same shape"
                 )
             x[index] = pixels
             for remark in remarks:

@@ -177,7 +177,7 @@ class Processes(Executor):
                 worker.start(*self._waiting.popleft())
 
     def wait(self) -> None:
-        """Hear what the workers say; replace those that were lost."""
+        """Receive messages of the workers; replace lost workers."""
         busy = {worker.pipe: worker for worker in self._workers if worker.task is not None}
         for pipe in wait(list(busy), timeout=_MOMENT):
             assert isinstance(pipe, Connection)
@@ -190,8 +190,8 @@ class Processes(Executor):
                 worker.stop()
                 if attempt >= MOST_ATTEMPTS:
                     raise WorkerError(
-                        f"{task.name}: {attempt} worker processes were lost on it (the last one ended with "
-                        f"{worker.exit_code}); what was finished is kept"
+                        f"{task.name}: its worker process ended {attempt} times (the last time with "
+                        f"{worker.exit_code}); finished results are kept"
                     ) from None
                 self._waiting.appendleft((task, attempt + 1))
                 self._hand_out()

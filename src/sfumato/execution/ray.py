@@ -137,8 +137,8 @@ class RayExecutor(Executor):
             if time.monotonic() > deadline:
                 self.close()
                 raise SettingError(
-                    f"the Ray cluster has {len(self._nodes)} nodes, but within {seconds:g} s none with a CPU "
-                    "for tasks; let its workers join first"
+                    f"the Ray cluster has {len(self._nodes)} nodes, but in {seconds:g} s none of them had "
+                    f"a CPU for tasks; let its workers join first"
                 )
             time.sleep(0.5)
 
@@ -184,7 +184,7 @@ class RayExecutor(Executor):
             self._refs[shared.key] = require_shippable(name, value, ray.put)
         except ModelError as error:
             if isinstance(reason := error.__cause__, RayError | OSError):
-                raise WorkerError(f"{name}: Ray's object store does not take it ({reason})") from reason
+                raise WorkerError(f"{name}: cannot be put into Ray's object store ({reason})") from reason
             raise
         return shared
 
@@ -228,7 +228,7 @@ class RayExecutor(Executor):
             except RayError as error:
                 raise WorkerError(
                     f"{task.name}: lost with its worker or node, {MOST_ATTEMPTS} times "
-                    f"({failure_line(error)}); what was finished is kept"
+                    f"({failure_line(error)}); finished results are kept"
                 ) from error
             if kind == "refused":
                 raise WorkerError(_refusal(node, *content))
@@ -404,7 +404,7 @@ def _require_answer(address: str, seconds: float) -> None:
         )
     except subprocess.TimeoutExpired:
         raise SettingError(
-            f"ray-address {address}: no answer of a Ray cluster within {seconds:g} s; run on a machine of "
+            f"ray-address {address}: no Ray cluster answered within {seconds:g} s; run on a machine of "
             "the cluster (ray status says whether it is one)"
         ) from None
     if probe.returncode != 0:

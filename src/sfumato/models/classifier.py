@@ -1,4 +1,4 @@
-"""A classifier with its identity: a checkpoint of ours, a factory's, or a model that was handed over."""
+"""A classifier with its identity: from a checkpoint, from a factory, or given as a model."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Classifier:
         record: what its checkpoint says of it; None for a model of one's own.
         factory: name of the factory that made the network, where its record names another: the same weights
             in other code are another classifier.
-        fingerprint: its owner's word for what it is, for a model whose weights are not seen; where there is
-            none, its answers to fixed inputs tell it from others.
+        fingerprint: a text by its owner that identifies a model whose weights are not visible. Without it,
+            the answers to fixed inputs identify the model.
         normalization: how its batch norms were re-estimated, if they were.
     """
 
@@ -63,8 +63,8 @@ class Classifier:
         """Return the checksum of the tensors that the model has now.
 
         Raises:
-            ModelError: they are no longer those that were loaded.
-            SfumatoError: the module does not say what they are.
+            ModelError: they have changed since loading.
+            SfumatoError: the tensors cannot be read from the module.
         """
         if not isinstance(self.model, nn.Module):
             return weights_checksum({}) if self.weights_sha256 is None else self.weights_sha256
@@ -96,9 +96,9 @@ def load_classifier(
     (batch, *input_shape), a float32 tensor, to logits or scores (batch, classes), a tensor or an array.
     ``mean`` and ``std`` wrap it for inputs in [0, 1] if it expects normalised ones.
 
-    ``factory`` makes the network of a file whose record names a factory, as in ``load_model``; a file of a
-    built-in architecture makes no use of it. ``fingerprint`` says what a model of a factory is, in place of
-    an attribute of this name.
+    ``factory`` builds the network of a file whose record names a factory, as in ``load_model``; for a
+    built-in architecture it is not used. ``fingerprint`` says what a model of a factory is, in place of an
+    attribute of this name.
 
     Raises:
         ModelError: a missing or damaged file, one made for other data, or a factory that fails.
@@ -121,7 +121,7 @@ def load_classifier(
     for options, given in (("--fingerprint", (fingerprint,)), ("--mean and --std", (mean, std))):
         if any(value is not None for value in given):
             raise ModelError(
-                f"{reference}: {options} is for a package.module:factory; this file says that itself"
+                f"{reference}: {options} is only for a package.module:factory; this file already states it"
             )
     path = Path(reference)
     record = read_record(path)

@@ -1,4 +1,4 @@
-"""Tables of what studies and certificates say, for the report and for papers."""
+"""Tables of studies and certificates, for the report and for papers."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def pair_members(chosen: Sequence[Pair], pairs: Sequence[Pair]) -> str:
 
 
 def members(chosen: Sequence[float], alphas: Sequence[float]) -> str:
-    """Return a set of alphas in words; "to" stands for all of the measured alphas between.
+    """Return a set of alphas in words; "a to b" means all measured alphas from a to b.
 
     >>> members([0.0, 0.2, 0.3, 0.4], [0.0, 0.1, 0.2, 0.3, 0.4])
     '0, 0.2 to 0.4'

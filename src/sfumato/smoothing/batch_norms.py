@@ -87,10 +87,9 @@ def normalize_at(
         raise SettingError(f"give either beta or noise, got beta {beta} and noise {noise}")
     noise = noise or Gaussian(beta or 0.0)
     classifier = Classifier.of(model)
-    network = _module_of(classifier)
-    _require_estimable(network, classifier.name)
-    if not batch_norms(network):
+    if not can_be_normalized(classifier):
         return classifier
+    network = _module_of(classifier)
     x, chosen = _checked_images(images, classifier), choose_device(device)
     copied, _ = private_copy(network, chosen)
     if not isinstance(copied, nn.Module):
@@ -112,6 +111,17 @@ def normalize_at(
     if record is not None:
         record = record.model_copy(update={"normalization": how, "weights_sha256": weights})
     return replace(classifier, model=copied, record=record, normalization=how, weights_sha256=weights)
+
+
+def can_be_normalized(classifier: Classifier) -> bool:
+    """Return whether there are batch norms to re-estimate.
+
+    Raises:
+        ModelError: no module; batch norms that are frozen, shared or without statistics.
+    """
+    network = _module_of(classifier)
+    _require_estimable(network, classifier.name)
+    return bool(batch_norms(network))
 
 
 def some_images(train: Float[np.ndarray, "images *shape"], count: int = IMAGES, seed: int = 0) -> np.ndarray:

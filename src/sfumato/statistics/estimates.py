@@ -1,6 +1,6 @@
-"""What certificates on a test sample say about the population, and p-values of several tests.
+"""Bounds for the population from certificates on a test sample, and p-values of several tests.
 
-Every interval is exact for the finite sample (binomial, no normal approximation) and pays for the
+Every interval is exact for the finite sample (binomial, no normal approximation) and accounts for the
 certificates' own error. Sources: Clopper & Pearson 1934; Holm 1979.
 """
 
@@ -43,11 +43,10 @@ def certified_accuracy(
 ) -> CertifiedAccuracy:
     """Return the certified accuracy of a sample with bounds for the population it was drawn from.
 
-    Let the images be drawn independently from a population and voted on with independent noise. Let
-    rho be the population's robust accuracy: the probability that the smoothed classifier is correct and
-    truly constant within the radius; and pi the rate at which the procedure reports a correct image as
-    certified at the radius. Then, over images and noise together, with probability at least
-    ``confidence``,
+    The images are drawn independently from a population, and the noise of their votes is independent. rho is
+    the population's robust accuracy: the probability that the smoothed classifier is correct and truly
+    constant within the radius. pi is the rate at which the procedure reports an image as correct and
+    certified at the radius. With probability at least ``confidence`` over images and noise together,
 
         rho >= robust_lower   and   pi <= rate_upper.
 
@@ -57,7 +56,7 @@ def certified_accuracy(
     reported is Binomial(images, pi): its Clopper-Pearson bounds, each at error (1 - ``confidence``) / 2,
     hold together with probability at least ``confidence``, and the lower one carries over to rho.
 
-    There is no upper bound of rho: an image that is not certified may be robust all the same.
+    There is no upper bound of rho, since an image that is not certified may still be robust.
 
     >>> found = certified_accuracy(310, 500, confidence=0.95, certificate_confidence=0.999)
     >>> found.observed, round(found.robust_lower, 4), round(found.rate_upper, 4)

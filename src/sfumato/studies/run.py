@@ -48,19 +48,19 @@ def run_study(
     executor: Executor | None = None,
     threads: int | None = None,
 ) -> StudyResults:
-    """Compute what the study lacks in ``folder`` and return its results.
+    """Compute what is missing in ``folder`` and return the results of the study.
 
-    ``recorded`` is what the study file says afterwards, ``design`` by default: who computes only a part of
-    a study passes the whole.
+    ``recorded`` is written into the study file, by default ``design``. If ``design`` is only a part of a
+    study, pass the whole study.
 
     Trainings and votes are handed to ``executor``, and run one after the other in this process if none is
-    given. The rows are the same to the last bit whatever the executor, its number of workers, the order
-    in which they finish, and what is lost on the way. ``threads`` is how many threads each training on a
-    CPU computes with, PyTorch's present number if not given: other numbers give weights that differ by
-    rounding. Where workers have GPUs to themselves, ``device`` is decided by the executor.
+    given. The rows are the same to the last bit with any executor, any number of workers and any order in
+    which they finish, even if workers are lost. ``threads`` is how many threads each training on a CPU
+    computes with, PyTorch's present number if not given: other numbers give weights that differ by rounding.
+    If workers have their own GPUs, the executor decides the device.
 
-    Killed at any moment it loses at most an epoch and the images in flight, and the same call goes on.
-    In one process the order is: all alphas of the first seed, each with its betas, then the next seed.
+    A kill loses at most one epoch and the images being voted on; the same call then continues. In one process
+    the order is: all alphas of the first seed, each with its betas, then the next seed.
 
     Raises:
         OutputError: the folder cannot be written, or another process is at work in it.

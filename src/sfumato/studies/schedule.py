@@ -46,7 +46,7 @@ _Model = tuple[float, int]  # alpha, seed
 
 @dataclass(frozen=True)
 class Watch:
-    """Whom a run tells what it does; every function may be left out.
+    """Functions that a run calls to report what it does; each is optional.
 
     Attributes:
         on_start: the whole work, in test images voted on (epochs are worth as many as take as long).

@@ -212,7 +212,7 @@ class SealedFile:
         if version == 1:
             raise DataError(
                 f"{self.path}: was written by an older Sfumato, without checksums; move it away and run "
-                "again: the models are kept, the votes are counted anew"
+                "again: the models are kept, the votes are counted again"
             )
         if version < 1 and self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
             raise DataError(f"{self.path}: is a database of something else; choose another folder")

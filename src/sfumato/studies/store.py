@@ -82,7 +82,7 @@ class Store(SealedFile):
         return {alpha: parent for _, alpha, parent in rows}
 
     def keep_path(self, chain: str, path: Mapping[float, float | None]) -> None:
-        """Write down where trainings start from; what is there already stays as it is."""
+        """Store where trainings start from; existing entries are kept."""
         known = self.path_of(chain)
         rows = [
             (chain, position, float(alpha), None if parent is None else float(parent))
@@ -98,7 +98,7 @@ class Store(SealedFile):
         return [alpha for _, alpha in rows]
 
     def keep_proposal(self, search: str, alpha: float) -> None:
-        """Write down that the search proposes alpha next."""
+        """Store that the search proposes alpha next."""
         with self.transaction():
             self.put("proposals", [(search, len(self.proposals(search)), float(alpha))])
 
@@ -108,7 +108,7 @@ class Store(SealedFile):
         return None if row is None else str(row[3])
 
     def keep_model(self, key: str, alpha: float, seed: int, weights_sha256: str) -> None:
-        """Write down that a model is trained."""
+        """Store that a model is trained."""
         with self.transaction():
             self.put("models", [(key, float(alpha), seed, weights_sha256)])
 
@@ -252,7 +252,7 @@ def mend(path: Path) -> list[str]:
     except DataError as error:
         raise DataError(
             f"{path}: is damaged beyond repair ({error}); move it away and run again: the models are kept, "
-            "the votes are counted anew"
+            f"the votes are counted again"
         ) from error
     finally:
         mended.unlink(missing_ok=True)

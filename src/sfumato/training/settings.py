@@ -1,4 +1,4 @@
-"""All that determines a training besides its data: the one identity of it.
+"""All settings that determine a training, besides its data.
 
 The options of ``sfumato train``, the ``[model]`` table of a study, the keys of its models and the record
 of a checkpoint are made from these fields and those of the method.
@@ -25,7 +25,7 @@ _FEWEST_STEPS = 1500
 
 
 class TrainingSettings(CheckedSettings):
-    """All that determines the weights, besides the data.
+    """All settings that determine the weights, besides the data.
 
     >>> TrainingSettings(alpha=0.3, method=GaussianAugmentation(draws=2)).values()["draws"]
     2
@@ -44,24 +44,24 @@ class TrainingSettings(CheckedSettings):
     )
     epochs: Count | None = Field(
         default=None,
-        description="passes over the training set; left out: at least 10, and at least 1,500 steps",
+        description="passes over the training set (default: enough for 1,500 steps, at least 10)",
     )
     batch_size: Count = Field(default=128, description="images per step")
     learning_rate: float = Field(
-        default=2e-3, gt=0, description="peak of the one-cycle schedule", json_schema_extra={"flag": "--lr"}
+        default=2e-3, gt=0, description="peak learning rate (one cycle)", json_schema_extra={"flag": "--lr"}
     )
     weight_decay: float = Field(default=1e-2, ge=0, description="weight decay of AdamW")
     seed: Seed = Field(default=0, description="determines all randomness")
     precision: Literal["float32", "bf16"] = Field(
-        default="float32", description="float32, or bf16 for autocast"
+        default="float32", description="float32, or bf16 to train with bfloat16 autocast"
     )
     mean: Numbers | None = Field(
-        default=None, description="subtracted from the input, per channel; left out: the training set's mean"
+        default=None, description="mean of each channel, subtracted from inputs (default: training set's)"
     )
     std: Numbers | None = Field(
-        default=None, description="divides the input, per channel; left out: the training set's deviation"
+        default=None, description="deviation of each channel, divides inputs (default: training set's)"
     )
-    warm_start: Path | None = Field(default=None, description="a checkpoint to start from")
+    warm_start: Path | None = Field(default=None, description="checkpoint whose weights training starts from")
 
     @classmethod
     def flat(cls, values: Mapping[str, Any], *, where: str = "") -> Self:

@@ -24,6 +24,7 @@ from sfumato.reporting.report.provenance_panel import study_panel, table_panel
 from sfumato.reporting.report.study_panels import published_panels, study_lead, study_panels
 from sfumato.reporting.sources import CertifiedSet, Sources, StudySource
 from sfumato.reporting.table_gallery import named_data, sample_tables
+from sfumato.settings import Seed
 from sfumato.studies.design import Design
 from sfumato.studies.provenance import study_progress, study_provenance
 from sfumato.studies.results import StudyResults
@@ -46,31 +47,32 @@ class ReportSettings(AnswerSettings):
         SettingError: a value outside its range.
     """
 
-    title: str = Field(default="", description="the page's title; left out: the names of what it shows")
+    title: str = Field(default="", description="title of the page (default: the names of what it shows)")
     gallery: Annotated[int, Field(ge=0)] = Field(
         default=24, description="number of test images shown; 0 for none"
     )
     beta: float | None = Field(
         default=None,
-        description="smoothing noise of the images shown; left out: a study's largest, or the tables' own",
+        description="smoothing noise of the images shown (default: a study's largest, or that of the tables)",
     )
     compare: Annotated[tuple[float, float], BeforeValidator(_two)] | None = Field(
         default=None,
-        description="the two alphas compared on images; left out: alpha* and the one nearest to beta",
+        description="the two alphas to compare on images (default: alpha* and the alpha nearest to beta)",
+    )
+    seed: Seed = Field(
+        default=0, description="determines halves of the images, bands of the curves and the images shown"
     )
     device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
     model_factory: str | None = Field(
         default=None,
-        description="package.module:factory that makes the networks of a study trained with a factory of "
-        "your own: a file does not choose what code runs",
+        description="package.module:factory that builds a study's networks, if they are not built in",
     )
     data: str | None = Field(
         default=None,
-        description="data set of the tables, to show test images; left out: the one they name, if it is here",
+        description="data set of the tables, to show images (default: the one they name, if present)",
     )
     data_dir: Path | None = Field(
-        default=None,
-        description="where to look for the data first (then SFUMATO_DATA, then the user cache)",
+        default=None, description="where to look for the data first (then SFUMATO_DATA, then the user cache)"
     )
     command: str = ""
 
@@ -81,8 +83,8 @@ class ReportMaker:
 
     Attributes:
         settings: what the user chose.
-        on_start, on_step: told how many images' votes there are to count, and each of them.
-        on_warning: told what was left out, and why.
+        on_start: called with the number of images to vote on. on_step: called after each.
+        on_warning: called with what was left out, and why.
     """
 
     settings: ReportSettings
@@ -93,7 +95,7 @@ class ReportMaker:
     _no_table_images: str = ""
 
     def html(self, sources: Sources, *, reload_seconds: int | None = None) -> str:
-        """Return the whole document; with ``reload_seconds`` it loads itself anew so often.
+        """Return the whole document; with ``reload_seconds`` the page reloads itself after that time.
 
         Raises:
             DataError, SettingError: what ``answer_study`` refuses.

@@ -65,7 +65,8 @@ def certified_panels(sets: Sequence[CertifiedSet], confidence: float) -> tuple[P
             Panel(
                 "votes",
                 "Votes spent",
-                "Share of the examples that needed more than so many votes (noisy copies), beside the "
+                "Share of the examples that needed more than a given number of votes (noisy copies), "
+                "beside the "
                 f"{FULL:,} that Cohen et al. 2019 spend on every one.{note}",
                 votes(told),
                 votes_table(told),

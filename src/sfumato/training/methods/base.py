@@ -1,4 +1,4 @@
-"""What a training method is: a loss, its settings, and what it costs.
+"""A training method: a loss, its settings, and its cost.
 
 A method is one file beside this one and one line in the registry. Its fields are its hyperparameters,
 under the names of its paper; the command line, the study file, the record of a checkpoint and the keys of
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Method(CheckedSettings, ABC):
-    """How a base classifier is trained under a noise.
+    """A method to train a base classifier with noise.
 
     Attributes:
         name: as it is written on the command line and in files.
