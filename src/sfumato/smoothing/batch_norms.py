@@ -46,7 +46,7 @@ at most 0.03 at the training noise, and 0.18 at 1.5 times it, which costs 7 poin
 _CHECKED_IMAGES = 256
 _VALUES = 2**27  # of a layer's input in one batch: 512 MiB
 _PART = 64  # images whose values are float64 at a time
-_BatchNorm = nn.modules.batchnorm._BatchNorm
+BatchNorm = nn.modules.batchnorm._BatchNorm
 Images = Float[np.ndarray, "images *shape"] | Float[torch.Tensor, "images *shape"]
 
 
@@ -148,7 +148,7 @@ def misfits(
     network, _ = private_copy(classifier.model, chosen)
     if not isinstance(network, nn.Module):
         return {}
-    norms, sums = batch_norms(network), dict[_BatchNorm, _Sums]()
+    norms, sums = batch_norms(network), dict[BatchNorm, _Sums]()
     rows = _Rows(_checked_images(images, classifier)[:_CHECKED_IMAGES], noise, seed, chosen)
     with _watched(norms.values(), lambda norm, x: sums.setdefault(norm, _Sums()).add(x)):
         for start in range(0, len(rows.x), _PART):
@@ -171,12 +171,12 @@ def told_misfits(name: str, found: Mapping[float, Mapping[str, float]], repair: 
     )
 
 
-def batch_norms(network: nn.Module) -> dict[str, _BatchNorm]:
+def batch_norms(network: nn.Module) -> dict[str, BatchNorm]:
     """Return the batch norms with statistics by their names in the network."""
     return {
         name: module
         for name, module in network.named_modules()
-        if isinstance(module, _BatchNorm) and module.running_mean is not None
+        if isinstance(module, BatchNorm) and module.running_mean is not None
     }
 
 
@@ -247,11 +247,11 @@ class _Rows:
 
 @contextmanager
 def _watched(
-    norms: Sequence[_BatchNorm] | Any, see: Callable[[_BatchNorm, torch.Tensor], None]
+    norms: Sequence[BatchNorm] | Any, see: Callable[[BatchNorm, torch.Tensor], None]
 ) -> Iterator[None]:
     """Let ``see`` know of every input of these layers before it is normalised."""
 
-    def hook(norm: _BatchNorm, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def hook(norm: BatchNorm, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         see(norm, args[0] if args else kwargs["input"])
 
     handles = [norm.register_forward_pre_hook(hook, with_kwargs=True) for norm in norms]
@@ -272,11 +272,11 @@ def _usual_batch(network: nn.Module, rows: _Rows, name: str) -> int:
 def _estimate(network: nn.Module, rows: _Rows, size: int, model: str) -> None:
     """Give each batch norm the statistics of its inputs, in the order in which they are reached."""
     names = {norm: name for name, norm in batch_norms(network).items()}
-    fitted: set[_BatchNorm] = set()
-    seen: set[_BatchNorm] = set()  # in one forward pass
-    sums: dict[_BatchNorm, _Sums] = {}  # of the one layer that comes next
+    fitted: set[BatchNorm] = set()
+    seen: set[BatchNorm] = set()  # in one forward pass
+    sums: dict[BatchNorm, _Sums] = {}  # of the one layer that comes next
 
-    def see(norm: _BatchNorm, x: torch.Tensor) -> None:
+    def see(norm: BatchNorm, x: torch.Tensor) -> None:
         if norm in seen:
             raise ModelError(
                 f"{model}: batch norm {names[norm]!r} is used in more than one place, and one pair of "
@@ -307,13 +307,13 @@ def _estimate(network: nn.Module, rows: _Rows, size: int, model: str) -> None:
                 raise ModelError(f"{model}: not every image passes through the same batch norms")
 
 
-def _stored(norm: _BatchNorm) -> tuple[torch.Tensor, torch.Tensor]:
+def _stored(norm: BatchNorm) -> tuple[torch.Tensor, torch.Tensor]:
     assert norm.running_mean is not None
     assert norm.running_var is not None
     return norm.running_mean, norm.running_var
 
 
-def _store(norm: _BatchNorm, found: _Sums, name: str) -> None:
+def _store(norm: BatchNorm, found: _Sums, name: str) -> None:
     if found.values < 2:
         raise DataError(f"{name}: a variance needs at least two values of each channel; give more images")
     mean, variance = found.mean_and_variance()
@@ -323,7 +323,7 @@ def _store(norm: _BatchNorm, found: _Sums, name: str) -> None:
         stored.copy_(new)
 
 
-def _gap(norm: _BatchNorm, found: _Sums) -> float:
+def _gap(norm: BatchNorm, found: _Sums) -> float:
     (mean, variance), (stored_mean, stored_variance) = found.mean_and_variance(), _stored(norm)
     scale = stored_variance.double() + norm.eps
     shift = (mean - stored_mean).square() / scale
@@ -345,7 +345,7 @@ def _require_estimable(network: nn.Module, model: str) -> None:
     """Refuse layers with statistics that are not a batch norm's own and free."""
     owners: dict[int, str] = {}
     for name, module in network.named_modules():
-        if isinstance(module, _BatchNorm):
+        if isinstance(module, BatchNorm):
             if module.running_mean is None:
                 raise ModelError(
                     f"{model}: batch norm {name!r} keeps no statistics (track_running_stats=False), so that "
