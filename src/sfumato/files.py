@@ -44,14 +44,41 @@ def is_bad_path(error: OSError) -> bool:
     return error.errno in _MISTAKES
 
 
-def cannot_write(path: Path, error: OSError) -> OutputError:
+def cannot_write(path: Path, error: OSError, *, what: str = "written") -> OutputError:
     """Return the error to raise where the operating system did not take an output.
 
     >>> cannot_write(Path("t.tsv"), OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
     WriteError('t.tsv: cannot be written (No space left on device)')
     """
     kind = OutputError if is_bad_path(error) else WriteError
-    return kind(f"{path}: cannot be written ({error.strerror or error})")
+    return kind(f"{path}: cannot be {what} ({error.strerror or error})")
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the operating system says of an output inside the block into one line.
+
+    Raises:
+        OutputError, WriteError: as ``cannot_write``.
+    """
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def require_in_place(path: Path, opened: os.stat_result) -> None:
+    """Refuse to go on writing a file that nobody can read afterwards; ``opened`` is its status when open.
+
+    Raises:
+        WriteError: there is no file or another one at the path by now.
+    """
+    with writing(path):
+        there = path.stat() if path.exists() else None
+    if there is None or not os.path.samestat(opened, there):
+        raise WriteError(f"{path}: was removed or replaced while it was written; run again")
 
 
 def require_writable(path: Path) -> None:
@@ -112,14 +139,12 @@ def write_bytes(path: Path, content: bytes) -> None:
         OutputError: the path cannot be an output.
         WriteError: the disk is full, or writing fails otherwise.
     """
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.parent == Path("/dev") or (path.exists() and not path.is_file() and not path.is_dir()):
             path.write_bytes(content)
         else:
             _replace(path, content)
-    except OSError as error:
-        raise cannot_write(path, error) from error
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -183,8 +208,7 @@ def locked(output: Path, lock: Path | None = None) -> Iterator[None]:
             file.close()
             file = _opened(place)
     except OSError as error:
-        kind = OutputError if is_bad_path(error) else WriteError
-        raise kind(f"{output}: cannot be locked ({error.strerror or error})") from error
+        raise cannot_write(output, error, what="locked") from error
     with file:
         if not held:
             process = file.read(20).strip() or "unknown"

@@ -53,14 +53,6 @@ def test_a_disk_that_workers_read_from_and_is_full_is_what_is_said(digits, digit
         limited(resource.RLIM_INFINITY)
 
 
-def remove_folder(out):
-    shutil.rmtree(out.parent)
-
-
-def remove(out):
-    out.unlink()
-
-
 def replace_by_a_copy(out):
     copy = out.with_name("copy")
     copy.write_bytes(out.read_bytes())
@@ -73,30 +65,22 @@ def replace_folder(out):
     out.write_text("mine")
 
 
-def cut(out):
-    os.truncate(out, 0)
-
-
 def add(out):
     with out.open("a") as table:
         table.write("mine\n")
-
-
-def remove_settings(out):
-    settings_path(out).unlink()
 
 
 @pytest.mark.parametrize("last", [False, True], ids=["in the midst", "after the last row"])
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (remove_folder, "was removed or replaced while it was written"),
-        (remove, "was removed or replaced"),
+        (lambda out: shutil.rmtree(out.parent), "was removed or replaced while it was written"),
+        (lambda out: out.unlink(), "was removed or replaced"),
         (replace_by_a_copy, "was removed or replaced"),
         (replace_folder, "was removed or replaced"),
-        (cut, "was changed by another program"),
+        (lambda out: os.truncate(out, 0), "was changed by another program"),
         (add, "was changed by another program"),
-        (remove_settings, r"t\.tsv\.json: was removed while"),
+        (lambda out: settings_path(out).unlink(), r"t\.tsv\.json: was removed while"),
     ],
 )
 def test_a_table_that_is_gone_or_changed_meanwhile_is_a_failure(

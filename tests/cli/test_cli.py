@@ -172,7 +172,7 @@ def test_another_runs_file_is_refused_before_what_is_fast_is_measured(
     monkeypatch.setattr(smoothed, "tuned_configuration", measured)
     code, _, error = sfumato(*command, "--first", "3", "--beta", "0.6")
     assert (code, asked) == (2, [])
-    assert "beta 0.5 and not 0.6" in error
+    assert "beta 0.5 instead of 0.6" in error
     code, _, error = sfumato(*command, "--first", "5", "--beta", "0.5")
     assert (code, error.endswith("holds 3 of the 5 images; the others are added\n")) == (0, True)
     assert asked == [2 * 300], "for the two images that are new"

@@ -154,7 +154,7 @@ def test_an_encrypted_archive_and_one_that_is_none_are_refused(tmp_path):
         ([("x.npy", array(X)), ("y.npy", array(Y)), ("x_test.npy", array(X))], "lacks the array 'y_test'"),
         ([("x.npy", array(X)), ("y.npy", array(Y[1:]))], "x has 12 examples but y has 11"),
         ([("x.npy", array(X[:0])), ("y.npy", array(Y[:0]))], "no examples"),
-        ([("x.npy", array(X)), ("y.npy", array(np.int64(3)))], "y is one number"),
+        ([("x.npy", array(X)), ("y.npy", array(np.int64(3)))], r"per example, got shape \(\)"),
         ([("x.npy", array(X)), ("y.npy", array(Y)), ("class_names.npy", array(Y))], "a different word"),
     ],
 )

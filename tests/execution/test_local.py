@@ -119,7 +119,10 @@ def test_a_killed_worker_is_replaced_and_its_task_done_again(processes, tmp_path
 
 def test_a_task_that_kills_every_worker_is_given_up():
     offered = iter([Task("deadly", tasks.die, (), lambda done: None)])
-    with Processes(1) as executor, pytest.raises(WorkerError, match=f"deadly: {MOST_ATTEMPTS} worker proc"):
+    with (
+        Processes(1) as executor,
+        pytest.raises(WorkerError, match=f"deadly: its worker process ended {MOST_ATTEMPTS} times"),
+    ):
         executor.run(lambda: next(offered, None))
 
 

@@ -16,11 +16,7 @@ from torch import nn
 from sfumato import TrainingSettings, train
 from sfumato.errors import ModelError
 from sfumato.models import ModelRecord, load_model
-from sfumato.models.checkpoint import (
-    read_record,
-    verify_checkpoint,
-    weights_checksum,
-)
+from sfumato.models.checkpoint import read_record, verify_checkpoint, weights_checksum
 from sfumato.models.classifier import load_classifier
 
 SPY = """

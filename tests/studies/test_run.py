@@ -1,6 +1,7 @@
 """A study as a whole on the digits: what it measures, what it computes again, and what a kill costs."""
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from processes import kill
 from sfumato.datasets import Split, load_dataset
 from sfumato.errors import DataError, OutputError, SettingError
+from sfumato.files import locked
 from sfumato.models import load_model
 from sfumato.smoothing.batch_norms import normalize_at, some_images
 from sfumato.smoothing.risk import measure_risk
@@ -172,19 +174,12 @@ def test_the_work_announced_is_the_work_done(tmp_path):
     assert sorted(done) == [60] * 4 + [70] * 4
 
 
-def test_a_second_process_is_refused(tmp_path):
-    code = (
-        "import sys; from pathlib import Path; from sfumato.files import locked\n"
-        f"folder = Path({str(tmp_path)!r})\n"
-        "with locked(folder, folder / '.lock'): print('held', flush=True); sys.stdin.read()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as holder:
-        assert holder.stdout.readline() == "held\n"
-        with pytest.raises(OutputError, match=rf"another run \(process {holder.pid}\) holds it"):
-            run_study(study(), tmp_path, device="cpu")
-        holder.kill()
+def test_a_folder_that_another_run_holds_is_refused(tmp_path):
+    with (
+        locked(tmp_path, tmp_path / ".lock"),
+        pytest.raises(OutputError, match=rf"another run \(process {os.getpid()}\) holds it"),
+    ):
+        run_study(study(), tmp_path, device="cpu")
     assert not (tmp_path / FILE).exists()
     run(study(grid={"alpha": [0], "beta": [0]}), tmp_path)
 

@@ -168,7 +168,7 @@ def advise_radius(
     best = left[::-1][lost[left[::-1]].sum(axis=1).argmin()]
     # for all that began the race together: the one picked is one of them
     low, high = mean_rate_interval(~lost[best, None], confidence=1.0 - (1.0 - confidence) / len(able))
-    kept = left[best_set(lost[None, left], confidence=confidence + LEVEL).kept]
+    kept = left[best_set(lost[None, left], confidence=confidence + LEVEL, among=len(able)).kept]
     return RadiusAdvice(
         model=classifier.name,
         alpha0=alpha0,

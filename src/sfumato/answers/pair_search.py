@@ -238,10 +238,13 @@ def search_pairs(
             race, votes = Race(len(able), images, LEVEL), dict.fromkeys(able, 0)
             lost = np.ones((len(able), images), dtype=bool)
             for size in race_sizes(images):
-                for row in np.flatnonzero(race.running):
+                running = np.flatnonzero(race.running)
+                running_pairs = [(alpha, able[row]) for row in running]
+                table = race_table(running_pairs, plan, certificate_confidence, size)
+                found = study.part(alpha, table).certificates
+                for row in running:
                     b = able[row]
-                    table = race_table(b, plan, certificate_confidence, size)
-                    rows = study.part(alpha, table).certificates[alpha, b, chosen]
+                    rows = found[alpha, b, chosen]
                     lost[row, :size] = objective.loss(CertifiedCell.of(rows))
                     votes[b] = sum(certificate.votes or 0 for certificate in rows)
                 race.add(lost[:, race.seen : size])
@@ -260,6 +263,7 @@ def search_pairs(
     answer = best_of_raced(
         Losses(pairs, [chosen], np.array([[whole[pair] for pair in pairs]]), 0),
         str(objective),
+        raced=len(points) * len(able),
         level=LEVEL,
         free=beta is None,
         confidence=confidence,

@@ -32,9 +32,8 @@ from sfumato.errors import (
 from sfumato.files import locked
 from sfumato.studies.design import CertificationTable, Design, GridTable
 from sfumato.studies.keys import Keys, content_key
-from sfumato.studies.part import current_record, run_part
 from sfumato.studies.results import StudyResults
-from sfumato.studies.run import LOCK_FILE, Watch, checked_data, mend_results
+from sfumato.studies.run import LOCK_FILE, Watch, checked_data, current_record, mend_results, run_part
 from sfumato.studies.store import FILE, Store, load_results
 from sfumato.studies.todo import plan_study
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from decimal import ROUND_FLOOR, Decimal
 
 from sfumato.plans import ABSTAIN, Decision
@@ -49,19 +49,8 @@ class Certificate:
     @staticmethod
     def of(idx: int, label: int, decision: Decision, seconds: float) -> Certificate:
         """Return the certificate of a plan's decision."""
-        return Certificate(
-            idx,
-            label,
-            decision.prediction,
-            decision.radius,
-            seconds,
-            decision.votes,
-            decision.stopped_by,
-            decision.p_lower,
-            decision.p_upper,
-            decision.confidence,
-            decision.plan,
-        )
+        found = asdict(decision)
+        return Certificate(idx, label, predict=found.pop("prediction"), seconds=seconds, **found)
 
     @property
     def correct(self) -> bool:

@@ -153,7 +153,7 @@ def command(
             )
     detail(f"{dataset!r}; {smoothed!r}")
     seconds = time.perf_counter() - started
-    summary = summarise(rows, chosen, noise=smoothing_noise, confidence=confidence)
+    summary = summarise(rows, chosen, noise=smoothing_noise, confidence=confidence, record=classifier.record)
     if as_json:
         about = {"data": dataset.name, "unit": dataset.unit, "confidence": confidence, "plan": chosen.name}
         about |= {**smoothing_noise.identity(), "norm": smoothing_noise.norm}
@@ -205,11 +205,14 @@ def _report(
         else f"each {'prediction' if no_radius else 'certificate'} holds with probability at least "
         f"{confidence:g}"
     )
-    radius = "" if no_radius else f"average certified radius {summary.average_radius:.4f}, "
+    clean = "" if summary.clean_accuracy is None else f"accuracy without noise {summary.clean_accuracy:.4f}; "
+    bounds = "{:.4f}, {:.4f}, {:.4f}".format(*summary.p_lower) if summary.p_lower else ""
+    bounds = f"p_A of correct images at least {bounds} (10, 50, 90 % quantiles); " if bounds else ""
+    radius = "" if no_radius else f"average certified radius {summary.average_radius:.4f} at "
     OUT.print(
-        f"{radius}abstained on {summary.abstained} of {images}; {guarantee}\n"
-        f"{plan.name}: {summary.mean_votes:,.0f} votes per image, {summary.saved:.1f} times fewer than "
-        f"100,100; {summary.seconds:.1f} s\n{out}",
+        f"{clean}{bounds}abstained on {summary.abstained} of {images}; {guarantee}\n"
+        f"{plan.name}: {radius}{summary.mean_votes:,.0f} votes per image, {summary.saved:.1f} times fewer "
+        f"than 100,100; {summary.seconds:.1f} s\n{out}",
         markup=False,
     )
 

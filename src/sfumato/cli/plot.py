@@ -10,7 +10,13 @@ import typer
 
 from sfumato.cli import options
 from sfumato.cli.from_settings import takes_fields
-from sfumato.cli.table import answer_fields, certified_sets, compared_results, warn_of_confidences
+from sfumato.cli.table import (
+    answer_fields,
+    cells_by_name,
+    certified_sets,
+    compared_results,
+    warn_of_differences,
+)
 from sfumato.cli.terminal import OUT, note
 
 if TYPE_CHECKING:
@@ -158,7 +164,7 @@ def _draw_pairs(
     from sfumato.reporting.static import save_picture
 
     results = compared_results(found)
-    warn_of_confidences(results)
+    warn_of_differences(cells_by_name(results))
     answers = {
         radius: best_pair(
             results, CertifiedAccuracy(radius), confidence=settings.confidence, seed=settings.seed

@@ -70,7 +70,7 @@ def command(
     if as_json:
         print_json([_as_json(result) for result in found.values()])
         return
-    answers = {one: result.answer for one, result in found.items()}
+    answers = {f"{one:.10g}": result.answer for one, result in found.items()}
     first = next(iter(found.values()))
     table = pairs_table(answers, first.data, confidence=confidence, beta=None)
     print_table(table.title, table.columns, table.rows)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
     from sfumato.answers.settings import AnswerSettings
+    from sfumato.certification.certificate import Certificate
     from sfumato.reporting.sources import CertifiedSet, Sources
     from sfumato.reporting.tables import Table
     from sfumato.studies.results import StudyResults
@@ -121,7 +122,7 @@ def _certified_table(kind: str, found: Sources, radii: list[float], confidence: 
 
 
 def certified_sets(found: Sources) -> Sequence[CertifiedSet]:
-    """Return the certificates that were given, at least one set.
+    """Return the certificates that were given, at least one set; warn of what makes them hard to compare.
 
     Raises:
         DataError: there are none.
@@ -129,6 +130,7 @@ def certified_sets(found: Sources) -> Sequence[CertifiedSet]:
     from sfumato.errors import DataError
 
     if sets := found.certified_sets():
+        warn_of_differences({one.name: one.certificates for one in sets})
         return sets
     raise DataError(
         "nothing here holds certificates; give tables of sfumato certify or of another tool, or a study "
@@ -158,17 +160,14 @@ def compared_results(found: Sources) -> StudyResults:
     return tables_as_study(named)
 
 
-def warn_of_confidences(results: StudyResults) -> None:
-    """Warn if certificates of different confidence are compared."""
-    levels = {
-        round(row.confidence, 9)
-        for rows in results.certificates.values()
-        for row in rows
-        if row.confidence == row.confidence
-    }
-    if len(levels) > 1:
-        told = ", ".join(f"{level:g}" for level in sorted(levels))
-        warn(
-            f"the certificates have different confidences, {told}; a lower one certifies slightly more "
-            f"(for a table that states none, it follows from the largest radius)"
-        )
+def warn_of_differences(named: Mapping[str, Sequence[Certificate]]) -> None:
+    """Warn if certificates of different images, confidence or votes are compared."""
+    from sfumato.reporting.certified_sets import differences
+
+    for message in differences(named):
+        warn(message)
+
+
+def cells_by_name(results: StudyResults) -> dict[str, Sequence[Certificate]]:
+    """Return the certificates of a study, each cell by its noises."""
+    return {f"alpha {a:g}, beta {b:g}": rows for (a, b, _), rows in results.certificates.items() if rows}

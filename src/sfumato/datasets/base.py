@@ -109,6 +109,17 @@ class Dataset:
         )
 
 
+def require_one_shape(train: Split, test: Split, where: str) -> None:
+    """Refuse parts whose examples differ in shape.
+
+    Raises:
+        DataError: they do.
+    """
+    shapes = train.x.shape[1:], test.x.shape[1:]
+    if shapes[0] != shapes[1]:
+        raise DataError(f"{where}: training examples have shape {shapes[0]} but test examples {shapes[1]}")
+
+
 def checked_split(x: np.ndarray, y: np.ndarray, num_classes: int, where: str) -> Split:
     """Return the split if x and y have the same length and hold usable values.
 

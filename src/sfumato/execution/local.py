@@ -31,7 +31,7 @@ from sfumato.execution.base import (
 )
 from sfumato.execution.folder import KeptFolder
 from sfumato.execution.shipping import require_shippable
-from sfumato.files import cannot_write
+from sfumato.files import writing
 from sfumato.user_code import load_plugins
 
 T = TypeVar("T")
@@ -156,10 +156,8 @@ class Processes(Executor):
         shared: Shared[T] = Shared()
         parts = require_shippable(name, value, _pickled)
         path = self._folder / shared.key
-        try:
+        with writing(path):
             _write(parts, path)
-        except OSError as error:
-            raise cannot_write(path, error) from error
         return shared
 
     def release(self, shared: Shared[Any]) -> None:

@@ -19,15 +19,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from sfumato.errors import MissingPackageError, ModelError, SettingError, require_count
-from sfumato.execution.base import (
-    MOST_ATTEMPTS,
-    Done,
-    Executor,
-    Shared,
-    Task,
-    WorkerError,
-    failure,
-)
+from sfumato.execution.base import MOST_ATTEMPTS, Done, Executor, Shared, Task, WorkerError, failure
 from sfumato.execution.shipping import require_shippable
 from sfumato.user_code import failure_line
 
@@ -123,11 +115,7 @@ class RayExecutor(Executor):
         return f"Ray: {self.slots} tasks at a time on {len(self._nodes)} nodes{gpus}"
 
     def _wait_for_room(self, seconds: float) -> None:
-        """Wait until a node that takes tasks has joined; what it has decides what tasks ask for.
-
-        Raises:
-            SettingError: there is none within ``seconds``.
-        """
+        """Wait until a node that takes tasks has joined; what it has decides what tasks ask for."""
         deadline = time.monotonic() + seconds
         while True:
             self._looked = -_LOOK_SECONDS
@@ -379,11 +367,7 @@ def _loopback_only() -> Iterator[None]:
 
 
 def _require_answer(address: str, seconds: float) -> None:
-    """Refuse an address at which no cluster answers; Ray itself would wait for minutes, or end the process.
-
-    Raises:
-        SettingError: no connection, or no answer of a cluster, within ``seconds``.
-    """
+    """Refuse an address where no cluster answers; Ray itself would wait for minutes, or end the process."""
     deadline = time.monotonic() + seconds
     if address.startswith("ray://"):
         raise SettingError(

@@ -276,12 +276,7 @@ def _in_present_format(values: Any) -> Any:
 
 
 def _strict_json(text: str | bytes) -> Any:
-    """Return the value of the JSON text; a key that stands twice, NaN and infinity are refused.
-
-    Raises:
-        ValueError: no such JSON.
-        RecursionError: nested too deeply.
-    """
+    """Return the value of the JSON text; a key that stands twice, NaN and infinity are refused."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found: dict[str, Any] = {}

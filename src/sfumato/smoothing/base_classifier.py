@@ -254,11 +254,7 @@ class BaseClassifier:
         return (MARGINS[self.precision] * scale).clamp_min(self._ready.margin)
 
     def _check_alone(self, x: torch.Tensor, logits: torch.Tensor, margin: torch.Tensor, number: int) -> None:
-        """Compare some logits of the batch with those that decide near ties.
-
-        Raises:
-            ModelError: they differ by more than the margin allows for.
-        """
+        """Refuse logits that differ from those that decide near ties by more than the margin allows for."""
         some = (torch.arange(min(_CHECKED_INPUTS, len(x)), device=x.device) * 13 + number) % len(x)
         found = logits[some].double()
         with self._lock:

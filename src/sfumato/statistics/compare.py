@@ -15,9 +15,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import fft, special
 
-from sfumato.errors import SettingError, require_open_unit
+from sfumato.errors import SettingError, require_count, require_open_unit
 from sfumato.statistics.binomial import sign_test_p_value, two_sided_interval
-from sfumato.statistics.estimates import holm
 
 _ROUNDING = 1e-12  # tails summed from a Fourier transform are exact to about 1e-14; p-values err upward
 _TINY = float(np.finfo(np.float64).tiny)  # an interval from here on excludes zero
@@ -223,16 +222,20 @@ class BestSet:
     confidence: float
 
 
-def best_set(wrong: Bool[np.ndarray, "runs candidates images"], *, confidence: float) -> BestSet:
+def best_set(
+    wrong: Bool[np.ndarray, "runs candidates images"], *, confidence: float, among: int | None = None
+) -> BestSet:
     """Return the candidates that no other beats significantly.
 
     Each candidate is tested against every other, one-sided ("it is not worse"), by the exact McNemar test (of
-    several runs: by the sign-flip test of the images' sums), with Holm's correction over its tests; it is
-    kept if none rejects. With probability at least ``confidence`` over the drawing of images, networks fixed,
-    the candidate of lowest risk in the population is in the set: all of its own hypotheses are true, and one
-    is rejected with probability at most 1 - ``confidence``. For one run this is exact. For several runs it
-    holds for many images, or if differences are as likely as their negatives. No winner is selected in
-    advance, so no correction for a selection is needed. The candidate with fewest errors is kept.
+    several runs: by the sign-flip test of the images' sums), its smallest p-value multiplied by the number of
+    its rivals; it is kept if none rejects. Where these candidates were chosen from ``among`` by the same
+    images, all of those count as rivals. With probability at least ``confidence`` over the drawing of images,
+    networks fixed, the candidate of lowest risk in the population is in the set: all of its own hypotheses
+    are true, and one is rejected with probability at most 1 - ``confidence``. For one run this is exact. For
+    several runs it holds for many images, or if differences are as likely as their negatives. No winner is
+    selected in advance, so no correction for a selection is needed. The candidate with fewest errors is
+    kept.
 
     >>> wrong = np.zeros((1, 3, 40), bool)
     >>> wrong[0, 1, :2] = wrong[0, 2, :15] = True
@@ -240,15 +243,15 @@ def best_set(wrong: Bool[np.ndarray, "runs candidates images"], *, confidence: f
     array([ True,  True, False])
 
     Raises:
-        SettingError: not a boolean array (runs, candidates, images), a confidence outside (0, 1).
+        SettingError: not a boolean array (runs, candidates, images), a confidence outside (0, 1), fewer
+            ``among`` than candidates.
     """
     require_open_unit("confidence", confidence)
     errors = _checked_errors(wrong)
     beaten = _beaten_p_values(errors)
-    candidates = len(beaten)
-    p_values = np.array(
-        [min(holm(np.delete(beaten[index], index).tolist()), default=1.0) for index in range(candidates)]
-    )
+    rivals = require_count("among", among or len(beaten), minimum=len(beaten)) - 1
+    np.fill_diagonal(beaten, 1.0)
+    p_values = np.minimum(1.0, max(rivals, 1) * beaten.min(axis=1))
     return BestSet(p_values > 1.0 - confidence, p_values, confidence)
 
 

@@ -164,6 +164,10 @@ class CertificationTable(Settings):
         description="test only the true label, with fewer votes: for certified accuracy, not predictions",
     )
 
+    def betas_of(self, alpha: float) -> tuple[float, ...]:
+        """Return the betas at which models of this alpha are certified."""
+        return self.beta
+
     def stopping(self) -> Plan:
         """Return the stopping plan.
 

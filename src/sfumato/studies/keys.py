@@ -107,7 +107,7 @@ class Keys:
     def members(self, alpha: float, seed: int) -> list[Member]:
         """Return the cells of one model."""
         table = self.design.certification
-        betas = {"risk": self.design.grid.beta, "certificates": table.beta if table else ()}
+        betas = {"risk": self.design.grid.beta, "certificates": table.betas_of(alpha) if table else ()}
         return [Member(kind, alpha, beta, seed) for kind, found in betas.items() for beta in found]
 
     @property

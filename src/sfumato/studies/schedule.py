@@ -28,7 +28,7 @@ from sfumato.models.classifier import Classifier, load_classifier
 from sfumato.noise import Gaussian
 from sfumato.smoothing.batch_norms import misfits, normalize_at, some_images, told_misfits
 from sfumato.smoothing.configuration import Network
-from sfumato.smoothing.risk import SHARD, Rows
+from sfumato.smoothing.risk import SHARD
 from sfumato.studies.keys import Keys
 from sfumato.studies.results import CellResult
 from sfumato.studies.store import Member, Store
@@ -357,17 +357,13 @@ class Schedule:
         cell.invalid += found.invalid
         self._pace.add(self._kind(cell), found.images, found.votes, done)
         if cell.member.kind == "risk":
-            self._keep_rows(cell, found.rows)
+            self.store.add_images(cell.number, found.rows)
+            self.watch.on_work(found.images, f"{cell.short}: {self._pace.note()}")
         else:
             self._keep_certificates(cell, found.rows)
         cell.pending -= found.images
         if not cell.pending and not cell.waiting:
             self._completed(cell)
-
-    def _keep_rows(self, cell: _Cell, rows: Rows) -> None:
-        """Keep the rows of a task, one transaction."""
-        self.store.add_images(cell.number, rows)
-        self.watch.on_work(len(rows), f"{cell.short}: {self._pace.note()}")
 
     def _keep_certificates(self, cell: _Cell, certificates: Sequence[Certificate]) -> None:
         """Keep certificates of a task that are not kept yet."""

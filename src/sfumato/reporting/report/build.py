@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,15 +15,18 @@ from pydantic import BeforeValidator, Field
 
 from sfumato.answers.best import StudyAnswer, answer_study
 from sfumato.answers.gallery import Gallery, sample_gallery, usual_pair
+from sfumato.answers.published import tables_as_study
 from sfumato.answers.settings import AnswerSettings
 from sfumato.datasets import load_dataset
-from sfumato.errors import SettingError, SfumatoError
+from sfumato.errors import DataError, SettingError, SfumatoError
+from sfumato.reporting.certified_sets import differences, usual_radii
 from sfumato.reporting.report.certificate_panels import certified_lead, certified_panels
 from sfumato.reporting.report.gallery_panels import gallery_panel
 from sfumato.reporting.report.page import Panel, Section, listing, render
+from sfumato.reporting.report.pair_panels import pair_panels
 from sfumato.reporting.report.provenance_panel import study_panel, table_panel
 from sfumato.reporting.report.study_panels import published_panels, study_lead, study_panels
-from sfumato.reporting.sources import CertifiedSet, Sources, StudySource
+from sfumato.reporting.sources import CertifiedSet, Sources, StudySource, study_sets
 from sfumato.reporting.table_gallery import named_data, sample_tables
 from sfumato.settings import Seed
 from sfumato.studies.design import Design
@@ -35,6 +39,9 @@ def _two(given: object) -> object:
     if isinstance(given, tuple) and len(given) != 2:
         raise SettingError(f"compare must be two training noises, as 0.3,0.5, got {given}")
     return given
+
+
+Nonnegatives = tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...]
 
 
 class ReportSettings(AnswerSettings):
@@ -50,6 +57,10 @@ class ReportSettings(AnswerSettings):
     title: str = Field(default="", description="title of the page (default: the names of what it shows)")
     gallery: Annotated[int, Field(ge=0)] = Field(
         default=24, description="number of test images shown; 0 for none"
+    )
+    radii: Nonnegatives | None = Field(
+        default=None,
+        description="of certified accuracy and of the best pairs; left out: those certified, or round ones",
     )
     beta: float | None = Field(
         default=None,
@@ -93,6 +104,7 @@ class ReportMaker:
     on_warning: Callable[[str], None] = lambda message: None
     _galleries: dict[tuple[object, ...], Gallery] = field(default_factory=dict)
     _no_table_images: str = ""
+    _told: set[str] = field(default_factory=set)
 
     def html(self, sources: Sources, *, reload_seconds: int | None = None) -> str:
         """Return the whole document; with ``reload_seconds`` the page reloads itself after that time.
@@ -103,6 +115,13 @@ class ReportMaker:
         confidence = self.settings.confidence
         sections: list[Section] = []
         leads: list[str] = []
+        if sets := sources.certified_sets():
+            panels = certified_panels(sets, confidence, self.settings.radii or ())
+            sections.append(Section("certificates", "Certificates", panels))
+            leads.append(certified_lead(sets, self.settings.radii or ()))
+            self._tell_differences(sets)
+        if pairs := self._pairs(sources):
+            sections.append(Section("pairs", "Noises for a radius", pairs))
         provenance: list[Panel] = []
         for index, study in enumerate(sources.studies):
             found, key = study_provenance(study.folder), f"study-{index}"
@@ -126,16 +145,37 @@ class ReportMaker:
             panels = published_panels(published, key, confidence)
             sections.append(Section(key, f"Published: {published.name}", panels))
             leads.append(f"{published.name}: published risks of {published.images:,} test images.")
-        if sets := sources.certified_sets():
-            sections.append(Section("certificates", "Certificates", certified_panels(sets, confidence)))
-            if not sources.studies:
-                leads.append(certified_lead(sets))
         if images := self._table_gallery(sources.tables):
             sections.append(Section("certified-images", "Images of the tables", (images,)))
         provenance += [table_panel(one, f"table-{i}-provenance") for i, one in enumerate(sources.tables)]
         sections.append(Section("provenance", "Provenance", (*provenance, self._own_panel())))
         title = self.settings.title or _usual_title(sources)
         return render(title, " ".join(leads), sections, reload_seconds=reload_seconds)
+
+    def _tell_differences(self, sets: Sequence[CertifiedSet]) -> None:
+        for message in differences({one.name: one.certificates for one in sets}):
+            if message not in self._told:
+                self._told.add(message)
+                self.on_warning(message)
+
+    def _pairs(self, sources: Sources) -> tuple[Panel, ...]:
+        """Return the panels of the pairs of each study, and of tables that say their two noises."""
+        found = [
+            (f"study-{index}", study.results, study_sets(study))
+            for index, study in enumerate(sources.studies)
+            if study.results is not None and study.results.certificates
+        ]
+        if len(sources.tables) > 1 and all(one.norm == "L2" for one in sources.tables):
+            named = [(one.name, one.origin, one.settings or {}, one.certificates) for one in sources.tables]
+            with contextlib.suppress(DataError):
+                found.append(("tables", tables_as_study(named), list(sources.tables)))
+        panels: list[Panel] = []
+        for key, results, sets in found:
+            radii = self.settings.radii or usual_radii(sets)
+            panels += pair_panels(
+                results, radii, key, confidence=self.settings.confidence, seed=self.settings.seed
+            )
+        return tuple(panels)
 
     def _gallery(
         self, study: StudySource, results: StudyResults, design: Design, answer: StudyAnswer, key: str
