@@ -19,6 +19,7 @@ import torch
 from sfumato.datasets import Dataset
 from sfumato.errors import SettingError
 from sfumato.noise.keyed import CHUNK, NOISE_VERSION
+from sfumato.smoothing.batch_norms import IMAGES
 from sfumato.studies.design import CertificationTable, Design, extend_path
 from sfumato.studies.store import Current, Member
 from sfumato.training.settings import TrainingSettings
@@ -136,7 +137,16 @@ class Keys:
     @property
     def settings(self) -> str:
         """Name of all settings but the grid, the seeds and the number of images."""
-        return content_key({"chain": self.chain, "votes": self.design.votes.identity(), "chunk": CHUNK})
+        votes = self.design.votes.identity() | self._normalizing
+        return content_key({"chain": self.chain, "votes": votes, "chunk": CHUNK})
+
+    @property
+    def _normalizing(self) -> dict[str, Any]:
+        """What determines the statistics of batch norms, besides the trained model and beta."""
+        if self.design.votes.normalization == "trained":
+            # names given before there was a choice say nothing of it
+            return {}
+        return {"normalization": {"images": IMAGES, "seed": self.design.votes.seed}}
 
     @property
     def certification(self) -> str:
@@ -187,6 +197,7 @@ class Keys:
             "beta": member.beta,
             "device": self.device.type,
             "precision": votes.precision,
+            **self._normalizing,
         }
         if member.kind == "certificates" and table is not None:
             return content_key(parts | _certifying(table) | {"seed": votes.seed, "chunk": CHUNK})
