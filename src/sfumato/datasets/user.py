@@ -183,7 +183,8 @@ def load_folder(path: Path) -> Dataset:
                 f"{path}: {parts.train.name} images have shape {train.x.shape[1:]} but {parts.test.name} "
                 f"images {test.x.shape[1:]}"
             )
-    return Dataset(str(path), train, test, classes, PIXELS, escaped(path.resolve()), tuple(notes))
+    source = escaped(path.resolve())
+    return Dataset(str(path), train, test, classes, PIXELS, source, tuple(notes), augmentation="crop-flip")
 
 
 def _read_classes(root: Path, listed: ClassFolders, classes: tuple[str, ...], notes: list[str]) -> Split:

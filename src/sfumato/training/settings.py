@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, SerializeAsAny, field_validator
 
+from sfumato.errors import SettingError
 from sfumato.settings import CheckedSettings, Count, Numbers, Seed
 from sfumato.training.methods.base import Method
 from sfumato.training.methods.gaussian import GaussianAugmentation
 from sfumato.training.methods.registry import method_class
 
 if TYPE_CHECKING:
+    from sfumato.datasets import Dataset
     from sfumato.noise import Noise
 
 _FEWEST_STEPS = 1500
@@ -39,7 +41,8 @@ class TrainingSettings(CheckedSettings):
     method: SerializeAsAny[Method] = Field(default=GaussianAugmentation(), description="training method")
     architecture: str = Field(
         default="mlp",
-        description="mlp, cnn, lenet, resnet20, resnet110, or package.module:factory",
+        description="mlp, cnn, lenet, fastcnn, resnet20, resnet110 (these three with group norm: "
+        "fastcnn-group and so on), or package.module:factory",
         json_schema_extra={"flag": "--model"},
     )
     epochs: Count | None = Field(
@@ -60,6 +63,11 @@ class TrainingSettings(CheckedSettings):
     )
     std: Numbers | None = Field(
         default=None, description="divides the input, per channel; left out: the training set's deviation"
+    )
+    augmentation: Literal["crop-flip", "none"] | None = Field(
+        default=None,
+        description="crop-flip: images cropped at random and mirrored; none; left out: crop-flip for cifar10 "
+        "and folders of images, else none",
     )
     warm_start: Path | None = Field(default=None, description="a checkpoint to start from")
 
@@ -97,13 +105,24 @@ class TrainingSettings(CheckedSettings):
         shared = self.model_dump(mode="json", exclude={"method", "warm_start"})
         return {**shared, "method": self.method.name, **self.method.model_dump(mode="json")}
 
-    def identity(
-        self, *, examples: int, data_sha256: str, device: str, warm_start: str | None
-    ) -> dict[str, Any]:
-        """Return all that determines the weights.
+    def settled(self, data: Dataset) -> Self:
+        """Return the settings with all that they leave to the data decided, but for its mean and deviation.
+
+        Raises:
+            SettingError: an augmentation of images where the data are none.
+        """
+        augmentation = self.augmentation or data.augmentation
+        if augmentation != "none" and len(data.input_shape) != 3:
+            raise SettingError(
+                f"augmentation {augmentation} needs images (channels, height, width), got input shape "
+                f"{data.input_shape}"
+            )
+        return self.replace(epochs=self.epochs_for(len(data.train)), augmentation=augmentation)
+
+    def identity(self, *, data_sha256: str, device: str, warm_start: str | None) -> dict[str, Any]:
+        """Return all that determines the weights, of settled settings.
 
         Args:
-            examples: number of training examples.
             data_sha256: checksum of the data.
             device: its type; CPUs and CUDA devices draw other noise from the same key.
             warm_start: what names the weights that it starts from; the path does not matter.
@@ -111,8 +130,7 @@ class TrainingSettings(CheckedSettings):
         from sfumato.noise import NOISE_VERSION
 
         return {
-            **self.values(),
-            "epochs": self.epochs_for(examples),
+            **without_no_augmentation(self.values()),
             "data_sha256": data_sha256,
             "device": device,
             "warm_start": warm_start,
@@ -124,3 +142,8 @@ class TrainingSettings(CheckedSettings):
         if self.epochs is not None:
             return self.epochs
         return max(10, math.ceil(_FEWEST_STEPS / math.ceil(examples / self.batch_size)))
+
+
+def without_no_augmentation(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values as names are made of: those of before there was a choice say nothing of it."""
+    return {name: value for name, value in values.items() if (name, value) != ("augmentation", "none")}
