@@ -18,6 +18,7 @@ from sfumato.training.augmentation import batches_of, crop_flip
 from sfumato.training.loop import train
 from sfumato.training.settings import TrainingSettings
 
+CPU = torch.device("cpu")
 SMALL = TrainingSettings(alpha=0.2, epochs=3, batch_size=250)
 
 
@@ -97,7 +98,7 @@ def test_augmentation_is_part_of_what_a_training_is(digits, photographs, tmp_pat
     assert plain.weights_sha256 == trained(bare, "left out").weights_sha256
 
     def names(data, **model):
-        keys = Keys.of(make_design({"model": model}), data, torch.device("cpu"))
+        keys = Keys.of(make_design({"model": model}), data, CPU)
         return keys.model(0.2, 0), keys.chain
 
     assert names(photographs) == names(photographs, augmentation="crop-flip")
@@ -115,8 +116,8 @@ def test_photographs_are_augmented_unless_told_otherwise_and_digits_are_not(digi
         (tmp_path / name).mkdir()
         for number in range(3):
             Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / name / f"{number}.png")
-    assert TrainingSettings(alpha=0.1).settled(load_dataset(tmp_path)).augmentation == "crop-flip"
-    assert TrainingSettings(alpha=0.1).settled(digits).augmentation == "none"
+    assert TrainingSettings(alpha=0.1).settled(load_dataset(tmp_path), CPU).augmentation == "crop-flip"
+    assert TrainingSettings(alpha=0.1).settled(digits, CPU).augmentation == "none"
 
 
 def test_rows_of_numbers_cannot_be_cropped(tmp_path):

@@ -45,6 +45,11 @@ def is_built_in(architecture: str) -> bool:
     return architecture in _BUILDERS
 
 
+def convolves(architecture: str) -> bool:
+    """Return whether the name is one of our convolutional networks."""
+    return is_built_in(architecture) and architecture != "mlp"
+
+
 def build_model(
     architecture: Factory,
     input_shape: tuple[int, ...],

@@ -98,7 +98,7 @@ class Keys:
         """Return the settings that the model is trained with."""
         warm = self.path[alpha] is not None
         asked = self.design.model.training(alpha=alpha, seed=seed, warm=warm, warm_start=warm_start)
-        return asked.settled(self.data)
+        return asked.settled(self.data, self.device)
 
     def epochs(self, alpha: float, seed: int) -> int:
         """Return how many epochs the model is trained for."""
@@ -127,7 +127,8 @@ class Keys:
         return content_key(self._shared())
 
     def _shared(self) -> dict[str, Any]:
-        decided = {"augmentation": self.design.model.shared.settled(self.data).augmentation}
+        settled = self.design.model.shared.settled(self.data, self.device)
+        decided = {"augmentation": settled.augmentation, "precision": settled.precision}
         return {
             "format": _FORMAT,
             "model": without_no_augmentation(self.design.model.model_dump(mode="json") | decided),

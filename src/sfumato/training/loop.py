@@ -87,7 +87,8 @@ def _trained(
     on_warning: Callable[[str], None],
 ) -> Iterator[EpochReport | ModelRecord]:
     """Yield what is known after each epoch, and the record once the model is written."""
-    settings, data_sha, unfinished = settings.settled(data), data.checksum(), state_path(output)
+    settings, data_sha = settings.settled(data, device), data.checksum()
+    unfinished = state_path(output)
     epochs = settings.epochs_for(len(data.train))
     with told_in_one_line(f"the model {settings.architecture}, in training, failed", lost=SfumatoError):
         model, mean, std, warm_sha = _starting_model(data, settings)
