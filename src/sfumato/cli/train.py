@@ -78,7 +78,7 @@ def command(
     OUT.print(
         f"{out}: {record.architecture} trained on {record.data} with alpha = {record.alpha:g} "
         f"({record.unit}){'' if record.noise == 'gaussian' else f', {chosen.distribution()},'} in "
-        f"{record.train_seconds:.0f} s; test accuracy {record.clean_accuracy:.4f} without noise, "
-        f"{record.noisy_accuracy:.4f} with one draw of alpha",
+        f"{record.train_seconds:.0f} s, {record.training['precision']}; test accuracy "
+        f"{record.clean_accuracy:.4f} without noise, {record.noisy_accuracy:.4f} with one draw of alpha",
         markup=False,
     )

@@ -22,7 +22,7 @@ from sfumato.noise.keyed import CHUNK, NOISE_VERSION
 from sfumato.smoothing.batch_norms import IMAGES
 from sfumato.studies.design import CertificationTable, Design, extend_path
 from sfumato.studies.store import Current, Member
-from sfumato.training.settings import TrainingSettings
+from sfumato.training.settings import TrainingSettings, named
 
 _FORMAT = 2
 _NOISE = {"noise_version": NOISE_VERSION}
@@ -98,7 +98,8 @@ class Keys:
     def training(self, alpha: float, seed: int, warm_start: Path | None = None) -> TrainingSettings:
         """Return the settings that the model is trained with."""
         warm = self.path[alpha] is not None
-        return self.design.model.training(alpha=alpha, seed=seed, warm=warm, warm_start=warm_start)
+        asked = self.design.model.training(alpha=alpha, seed=seed, warm=warm, warm_start=warm_start)
+        return asked.settled(self.data, self.device)
 
     def epochs(self, alpha: float, seed: int) -> int:
         """Return how many epochs the model is trained for."""
@@ -127,9 +128,11 @@ class Keys:
         return content_key(self._shared())
 
     def _shared(self) -> dict[str, Any]:
+        settled = self.design.model.shared.settled(self.data, self.device)
+        decided = {"augmentation": settled.augmentation, "precision": settled.precision}
         return {
             "format": _FORMAT,
-            "model": self.design.model.model_dump(mode="json"),
+            "model": named(self.design.model.model_dump(mode="json") | decided),
             "data_sha256": self.data_sha256,
             "device": self.device.type,
         }
@@ -173,7 +176,6 @@ class Keys:
         """Return the key of a model: a hash of all that determines its weights."""
         parent = self.path[alpha]
         identity = self.training(alpha, seed).identity(
-            examples=len(self.data.train),
             data_sha256=self.data_sha256,
             device=self.device.type,
             warm_start=None if parent is None else self.model(parent, seed),
