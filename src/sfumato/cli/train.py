@@ -27,12 +27,13 @@ def with_methods(shared: Mapping[str, FieldInfo]) -> dict[str, FieldInfo]:
     fields["method"] = FieldInfo(
         annotation=str, default="gaussian", description=f"training method: {', '.join(method_names())}"
     )
+    told: dict[str, dict[str, list[str]]] = {}
     for name in method_names():
         for own, field in method_class(name).model_fields.items():
-            told = f"{field.description} ({name}; default: {field.default})"
-            if own in fields and own not in shared:
-                told = f"{fields[own].description}; {told}"
-            fields[own] = FieldInfo(annotation=field.annotation, default=None, description=told)
+            words = told.setdefault(own, {}).setdefault(str(field.description), [])
+            words.append(f"{field.default} for {name}")
+            described = "; ".join(f"{text} (default: {', '.join(said)})" for text, said in told[own].items())
+            fields[own] = FieldInfo(annotation=field.annotation, default=None, description=described)
     return fields
 
 

@@ -53,8 +53,8 @@ class TrainingSettings(CheckedSettings):
     method: SerializeAsAny[Method] = Field(default=GaussianAugmentation(), description="training method")
     architecture: str = Field(
         default="mlp",
-        description="mlp, cnn, lenet, fastcnn, resnet20, resnet110 (these three with group norm: "
-        "fastcnn-group and so on), or package.module:factory",
+        description="mlp, cnn, lenet, fastcnn, fastcnn-group, resnet20, resnet20-group, resnet110, "
+        "resnet110-group, or package.module:factory",
         json_schema_extra={"flag": "--model"},
     )
     epochs: Count | None = Field(
@@ -69,8 +69,8 @@ class TrainingSettings(CheckedSettings):
     seed: Seed = Field(default=0, description="determines all randomness")
     precision: Literal["auto", "float32", "bf16"] = Field(
         default="auto",
-        description="float32, bf16 to train with bfloat16 autocast, or auto: bf16 for Sfumato's convolutional "
-        "networks where it is measured to be faster",
+        description="float32, bf16 to train with bfloat16 autocast, or auto: bf16 for Sfumato's "
+        "convolutional networks where it is measured to be faster",
     )
     mean: Numbers | None = Field(
         default=None, description="mean of each channel, subtracted from inputs (default: training set's)"
@@ -80,8 +80,8 @@ class TrainingSettings(CheckedSettings):
     )
     augmentation: Literal["crop-flip", "none"] | None = Field(
         default=None,
-        description="crop-flip, to crop and mirror images at random, or none (default: crop-flip for cifar10 and "
-        "image folders)",
+        description="crop-flip, to crop and mirror images at random, or none (default: crop-flip for cifar10 "
+        "and image folders)",
     )
     warm_start: Path | None = Field(default=None, description="checkpoint whose weights training starts from")
 
