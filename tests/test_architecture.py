@@ -40,7 +40,7 @@ ALLOWED = {
         *("smoothing", "certification", "advice", "studies"),
     },
     "reporting": {
-        *("noise", "statistics", "plans", "theory", "datasets", "smoothing", "certification"),
+        *("noise", "statistics", "plans", "theory", "datasets", "models", "smoothing", "certification"),
         *("advice", "studies", "answers"),
     },
     "cli": {

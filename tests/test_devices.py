@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from sfumato.devices import bf16_slowdown, choose_device
+from sfumato import devices
+from sfumato.devices import bf16_slowdown, choose_device, pays_in_bf16
 from sfumato.errors import SettingError
 
 
@@ -17,6 +18,30 @@ def test_the_slowdown_is_the_ratio_of_two_measured_times(monkeypatch):
     monkeypatch.setattr("sfumato.devices.time.perf_counter", lambda: now)
     monkeypatch.setattr(torch.Tensor, "__matmul__", product)
     assert bf16_slowdown(torch.device("cpu")) == 3.0
+
+
+def test_whether_bf16_pays_is_measured_once_and_remembered(monkeypatch, tmp_path):
+    measured = []
+
+    def slowdown_of(value):
+        def measure(device):
+            measured.append(value)
+            return value
+
+        monkeypatch.setattr("sfumato.devices.bf16_slowdown", measure)
+        return pays_in_bf16(torch.device("cpu"))
+
+    for folder, value in (("fast", 0.2), ("close", 0.9), ("slow", 17.0)):
+        monkeypatch.setenv("SFUMATO_CACHE", str(tmp_path / folder))
+        assert slowdown_of(value) == (value < 0.6)
+    monkeypatch.setenv("SFUMATO_CACHE", str(tmp_path / "fast"))
+    assert slowdown_of(17.0)
+    devices._kept_slowdown.cache_clear()  # as another process would find it
+    assert slowdown_of(17.0)
+    assert measured == [0.2, 0.9, 17.0]
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SFUMATO_CACHE", str(tmp_path / "file"))
+    assert slowdown_of(0.3)
 
 
 @pytest.mark.parametrize("name", ["tpu9", "cuda:99", "meta"])

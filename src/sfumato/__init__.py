@@ -38,6 +38,7 @@ _PUBLIC = {
     "sfumato.models.registry": "build_model",
     "sfumato.noise": "Gaussian Laplace Noise Uniform register_noise",
     "sfumato.plans": "Curve Decide Fixed FixedTwoClass Plan Precision Predict Vote parse_plan register_plan",
+    "sfumato.smoothing.batch_norms": "normalize_at",
     "sfumato.smoothing.risk": "ImageVotes Risk measure_risk",
     "sfumato.studies.design": "Design make_design read_design",
     "sfumato.studies.results": "StudyResults",
@@ -107,6 +108,7 @@ if TYPE_CHECKING:  # the same names for type checkers
     from sfumato.plans import Vote as Vote
     from sfumato.plans import parse_plan as parse_plan
     from sfumato.plans import register_plan as register_plan
+    from sfumato.smoothing.batch_norms import normalize_at as normalize_at
     from sfumato.smoothing.risk import ImageVotes as ImageVotes
     from sfumato.smoothing.risk import Risk as Risk
     from sfumato.smoothing.risk import measure_risk as measure_risk

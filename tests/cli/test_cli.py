@@ -97,7 +97,7 @@ def test_train_certify_and_inspect_work_together(tmp_path, sfumato, monkeypatch)
     rows = (tmp_path / "certificates.tsv").read_text().splitlines()
     assert rows[0].startswith("idx\tlabel\tpredict\tradius\tcorrect\ttime\tvotes\t")
     assert [row.split("\t")[0] for row in rows[1:]] == ["0", "200", "400", "600"]
-    assert "fixed(100,500): 600 votes per image, 166.8 times fewer than 100,100" in done.stdout
+    assert "at 600 votes per image, 166.8 times fewer than 100,100" in done.stdout
     assert "each certificate holds with probability at least 0.999" in done.stdout
     settings = json.loads((tmp_path / "certificates.tsv.json").read_text())
     assert (settings["beta"], settings["confidence"], settings["unit"]) == (0.4, 0.999, "pixels in [0, 1]")
@@ -273,7 +273,7 @@ def test_bad_input_is_one_line_and_exit_code_2_and_changes_nothing(
 ):
     (tmp_path / "file").write_text("mine")
     (tmp_path / "mine.py").write_text(MINE)
-    np.savez(tmp_path / "bad.npz", x=np.zeros((4, 2)), y=np.zeros(3, int))
+    np.savez(tmp_path / "bad.npz", x=np.zeros((4, 2)), y=np.arange(3) % 2)
     np.savez(tmp_path / "wide.npz", x=np.zeros((20, 9, 9)), y=np.arange(20) % 10)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "mine", raising=False)

@@ -5,7 +5,7 @@ from sfumato.datasets import load_dataset
 from sfumato.noise import Gaussian, Span, Stream, Use
 from sfumato.training.alpha_schedule import UniformLevels
 from sfumato.training.loop import train
-from sfumato.training.settings import TrainingSettings
+from sfumato.training.settings import TrainingSettings, named
 
 
 def test_levels_are_uniform_per_row_and_independent_of_the_batch():
@@ -31,7 +31,8 @@ def test_a_schedule_is_part_of_the_identity_and_a_constant_alpha_is_not_told():
     constant, ramp = (
         TrainingSettings(alpha=0.4, alpha_schedule=schedule) for schedule in ("constant", "ramp")
     )
-    assert "alpha_schedule" not in constant.values()
+    assert "alpha_schedule" not in named(constant.values())
+    assert named(ramp.values())["alpha_schedule"] == "ramp"
     assert TrainingSettings.flat(ramp.values() | {"warm_start": None}) == ramp
 
 

@@ -108,7 +108,7 @@ def test_noise_training_pays_under_noise(digits, tmp_path):
         ({"alpha": -0.1}, "alpha must be at least 0, got -0.1"),
         ({"alpha": float("nan")}, "got nan"),
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
-        ({"precision": "fp8"}, "precision must be 'float32' or 'bf16', got 'fp8'"),
+        ({"precision": "fp8"}, "precision must be 'auto', 'float32' or 'bf16', got 'fp8'"),
         ({"learning_rate": 0.0}, "learning_rate must be greater than 0, got 0"),
     ],
 )

@@ -4,9 +4,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import sfumato
 from sfumato.errors import SettingError
+from sfumato.studies.design import make_design
+from sfumato.studies.keys import Keys
 from sfumato.training.methods.gaussian import GaussianAugmentation
 from sfumato.training.methods.registry import method_class
 from sfumato.training.settings import TrainingSettings
@@ -37,6 +40,31 @@ def test_a_mistake_names_the_setting_and_the_value(values, words):
 def test_every_field_says_what_it_is():
     for fields in (TrainingSettings.model_fields, method_class("gaussian").model_fields):
         assert all(field.description for field in fields.values())
+
+
+@pytest.mark.parametrize(
+    ("architecture", "asked", "pays", "precision"),
+    [
+        ("cnn", "auto", True, "bf16"),
+        ("resnet20-group", "auto", True, "bf16"),
+        ("cnn", "auto", False, "float32"),
+        ("mlp", "auto", True, "float32"),
+        ("mine:build", "auto", True, "float32"),
+        ("cnn", "float32", True, "float32"),
+        ("mlp", "bf16", False, "bf16"),
+    ],
+)
+def test_bf16_is_chosen_for_our_convolutional_networks_where_it_pays(
+    digits, monkeypatch, architecture, asked, pays, precision
+):
+    monkeypatch.setattr("sfumato.devices.pays_in_bf16", lambda device: pays)
+    settings = TrainingSettings(alpha=0.1, architecture=architecture, precision=asked)
+    assert settings.settled(digits, torch.device("cpu")).precision == precision
+    designs = [
+        make_design({"model": {"architecture": architecture, "precision": p}}) for p in (asked, precision)
+    ]
+    left_open, named = (Keys.of(design, digits, torch.device("cpu")) for design in designs)
+    assert (left_open.model(0.2, 0), left_open.chain) == (named.model(0.2, 0), named.chain)
 
 
 WITH_IT = """

@@ -107,6 +107,7 @@ def sweep(
     device: str = "auto",
     configuration: Configuration | None = None,
     classes: int | None = None,
+    model_at: Callable[[float], Network] | None = None,
     on_progress: Callable[[int], None] = lambda images: None,
 ) -> Sweep:
     """Return the errors of ``model`` smoothed at each of ``betas`` on all of ``split``.
@@ -114,8 +115,9 @@ def sweep(
     ``betas`` begin with 0. The prediction of an image is that of ``n`` votes with probability at least 0.999
     (``measure_risk``); its noise is the same as in a study of the same seed. The sweep ends where the risk is
     six standard errors above the clean one, as larger betas are not tolerated either.
-    ``classes`` is how many the data has, if more than the labels of ``split`` show. ``on_progress`` is called
-    with the number of images just classified.
+    ``classes`` is how many the data has, if more than the labels of ``split`` show. ``model_at`` gives the
+    network for each beta, as one whose batch norms are re-estimated there. ``on_progress`` is called with
+    the number of images just classified.
 
     Raises:
         SettingError: betas that do not begin with 0 and increase, or a number of votes out of range.
@@ -127,7 +129,7 @@ def sweep(
     limit = math.inf
     for beta in betas:
         risk = measure_risk(
-            model,
+            model if model_at is None else model_at(beta),
             split,
             beta,
             n=n,

@@ -21,7 +21,7 @@ from sfumato.datasets import Dataset
 from sfumato.devices import choose_device
 from sfumato.errors import SettingError, require_nonnegative, require_open_unit, require_positive
 from sfumato.models.classifier import Classifier
-from sfumato.noise import Gaussian
+from sfumato.noise import Gaussian, Noise
 from sfumato.plans import Decide
 from sfumato.settings import CONFIDENCE
 from sfumato.smoothing.configuration import Network
@@ -111,6 +111,7 @@ def advise_radius(
     certificate_confidence: float = CONFIDENCE,
     seed: int = 0,
     device: str = "auto",
+    smoothed_at: Callable[[Noise], Classifier] | None = None,
     on_batch: Callable[[int, int], None] = lambda images, running: None,
 ) -> RadiusAdvice:
     """Return which of ``betas`` certifies the most test images of ``data`` at ``radius`` for this network.
@@ -119,6 +120,7 @@ def advise_radius(
     ``images`` test images are raced over, 1,000 if not given. An image counts if its label is certified at
     the radius by ``Decide(radius)`` at ``certificate_confidence``, with the noise of
     ``SmoothedClassifier(model, beta, seed=seed).certify(x, examples=range(images))``.
+    ``smoothed_at`` gives the classifier for each noise, as one whose batch norms are re-estimated under it.
     ``on_batch`` is told how many images were raced over, and how many betas are left.
 
     Raises:
@@ -137,7 +139,13 @@ def advise_radius(
         votes=len(able) * count * plan.least_votes,
     )
     smoothed = [
-        SmoothedClassifier(classifier, beta, seed=seed, device=device, configuration=configuration)
+        SmoothedClassifier(
+            classifier if smoothed_at is None else smoothed_at(Gaussian(beta)),
+            beta,
+            seed=seed,
+            device=device,
+            configuration=configuration,
+        )
         for beta in able
     ]
     race, votes = Race(len(able), count, LEVEL), 0

@@ -207,6 +207,7 @@ def _settings(
         "factory": classifier.factory,
         "fingerprint": classifier.fingerprint,
         "answers": answers(smoothed, data.test.x) if classifier.fingerprint is None else None,
+        **({"normalization": how.model_dump(mode="json")} if (how := classifier.normalization) else {}),
         "alpha": classifier.record.alpha if classifier.record else None,
         "clean_accuracy": classifier.record.clean_accuracy if classifier.record else None,
         "data": data.name,

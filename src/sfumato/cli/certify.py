@@ -11,6 +11,7 @@ import typer
 from sfumato.cli import options
 from sfumato.cli.classifiers import load_classifiers
 from sfumato.cli.execution import chosen_executor
+from sfumato.cli.normalize import as_smoothed
 from sfumato.cli.registered_names import PLANS
 from sfumato.cli.slow_precision import warn_if_slow
 from sfumato.cli.terminal import OUT, detail, note, print_json, print_table, progress_bar, warn
@@ -77,6 +78,7 @@ def command(
     batch_size: options.BatchSize = None,
     device: options.Device = "auto",
     precision: options.Precision = "float32",
+    normalization: options.Normalization = "trained",
     executor: options.Executor = "local",
     workers: options.Workers = None,
     gpus_per_worker: options.GpusPerWorker = None,
@@ -126,12 +128,14 @@ def command(
         elif batch_size is not None or profile:
             option = "--profile" if batch_size is None else f"--batch-size {batch_size}"
             raise SettingError(f"{option} is for one process; leave it out, or --executor and --workers")
+        here = device if opened.in_process else "cpu"
+        fitted = as_smoothed(classifier, [smoothing_noise], normalization, dataset, seed, here)
         smoothed = SmoothedClassifier(
-            classifier,
+            fitted(smoothing_noise),
             noise=smoothing_noise,
             seed=seed,
             batch_size=batch_size,
-            device=device if opened.in_process else "cpu",
+            device=here,
             precision=precision,
         )
         started = time.perf_counter()
@@ -156,6 +160,8 @@ def command(
         print_json({"table": str(out), "images": len(rows), **about, "summary": summary})
     else:
         _report(summary, len(rows), chosen, smoothing_noise, confidence, dataset, out)
+        if normalization != "trained":
+            OUT.print(f"what is certified has its batch norms {normalization}", markup=False)
         if precision != "float32":
             OUT.print(f"what is certified is the {precision} network, not the float32 one", markup=False)
         if profile:

@@ -43,8 +43,8 @@ def takes_fields(
     class CommandWithFields(CommandNamingRegistered):
         def get_params(self, ctx: Any) -> list[Any]:
             known = {param.name for param in self.params}
-            if not known & set(map(_argument, fields())):
-                self.params += _options(fields(), flags, every_optional)
+            missing = {name: field for name, field in fields().items() if _argument(name) not in known}
+            self.params += _options(missing, flags, every_optional)
             return super().get_params(ctx)
 
         def invoke(self, ctx: Any) -> Any:

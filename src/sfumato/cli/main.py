@@ -19,6 +19,7 @@ from sfumato.cli import (
     data,
     demo,
     inspect,
+    normalize,
     plot,
     report,
     risk,
@@ -47,7 +48,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _COMMANDS = (
-    *(train, risk, certify, attack, report, plot, table),
+    *(train, normalize, risk, certify, attack, report, plot, table),
     *(advise, interference, geometry, surrogate),
     *(demo, data, inspect),
 )

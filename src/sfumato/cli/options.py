@@ -50,6 +50,14 @@ Std = Annotated[
     str | None,
     typer.Option("--std", help="Standard deviation of each channel; it divides the input of your own model."),
 ]
+Normalization = Annotated[
+    str,
+    typer.Option(
+        "--normalization",
+        help="Statistics of batch norms: trained, as the model has them, or at-beta: re-estimated under the "
+        "smoothing noise.",
+    ),
+]
 Executor = Annotated[
     str,
     typer.Option(

@@ -127,7 +127,7 @@ def run(
         results = run_study(design, folder, device=device, watch=watch, executor=opened, threads=threads)
     study_answers.print_risks(results)
     OUT.print(
-        f"rule of the votes: {design.votes.rule}\n"
+        f"rule of the votes: {design.votes.rule}; batch norms: {design.votes.normalization}\n"
         f"{folder}: study.toml, models/, results.sqlite; next: sfumato study best {folder}",
         markup=False,
     )

@@ -27,12 +27,13 @@ def with_methods(shared: Mapping[str, FieldInfo]) -> dict[str, FieldInfo]:
     fields["method"] = FieldInfo(
         annotation=str, default="gaussian", description=f"training method: {', '.join(method_names())}"
     )
+    told: dict[str, dict[str, list[str]]] = {}
     for name in method_names():
         for own, field in method_class(name).model_fields.items():
-            told = f"{field.description} ({name}; default: {field.default})"
-            if own in fields and own not in shared:
-                told = f"{fields[own].description}; {told}"
-            fields[own] = FieldInfo(annotation=field.annotation, default=None, description=told)
+            words = told.setdefault(own, {}).setdefault(str(field.description), [])
+            words.append(f"{field.default} for {name}")
+            described = "; ".join(f"{text} (default: {', '.join(said)})" for text, said in told[own].items())
+            fields[own] = FieldInfo(annotation=field.annotation, default=None, description=described)
     return fields
 
 
@@ -78,7 +79,7 @@ def command(
     OUT.print(
         f"{out}: {record.architecture} trained on {record.data} with alpha = {record.alpha:g} "
         f"({record.unit}){'' if record.noise == 'gaussian' else f', {chosen.distribution()},'} in "
-        f"{record.train_seconds:.0f} s; test accuracy {record.clean_accuracy:.4f} without noise, "
-        f"{record.noisy_accuracy:.4f} with one draw of alpha",
+        f"{record.train_seconds:.0f} s, {record.training['precision']}; test accuracy "
+        f"{record.clean_accuracy:.4f} without noise, {record.noisy_accuracy:.4f} with one draw of alpha",
         markup=False,
     )

@@ -54,6 +54,8 @@ class Dataset:
         unit: what a noise level of 1 means, for every output.
         source: where the data came from, for the record.
         notes: what was left out, rotated or assumed while reading; one line each.
+        augmentation: what a training does to the images where its settings leave it open: ``none``, or
+            ``crop-flip`` for photographs, which a small shift or a mirror leaves in their class.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Dataset:
     unit: str
     source: str
     notes: tuple[str, ...] = ()
+    augmentation: str = "none"
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -196,6 +196,7 @@ def _from_batches(name: str, version: _Version, paths: dict[str, Path]) -> Datas
         CIFAR10_CLASSES,
         PIXELS,
         source,
+        augmentation="crop-flip",
     )
 
 

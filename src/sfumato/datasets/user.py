@@ -163,7 +163,8 @@ def load_folder(path: Path) -> Dataset:
             raise DataError(f"{test_root}: class {extra[0]!r} is not among those in {train_root}")
         test = _read_classes(test_root, files, classes, notes)
         require_one_shape(train, test, str(path))
-    return Dataset(str(path), train, test, classes, PIXELS, escaped(path.resolve()), tuple(notes))
+    source = escaped(path.resolve())
+    return Dataset(str(path), train, test, classes, PIXELS, source, tuple(notes), augmentation="crop-flip")
 
 
 def _read_classes(

@@ -54,6 +54,25 @@ _PositiveFloat32 = Annotated[float, Field(ge=1.2e-38, le=3.4e38)]
 _Checksum = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
+class Normalization(BaseModel):
+    """How the statistics of a network's batch norms were re-estimated.
+
+    Attributes:
+        noise: identity of the noise: its name, ``beta``, and its other fields.
+        images, images_sha256: how many images, and the checksum of their values (float32).
+        seed: of the noise.
+        source_sha256: checksum of all tensors before.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    noise: dict[str, JsonValue]
+    images: _Count
+    images_sha256: _Checksum
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)]
+    source_sha256: _Checksum
+
+
 class ModelRecord(BaseModel):
     """The record of a checkpoint: its network and its training.
 
@@ -62,7 +81,9 @@ class ModelRecord(BaseModel):
         training: every setting of the training by its name, as ``TrainingSettings.values`` has them; the
             warm start is the checksum of the weights it began with.
         unit: what a noise level of 1 means.
-        clean_accuracy, noisy_accuracy: on the test set, without noise and with one draw of alpha each.
+        clean_accuracy, noisy_accuracy: on the test set, without noise and with one draw of alpha each, at
+            the end of the training.
+        normalization: how batch norms were re-estimated after the training; None if they were not.
         weights_sha256: checksum of all tensors, verified at loading.
     """
 
@@ -85,6 +106,7 @@ class ModelRecord(BaseModel):
     device: str
     sfumato_version: str
     torch_version: str
+    normalization: Normalization | None = None
     weights_sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
 
     @model_validator(mode="after")

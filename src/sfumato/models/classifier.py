@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from sfumato.errors import ModelError, SfumatoError
-from sfumato.models.checkpoint import ModelRecord, load_model, read_record, weights_checksum
+from sfumato.models.checkpoint import ModelRecord, Normalization, load_model, read_record, weights_checksum
 from sfumato.models.registry import Factory, build_body, factory_name, is_built_in, normalisation
 from sfumato.user_code import told_in_one_line
 
@@ -31,6 +31,7 @@ class Classifier:
             in other code are another classifier.
         fingerprint: a text by its owner that identifies a model whose weights are not visible. Without it,
             the answers to fixed inputs identify the model.
+        normalization: how its batch norms were re-estimated, if they were.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Classifier:
     record: ModelRecord | None = None
     factory: str | None = None
     fingerprint: str | None = None
+    normalization: Normalization | None = None
 
     @staticmethod
     def of(model: Callable[[torch.Tensor], torch.Tensor] | Classifier) -> Classifier:
@@ -130,10 +132,12 @@ def load_classifier(
         )
     if factory is None or is_built_in(record.architecture):
         model, record = load_model(path)
-        return Classifier(reference, model, record.weights_sha256, record)
+        return Classifier(reference, model, record.weights_sha256, record, normalization=record.normalization)
     model, record = load_model(path, factory=factory)
     other = factory_name(factory) if factory_name(factory) != record.architecture else None
-    return Classifier(reference, model, record.weights_sha256, record, other)
+    return Classifier(
+        reference, model, record.weights_sha256, record, other, normalization=record.normalization
+    )
 
 
 def _fingerprint_of(model: object) -> str | None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import nn
 
 from sfumato.errors import ModelError, SfumatoError
 from sfumato.models.cnn import build_cnn
+from sfumato.models.fastcnn import build_fastcnn
 from sfumato.models.lenet import build_lenet
 from sfumato.models.mlp import build_mlp
 from sfumato.models.normalize import Normalize
-from sfumato.models.resnet import build_resnet20, build_resnet110
+from sfumato.models.resnet import build_resnet
 from sfumato.user_code import import_named, told_in_one_line
 
 Builder = Callable[[tuple[int, ...], int], nn.Module]
@@ -24,8 +26,12 @@ _BUILDERS: dict[str, Builder] = {
     "mlp": build_mlp,
     "cnn": build_cnn,
     "lenet": build_lenet,
-    "resnet20": build_resnet20,
-    "resnet110": build_resnet110,
+    "fastcnn": build_fastcnn,
+    "fastcnn-group": partial(build_fastcnn, norm="group"),
+    "resnet20": partial(build_resnet, depth=20),
+    "resnet20-group": partial(build_resnet, depth=20, norm="group"),
+    "resnet110": partial(build_resnet, depth=110),
+    "resnet110-group": partial(build_resnet, depth=110, norm="group"),
 }
 
 
@@ -37,6 +43,11 @@ def model_names() -> tuple[str, ...]:
 def is_built_in(architecture: str) -> bool:
     """Return whether the name is one of ours, so that building it runs no code of anybody else's."""
     return architecture in _BUILDERS
+
+
+def convolves(architecture: str) -> bool:
+    """Return whether the name is one of our convolutional networks."""
+    return is_built_in(architecture) and architecture != "mlp"
 
 
 def build_model(

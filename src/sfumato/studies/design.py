@@ -132,6 +132,10 @@ class VotesTable(Settings):
     precision: Precision = Field(
         default="float32", description="float32, or bf16 to smooth the network rounded to bfloat16"
     )
+    normalization: Literal["trained", "at-beta"] = Field(
+        default="trained",
+        description="statistics of batch norms: trained, or at-beta: re-estimated under each beta",
+    )
 
     def plan(self) -> Plan:
         """Return the stopping plan; that of ``all`` asks for all votes at once."""

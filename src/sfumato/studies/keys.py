@@ -19,9 +19,10 @@ import torch
 from sfumato.datasets import Dataset
 from sfumato.errors import SettingError
 from sfumato.noise.keyed import CHUNK, NOISE_VERSION
+from sfumato.smoothing.batch_norms import IMAGES
 from sfumato.studies.design import CertificationTable, Design, extend_path
 from sfumato.studies.store import Current, Member
-from sfumato.training.settings import TrainingSettings
+from sfumato.training.settings import TrainingSettings, named
 
 _FORMAT = 2
 _NOISE = {"noise_version": NOISE_VERSION}
@@ -97,7 +98,8 @@ class Keys:
     def training(self, alpha: float, seed: int, warm_start: Path | None = None) -> TrainingSettings:
         """Return the settings that the model is trained with."""
         warm = self.path[alpha] is not None
-        return self.design.model.training(alpha=alpha, seed=seed, warm=warm, warm_start=warm_start)
+        asked = self.design.model.training(alpha=alpha, seed=seed, warm=warm, warm_start=warm_start)
+        return asked.settled(self.data, self.device)
 
     def epochs(self, alpha: float, seed: int) -> int:
         """Return how many epochs the model is trained for."""
@@ -126,9 +128,11 @@ class Keys:
         return content_key(self._shared())
 
     def _shared(self) -> dict[str, Any]:
+        settled = self.design.model.shared.settled(self.data, self.device)
+        decided = {"augmentation": settled.augmentation, "precision": settled.precision}
         return {
             "format": _FORMAT,
-            "model": self.design.model.model_dump(mode="json"),
+            "model": named(self.design.model.model_dump(mode="json") | decided),
             "data_sha256": self.data_sha256,
             "device": self.device.type,
         }
@@ -136,7 +140,16 @@ class Keys:
     @property
     def settings(self) -> str:
         """Name of all settings but the grid, the seeds and the number of images."""
-        return content_key({"chain": self.chain, "votes": self.design.votes.identity(), "chunk": CHUNK})
+        votes = self.design.votes.identity() | self._normalizing
+        return content_key({"chain": self.chain, "votes": votes, "chunk": CHUNK})
+
+    @property
+    def _normalizing(self) -> dict[str, Any]:
+        """What determines the statistics of batch norms, besides the trained model and beta."""
+        if self.design.votes.normalization == "trained":
+            # names given before there was a choice say nothing of it
+            return {}
+        return {"normalization": {"images": IMAGES, "seed": self.design.votes.seed}}
 
     @property
     def certification(self) -> str:
@@ -163,7 +176,6 @@ class Keys:
         """Return the key of a model: a hash of all that determines its weights."""
         parent = self.path[alpha]
         identity = self.training(alpha, seed).identity(
-            examples=len(self.data.train),
             data_sha256=self.data_sha256,
             device=self.device.type,
             warm_start=None if parent is None else self.model(parent, seed),
@@ -187,6 +199,7 @@ class Keys:
             "beta": member.beta,
             "device": self.device.type,
             "precision": votes.precision,
+            **self._normalizing,
         }
         if member.kind == "certificates" and table is not None:
             return content_key(parts | _certifying(table) | {"seed": votes.seed, "chunk": CHUNK})

@@ -25,6 +25,7 @@ from sfumato.models import ModelRecord, build_model, load_model, save_model
 from sfumato.models.checkpoint import read_record
 from sfumato.models.registry import is_built_in
 from sfumato.noise import Span, Stream, Use
+from sfumato.training.augmentation import batches_of
 from sfumato.training.settings import TrainingSettings
 from sfumato.training.state import restore_state, save_state, state_path
 from sfumato.user_code import told_in_one_line
@@ -85,7 +86,9 @@ def _trained(
     on_warning: Callable[[str], None],
 ) -> Iterator[EpochReport | ModelRecord]:
     """Yield what is known after each epoch, and the record once the model is written."""
-    epochs, data_sha, unfinished = settings.epochs_for(len(data.train)), data.checksum(), state_path(output)
+    settings, data_sha = settings.settled(data, device), data.checksum()
+    unfinished = state_path(output)
+    epochs = settings.epochs_for(len(data.train))
     with told_in_one_line(f"the model {settings.architecture}, in training, failed", lost=SfumatoError):
         model, mean, std, warm_sha = _starting_model(data, settings)
         model.to(device)
@@ -96,9 +99,7 @@ def _trained(
         optimizer = torch.optim.AdamW(
             model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
-        identity = settings.identity(
-            examples=len(data.train), data_sha256=data_sha, device=device.type, warm_start=warm_sha
-        )
+        identity = settings.identity(data_sha256=data_sha, device=device.type, warm_start=warm_sha)
         done, seconds = restore_state(unfinished, model, optimizer, identity, on_warning)
         _lay_out_moments(optimizer)
         for epoch in range(done, epochs):
@@ -116,7 +117,7 @@ def _trained(
             mean=mean,
             std=std,
             training={
-                **settings.replace(epochs=epochs, mean=mean, std=std).values(),
+                **settings.replace(mean=mean, std=std).values(),
                 "warm_start": warm_sha,
             },
             unit=data.unit,
@@ -204,13 +205,14 @@ def _train_epoch(
     noise, method = settings.noise_in(epoch, epochs), settings.method.at_epoch(epoch)
     stream = Stream(Use.TRAINING_NOISE, settings.seed, Span(epoch))
     batches = torch.split(order, settings.batch_size)
+    take = batches_of(x, settings.augmentation or "none", settings.seed, epoch)
     total = torch.zeros((), device=x.device)
     for step, batch in enumerate(batches, epoch * len(batches)):
         _set_one_cycle(optimizer, settings.learning_rate, step, epochs * len(batches))
         rows = batch.to(x.device)
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=settings.precision == "bf16"):
-            loss = method.loss(model, x[rows], y[rows], noise, stream)
+            loss = method.loss(model, take(rows), y[rows], noise, stream)
         torch.autograd.backward(loss)
         optimizer.step()
         total += loss.detach()

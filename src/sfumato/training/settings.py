@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, SerializeAsAny, field_validator
 
+from sfumato.errors import SettingError
 from sfumato.settings import CheckedSettings, Count, Numbers, Seed
 from sfumato.training.methods.base import Method
 from sfumato.training.methods.gaussian import GaussianAugmentation
 from sfumato.training.methods.registry import method_class
 
 if TYPE_CHECKING:
+    import torch
+
+    from sfumato.datasets import Dataset
     from sfumato.noise import Noise
 
 AlphaSchedule = Literal["constant", "ramp", "uniform"]
@@ -49,7 +53,8 @@ class TrainingSettings(CheckedSettings):
     method: SerializeAsAny[Method] = Field(default=GaussianAugmentation(), description="training method")
     architecture: str = Field(
         default="mlp",
-        description="mlp, cnn, lenet, resnet20, resnet110, or package.module:factory",
+        description="mlp, cnn, lenet, fastcnn, fastcnn-group, resnet20, resnet20-group, resnet110, "
+        "resnet110-group, or package.module:factory",
         json_schema_extra={"flag": "--model"},
     )
     epochs: Count | None = Field(
@@ -62,14 +67,21 @@ class TrainingSettings(CheckedSettings):
     )
     weight_decay: float = Field(default=1e-2, ge=0, description="weight decay of AdamW")
     seed: Seed = Field(default=0, description="determines all randomness")
-    precision: Literal["float32", "bf16"] = Field(
-        default="float32", description="float32, or bf16 to train with bfloat16 autocast"
+    precision: Literal["auto", "float32", "bf16"] = Field(
+        default="auto",
+        description="float32, bf16 to train with bfloat16 autocast, or auto: bf16 for Sfumato's "
+        "convolutional networks where it is measured to be faster",
     )
     mean: Numbers | None = Field(
         default=None, description="mean of each channel, subtracted from inputs (default: training set's)"
     )
     std: Numbers | None = Field(
         default=None, description="deviation of each channel, divides inputs (default: training set's)"
+    )
+    augmentation: Literal["crop-flip", "none"] | None = Field(
+        default=None,
+        description="crop-flip, to crop and mirror images at random, or none (default: crop-flip for cifar10 "
+        "and image folders)",
     )
     warm_start: Path | None = Field(default=None, description="checkpoint whose weights training starts from")
 
@@ -109,23 +121,35 @@ class TrainingSettings(CheckedSettings):
         return scheduled(self.distribution(), self.alpha_schedule, self.alpha_start, epoch, epochs)
 
     def values(self) -> dict[str, Any]:
-        """Return every setting as JSON has it, flat; ``flat`` reads it back.
-
-        A constant alpha is not told: trainings of before there were schedules keep their identity.
-        """
-        left_out = {"method", "warm_start"}
-        if self.alpha_schedule == "constant":
-            left_out |= {"alpha_schedule", "alpha_start"}
-        shared = self.model_dump(mode="json", exclude=left_out)
+        """Return every setting as JSON has it, flat; ``flat`` reads it back."""
+        shared = self.model_dump(mode="json", exclude={"method", "warm_start"})
         return {**shared, "method": self.method.name, **self.method.model_dump(mode="json")}
 
-    def identity(
-        self, *, examples: int, data_sha256: str, device: str, warm_start: str | None
-    ) -> dict[str, Any]:
-        """Return all that determines the weights.
+    def settled(self, data: Dataset, device: torch.device) -> Self:
+        """Return the settings with epochs, augmentation and precision decided for the data and the device.
+
+        Raises:
+            SettingError: an augmentation of images where the data are none.
+        """
+        augmentation = self.augmentation or data.augmentation
+        if augmentation != "none" and len(data.input_shape) != 3:
+            raise SettingError(
+                f"augmentation {augmentation} needs images (channels, height, width), got input shape "
+                f"{data.input_shape}"
+            )
+        precision = self.precision
+        if precision == "auto":
+            from sfumato.devices import pays_in_bf16
+            from sfumato.models.registry import convolves
+
+            precision = "bf16" if convolves(self.architecture) and pays_in_bf16(device) else "float32"
+        epochs = self.epochs_for(len(data.train))
+        return self.replace(epochs=epochs, augmentation=augmentation, precision=precision)
+
+    def identity(self, *, data_sha256: str, device: str, warm_start: str | None) -> dict[str, Any]:
+        """Return all that determines the weights, of settled settings.
 
         Args:
-            examples: number of training examples.
             data_sha256: checksum of the data.
             device: its type; CPUs and CUDA devices draw other noise from the same key.
             warm_start: what names the weights that it starts from; the path does not matter.
@@ -133,9 +157,8 @@ class TrainingSettings(CheckedSettings):
         from sfumato.noise import NOISE_VERSION
 
         return {
-            **self.values(),
+            **named(self.values()),
             **self.method.identity(),
-            "epochs": self.epochs_for(examples),
             "data_sha256": data_sha256,
             "device": device,
             "warm_start": warm_start,
@@ -147,3 +170,14 @@ class TrainingSettings(CheckedSettings):
         if self.epochs is not None:
             return self.epochs
         return max(10, math.ceil(_FEWEST_STEPS / math.ceil(examples / self.batch_size)))
+
+
+def named(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values as names are made of them.
+
+    A name from before there was a choice of augmentation or of a schedule says nothing of it, and stays.
+    """
+    left_out = {"augmentation"} if values.get("augmentation") == "none" else set()
+    if values.get("alpha_schedule") == "constant":
+        left_out |= {"alpha_schedule", "alpha_start"}
+    return {name: value for name, value in values.items() if name not in left_out}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,15 +10,18 @@ import typer
 from sfumato.cli import options
 from sfumato.cli.advice import output
 from sfumato.cli.classifiers import load_classifiers
+from sfumato.cli.normalize import as_smoothed
 from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sfumato.advice.advise import Advice, Amount
     from sfumato.advice.sweep import Sweep
     from sfumato.datasets import Dataset
     from sfumato.models.classifier import Classifier
+    from sfumato.noise import Noise
+    from sfumato.smoothing.configuration import Network
 
 
 def command(
@@ -62,6 +66,7 @@ def command(
     std: options.Std = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
+    normalization: options.Normalization = "trained",
     as_json: options.Json = False,
 ) -> None:
     """Say with how much noise to train, for the fewest errors of the vote at your beta.
@@ -97,13 +102,14 @@ def command(
             images=images,
             seed=seed,
             device=device,
+            normalization=normalization,
             as_json=as_json,
         )
         return
     with progress_bar("Parzen rule", len(sample)) as bar:
         grid = [2.0 * max(betas) * step / 40 for step in range(41)]
         surrogate = parzen_surrogate(sample, grid, on_progress=bar.advance)
-    sweeps = _sweeps(dataset, classifiers, max(betas), count, seed, device)
+    sweeps = _sweeps(dataset, classifiers, betas, count, seed, device, normalization)
     pages = [advise(level, sweeps=sweeps, surrogate=surrogate) for level in betas]
     if as_json:
         print_json({"data": dataset.name, "unit": dataset.unit, "remarks": sample.remarks, "advice": pages})
@@ -135,21 +141,25 @@ def _classifiers(loaded: Sequence[Classifier], alpha0: str | None) -> list[tuple
 def _sweeps(
     dataset: Dataset,
     classifiers: Sequence[tuple[Any, float]],
-    beta: float,
+    asked: Sequence[float],
     images: int,
     seed: int,
     device: str,
+    normalization: str,
 ) -> list[Sweep]:
     from sfumato.advice.sweep import sweep, sweep_betas
     from sfumato.datasets import Split
     from sfumato.devices import choose_device
+    from sfumato.noise import Gaussian
     from sfumato.smoothing.tuning import tuned_configuration
 
     split = Split(dataset.test.x[:images], dataset.test.y[:images])
-    plans = [(classifier, level, sweep_betas(level, beta)) for classifier, level in classifiers]
+    plans = [(classifier, level, sweep_betas(level, max(asked))) for classifier, level in classifiers]
     found = []
     with progress_bar("sweep of beta", sum(len(split) * len(betas) for _, _, betas in plans)) as bar:
         for classifier, level, betas in plans:
+            noises = [Gaussian(beta) for beta in asked]
+            smoothed = as_smoothed(classifier, noises, normalization, dataset, seed, device)
             votes = 16 * len(split) * len(betas)
             configuration = tuned_configuration(
                 classifier.model, dataset.input_shape, choose_device(device), votes=votes
@@ -162,10 +172,17 @@ def _sweeps(
                     device=device,
                     configuration=configuration,
                     classes=dataset.num_classes,
+                    model_at=partial(_network_at, smoothed),
                     on_progress=bar.advance,
                 )
             )
     return found
+
+
+def _network_at(smoothed: Callable[[Noise], Classifier], beta: float) -> Network:
+    from sfumato.noise import Gaussian
+
+    return smoothed(Gaussian(beta)).model
 
 
 def _print_page(page: Advice) -> None:

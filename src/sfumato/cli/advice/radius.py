@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from sfumato.cli.normalize import as_smoothed
 from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar, warn
 
 if TYPE_CHECKING:
@@ -25,14 +26,16 @@ def advise_at_radii(
     images: int | None,
     seed: int,
     device: str,
+    normalization: str,
     as_json: bool,
 ) -> None:
     """Print for each radius what holds for every classifier, what is recorded, and the best beta of each."""
     from sfumato.advice.geometry import geometry
     from sfumato.advice.neighbours import nearest_by_class
     from sfumato.advice.recorded_radii import recorded_near
-    from sfumato.answers.advise_radius import advise_radius
+    from sfumato.answers.advise_radius import advise_radius, usual_betas
     from sfumato.answers.race_study import able_betas, least_beta, race_images
+    from sfumato.noise import Gaussian
     from sfumato.plans import Decide
     from sfumato.settings import CONFIDENCE
 
@@ -55,6 +58,7 @@ def advise_at_radii(
                     bar.advance(size - done, f"{running} betas in the race")
                     done = size
 
+                noises = [Gaussian(beta) for beta in betas or usual_betas(alpha0, radius)]
                 found.append(
                     advise_radius(
                         *(classifier, dataset, alpha0, radius),
@@ -62,6 +66,7 @@ def advise_at_radii(
                         images=total,
                         seed=seed,
                         device=device,
+                        smoothed_at=as_smoothed(classifier, noises, normalization, dataset, seed, device),
                         on_batch=announce,
                     )
                 )
