@@ -145,7 +145,8 @@ def test_a_record_of_version_0_1_is_read(parts, tmp_path):
     former["warm_start_sha256"] = None
     path = with_record(parts, tmp_path / "former.safetensors", json.dumps(former))
     found = load_model(path)[1]
-    assert found.training == present["training"]
+    # it was of before there was a choice of augmentation
+    assert found.training | {"augmentation": "none"} == present["training"]
     assert (found.alpha, found.seed, found.noise) == (0.3, 0, "gaussian")
 
 
