@@ -13,7 +13,7 @@ from sfumato.datasets import Dataset, Split
 from sfumato.errors import ModelError, OutputError, SettingError
 from sfumato.models import load_model
 from sfumato.models.checkpoint import read_safetensors
-from sfumato.training.loop import fastest_layout, train
+from sfumato.training.loop import fastest_layout, lay_out, train
 from sfumato.training.settings import TrainingSettings
 from sfumato.training.state import state_path
 
@@ -186,3 +186,18 @@ def test_only_models_that_can_are_laid_out_with_their_channels_innermost():
     assert fastest_layout(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU()), x) == torch.channels_last
     assert fastest_layout(nn.Sequential(nn.Flatten(), nn.Linear(64, 2)), x) == torch.contiguous_format
     assert fastest_layout(Viewing(), x) == torch.contiguous_format
+
+
+def test_gradients_are_those_of_any_layout_and_come_to_a_max_pooling_with_their_channels_innermost():
+    model = nn.Sequential(nn.Conv2d(2, 8, 3), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(72, 3))
+    x = torch.rand(4, 2, 8, 8, generator=torch.Generator().manual_seed(0))
+    model(x).square().sum().backward()
+    expected = [parameter.grad.clone() for parameter in model.parameters()]
+    model.zero_grad()
+    lay_out(model, x)
+    seen = []
+    model[1].register_forward_hook(lambda module, inputs, output: output.register_hook(seen.append) and None)
+    model(x).square().sum().backward()
+    assert seen[0].is_contiguous(memory_format=torch.channels_last)
+    for parameter, gradient in zip(model.parameters(), expected, strict=True):
+        assert torch.allclose(parameter.grad, gradient, atol=1e-5)

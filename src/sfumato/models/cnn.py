@@ -21,8 +21,8 @@ def build_cnn(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
         nn.Conv2d(channels, 32, 3),
         nn.ReLU(),
         nn.Conv2d(32, 64, 3),
-        nn.ReLU(),
         nn.MaxPool2d(2),
+        nn.ReLU(),  # of a quarter of the values, and the same result as in front of the pooling
         nn.Flatten(),
         nn.Linear(pooled, 128),
         nn.ReLU(),
