@@ -6,7 +6,8 @@ A study has eight pairs of noises; the difficulty of an image is common to all n
 own. Three truths: all pairs tie; the best ones lie close together; one pair leads. The interval is the one of
 ``statistics.compare.selected_gain``, at 95 %, beside the one of the versions before: both halves compared
 apart, each at half of the error, with products of Clopper-Pearson intervals. A second table has two fixed
-networks: ``paired_difference`` beside Newcombe's interval of 1998 (his method 10).
+networks: ``paired_difference`` beside the interval of the versions before, and Newcombe's of 1998 (his
+method 10).
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from scipy import stats
 from sfumato.statistics.binomial import two_sided_interval
 from sfumato.statistics.compare import paired_difference, selected_gain
 
+IMAGES = (400, 800, 2000, 10_000)
+RUNS = (1, 2, 3)  # training seeds
 TRUTHS = {
     "tie": (0.15,) * 8,
     "close": (0.24, 0.20, 0.17, 0.155, 0.15, 0.15, 0.16, 0.17),
@@ -41,15 +44,18 @@ def main() -> None:
     )
     print("|---|---|---|---|---|---|---|---|---|")
     for truth, rates in TRUTHS.items():
-        for images in (400, 800, 2000, 10_000):
-            for runs in (1, 3):
-                print(gains(rng, truth, rates, images, runs, repeats))
-    print("\n| rates | images | seeds | coverage | width | Newcombe: coverage | width |")
-    print("|---|---|---|---|---|---|---|")
+        for images in IMAGES:
+            for runs in RUNS:
+                print(gains(rng, truth, rates, images, runs, repeats), flush=True)
+    print(
+        "\n| rates | images | seeds | coverage | width | before: coverage | width | Newcombe: coverage "
+        "| width |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
     for rates in ((0.2, 0.15), (0.12, 0.1), (0.04, 0.01)):
-        for images in (400, 2000):
-            for runs in (1, 3):
-                print(differences(rng, rates, images, runs, repeats))
+        for images in IMAGES:
+            for runs in RUNS:
+                print(differences(rng, rates, images, runs, repeats), flush=True)
 
 
 def study(
@@ -94,15 +100,24 @@ def gain_before(
     order = np.random.default_rng(seed).permutation(images)
     bounds = []
     for pick, report in zip(selected, (order[images // 2 :], order[: images // 2]), strict=True):
-        more = lost[:, RULE][:, report].sum(axis=0).astype(int) - lost[:, pick][:, report].sum(axis=0)
-        share = (1.0 - CONFIDENCE) / 2.0 / len(lost)
-        levels = range(1, len(lost) + 1)
-        parts = [
-            product_interval(int((more >= k).sum()), int((more <= -k).sum()), more.size, share)
-            for k in levels
-        ]
-        bounds.append((0.0, 0.0) if pick == RULE else tuple(np.mean(parts, axis=0)))
+        parts = difference_before(
+            lost[:, RULE][:, report], lost[:, pick][:, report], (1.0 - CONFIDENCE) / 2.0
+        )
+        bounds.append((0.0, 0.0) if pick == RULE else parts)
     low, high = np.mean(bounds, axis=0)
+    return float(low), float(high)
+
+
+def difference_before(
+    first: Bool[np.ndarray, "runs images"], second: Bool[np.ndarray, "runs images"], error: float
+) -> tuple[float, float]:
+    """Return the interval of the versions before of how much more the first of two networks loses."""
+    more = first.sum(axis=0).astype(int) - second.sum(axis=0)
+    share, levels = error / len(first), range(1, len(first) + 1)
+    parts = [
+        product_interval(int((more >= k).sum()), int((more <= -k).sum()), more.size, share) for k in levels
+    ]
+    low, high = np.mean(parts, axis=0)
     return float(low), float(high)
 
 
@@ -119,13 +134,16 @@ def differences(
     rng: np.random.Generator, rates: tuple[float, float], images: int, runs: int, repeats: int
 ) -> str:
     """Return the row of two fixed networks."""
-    covered, theirs = 0, 0
-    widths, their_widths = [], []
+    covered, before, theirs = 0, 0, 0
+    widths, wide, their_widths = [], [], []
     for _ in range(repeats):
         lost = study(rng, rates, images, runs)
         found = paired_difference(lost[:, 0], lost[:, 1], confidence=CONFIDENCE)
         covered += found.low <= rates[0] - rates[1] <= found.high
         widths.append(found.high - found.low)
+        low, high = difference_before(lost[:, 0], lost[:, 1], 1.0 - CONFIDENCE)
+        before += low <= rates[0] - rates[1] <= high
+        wide.append(high - low)
         if runs == 1:
             low, high = newcombe(lost[0, 0], lost[0, 1])
             theirs += low <= rates[0] - rates[1] <= high
@@ -133,7 +151,8 @@ def differences(
     beside = f"{100 * theirs / repeats:.1f} % | {100 * np.mean(their_widths):.2f}" if runs == 1 else " | "
     return (
         f"| {rates[0]:g}, {rates[1]:g} | {images:,} | {runs} | {100 * covered / repeats:.1f} % "
-        f"| {100 * np.mean(widths):.2f} | {beside} |"
+        f"| {100 * np.mean(widths):.2f} | {100 * before / repeats:.1f} % | {100 * np.mean(wide):.2f} "
+        f"| {beside} |"
     )
 
 

@@ -2,6 +2,7 @@
 
 import resource
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import settings
 
 from ray_cluster import cluster_of
 from sfumato.cli.main import main
-from sfumato.datasets import Dataset, load_dataset
+from sfumato.datasets import Dataset, Split, load_dataset
 from sfumato.training.loop import train
 from sfumato.training.settings import TrainingSettings
 from support import SHARED_DATA
@@ -124,3 +125,13 @@ def ray_executor(cluster):
 
     with RayExecutor() as executor:
         yield executor
+
+
+@pytest.fixture(scope="session")
+def digits_with_batch_norms(digits, tmp_path_factory):
+    """A residual network trained on digits for a moment, and the data."""
+    path = tmp_path_factory.mktemp("models") / "resnet.safetensors"
+    few = [Split(split.x[:200], split.y[:200]) for split in (digits.train, digits.test)]
+    settings = TrainingSettings(alpha=0.1, epochs=1, batch_size=16, architecture="resnet20")
+    train(replace(digits, train=few[0], test=few[1]), settings, path, device="cpu")
+    return path, digits

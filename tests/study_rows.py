@@ -1,4 +1,4 @@
-"""The rows of a study, for comparing one with another."""
+"""The rows of a study, for comparing one with another and for damaging them."""
 
 import sqlite3
 
@@ -25,3 +25,11 @@ def rows_of(folder):
         ).fetchall()
     db.close()
     return images, members, models, path, certificates
+
+
+def edited(folder, *statements):
+    """Change the file as damage would: behind the back of the seals."""
+    with sqlite3.connect(folder / FILE) as db:
+        for statement in statements:
+            db.execute(statement)
+    db.close()

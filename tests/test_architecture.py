@@ -29,6 +29,7 @@ ALLOWED = {
     "smoothing": {"noise", "statistics", "plans", "datasets", "models", "execution"},
     "certification": {"noise", "statistics", "plans", "datasets", "models", "execution", "smoothing"},
     "training": {"noise", "datasets", "models"},
+    "attacks": {"noise", "plans", "datasets", "models", "smoothing", "training"},
     "advice": {"noise", "statistics", "plans", "theory", "datasets", "smoothing"},
     "studies": {
         *("noise", "statistics", "plans", "datasets", "models", "execution"),
@@ -39,12 +40,12 @@ ALLOWED = {
         *("smoothing", "certification", "advice", "studies"),
     },
     "reporting": {
-        *("noise", "statistics", "plans", "theory", "datasets", "smoothing", "certification"),
+        *("noise", "statistics", "plans", "theory", "datasets", "models", "smoothing", "certification"),
         *("advice", "studies", "answers"),
     },
     "cli": {
         *("noise", "statistics", "plans", "theory", "datasets", "models", "execution"),
-        *("smoothing", "certification", "training", "advice", "studies", "answers", "reporting"),
+        *("smoothing", "certification", "training", "attacks", "advice", "studies", "answers", "reporting"),
     },
 }
 

@@ -150,6 +150,8 @@ def masked(line: str) -> str:
 def test_every_block_of_a_page_runs_in_order_and_prints_what_is_shown(page, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    # another test's module of this name would be taken for the page's
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
     run_page(page, tmp_path, capsys)
 
 

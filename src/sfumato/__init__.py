@@ -13,12 +13,15 @@ from sfumato.version import __version__
 _PUBLIC = {
     "sfumato.advice.advise": "Advice advise",
     "sfumato.advice.sweep": "Sweep sweep",
+    "sfumato.answers.advise_radius": "RadiusAdvice advise_radius",
     "sfumato.answers.best": "StudyAnswer answer_study",
     "sfumato.answers.best_pair": "PairAnswer best_pair",
     "sfumato.answers.pair_search": "search_pairs",
     "sfumato.answers.race_study": "RaceResult race_study",
     "sfumato.answers.search": "search_study",
     "sfumato.answers.study": "Study",
+    "sfumato.attacks.smoothed_attack": "Attack AttackedImage attacked_accuracy",
+    "sfumato.attacks.view": "SmoothedView",
     "sfumato.certification.accuracy": "CurvePoint certified_accuracy",
     "sfumato.certification.certificate": "Certificate",
     "sfumato.certification.certificates": "Certificates",
@@ -30,9 +33,12 @@ _PUBLIC = {
     "sfumato.errors": "SfumatoError",
     "sfumato.models.checkpoint": "ModelRecord load_model save_model",
     "sfumato.models.classifier": "Classifier load_classifier",
+    "sfumato.models.denoised": "OneStepDiffusion denoised",
+    "sfumato.models.ensemble": "ensemble",
     "sfumato.models.registry": "build_model",
     "sfumato.noise": "Gaussian Laplace Noise Uniform register_noise",
     "sfumato.plans": "Curve Decide Fixed FixedTwoClass Plan Precision Predict Vote parse_plan register_plan",
+    "sfumato.smoothing.batch_norms": "normalize_at",
     "sfumato.smoothing.risk": "ImageVotes Risk measure_risk",
     "sfumato.studies.design": "Design make_design read_design",
     "sfumato.studies.results": "StudyResults",
@@ -51,6 +57,8 @@ if TYPE_CHECKING:  # the same names for type checkers
     from sfumato.advice.advise import advise as advise
     from sfumato.advice.sweep import Sweep as Sweep
     from sfumato.advice.sweep import sweep as sweep
+    from sfumato.answers.advise_radius import RadiusAdvice as RadiusAdvice
+    from sfumato.answers.advise_radius import advise_radius as advise_radius
     from sfumato.answers.best import StudyAnswer as StudyAnswer
     from sfumato.answers.best import answer_study as answer_study
     from sfumato.answers.best_pair import PairAnswer as PairAnswer
@@ -60,6 +68,10 @@ if TYPE_CHECKING:  # the same names for type checkers
     from sfumato.answers.race_study import race_study as race_study
     from sfumato.answers.search import search_study as search_study
     from sfumato.answers.study import Study as Study
+    from sfumato.attacks.smoothed_attack import Attack as Attack
+    from sfumato.attacks.smoothed_attack import AttackedImage as AttackedImage
+    from sfumato.attacks.smoothed_attack import attacked_accuracy as attacked_accuracy
+    from sfumato.attacks.view import SmoothedView as SmoothedView
     from sfumato.certification.accuracy import CurvePoint as CurvePoint
     from sfumato.certification.accuracy import certified_accuracy as certified_accuracy
     from sfumato.certification.certificate import Certificate as Certificate
@@ -77,6 +89,9 @@ if TYPE_CHECKING:  # the same names for type checkers
     from sfumato.models.checkpoint import save_model as save_model
     from sfumato.models.classifier import Classifier as Classifier
     from sfumato.models.classifier import load_classifier as load_classifier
+    from sfumato.models.denoised import OneStepDiffusion as OneStepDiffusion
+    from sfumato.models.denoised import denoised as denoised
+    from sfumato.models.ensemble import ensemble as ensemble
     from sfumato.models.registry import build_model as build_model
     from sfumato.noise import Gaussian as Gaussian
     from sfumato.noise import Laplace as Laplace
@@ -93,6 +108,7 @@ if TYPE_CHECKING:  # the same names for type checkers
     from sfumato.plans import Vote as Vote
     from sfumato.plans import parse_plan as parse_plan
     from sfumato.plans import register_plan as register_plan
+    from sfumato.smoothing.batch_norms import normalize_at as normalize_at
     from sfumato.smoothing.risk import ImageVotes as ImageVotes
     from sfumato.smoothing.risk import Risk as Risk
     from sfumato.smoothing.risk import measure_risk as measure_risk

@@ -50,7 +50,7 @@ def device_name(device: torch.device) -> str:
 
 
 def bf16_slowdown(device: torch.device) -> float:
-    """Return how many times as long as in float32 a matrix product takes in bfloat16, roughly.
+    """Return roughly how many times longer a matrix product takes in bfloat16 than in float32.
 
     It is below 1 where the processor has instructions for it, and above 1 where it emulates them.
     """
@@ -91,7 +91,7 @@ def _kept_slowdown(path: Path, device: torch.device) -> float:
 def arithmetic_threads(count: int | None) -> Iterator[None]:
     """Let PyTorch compute with ``count`` threads inside the block; None leaves them as they are.
 
-    The order of sums, and so the last bits of what is trained on a CPU, depends on it.
+    The number changes the order of sums, and so the last bits of weights trained on a CPU.
     """
     before = torch.get_num_threads()
     if count is None or count == before:

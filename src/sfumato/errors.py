@@ -60,7 +60,7 @@ class MissingPackageError(SfumatoError, ImportError):
 
 
 def first_line(error: BaseException) -> str:
-    r"""Return the first line of what an error says, its type where it says nothing.
+    r"""Return the first line of an error's message, or its type if the message is empty.
 
     >>> first_line(RuntimeError("no memory\nand where that was")), first_line(KeyError())
     ('no memory', 'KeyError')

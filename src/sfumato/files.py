@@ -1,4 +1,4 @@
-"""Files: written so that nothing half-made is ever left, held by one run alone, and the cache folder.
+"""Files: written completely or not at all, locked for one run, and the cache folder.
 
 A path that cannot be an output is the user's mistake (``OutputError``, exit code 2). A good path that
 cannot be written, as on a full disk, is a failure (``WriteError``, exit code 1).
@@ -44,22 +44,49 @@ def is_bad_path(error: OSError) -> bool:
     return error.errno in _MISTAKES
 
 
-def cannot_write(path: Path, error: OSError) -> OutputError:
+def cannot_write(path: Path, error: OSError, *, what: str = "written") -> OutputError:
     """Return the error to raise where the operating system did not take an output.
 
     >>> cannot_write(Path("t.tsv"), OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
     WriteError('t.tsv: cannot be written (No space left on device)')
     """
     kind = OutputError if is_bad_path(error) else WriteError
-    return kind(f"{path}: cannot be written ({error.strerror or error})")
+    return kind(f"{path}: cannot be {what} ({error.strerror or error})")
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the operating system says of an output inside the block into one line.
+
+    Raises:
+        OutputError, WriteError: as ``cannot_write``.
+    """
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def require_in_place(path: Path, opened: os.stat_result) -> None:
+    """Refuse to go on writing a file that nobody can read afterwards; ``opened`` is its status when open.
+
+    Raises:
+        WriteError: there is no file or another one at the path by now.
+    """
+    with writing(path):
+        there = path.stat() if path.exists() else None
+    if there is None or not os.path.samestat(opened, there):
+        raise WriteError(f"{path}: was removed or replaced while it was written; run again")
 
 
 def require_writable(path: Path) -> None:
-    """Refuse a path that could not become a file, before any work is done; nothing on disk is changed.
+    """Refuse a path that cannot be written as a file, before any work is done; change nothing on disk.
 
     Raises:
-        OutputError: it is a folder, a name in it is too long, or the nearest existing folder above it is
-            no folder or not writable.
+        OutputError: it is a folder, a name in it is too long, or its nearest existing parent is not a
+            writable folder.
     """
     if "\0" in str(path):
         raise OutputError(f"{str(path)!r}: holds a NUL character; choose a path without it")
@@ -104,7 +131,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write ``content`` so that at any moment the file is the old or the new one, whole.
+    """Write ``content`` so that at any moment the file is either the complete old or the complete new one.
 
     A device or a pipe, which cannot be replaced, is written to as it is.
 
@@ -112,14 +139,12 @@ def write_bytes(path: Path, content: bytes) -> None:
         OutputError: the path cannot be an output.
         WriteError: the disk is full, or writing fails otherwise.
     """
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.parent == Path("/dev") or (path.exists() and not path.is_file() and not path.is_dir()):
             path.write_bytes(content)
         else:
             _replace(path, content)
-    except OSError as error:
-        raise cannot_write(path, error) from error
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -166,7 +191,7 @@ def try_lock(file: IO[Any]) -> bool:
 def locked(output: Path, lock: Path | None = None) -> Iterator[None]:
     """Hold ``output`` for this process alone while the block runs.
 
-    What is locked is a hidden file, ``lock`` or one beside the output, which is gone afterwards. Another
+    The lock is on a hidden file (``lock``, or one beside the output), which is removed afterwards. Another
     spelling of the path leads to the same lock.
 
     Raises:
@@ -183,8 +208,7 @@ def locked(output: Path, lock: Path | None = None) -> Iterator[None]:
             file.close()
             file = _opened(place)
     except OSError as error:
-        kind = OutputError if is_bad_path(error) else WriteError
-        raise kind(f"{output}: cannot be locked ({error.strerror or error})") from error
+        raise cannot_write(output, error, what="locked") from error
     with file:
         if not held:
             process = file.read(20).strip() or "unknown"
@@ -216,7 +240,7 @@ def _is_at(file: IO[str], place: Path) -> bool:
 
 
 def cache_folder(kind: str) -> Path:
-    """Return the folder of what may be computed or fetched again, by kind: ``data``, ``tuning``, ...
+    """Return the cache folder of this kind (``data``, ``tuning``, ...); its files can be made again.
 
     It lies under ``SFUMATO_CACHE`` where that is set, or else in the user's cache folder.
     """

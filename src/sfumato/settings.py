@@ -89,7 +89,7 @@ def explained(error: ValidationError, settings: type[BaseModel]) -> str:
 
 
 def _fields_at(settings: type[BaseModel], location: Iterable[int | str]) -> Iterable[str]:
-    """Return the names of the fields of the table that is found there."""
+    """Return the names of the fields of the settings at this location of an error."""
     for part in location:
         if isinstance(part, str) and part in settings.model_fields:
             inner = settings.model_fields[part].annotation

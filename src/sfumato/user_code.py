@@ -134,7 +134,7 @@ def _imported(name: str) -> ModuleType:
 def told_in_one_line(what: str, *, lost: type[SfumatoError] = ModelError) -> Iterator[None]:
     """Turn whatever the user's code raises into one line: ``what``, the error, and where in their code.
 
-    Errors of Sfumato and Ctrl-C pass; ``SystemExit`` does not.
+    Errors of Sfumato and Ctrl-C are not changed; ``SystemExit`` is.
 
     Raises:
         ModelError: as said; ``lost`` where the memory or the operating system failed the code.

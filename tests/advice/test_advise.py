@@ -92,7 +92,7 @@ def test_networks_that_say_nothing_are_named_with_the_reason():
     lost = network(0.3, [0.05, 0.9], name="lost")
     found = advise(0.4, sweeps=[open_ended, lost])
     assert len(found.estimates) == 1
-    assert any("brave tolerates every beta swept" in sentence for sentence in found.cannot_say)
+    assert any("brave tolerates every measured beta" in sentence for sentence in found.cannot_say)
     assert any("lost: the network" in sentence for sentence in found.cannot_say)
 
 

@@ -59,7 +59,7 @@ def test_a_rule_that_never_meets_its_limit_says_so():
     [
         (lambda: tolerated_beta([0.1, 0.2], [1, 2], 10), "got 0.1, 0.2"),
         (lambda: tolerated_beta([0, 0.2], [1, 20], 10), "0 to 10"),
-        (lambda: kappa_rule(0.3, *network([0.1, 0.3])), "alpha 0.3 tolerates no beta"),
+        (lambda: kappa_rule(0.3, *network([0.1, 0.3])), "alpha 0.3 tolerates none of the measured betas"),
         (lambda: kappa_rule(0.3, [0.0, 0.1], np.zeros((5, 3), bool)), r"got \(5, 3\)"),
         (lambda: KappaRule(0.0, 0.4, 0.9), "alpha0 must be"),
         (lambda: KappaRule(0.3, 0.4, 0.9).interval(0.5), "no draws"),

@@ -46,7 +46,7 @@ def test_a_subset_is_the_same_every_time_and_has_no_more_than_asked_for():
 @pytest.mark.parametrize(
     ("x", "y", "words"),
     [
-        (np.zeros((5, 2)), np.zeros(5, int), r"5 examples are of one class \(0\)"),
+        (np.zeros((5, 2)), np.zeros(5, int), r"5 examples belong to one class \(0\)"),
         (np.zeros((0, 2)), np.zeros(0, int), "no examples"),
         (np.full((4, 2), np.nan), np.array([0, 0, 1, 1]), "NaN or infinite"),
         (np.zeros((4, 2)), np.zeros(3, int), "4 examples and 3 labels"),

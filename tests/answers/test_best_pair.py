@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from sfumato.answers.best_pair import best_pair
-from sfumato.answers.objective import CertifiedAccuracy, VoteRisk
+from sfumato.answers.objective import CertifiedAccuracy, VoteRisk, WeightedAccuracy
 from sfumato.answers.published import tables_as_study
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.table import read_certificates
@@ -100,6 +100,60 @@ def test_every_objective_answers_for_pairs():
     assert (found.alpha, found.beta) == (0.1, 0.2)
     assert found.accuracy == pytest.approx(1 - cells[0.1, 0.2, 0].risk)
     assert found.pairs == ((0.1, 0.2), (0.3, 0.2), (0.2, 0.4))
+
+
+def test_weighted_radii_count_by_their_weights():
+    """Four images: at radius .5 the first pair holds 3, the second 2; at radius 1 none and 2."""
+    rows = {(1, 1, 0): certified([0.6, 0.6, 0.6, 0.1]), (2, 1, 0): certified([1.0, 1.0, 0.1, -1.0])}
+    found = best_pair(study(rows), WeightedAccuracy({0.5: 3, 1.0: 1}))
+    assert found.accuracies == pytest.approx([(3 * 3 / 4 + 0) / 4, (3 * 2 / 4 + 2 / 4) / 4])
+    assert (found.alpha, found.images, found.seeds) == (1, 4, (0,))
+    assert best_pair(study(rows), WeightedAccuracy({0.5: 2, 1.0: 1})).accuracies == pytest.approx([0.5, 0.5])
+    assert best_pair(study(rows), WeightedAccuracy({0.5: 1, 1.0: 1})).alpha == 2
+    one, weighted = (
+        best_pair(study(rows), goal) for goal in (CertifiedAccuracy(0.5), WeightedAccuracy({0.5: 1}))
+    )
+    assert (one.members, one.gain, one.low, one.high) == (
+        *(weighted.members, weighted.gain),
+        *(weighted.low, weighted.high),
+    )
+
+
+def test_the_set_and_the_bounds_of_weighted_radii_hold_the_truth_as_often_as_stated():
+    """Two pairs that are equally good: one holds more at radius .5, the other at 1."""
+    rng, runs, images = np.random.default_rng(5), 400, 150
+    goal = WeightedAccuracy({0.5: 3, 1.0: 1})
+    chances = {(1.0, 1.0, 0): [0.50, 0.40, 0.10], (2.0, 1.0, 0): [0.55, 0.20, 0.25]}  # none, .5 and 1
+    truth = (3 * 0.50 + 0.10) / 4
+    held = within = excluded = 0
+    for _ in range(runs):
+        rows = {
+            key: certified(rng.choice([0.2, 0.7, 1.2], size=images, p=p), confidence=1 - 1e-9)
+            for key, p in chances.items()
+        }
+        found = best_pair(study(rows), goal)
+        held += len(found.members) == 2
+        within += found.low <= truth <= found.high
+        excluded += found.gain.p_value <= 0.05
+    # both are truly the best, and each may be dropped in 5 % of the studies
+    assert stats.binomtest(runs - held, runs, 2 * 0.05, alternative="greater").pvalue > 1e-3
+    assert stats.binomtest(runs - within, runs, 0.05, alternative="greater").pvalue > 1e-3
+    assert stats.binomtest(excluded, runs, 0.05, alternative="greater").pvalue > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ({}, "at least one radius"),
+        ({-1.0: 1}, "radius must be a finite number of at least 0, got -1"),
+        ({1.0: 0}, "weight must be a whole number of at least 1, got 0"),
+        ({1.0: 0.5}, "weight must be a whole number of at least 1, got 0.5"),
+        ({1.0: 60, 2.0: 60}, "weights must add up to at most 100, got 120"),
+    ],
+)
+def test_weights_out_of_range_are_refused(weights, words):
+    with pytest.raises(SettingError, match=words):
+        WeightedAccuracy(weights)
 
 
 def test_a_tie_goes_to_the_smaller_beta_then_the_smaller_alpha():

@@ -106,7 +106,7 @@ def test_without_the_models_the_kept_votes_are_shown_and_the_reason_is_said(stud
 def test_other_data_under_the_same_name_are_refused(study):
     folder, design, results = study
     cells = {key: replace(cell, labels=cell.labels[::-1]) for key, cell in results.cells.items()}
-    with pytest.raises(DataError, match="its test labels are not those of the study"):
+    with pytest.raises(DataError, match="its test labels differ from those of the study"):
         sampled((folder, design, replace(results, cells=cells)))
 
 

@@ -1,5 +1,6 @@
 import pytest
 
+from sfumato.answers import race_study as race_study_module
 from sfumato.answers.best_pair import best_pair
 from sfumato.answers.objective import CertifiedAccuracy
 from sfumato.answers.race_study import race_study
@@ -80,3 +81,14 @@ def test_a_race_that_cannot_be_run_is_one_line(study, options, words):
     folder, design, _ = study
     with pytest.raises(SettingError, match=words):
         race_study(design, folder, **{"radius": RADIUS, "device": "cpu"} | options)
+
+
+def test_a_race_reads_what_is_kept_once_for_all_pairs(study, raced, monkeypatch):
+    folder, design, _ = study
+    runs = []
+    run_part = race_study_module.run_part
+    monkeypatch.setattr(
+        race_study_module, "run_part", lambda *args, **options: runs.append(1) or run_part(*args, **options)
+    )
+    race_study(design, folder, RADIUS, images=IMAGES, device="cpu")
+    assert len(runs) == 3, "after 50, 75 and 100 images, whatever the number of betas"

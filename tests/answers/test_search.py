@@ -311,7 +311,7 @@ def test_a_study_that_holds_the_folder_keeps_a_search_out(tmp_path):
         (lambda: AlphaSearch(0.5, 0), "budget must be a whole number of at least 1, got 0"),
         (lambda: AlphaSearch(0.5, 5, step=-1), "step must be a positive finite number, got -1"),
         (lambda: AlphaSearch(0.5, 5, step=1.0), "step must leave at least 3 alphas"),
-        (lambda: AlphaSearch(0.5, 5).best(), "no risk has been told"),
+        (lambda: AlphaSearch(0.5, 5).best(), "there is no result yet at an alpha"),
         (lambda: AlphaSearch(0.5, 5).tell(0.3, 11, 10), "errors must be at most the 10 examples, got 11"),
         (lambda: AlphaSearch(0.5, 5).tell(-0.3, 1, 10), "alpha must be a finite number of at least 0"),
         (lambda: AlphaSearch(0.5, 5).tell(0.3, -1, 10), "errors must be a whole number of at least 0"),

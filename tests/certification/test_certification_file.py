@@ -53,14 +53,6 @@ def test_a_disk_that_workers_read_from_and_is_full_is_what_is_said(digits, digit
         limited(resource.RLIM_INFINITY)
 
 
-def remove_folder(out):
-    shutil.rmtree(out.parent)
-
-
-def remove(out):
-    out.unlink()
-
-
 def replace_by_a_copy(out):
     copy = out.with_name("copy")
     copy.write_bytes(out.read_bytes())
@@ -73,30 +65,22 @@ def replace_folder(out):
     out.write_text("mine")
 
 
-def cut(out):
-    os.truncate(out, 0)
-
-
 def add(out):
     with out.open("a") as table:
         table.write("mine\n")
-
-
-def remove_settings(out):
-    settings_path(out).unlink()
 
 
 @pytest.mark.parametrize("last", [False, True], ids=["in the midst", "after the last row"])
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (remove_folder, "was removed or replaced while it was written"),
-        (remove, "was removed or replaced"),
+        (lambda out: shutil.rmtree(out.parent), "was removed or replaced while it was written"),
+        (lambda out: out.unlink(), "was removed or replaced"),
         (replace_by_a_copy, "was removed or replaced"),
         (replace_folder, "was removed or replaced"),
-        (cut, "was changed by another program"),
+        (lambda out: os.truncate(out, 0), "was changed by another program"),
         (add, "was changed by another program"),
-        (remove_settings, r"t\.tsv\.json: was removed while"),
+        (lambda out: settings_path(out).unlink(), r"t\.tsv\.json: was removed while"),
     ],
 )
 def test_a_table_that_is_gone_or_changed_meanwhile_is_a_failure(
@@ -141,16 +125,16 @@ def shares(x):
 @pytest.mark.parametrize(
     ("box", "other", "words"),
     [
-        (Box(first), Box(lambda x: -first(x)), r"another model of this name \(its outputs for input"),
-        (Box(first), Box(lambda x: x[:, 1:11]), "another model of this name"),
-        (Box(first), Box(lambda x: 1.01 * first(x)), "another model of this name"),
-        (Box(first), Box(shares), "another model of this name"),
-        (Box(first), Box(lambda x: first(x.clamp(0, 1))), "another model of this name"),
-        (Box(first), Box(lambda x: first(x).flip(1)), "another model of this name"),
-        (Box(shares), Box(lambda x: np.eye(10)[first(x).argmin(1).numpy()]), "another model of this name"),
-        (Box(first, "v1"), Box(first, "v2"), "with fingerprint v1 and not v2"),
-        (Box(first, "v1"), Box(first), "with fingerprint v1 and not None"),
-        (Box(first), flat, "with model Box and not flat"),
+        (Box(first), Box(lambda x: -first(x)), r"another model with this name \(its outputs for input"),
+        (Box(first), Box(lambda x: x[:, 1:11]), "another model with this name"),
+        (Box(first), Box(lambda x: 1.01 * first(x)), "another model with this name"),
+        (Box(first), Box(shares), "another model with this name"),
+        (Box(first), Box(lambda x: first(x.clamp(0, 1))), "another model with this name"),
+        (Box(first), Box(lambda x: first(x).flip(1)), "another model with this name"),
+        (Box(shares), Box(lambda x: np.eye(10)[first(x).argmin(1).numpy()]), "another model with this name"),
+        (Box(first, "v1"), Box(first, "v2"), "with fingerprint v1 instead of v2"),
+        (Box(first, "v1"), Box(first), "with fingerprint v1 instead of None"),
+        (Box(first), flat, "with model Box instead of flat"),
         (Box(first), Box(lambda x: 1.000001 * first(x)), None),  # rounding
         (Box(first, "v1"), Box(lambda x: -first(x), "v1"), None),  # its owner's word counts
     ],
@@ -197,7 +181,7 @@ def test_a_network_of_the_same_weights_and_other_code_does_not_go_on_with_the_ta
         if accepted:
             run(digits, "changing:box", out, range(3))
         else:
-            with pytest.raises(OutputError, match="of another model of this name"):
+            with pytest.raises(OutputError, match="of another model with this name"):
                 run(digits, "changing:box", out, range(3))
 
 
@@ -258,6 +242,6 @@ def test_the_lock_of_a_killed_process_is_gone(digits, digits_model, tmp_path):
 @pytest.mark.parametrize("name", ["a" * 300, "a" * 252, "fifo"])
 def test_names_that_can_be_no_table_are_refused(digits, digits_model, tmp_path, name):
     os.mkfifo(tmp_path / "fifo")
-    with pytest.raises(OutputError, match=r"bytes; at most 255|is no regular file"):
+    with pytest.raises(OutputError, match=r"bytes; at most 255|is not a regular file"):
         run(digits, digits_model, tmp_path / name)
     assert [p.name for p in tmp_path.iterdir()] == ["fifo"]

@@ -5,8 +5,7 @@ from scipy import stats
 
 from sfumato.certification.accuracy import radius_grid
 from sfumato.certification.certificate import Certificate
-from sfumato.certification.summary import lack_of_noise_training, summarise
-from sfumato.models import load_model
+from sfumato.certification.summary import summarise
 from sfumato.noise import Gaussian
 from sfumato.plans import Curve, Fixed, Vote
 
@@ -26,14 +25,3 @@ def test_the_summary_adds_up():
     largest = 0.5 * stats.norm.ppf(0.001 ** (1 / 1000))
     assert summary.curve[-1].radius <= largest < summary.curve[-1].radius + 0.25
     assert radius_grid(0.25, 0.95) == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
-
-
-def test_a_classifier_that_never_saw_the_noise_is_named(digits_model):
-    record = load_model(digits_model)[1]
-
-    def trained_with(alpha):
-        return record.model_copy(update={"training": record.training | {"alpha": alpha}})
-
-    warning = lack_of_noise_training(ROWS, trained_with(0.0), 0.5) or ""
-    assert "alpha = 0; for certified accuracy train it with more noise, alpha = beta to begin with" in warning
-    assert lack_of_noise_training(ROWS, trained_with(0.4), 0.5) is None

@@ -88,10 +88,9 @@ def test_of_several_rows_about_an_image_the_first_counts_and_it_is_said(tmp_path
     rows = read_certificates(path, notes.append)
     assert [(row.idx, row.radius) for row in rows] == [(0, 0.5), (1, 0.0)]
     assert notes == [
-        f"{path}:4 and 1 others: about an image that an earlier row is about; the first row of each image "
-        "counts"
+        f"{path}:4 and 1 others: a further row about an image; the first row about each image counts"
     ]
-    with pytest.warns(UserWarning, match="the first row of each image counts"):
+    with pytest.warns(UserWarning, match="the first row about each image counts"):
         read_certificates(path)
 
 

@@ -79,10 +79,46 @@ def test_a_black_box_is_advised_on_like_a_network(run, tmp_path):
     box = ("--model", "box_for_advice:make", "--images", "100", "--points", "300")
     code, _, err = run("advise", "--beta", "0.5", *box)
     assert code == 2
-    assert "box_for_advice:make does not say with which noise it was trained; give --alpha0" in err
+    assert "box_for_advice:make does not state its training noise; give --alpha0" in err
     code, out, _ = run("advise", "--beta", "0.5", *box, "--alpha0", "0.3")
     assert code == 0
     assert "kappa rule" in out
+
+
+def test_a_radius_asks_for_the_beta_of_a_network_and_what_is_recorded(run, digits_model):
+    asked = ("advise", "--radius", "0.25", "--model", digits_model, "--images", "8", "--points", "200")
+    code, out, _ = run(*asked, "--beta", "0.05,0.3,0.6")
+    assert code == 0
+    assert out.startswith(f"radius 0.25, {digits_model} (alpha 0.3): smooth it with beta = 0.3: ")
+    for words in (
+        "beta 0.05 cannot certify this radius",
+        "another alpha: cannot say: no recorded study of digits",
+        "sfumato study search STUDY --radius 0.25 --budget 6",
+        "a beta below 0.0656 cannot certify radius 0.25",
+    ):
+        assert words in out
+    code, out, _ = run(*asked, "--beta", "0.3", "--json")
+    (page,) = json.loads(out)["advice"]
+    (network,) = page["networks"]
+    assert code == 0
+    assert (network["beta"], network["alpha0"], network["images"]) == (0.3, 0.3, 8)
+    assert network["low"] < network["accuracy"] < network["high"] or network["accuracy"] == 1
+    assert network["other"]["verdict"] == "cannot say"
+
+
+def test_a_radius_without_a_network_shows_what_is_recorded_and_what_nobody_can_do(run):
+    code, out, _ = run("advise", "--radius", "1,7", "--points", "500")
+    assert code == 0
+    first, second = out.split("radius 7: ")
+    assert "published tables of Cohen et al. 2019" in first
+    assert "benchmarks/results/radius_studies.md" in first
+    assert "cannot say for digits" in first
+    assert "recorded on" not in second
+    assert "no classifier is right and certified there on more than " in second
+    code, out, _ = run("advise", "--radius", "0.5", "--beta", "0.25", "--points", "200", "--json")
+    (page,) = json.loads(out)["advice"]
+    assert [(one["data"], one["best"]) for one in page["recorded"]] == [("mnist", [0.5, 0.25])]
+    assert page["networks"] == []
 
 
 @pytest.mark.parametrize(
@@ -104,6 +140,12 @@ def test_data_that_say_nothing_are_refused_in_one_line(run, tmp_path, x, y, word
     [
         (("advise", "--beta", "0"), "beta must be a positive finite number, got 0"),
         (("advise", "--beta", "0.5", "--alpha0", "0.2"), "alpha0 has 1 values for 0 models"),
+        (("advise",), "--beta is missing; give the smoothing noise, or --radius for certified accuracy"),
+        (("advise", "--radius", "-1"), "radius must be a finite number of at least 0, got -1"),
+        (("advise", "--radius", "nan"), "radius must be a finite number of at least 0, got nan"),
+        (("advise", "--radius", "wide"), "radius must be numbers separated by commas"),
+        (("advise", "--radius", "3", "--beta", "0.1"), "it takes a beta of at least 0.79"),
+        (("advise", "--radius", "1", "--images", "5000"), "images must be at most the 797 test images"),
         (("surrogate", "--alpha", "0.3,0.2"), "alphas must increase, got 0.3, 0.2"),
         (("interference", "--confidence", "1"), "confidence must lie strictly between 0 and 1, got 1"),
         (("geometry", "--points", "0"), "points must be a whole number of at least 1, got 0"),

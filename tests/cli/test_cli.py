@@ -54,7 +54,7 @@ def test_help_names_what_is_registered(sfumato):
 
 def test_help_wraps_to_the_terminal_not_to_the_source():
     done = process("certify", "--help", env={**os.environ, "COLUMNS": "300"})
-    words = "radius correct time, and behind them votes, bounds and plan); the same command goes on"
+    words = "radius correct time), then votes, bounds and plan. If the command is killed, give it again"
     assert words in done.stdout
 
 
@@ -97,10 +97,24 @@ def test_train_certify_and_inspect_work_together(tmp_path, sfumato, monkeypatch)
     rows = (tmp_path / "certificates.tsv").read_text().splitlines()
     assert rows[0].startswith("idx\tlabel\tpredict\tradius\tcorrect\ttime\tvotes\t")
     assert [row.split("\t")[0] for row in rows[1:]] == ["0", "200", "400", "600"]
-    assert "fixed(100,500): 600 votes per image, 166.8 times fewer than 100,100" in done.stdout
+    assert "at 600 votes per image, 166.8 times fewer than 100,100" in done.stdout
     assert "each certificate holds with probability at least 0.999" in done.stdout
     settings = json.loads((tmp_path / "certificates.tsv.json").read_text())
     assert (settings["beta"], settings["confidence"], settings["unit"]) == (0.4, 0.999, "pixels in [0, 1]")
+
+
+def test_certify_warns_of_too_little_noise_at_the_radius_asked_for(tmp_path, sfumato, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert sfumato("train", "--alpha", "0", "--epochs", "2", "--out", "m.safetensors")[0] == 0
+    certify = ["certify", "--model", "m.safetensors", "--beta", "0.6", "--first", "8", "--label-known"]
+    code, _, err = sfumato(*certify, "--plan", "decide(0.5)", "--out", "decide.tsv")
+    assert code == 0
+    assert "of the images are certified at radius 0.5, against" in err
+    assert "sfumato advise --radius 0.5 --model" in err
+    assert "0.75" not in err
+    uniform = ["--noise", "uniform", "--plan", "curve(0.5,1)", "--out", "uniform.tsv"]
+    code, _, err = sfumato(*certify, *uniform)
+    assert (code, "advise" in err) == (0, False), "nothing was measured of other noises"
 
 
 def test_risk_and_certify_say_of_which_precision_they_speak(tmp_path, sfumato, monkeypatch, digits_model):
@@ -129,7 +143,7 @@ def test_risk_and_certify_say_of_which_precision_they_speak(tmp_path, sfumato, m
     code, _, err = sfumato(*certify, "--label-known")
     assert code == 2
     assert err.splitlines()[-1].startswith(
-        "error: certificates.tsv: is another run's, with label_known False and not True"
+        "error: certificates.tsv: belongs to another run, with label_known False instead of True"
     )
 
 
@@ -158,7 +172,7 @@ def test_another_runs_file_is_refused_before_what_is_fast_is_measured(
     monkeypatch.setattr(smoothed, "tuned_configuration", measured)
     code, _, error = sfumato(*command, "--first", "3", "--beta", "0.6")
     assert (code, asked) == (2, [])
-    assert "beta 0.5 and not 0.6" in error
+    assert "beta 0.5 instead of 0.6" in error
     code, _, error = sfumato(*command, "--first", "5", "--beta", "0.5")
     assert (code, error.endswith("holds 3 of the 5 images; the others are added\n")) == (0, True)
     assert asked == [2 * 300], "for the two images that are new"
@@ -187,7 +201,7 @@ BAD = [
     (["certify", "--model", "MODEL", "--beta", "0.5", "--out", "file/t.tsv"], "is not a folder"),
     (
         ["certify", "--model", "MODEL", "--beta", "0.5", "--out", "file"],
-        "exists and is not a run of these settings",
+        "exists, but no run with these settings wrote it",
     ),
     (["certify", "--model", "MODEL", "--beta", "0.5", "--data", "wide.npz"], "is for inputs (1, 8, 8)"),
     (["certify", "--model", "mine:nan_model", "--beta", "0.5"], "NaN"),
@@ -259,7 +273,7 @@ def test_bad_input_is_one_line_and_exit_code_2_and_changes_nothing(
 ):
     (tmp_path / "file").write_text("mine")
     (tmp_path / "mine.py").write_text(MINE)
-    np.savez(tmp_path / "bad.npz", x=np.zeros((4, 2)), y=np.zeros(3, int))
+    np.savez(tmp_path / "bad.npz", x=np.zeros((4, 2)), y=np.arange(3) % 2)
     np.savez(tmp_path / "wide.npz", x=np.zeros((20, 9, 9)), y=np.arange(20) % 10)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "mine", raising=False)
@@ -338,7 +352,7 @@ def test_repeated_rows_of_a_table_are_a_note(tmp_path, monkeypatch, sfumato):
         ["report", "t.tsv", "--gallery", "0"],
     ):
         code, _, error = sfumato(*arguments)
-        words = "about an image that an earlier row is about; the first row of each image counts"
+        words = "a further row about an image; the first row about each image counts"
         assert (code, error) == (0, f"note: t.tsv:3: {words}\n")
 
 

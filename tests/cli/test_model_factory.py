@@ -64,14 +64,14 @@ def test_every_command_needs_the_factory_named_and_then_runs_it(sfumato):
         code, _, errors = sfumato(*command)
         assert code == 2
         said = errors.splitlines()[-1]
-        assert said.startswith("error: m: was made by 'net:Net', and a file does not choose what code runs")
+        assert said.startswith("error: m: was built by 'net:Net', whose code a file alone cannot run")
         assert not ran()
         code, _, errors = sfumato(*command, "--model-factory", "net:Net")
-        assert (code, "voting as" in errors) == (0, False), errors
+        assert (code, "is used as" in errors) == (0, False), errors
         assert ran()
     code, out, errors = sfumato("inspect", "m")
     assert (code, json.loads(out)["architecture"], ran()) == (0, "net:Net", False)
-    assert errors.startswith("note: made by 'net:Net', which was not run")
+    assert errors.startswith("note: built by 'net:Net', which was not run")
     code, out, errors = sfumato("inspect", "m", "--model-factory", "net:Net")
     assert (code, json.loads(out)["architecture"], errors, ran()) == (0, "net:Net", "", True)
 
@@ -81,10 +81,10 @@ def test_another_factory_is_said_and_makes_another_run(sfumato):
     certify = ["certify", "--model", "m", "--beta", "0.3", "--n0", "10", "--n", "50"]
     code, _, errors = sfumato(*certify, "--first", "2", "--model-factory", "moved:Net")
     assert code == 0
-    assert "warning: m: trained as 'net:Net', voting as 'moved:Net': the weights fit" in errors
+    assert "warning: m: was trained as 'net:Net' and is used as 'moved:Net': the weights fit" in errors
     code, _, errors = sfumato(*certify, "--first", "3", "--model-factory", "net:Net")
     assert code == 2
-    assert "is another run's, with factory" in errors
+    assert "belongs to another run, with factory" in errors
 
 
 def test_a_factory_that_nothing_needs_is_refused_and_not_run(sfumato, digits_model):

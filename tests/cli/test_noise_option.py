@@ -33,7 +33,7 @@ def test_certify_says_the_norm_and_records_the_noise(sfumato, digits_model, tmp_
     assert (settings["noise"], settings["norm"], settings["beta"]) == (noise, "L1", 0.3)
     code, _, error = certify(sfumato, digits_model, out, "--n", 2000)
     assert code == 2
-    assert f"noise {noise} and not gaussian" in error
+    assert f"noise {noise} instead of gaussian" in error
 
 
 def test_json_names_noise_and_norm(sfumato, digits_model, tmp_path):
@@ -56,7 +56,7 @@ def test_a_table_from_before_other_noises_is_gaussian_and_goes_on(sfumato, digit
     assert code == 0, error
     assert [line.split("\t")[:5] for line in out.read_text().splitlines()] == whole
     code, _, error = certify(sfumato, digits_model, out, "--plan", "vote(20)", "--noise", "uniform")
-    assert (code, "noise gaussian and not uniform" in error) == (2, True)
+    assert (code, "noise gaussian instead of uniform" in error) == (2, True)
 
 
 def test_train_draws_the_noise_and_the_checkpoint_names_it(sfumato, tmp_path):

@@ -175,7 +175,7 @@ def test_data_that_are_gone_leave_out_the_images_and_say_why(study, tmp_path, sf
         (["plot", "risk", "STUDY", "--out", "a.jpg"], "must end in one of .png, .svg, .pdf"),
         (["plot", "risk", "STUDY", "--out", "a.png", "--width", "page"], "width must be column, text or"),
         (["plot", "risk", "THEIRS", "--out", "a.png"], "risk draws one study"),
-        (["plot", "votes", "THEIRS", "--out", "a.png"], "none of these tables says its votes"),
+        (["plot", "votes", "THEIRS", "--out", "a.png"], "none of these tables states its votes"),
         (["plot", "hist", "STUDY", "--out", "a.png"], "'hist' is not one of"),
         (["plot", "pairs", "STUDY", "--out", "a.png"], "pairs draws certified accuracy at a radius; give"),
         (
@@ -186,7 +186,7 @@ def test_data_that_are_gone_leave_out_the_images_and_say_why(study, tmp_path, sf
             ["plot", "radius", "STUDY", "--radius", "-1", "--out", "a.png"],
             "radius must be a finite number of at",
         ),
-        (["plot", "map", "STUDY", "--radius", "1", "--out", "a.png"], "figures pairs and radius, not of map"),
+        (["plot", "map", "STUDY", "--radius", "1", "--out", "a.png"], "the figures pairs and radius take"),
         (
             ["plot", "pairs", "STUDY", "THEIRS", "--radius", "1", "--out", "a.png"],
             "only certification tables, got",
@@ -195,6 +195,11 @@ def test_data_that_are_gone_leave_out_the_images_and_say_why(study, tmp_path, sf
         (["table", "risk", "STUDY", "--format", "word"], "format must be one of markdown, csv, latex"),
         (["table", "best", "THEIRS"], "best is a table of one study, got 0"),
         (["table", "certified", "STUDY", "--radii", "-1"], "radius must be a finite number of at least 0"),
+        (["table", "certified", "STUDY", "--radii", "0.15"], "the certificates are for radius 0.1, 0.2"),
+        (["table", "certified", "THEIRS", "--radii", "0.5,9"], "the largest radius certified is 0.378, of"),
+        (["study", "show", "STUDY", "--radii", "0.3"], "the certificates are for radius 0.1, 0.2"),
+        (["report", "STUDY", "--gallery", "0", "--radii", "0.3"], "certificates are for radius 0.1, 0.2"),
+        (["report", "STUDY", "--radii", "-1"], "radii must be at least 0, got -1"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_code_2(arguments, message, study, theirs, refused):

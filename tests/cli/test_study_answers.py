@@ -92,11 +92,11 @@ def test_show_adds_the_soft_risk_and_certified_accuracy_when_asked(folder, study
     assert code == 0
     assert "Soft" not in plain
     assert "radius" not in plain
-    code, printed, errors = study("show", folder, "--soft", "--radii", "0,0.1")
+    code, printed, errors = study("show", folder, "--soft", "--radii", "0.1,0.3")
     assert code == 0, errors
     results = load_results(folder)
-    soft = printed[printed.index("Soft risk") : printed.index("Certified")]
-    certified = printed[printed.index("Certified") :]
+    soft = printed[printed.index("Soft risk") :]
+    certified = printed[: printed.index("Risk Delta")]
     for alpha in results.alphas:
         cell = results.cells[alpha, 0.5, 1]
         share = np.mean(
@@ -107,7 +107,7 @@ def test_show_adds_the_soft_risk_and_certified_accuracy_when_asked(folder, study
         rows = results.certificates[alpha, 0.5, 1]
         line = next(row for row in certified.splitlines() if row.startswith(f"α {alpha:g}, β 0.5 "))
         assert [float(value) for value in re.findall(r"([\d.]+) \[", line)] == [
-            sum(row.correct and row.radius >= radius for row in rows) / 20 for radius in (0.0, 0.1)
+            sum(row.correct and row.radius >= radius for row in rows) / 20 for radius in (0.1, 0.3)
         ]
 
 
@@ -188,6 +188,12 @@ def test_best_answers_from_other_peoples_tables(tmp_path, study):
     assert lines[1][-1] == f"{p_value:.2g}"
     assert "0.6000" in lines[1]
     assert "radius 1.2: alpha* 1 is the largest measured" in errors
+    code, printed, errors = study("best", same, f"1,0.5={more}", "--radius", "0.5,1.2", "--weights", "2,1")
+    assert code == 0, errors
+    # .95, .95 and .2 against three times .6
+    assert printed.splitlines()[2].split()[:7] == ["2", "x", "0.5", "+", "1", "x", "1.2"]
+    assert "0.7000 [" in printed.splitlines()[2]
+    assert "hold for many images" in printed
 
 
 def test_tables_that_cannot_be_compared_are_refused(tmp_path, study):
@@ -197,13 +203,16 @@ def test_tables_that_cannot_be_compared_are_refused(tmp_path, study):
     for arguments, words in (
         ([one, other, "--radius", "0.5"], "were measured on different images"),
         ([one, f"0.5,0.5={unnamed}", "--radius", "0.5"], "both have alpha 0.5 and beta 0.5"),
-        ([unnamed, "--radius", "0.5"], "does not say its two noises; give them as ALPHA,BETA="),
+        ([unnamed, "--radius", "0.5"], "does not state its two noises; give them as ALPHA,BETA="),
         ([one], "give --radius"),
         ([one, "--radius", "-0.5"], "radius must be a finite number of at least 0, got -0.5"),
         ([one, "--radius", "0.7"], "no measured beta certifies radius 0.7"),
         ([one, "--radius", "0.7"], "a beta of about 0.58 could"),
         ([one, "--radius", "0.5", "--beta", "0.3"], "beta must be one of those measured (0.5), got 0.3"),
         ([one, tmp_path, "--radius", "0.5"], "holds no results.sqlite"),
+        ([one, "--radius", "0.5", "--weights", "1,2"], "one for each radius of --radius (1), got 2"),
+        ([one, "--radius", "0.5", "--weights", "0.5"], "weights must be whole numbers"),
+        ([one, "--weights", "1"], "one for each radius of --radius (0), got 1"),
     ):
         code, printed, errors = study("best", *arguments)
         assert (code, printed, errors.count("\n")) == (2, "", 1), errors

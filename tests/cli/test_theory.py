@@ -90,6 +90,68 @@ def test_the_three_gaussians_have_their_known_best_alpha_and_errors(run, tmp_pat
 
 
 @pytest.mark.parametrize(
+    ("arguments", "values"),
+    [
+        (("ball", "--radius", 3, "--beta", 1, "--certified-radius", "0,0.5"), ("1.32014", "0.57523")),
+        (("intervals", "--widths", "4", "--gaps", "9", "--beta", 1, "--radius", "0,0.5"), ("2", "0.38")),
+        (("mixture", "lda", "--beta", "1,2", "--radius", "0,0.5"), ("0.199415", "0.0036216")),
+    ],
+    ids=lambda value: value[0],
+)
+def test_several_radii_give_the_best_alpha_at_each(run, tmp_path, arguments, values):
+    code, out, _ = run(*arguments, "--csv", "r.csv", "--figure", "r.png")
+    assert code == 0
+    assert all(value in out for value in values)
+    rows = rows_of(tmp_path / "r.csv")
+    assert [float(row["radius"]) for row in rows[:: len(rows) // 2]] == [0.0, 0.5]
+    assert (tmp_path / "r.png").stat().st_size > 10_000
+    code, out, _ = run(*arguments, "--json")
+    found = json.loads(out)["best"]
+    assert [str(row["risk"]) for row in found] == [row["risk"] for row in rows]
+
+
+def test_one_radius_gives_the_certified_risk_and_no_theorem_about_votes(run, tmp_path):
+    code, out, _ = run(
+        *("ball", "--radius", 3, "--alpha", "0,1.3", "--beta", "1,4", "--certified-radius", 0.5),
+        *("--csv", "b.csv", "--figure", "b.png"),
+    )
+    assert code == 0
+    assert "cannot help" not in out
+    assert out.splitlines()[-1].split()[-5:-3] == ["inf", "1"]  # at beta = 4 nothing is left
+    risks = [float(row["risk"]) for row in rows_of(tmp_path / "b.csv") if row["beta"] == "1.0"]
+    assert risks == pytest.approx([0.64832, 0.57770], abs=5e-6)
+    code, out, _ = run(
+        *("intervals", "--beta", 0.3, "--alpha", "0,0.4", "--radius", 0.3, "--figure", "i.png"),
+    )
+    assert code == 0
+    assert "class 1 is certified in [-0.94358, 0.94358], class 0 outside [-1.54358, 1.54358]" in out
+    assert "proved" not in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("ball", "--certified-radius", -1),
+            "certified_radius must be a finite number of at least 0, got -1",
+        ),
+        (("ball", "--certified-radius", 5), "certified_radius must be at most 8 beta = 2.4"),
+        (("ball", "--certified-radius", 2), "radius must be smaller, got 2: naming one class everywhere"),
+        (("intervals", "--radius", "-0.5"), "radius must be a finite number of at least 0, got -0.5"),
+        (("intervals", "--radius", "1,2", "--beta", 1), "radius must be smaller, got 1: naming one class"),
+        (("mixture", "three", "--radius", 2, "--beta", 1), "radius must be smaller, got 2: naming one class"),
+        (("mixture", "lda", "--radius", "0:1.5:4"), "radius must be smaller than |mean| = 1.41421, got 1.5"),
+        (("mixture", "three", "--radius", "wide"), "radius must be numbers separated by commas"),
+    ],
+)
+def test_a_radius_that_nothing_certifies_is_one_line(run, arguments, message):
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {message}")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     ("arguments", "value"),
     [
         (("concentric", "--dim", 10, "--beta", 1, "--alpha", 1), "0.860216"),

@@ -68,6 +68,10 @@ def test_a_plain_folder_has_no_notes(root):
         (lambda root: (root / "a" / "x.png").write_bytes(b""), "not a readable image"),
         (lambda root: os.mkfifo(root / "a" / "x.png"), "is a FIFO"),
         (lambda root: fill(root / "c\nd"), "control characters"),
+        (
+            lambda root: Image.new("L", (7, 8)).save(root / "a" / "x.png"),
+            r"\(1, 8, 7\); all must have the same shape",
+        ),
     ],
 )
 def test_what_would_silently_be_missing_is_refused(root, add, words):
@@ -106,6 +110,7 @@ def test_the_parts_are_found_under_their_usual_names(tmp_path, train, others, te
     assert data.class_names == ("a", "b")
     assert np.unique(data.train.x * 255).round().tolist() == [0, 10, 20, 30]
     assert (data.test.x.min() * 255).round() == 1 + others.index(test)
+    assert data.test.y.tolist() == sorted(data.test.y) == [0] * 4 + [1] * 4
     assert bool(data.notes) == noted
 
 

@@ -157,6 +157,12 @@ def test_every_mode_of_8_bits_has_one_channel_or_three(tmp_path, mode, suffix, s
     assert (pixels.shape, found) == (shape, remarks)
 
 
+def test_colours_are_channels_first(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "i.png")
+    assert np.allclose(read(tmp_path / "i.png")[0], pixels.transpose(2, 0, 1) / 255)
+
+
 def test_a_colour_space_without_conversion_is_refused(tmp_path):
     Image.new("LAB", (8, 6)).save(tmp_path / "i.tif")
     with pytest.raises(DataError, match="mode LAB"):

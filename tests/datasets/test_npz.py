@@ -101,8 +101,8 @@ FLOATS = "{'descr': '<f8', 'fortran_order': False, 'shape': (%s,), }"
     ("content", "words"),
     [
         (npy(FLOATS % 10**15), "declares 8,000,000,000,000,000 bytes of values but holds 0"),
-        (npy(FLOATS % "-5, -5", bytes(200)), "is no array"),
-        (npy("{'descr': '|V0', 'fortran_order': False, 'shape': (1000000000000,), }"), "is no array"),
+        (npy(FLOATS % "-5, -5", bytes(200)), "is not an array"),
+        (npy("{'descr': '|V0', 'fortran_order': False, 'shape': (1000000000000,), }"), "is not an array"),
         (npy("{'descr': '|O', 'fortran_order': False, 'shape': (3,), }", b"cos\nsystem\n"), "Python objects"),
         (npy("{'descr': '<f8', 'fortran_order': False, 'shape': (3,), ", bytes(24)), "not a readable"),
         (npy("__import__('os').system('false')"), "not a readable"),
@@ -154,7 +154,7 @@ def test_an_encrypted_archive_and_one_that_is_none_are_refused(tmp_path):
         ([("x.npy", array(X)), ("y.npy", array(Y)), ("x_test.npy", array(X))], "lacks the array 'y_test'"),
         ([("x.npy", array(X)), ("y.npy", array(Y[1:]))], "x has 12 examples but y has 11"),
         ([("x.npy", array(X[:0])), ("y.npy", array(Y[:0]))], "no examples"),
-        ([("x.npy", array(X)), ("y.npy", array(np.int64(3)))], "y is one number"),
+        ([("x.npy", array(X)), ("y.npy", array(np.int64(3)))], r"per example, got shape \(\)"),
         ([("x.npy", array(X)), ("y.npy", array(Y)), ("class_names.npy", array(Y))], "a different word"),
     ],
 )

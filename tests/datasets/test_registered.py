@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sfumato.cli.main import main
 from sfumato.datasets import Dataset, Split, dataset_names, load_dataset, register_dataset
 from sfumato.datasets.registry import DATASETS
 from sfumato.errors import DataError, ModelError, SettingError
@@ -91,15 +90,10 @@ def test_a_loader_that_fails_is_one_line():
         load_dataset("moons")
 
 
-def test_the_help_and_the_commands_know_it(monkeypatch, capsys):
+def test_the_help_and_the_commands_know_it(sfumato):
     register_dataset("moons", lambda data_dir, fetch: MOONS)
     for command in ("data", "train", "certify"):
-        monkeypatch.setattr("sys.argv", ["sfumato", command, "--help"])
-        with pytest.raises(SystemExit):
-            main()
-        assert "cifar10, moons, a .npz" in " ".join(capsys.readouterr().out.replace("│", " ").split())
-    monkeypatch.setattr("sys.argv", ["sfumato", "data", "moons"])
-    with pytest.raises(SystemExit) as done:
-        main()
-    assert done.value.code == 0
-    assert "radii of the moon" in capsys.readouterr().out
+        _, shown, _ = sfumato(command, "--help")
+        assert "cifar10, moons, a .npz" in " ".join(shown.replace("│", " ").split())
+    code, shown, _ = sfumato("data", "moons")
+    assert (code, "radii of the moon" in shown) == (0, True)

@@ -74,7 +74,5 @@ def test_a_server_that_is_no_cluster_is_given_up_after_the_time_out(monkeypatch)
         deaf.listen()
         address = f"127.0.0.1:{deaf.getsockname()[1]}"
         monkeypatch.setenv("RAY_ADDRESS", address)
-        with pytest.raises(
-            SettingError, match=f"ray-address {address}: no answer of a Ray cluster within 2 s"
-        ):
+        with pytest.raises(SettingError, match=f"ray-address {address}: no Ray cluster answered within 2 s"):
             RayExecutor(connect_seconds=2)

@@ -119,12 +119,15 @@ def test_a_killed_worker_is_replaced_and_its_task_done_again(processes, tmp_path
 
 def test_a_task_that_kills_every_worker_is_given_up():
     offered = iter([Task("deadly", tasks.die, (), lambda done: None)])
-    with Processes(1) as executor, pytest.raises(WorkerError, match=f"deadly: {MOST_ATTEMPTS} worker proc"):
+    with (
+        Processes(1) as executor,
+        pytest.raises(WorkerError, match=f"deadly: its worker process ended {MOST_ATTEMPTS} times"),
+    ):
         executor.run(lambda: next(offered, None))
 
 
 def test_what_cannot_be_shipped_is_refused_by_name(processes):
-    with pytest.raises(ModelError, match=r"the model cannot be shipped to a worker: the model\['f'\] is a"):
+    with pytest.raises(ModelError, match=r"the model cannot be sent to a worker: the model\['f'\] is a"):
         processes.share("the model", {"f": lambda: 0})
 
 

@@ -37,7 +37,7 @@ def test_the_innermost_attribute_that_cannot_be_shipped_is_named(extra, path, ki
     with pytest.raises(ModelError) as refused:
         require_shippable("the model", Network(extra), pickle.dumps)
     message = str(refused.value)
-    assert message.startswith(f"the model cannot be shipped to a worker: the model{path} is a {kind} (")
+    assert message.startswith(f"the model cannot be sent to a worker: the model{path} is a {kind} (")
     assert "\n" not in message
 
 

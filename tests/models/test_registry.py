@@ -156,7 +156,7 @@ def test_a_file_that_does_not_match_its_record_is_refused(digits_model, tmp_path
 def test_foreign_and_damaged_files_are_refused(digits_model, tmp_path):
     foreign = tmp_path / "foreign.safetensors"
     save_file(load_file(digits_model), foreign)
-    with pytest.raises(ModelError, match="carries no Sfumato record"):
+    with pytest.raises(ModelError, match="has no Sfumato record"):
         load_model(foreign)
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(digits_model.read_bytes()[:-10])

@@ -52,6 +52,8 @@ def test_every_use_is_known_by_a_number_of_its_own():
         "PROBES": 6,
         "TUNING": 7,
         "ADVICE": 8,
+        "STATISTICS": 9,
+        "ATTACK": 10,
     }
 
 

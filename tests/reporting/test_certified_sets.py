@@ -10,7 +10,7 @@ from sfumato.certification.certificate import Certificate
 from sfumato.errors import DataError
 from sfumato.reporting import certified_figures as figures
 from sfumato.reporting.answer_tables import certified_table, outcomes_table, votes_table
-from sfumato.reporting.certified_sets import MOST_RADII, outcomes
+from sfumato.reporting.certified_sets import MOST_RADII, differences, outcomes
 from sfumato.reporting.interactive import draw
 from sfumato.reporting.picture import Line
 from sfumato.reporting.sources import CertifiedSet
@@ -52,6 +52,46 @@ def test_tables_show_counts_radii_and_votes():
     mean = np.mean([c.votes for c in found.certificates])
     assert row[1] == f"{mean:,.0f}"
     assert row[-1] == f"{100_100 / mean:.1f}"
+
+
+def test_what_is_known_of_the_network_stands_beside_its_certified_accuracy():
+    rows = [
+        Certificate(i, 0, 0, 0.5, 1.0, 100, p_lower=0.5 + i / 20, confidence=0.999, plan="curve(0.5,0.7)")
+        for i in range(11)
+    ]
+    wrong = Certificate(11, 0, 1, 0.5, 1.0, 100, p_lower=0.9, confidence=0.999, plan="curve(0.5,0.7)")
+    settings = {"beta": 0.4, "clean_accuracy": 0.875}
+    known = CertifiedSet("known", [*rows, wrong], "", Path("x.tsv"), settings)
+    table = certified_table([known, certified()])
+    assert table.columns[-2:] == ("without noise", "p_A at least, 10 / 50 / 90 %")
+    assert table.rows[0][-2:] == ("0.8750", "0.550 / 0.750 / 0.950")
+    assert table.rows[1][-2:] == ("", "")
+    # the radii that the plan was asked about, if there are no others
+    assert certified_table([known]).columns[2:4] == ("0.5", "0.7")
+    assert outcomes_table([known]).rows[0][-1] == f"{11 * 0.5 / 12:.4f} at 100 votes"
+    with pytest.raises(DataError, match=r"radius 0\.6 was not certified"):
+        certified_table([known], [0.6])
+    with pytest.raises(DataError, match=r"certified is 0\.5, of known; a beta of about 0\.56 could"):
+        certified_table([known], [0.7])
+
+
+def test_unlike_images_confidences_and_votes_are_told_and_like_ones_are_not():
+    def rows(images=(0, 1), confidence=0.999, plan="fixed(100,1000)", label=0):
+        return [Certificate(i, label, 0, 0.5, 1.0, confidence=confidence, plan=plan) for i in images]
+
+    assert differences({"a": rows(), "b": rows((1, 0)), "c": rows()}) == []
+    for other, words in (
+        (rows((0, 2)), "differ in test images"),
+        (rows(label=1), "differ in test images"),
+        (rows(confidence=0.99), "differ in confidence are compared: 0.999 (a); 0.99 (b and 1 more)"),
+        (rows(confidence=float("nan")), "differ in confidence are compared: 0.999 (a); not stated (b and"),
+        (
+            rows(plan="fixed(100,10000)"),
+            "differ in votes are compared: fixed(100,1000) (a); fixed(100,10000)",
+        ),
+    ):
+        (told,) = differences({"a": rows(), "b": other, "c": other})
+        assert words in told
 
 
 def layers(picture):
@@ -102,7 +142,7 @@ def test_votes_are_drawn_as_the_share_that_needed_more():
     assert (line.y[0], line.step, list(full.x)) == (1.0, "post", [100_100] * 2)
     for votes, more in list(zip(line.x, line.y, strict=True))[1::50]:
         assert more == sum(c.votes > votes for c in found.certificates) / 1000
-    with pytest.raises(DataError, match="none of these tables says its votes"):
+    with pytest.raises(DataError, match="none of these tables states its votes"):
         figures.votes([certified(votes=False)])
 
 

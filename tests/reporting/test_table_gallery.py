@@ -73,7 +73,7 @@ def test_only_images_of_both_tables_are_shown(right, digits):
     gallery = sample_tables([right, later], digits, count=20)
     assert [image.example for image in gallery.images] == list(range(COUNT - 5, COUNT))
     apart = table(digits, "apart", lambda idx, label: (label, 0.1), first=COUNT)
-    with pytest.raises(DataError, match="right and apart: they share no image"):
+    with pytest.raises(DataError, match="right and apart: they have no image in common"):
         sample_tables([right, apart], digits, count=20)
 
 
@@ -104,7 +104,7 @@ def test_other_data_than_were_certified_are_refused(right, worse, digits):
     far = [replace(worse.certificates[0], idx=9_999)]
     with pytest.raises(DataError, match="certifies image 9999, digits has 797 test images"):
         sample_tables([replace(worse, certificates=far)], digits, count=4)
-    with pytest.raises(DataError, match="was computed on other data"):
+    with pytest.raises(DataError, match="was computed on data that differ"):
         sample_tables([replace(right, settings={"data_sha256": "0" * 64})], digits, count=4)
 
 

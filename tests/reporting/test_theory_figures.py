@@ -114,3 +114,21 @@ def test_both_studies_are_drawn_one_above_the_other_as_differences_to_no_noise(t
     assert np.allclose(band.high - line.y, error)
     assert np.allclose(line.y - band.low, error)
     save_picture(picture, tmp_path / "4.png")
+
+
+def test_best_against_radius_shows_the_ratio_until_nothing_is_certified_and_both_risks():
+    rows = [
+        {"radius": radius, "beta": 0.5, "best_alpha_over_beta": ratio, "risk": 0.2, "alpha_is_beta": risk}
+        for radius, ratio, risk in ((0.0, 0.4, 0.3), (1.0, np.inf, 0.6))
+    ]
+    ((ratios, risks),) = figures.best_against_radius(rows, "t").panels
+    (ratio,) = only(ratios, Line, name="β = 0.5")
+    assert ratio.y == pytest.approx([0.4, np.nan], nan_ok=True)
+    assert [line.y for line in only(risks, Line, name="") if len(line.x)] == [[0.2, 0.2], [0.3, 0.6]]
+
+
+def test_a_curve_that_only_reaches_the_trivial_risk_has_no_star():
+    risk = np.array([[1.2, 1.4], [1.0, 0.9], [1.0, 1.1]])
+    picture = figures.curves(ALPHAS[:3], (2.0, 3.0), risk, title="t", measure="risk", trivial=1.0)
+    ((panel,),) = picture.panels
+    assert [line.y for line in only(panel, Line, marker="star", size=13)] == [[0.9]]

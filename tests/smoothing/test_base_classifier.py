@@ -124,18 +124,9 @@ class ReadsTheWeights(nn.Module):
         return self.body(x) + self.body[0].weight.sum() * torch.eye(4)[0]
 
 
-BESIDE_THE_GRAPH = (
-    hooked,
-    hooked_before,
-    hooked_outside,
-    own_forward,
-    parametrised,
-    subclassed,
-    ReadsTheWeights,
+@pytest.mark.parametrize(
+    "change", [hooked, hooked_before, hooked_outside, own_forward, parametrised, subclassed, ReadsTheWeights]
 )
-
-
-@pytest.mark.parametrize("change", BESIDE_THE_GRAPH)
 def test_what_happens_beside_the_graph_keeps_its_batch_norm_and_its_votes(change):
     torch.manual_seed(0)
     body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten())

@@ -63,11 +63,10 @@ def test_in_bf16_it_is_the_bf16_network_that_is_measured(beta):
     assert (exact.errors, rounded.errors) == (1, 2)
 
 
-def test_a_precision_that_is_unknown_is_refused(linear):
-    with pytest.raises(ValueError, match="precision must be one of float32, bf16, got 'fp8'"):
-        measure_risk(linear, Split(np.zeros((1, 2), np.float32), np.array([0])), 0.0, precision="fp8")
-
-
-def test_a_negative_beta_is_refused(linear):
-    with pytest.raises(ValueError, match="-1"):
-        measure_risk(linear, Split(np.zeros((1, 2), np.float32), np.array([0])), -1.0)
+@pytest.mark.parametrize(
+    ("beta", "precision", "words"),
+    [(0.0, "fp8", "precision must be one of float32, bf16, got 'fp8'"), (-1.0, "float32", "-1")],
+)
+def test_what_cannot_be_measured_is_refused(linear, beta, precision, words):
+    with pytest.raises(ValueError, match=words):
+        measure_risk(linear, Split(np.zeros((1, 2), np.float32), np.array([0])), beta, precision=precision)

@@ -181,5 +181,5 @@ def test_a_network_that_leaves_its_measured_rounding_ends_the_run():
     smoothed = SmoothedClassifier(Broken(), 0.5, device="cpu", batch_size=64)
     smoothed.check(torch.rand(2, 1, 8, 8))
     Broken.broken = True
-    with pytest.raises(ModelError, match="no fixed function"):
+    with pytest.raises(ModelError, match="not a fixed function"):
         smoothed.votes(torch.rand(2, 1, 8, 8), 1000)

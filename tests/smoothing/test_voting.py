@@ -130,7 +130,7 @@ def test_a_batch_too_large_for_the_memory_is_halved_with_the_same_result():
 
 
 class Failing(nn.Module):
-    """Fails once it has been asked a hundred times."""
+    """Ties all classes, and fails once it has been asked a hundred times."""
 
     asked = 0
 
@@ -138,17 +138,12 @@ class Failing(nn.Module):
         self.asked += 1
         if self.asked > 100:
             raise RuntimeError("device lost\nlong trace")
-        return torch.full((len(x), 2), 1.0) + torch.tensor([0.0, self.lead])
-
-    def __init__(self, lead):
-        super().__init__()
-        self.lead = lead
+        return torch.ones(len(x), 2)
 
 
-@pytest.mark.parametrize("lead", [0.0, 1.0], ids=["near ties", "clear"])
-def test_a_failure_in_the_middle_is_one_line(lead):
+def test_a_failure_among_near_ties_is_one_line():
     with pytest.raises(SfumatoError, match=r"^the model failed on \d+ noisy copies on cpu \(device lost\)$"):
-        votes(Failing(lead), X, 10_000, batch_size=32)
+        votes(Failing(), X, 10_000, batch_size=32)
 
 
 def raising(error):

@@ -294,3 +294,16 @@ def test_the_reference_gains_nothing_over_itself():
 def test_bad_input_is_named(call, words):
     with pytest.raises(SettingError, match=words):
         call()
+
+
+def test_candidates_left_of_more_are_tested_against_all_of_them():
+    wrong = np.zeros((1, 2, 60), bool)
+    wrong[0, 1, :9] = True
+    # the second loses 9 images that the first does not, and wins none
+    p_value = stats.binomtest(9, 9, 0.5, alternative="greater").pvalue
+    assert best_set(wrong, confidence=0.95).p_values == pytest.approx([1.0, p_value])
+    left = best_set(wrong, confidence=0.95, among=36)
+    assert left.p_values == pytest.approx([1.0, 35 * p_value])
+    assert left.kept.tolist() == [True, True]
+    with pytest.raises(SettingError, match="among must be"):
+        best_set(wrong, confidence=0.95, among=1)

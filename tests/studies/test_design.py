@@ -54,7 +54,7 @@ def test_the_rules_have_their_plans():
     [
         (
             {"model": {"epoch": 3}},
-            "unknown key model.epoch; accepted are method, warm_start, warm_epochs, noise, architecture",
+            "unknown key model.epoch; accepted are method, warm_start, warm_epochs, noise, alpha_schedule",
         ),
         ({"modell": {}}, "unknown key modell; accepted are data, model, grid, votes, certification"),
         (

@@ -41,6 +41,7 @@ VOTED = {"cell", "settings", "certification"}
         ({"votes": {"error": 0.5}}, set()),  # of the sequential rule alone
         ({"votes": {"seed": 1}}, VOTED | {"certified cell"}),
         ({"votes": {"precision": "bf16"}}, VOTED | {"certified cell"}),
+        ({"votes": {"normalization": "at-beta"}}, VOTED | {"certified cell"}),
         ({"certification": {"confidence": 0.9}}, {"certified cell", "certification"}),
         ({"certification": {"radii": [0.2]}}, {"certified cell", "certification"}),
         ({"certification": {"label_known": True}}, {"certified cell", "certification"}),

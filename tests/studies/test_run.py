@@ -1,6 +1,7 @@
 """A study as a whole on the digits: what it measures, what it computes again, and what a kill costs."""
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -11,8 +12,12 @@ import numpy as np
 import pytest
 
 from processes import kill
+from sfumato.datasets import Split, load_dataset
 from sfumato.errors import DataError, OutputError, SettingError
+from sfumato.files import locked
 from sfumato.models import load_model
+from sfumato.smoothing.batch_norms import normalize_at, some_images
+from sfumato.smoothing.risk import measure_risk
 from sfumato.studies import schedule
 from sfumato.studies.design import make_design
 from sfumato.studies.run import STUDY_FILE, Watch, run_study
@@ -169,19 +174,12 @@ def test_the_work_announced_is_the_work_done(tmp_path):
     assert sorted(done) == [60] * 4 + [70] * 4
 
 
-def test_a_second_process_is_refused(tmp_path):
-    code = (
-        "import sys; from pathlib import Path; from sfumato.files import locked\n"
-        f"folder = Path({str(tmp_path)!r})\n"
-        "with locked(folder, folder / '.lock'): print('held', flush=True); sys.stdin.read()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as holder:
-        assert holder.stdout.readline() == "held\n"
-        with pytest.raises(OutputError, match=rf"another run \(process {holder.pid}\) holds it"):
-            run_study(study(), tmp_path, device="cpu")
-        holder.kill()
+def test_a_folder_that_another_run_holds_is_refused(tmp_path):
+    with (
+        locked(tmp_path, tmp_path / ".lock"),
+        pytest.raises(OutputError, match=rf"another run \(process {os.getpid()}\) holds it"),
+    ):
+        run_study(study(), tmp_path, device="cpu")
     assert not (tmp_path / FILE).exists()
     run(study(grid={"alpha": [0], "beta": [0]}), tmp_path)
 
@@ -249,3 +247,39 @@ def test_killed_at_20_random_moments_it_ends_with_the_rows_of_an_unbroken_run(tm
         copies.stdin.close()
     run(make_design(tables), folder)
     assert rows_of(folder) == expected
+
+
+def test_a_study_re_estimates_batch_norms_at_each_beta_or_warns_once(tmp_path):
+    tables = {
+        "data": {"images": 20},
+        "votes": {"n": 8},
+        "certification": {"beta": [1], "radii": [0.1], "images": 2},
+    }
+    tables |= {"grid": {"alpha": [0, 0.4], "beta": [0, 1]}, "model": {"epochs": 1, "batch_size": 100}}
+    tables["model"] |= {"architecture": "batch_norm_factory:network"}
+    design = make_design(tables)
+    warnings = []
+    trained = run_study(design, tmp_path, device="cpu", watch=Watch(on_warning=warnings.append))
+    assert len(warnings) == 1
+    assert "batch norms" in warnings[0]
+    assert '"at-beta"' in warnings[0]
+    again = make_design(tables, {"votes": {"n": 8, "normalization": "at-beta"}})
+    assert (plan_study(again, tmp_path, device="cpu").models, plan_study(again, tmp_path).cells) == ([], 6)
+    fitted, lines = run(again, tmp_path)
+    assert not [line for line in lines if "trained" in line]
+    assert fitted.cells.keys() == trained.cells.keys()
+    data = load_dataset("digits")
+    for alpha in (0.0, 0.4):
+        (path,) = (tmp_path / "models").glob(f"alpha-{alpha:g}-*")
+        model, _ = load_model(path, factory="batch_norm_factory:network")
+        model = normalize_at(model, some_images(data.train.x), 1.0, device="cpu").model
+        split = Split(data.test.x[:20], data.test.y[:20])
+        expected = measure_risk(model, split, 1.0, n=8, device="cpu").images
+        assert fitted.cells[alpha, 1.0, 0].predicted.tolist() == expected.predicted.tolist()
+        assert fitted.cells[alpha, 1.0, 0].first_hits.tolist() == expected.first_hits.tolist()
+    assert {key: len(rows) for key, rows in fitted.certificates.items()} == {
+        (0.0, 1.0, 0): 2,
+        (0.4, 1.0, 0): 2,
+    }
+    assert plan_study(again, tmp_path, device="cpu").images == {}
+    assert plan_study(design, tmp_path, device="cpu").images == {}

@@ -210,10 +210,7 @@ def test_a_network_that_cannot_be_shipped_is_refused_by_its_attribute(tmp_path, 
         "        return self.layer(self.flat(x))\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    tables = {
-        "model": {"architecture": "guarded:Guarded", "epochs": 1},
-        "grid": {"alpha": [0], "beta": [0]},
-    }
+    tables = {"model": {"architecture": "guarded:Guarded", "epochs": 1}, "grid": {"alpha": [0], "beta": [0]}}
     with Processes(1) as executor, pytest.raises(ModelError, match=r"\.layer\.guard is a lock"):
         run(tmp_path / "study", executor, Ledger(), tables)
     with Store(tmp_path / "study" / FILE, read_only=True) as store:

@@ -1,7 +1,6 @@
 """Nothing damaged or lost in a results file is taken for a result: it is named, and computed again."""
 
 import random
-import sqlite3
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from sfumato.studies.run import Watch, run_study
 from sfumato.studies.sealed import sealed
 from sfumato.studies.store import FILE, Current, Member, Store, load_results, mend
 from sfumato.studies.todo import plan_study
-from study_rows import rows_of
+from study_rows import edited, rows_of
 
 DESIGN = make_design(
     {
@@ -47,14 +46,6 @@ def study(finished):
         left.unlink()
     (folder / FILE).write_bytes(content)
     return folder, rows
-
-
-def edited(folder, *statements):
-    """Change the file as damage would: behind the back of the seals."""
-    with sqlite3.connect(folder / FILE) as db:
-        for statement in statements:
-            db.execute(statement)
-    db.close()
 
 
 def test_a_seal_knows_any_change_of_one_value_and_no_order():

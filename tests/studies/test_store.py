@@ -12,6 +12,7 @@ from sfumato.certification.certificate import Certificate
 from sfumato.errors import DataError, OutputError, WriteError
 from sfumato.studies.sealed import VERSION
 from sfumato.studies.store import FILE, Current, Member, Store, load_results, mend
+from study_rows import edited
 
 CURRENT = Current("s", "digits", "pixels in [0, 1]", 100, 6)
 MEMBER = Member("risk", 0.2, 0.5, 1)
@@ -95,9 +96,7 @@ def test_the_path_of_trainings_only_grows(path):
 
 def test_a_file_of_a_newer_version_is_refused_and_left_alone(path):
     filled(path, [0])
-    with sqlite3.connect(path) as db:
-        db.execute(f"PRAGMA user_version = {VERSION + 1}")
-    db.close()
+    edited(path.parent, f"PRAGMA user_version = {VERSION + 1}")
     before = path.read_bytes()
     for read_only in (True, False):
         with pytest.raises(DataError, match=r"newer Sfumato \(results version 4; this one reads 3\)"):
@@ -138,9 +137,7 @@ def test_a_file_of_version_2_is_read_as_it_is_and_brought_up_when_it_is_written_
     ],
 )
 def test_a_damaged_file_of_version_2_and_one_of_version_1_are_refused_in_one_line(former, change, words):
-    with sqlite3.connect(former) as db:
-        db.execute(change)
-    db.close()
+    edited(former.parent, change)
     for attempt in (load_results, lambda folder: mend(folder / FILE)):
         with pytest.raises(DataError, match=words) as refused:
             attempt(former.parent)
@@ -167,9 +164,7 @@ def test_a_damaged_file_is_named(path, damage):
 
 
 def test_a_database_of_something_else_is_not_touched(path):
-    with sqlite3.connect(path) as db:
-        db.execute("CREATE TABLE mine (x)")
-    db.close()
+    edited(path.parent, "CREATE TABLE mine (x)")
     with pytest.raises(DataError, match="database of something else"):
         Store(path)
 
@@ -231,15 +226,10 @@ def test_a_run_that_was_killed_before_its_first_row_goes_on(path):
 
 def test_an_empty_file_of_version_2_is_no_damage_but_one_of_this_version_without_seals_is(former):
     tables = ("current", "path", "models", "cells", "members", "proposals", "images", "certificates", "seals")
-    with sqlite3.connect(former) as db:
-        for table in tables:
-            db.execute(f"DELETE FROM {table}")
-    db.close()
+    edited(former.parent, *(f"DELETE FROM {table}" for table in tables))
     assert mend(former) == []
     Store(former).close()
-    with sqlite3.connect(former) as db:
-        db.execute("DELETE FROM seals")
-    db.close()
+    edited(former.parent, "DELETE FROM seals")
     with pytest.raises(DataError, match="a seal does not match"):
         Store(former)
 

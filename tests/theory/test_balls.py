@@ -293,6 +293,57 @@ def test_there_is_no_compensation_beyond_what_training_can_dilate():
     assert balls.compensating_alpha(10, 1.0, 0.0, 0.7) == 0.0
 
 
+# Certified at a radius
+
+
+def test_the_certified_risk_of_a_disc_has_its_known_values_and_agrees_with_quadrature():
+    found = ball_risk(2, 3.0, [0.0, 1.3], 1.0, certified_radius=0.5)
+    assert found == pytest.approx([0.64832, 0.57770], abs=5e-6)
+    # the votes at each distance from SciPy, the area by a sum over thin rings
+    trained = ball_radius(2, 3.0, 1.3).radius
+    middles = (np.arange(200_000) + 0.5) * 4e-5
+    votes = stats.ncx2.cdf(trained**2, 2, middles**2)
+    missed = np.where(middles <= 3.0, votes < stats.norm.cdf(0.5), votes > stats.norm.cdf(-0.5))
+    assert found[1] == pytest.approx((missed * middles).sum() * 2 * 4e-5 / 9.0, abs=1e-4)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.1])
+@pytest.mark.parametrize(
+    ("dim", "radius", "beta"), [(1, 3.0, 1.0), (2, 3.0, 1.0), (3, 3.0, 1.0), (10, 1.0, 0.1), (3, 2.0, 1.0)]
+)
+def test_no_alpha_of_a_fine_grid_certifies_more_than_the_best(dim, radius, beta, level):
+    alphas = np.linspace(0.0, 1.1 * balls.critical_sigma(dim, radius, level), 1501)
+    for ratio in (0.1, 0.3, 0.75, 1.0, 2.0):
+        setting = {"training_level": level, "certified_radius": ratio * beta}
+        best = balls.compensating_alpha(dim, radius, beta, level, ratio * beta)
+        lowest = ball_risk(dim, radius, alphas, beta, **setting).min()
+        if best == math.inf:
+            assert lowest >= 1.0 - 1e-12
+        elif best is None:
+            assert level < 0.5
+        else:
+            found = ball_risk(dim, radius, best, beta, **setting)
+            assert found < 1.0
+            assert lowest - 1e-2 < found <= lowest + 1e-12
+
+
+def test_the_best_alpha_certifies_the_background_up_to_the_ball_and_equals_beta_at_a_known_radius():
+    # alpha = beta is best at the radius that a point of the sphere then has: -beta Phi^-1(its votes)
+    trained = ball_radius(2, 3.0, 1.0).radius
+    crossing = -stats.norm.ppf(stats.ncx2.cdf(trained**2, 2, 9.0))
+    assert crossing == pytest.approx(1.0 / 3.0, rel=0.06)  # (dim - 1) beta^2 / radius
+    assert balls.compensating_alpha(2, 3.0, 1.0, 0.5, crossing) == pytest.approx(1.0, rel=1e-8)
+    # and alpha = 0 up to the radius it has without training noise
+    start = -stats.norm.ppf(stats.ncx2.cdf(9.0, 2, 9.0))
+    assert balls.compensating_alpha(2, 3.0, 1.0, 0.5, 0.999 * start) == 0.0
+    assert balls.compensating_alpha(2, 3.0, 1.0, 0.5, 1.001 * start) > 0.0
+
+
+def test_a_plateau_where_nothing_is_certified_is_no_optimum():
+    assert balls.compensating_alpha(2, 3.0, 1.0, 0.5, 2.0) == math.inf
+    assert balls.compensating_alpha(3, 1.0, 2.0, 0.5, 0.5) == math.inf
+
+
 def test_arrays_broadcast_and_numbers_stay_numbers():
     sigmas, sizes = np.array([[0.1], [0.2]]), np.array([1, 2, 10])
     found = ball_radius(sizes, 1.0, sigmas)
@@ -348,6 +399,18 @@ def test_no_noise_changes_nothing_and_extremes_do_not_overflow():
         (
             lambda: ball_risk(2, 1.0, 0.1, 0.1, training_level=math.nan),
             "training_level must lie strictly between 0 and 1, got nan",
+        ),
+        (
+            lambda: ball_risk(2, 1.0, 0.1, 0.1, certified_radius=-1.0),
+            "certified_radius must be a finite number of at least 0, got -1.0",
+        ),
+        (
+            lambda: ball_risk(2, 1.0, 0.1, [0.5, 0.1], certified_radius=1.0),
+            "certified_radius must be at most 8 beta = 0.8 to be certified, got 1.0",
+        ),
+        (
+            lambda: balls.compensating_alpha(2, 1.0, 0.0, 0.5, 0.1),
+            "certified_radius must be at most 8 beta = 0",
         ),
         (lambda: balls.compensating_alpha(2, 1.0, 0.1, 1.5), "training_level must lie strictly between"),
     ],

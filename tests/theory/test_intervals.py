@@ -302,6 +302,32 @@ def test_the_deployed_risk_agrees_with_simulation():
     assert probability(PAIR, answer.smoothed) == pytest.approx(wrong, abs=4.5 * math.sqrt(0.25 / 3_000))
 
 
+@pytest.mark.parametrize("period", [None, 3.2])
+def test_the_certified_risk_agrees_with_a_sum_over_points(period):
+    region = Intervals(PAIR.starts, PAIR.ends, period)
+    x = np.linspace(-1.6, 1.6, 64_001) if period else np.linspace(-6.0, 6.0, 240_001)
+    trained = threshold(region, 0.4)
+    images = [0.0] if period is None else [period * k for k in range(-4, 5)]
+    votes = sum(
+        stats.norm.cdf((b + shift - x) / 0.3) - stats.norm.cdf((a + shift - x) / 0.3)
+        for shift in images
+        for a, b in zip(trained.starts, trained.ends, strict=True)
+    )
+    inside = region.contains(x)
+    missed = np.where(inside, votes < stats.norm.cdf(1.0), votes > stats.norm.cdf(-1.0))
+    found = deploy(region, 0.4, 0.3, radius=0.3)
+    assert found.risk == pytest.approx(missed.mean() * (x[-1] - x[0]), abs=5e-4)
+    assert found.smoothed == deploy(region, 0.4, 0.3).smoothed
+
+
+def test_on_the_line_noise_in_training_certifies_no_more_of_one_interval():
+    one = Intervals((-3.0,), (3.0,))
+    risks = [deploy(one, alpha, 1.0, radius=0.5).risk for alpha in (0.0, 0.5, 1.0, 2.0, 4.2)]
+    assert risks[0] == pytest.approx(2.0, abs=1e-5)  # a strip of twice the radius at each end
+    assert np.all(np.diff(risks) >= -1e-12)
+    assert risks[-1] > risks[0] + 0.01
+
+
 # Bad input
 
 
@@ -329,6 +355,11 @@ def test_intervals_that_are_none_are_refused_by_name(starts, ends, period, messa
     [
         (lambda: deploy(PAIR, -0.1, 1.0), "alpha must be a finite number of at least 0, got -0.1"),
         (lambda: deploy(PAIR, 0.1, math.nan), "beta must be"),
+        (
+            lambda: deploy(PAIR, 0.1, 1.0, radius=-1.0),
+            "radius must be a finite number of at least 0, got -1.0",
+        ),
+        (lambda: deploy(PAIR, 0.1, 0.1, radius=1.0), "radius must be at most 8 beta = 0.8 to be certified"),
         (lambda: threshold(PAIR, 1.0, 1.0), "level must lie strictly between 0 and 1, got 1.0"),
         (lambda: smooth_probability(PAIR, np.zeros(1), -1.0), "sigma must be"),
         (lambda: PAIR.symmetric_difference(Intervals((), (), 1.0)), "one period"),

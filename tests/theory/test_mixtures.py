@@ -265,6 +265,37 @@ def test_with_class_0_at_least_as_likely_the_compensation_is_perfect(classes, be
     assert classes.risk(alpha, beta) == pytest.approx(classes.bayes_risk(), rel=1e-9)
 
 
+@pytest.mark.parametrize(("classes", "_", "beta"), CASES)
+@pytest.mark.parametrize("radius", [1e-9, 0.2, 0.5])
+def test_no_alpha_of_a_fine_grid_certifies_more_than_the_best(classes, _, beta, radius):
+    best = classes.best_alpha(beta, radius)
+    alphas = np.linspace(0.0, 4.0, 401)
+    lowest = min(classes.uncertified(float(alpha), beta, radius) for alpha in alphas)
+    if math.isinf(best):
+        assert lowest >= min(classes.prior0, 1 - classes.prior0) - 1e-12
+        return
+    found = classes.uncertified(best, beta, radius)
+    assert lowest - 1e-3 < found <= lowest + 1e-12
+    if radius == 1e-9:
+        assert best == pytest.approx(classes.best_alpha(beta), abs=1e-4)
+
+
+def test_the_best_alpha_of_far_classes_is_that_of_the_discriminant_and_exceeds_beta_at_a_large_radius():
+    """Little noise leaves flat boundaries: at m / 2 two Gaussians meet, and alpha^2 = R s^2 / (m / 2 - R)."""
+    wide = ThreeGaussians(separation=20.0, scale=1.0)
+    for radius in (1.0, 5.0):
+        expected = math.sqrt(radius / (10.0 - radius))
+        assert wide.best_alpha(1.0, radius) == pytest.approx(expected, rel=2e-3)
+    ten = ConcentricGaussians(10, 1.0, 2.0)
+    assert ten.best_alpha(0.5) < 0.5 < ten.best_alpha(0.5, 0.3)
+    assert THREE.best_alpha(1.0) < 1.0 < THREE.best_alpha(1.0, 0.7)
+
+
+def test_where_naming_one_class_is_best_the_best_alpha_is_infinite():
+    assert THREE.best_alpha(1.0, 1.5) == math.inf
+    assert ThreeGaussians(1.5, 0.6, 0.3).best_alpha(1.0, 1.4) == math.inf
+
+
 def test_a_rare_class_that_no_alpha_can_save_needs_none():
     rare = ThreeGaussians(1.0, 0.3, prior0=0.2)
     assert rare.best_alpha(5.0) == 0.0
@@ -306,6 +337,8 @@ def test_without_any_noise_the_rule_is_that_of_bayes():
         (lambda: THREE.boundary(math.inf), "alpha must be"),
         (lambda: THREE.certified_accuracy(0.1, 0.1, 1.0), "radius must be at most 8 beta = 0.8"),
         (lambda: THREE.certified_accuracy(0.1, 0.0, 0.1), "radius must be at most"),
+        (lambda: THREE.best_alpha(0.1, 1.0), "radius must be at most 8 beta = 0.8"),
+        (lambda: THREE.best_alpha(0.1, -1.0), "radius must be a finite number of at least 0, got -1.0"),
         (lambda: ConcentricGaussians(0, 1.0, 2.0), "dim must be a whole number"),
         (lambda: ConcentricGaussians(2, 1.0, 1.0), "outer must be larger than inner = 1.0, got 1.0"),
         (lambda: ConcentricGaussians(2, -1.0, 1.0), "inner must be"),

@@ -1,10 +1,10 @@
-"""One answer from all estimators: which alpha to train with for a beta, and what it is worth.
+"""One answer from all estimators: which alpha to train with for a beta, and how reliable it is.
 
 Nothing here is certain. A rule of thumb (the share of beta at which the optima of measured image sets lie),
 the kappa rule of the classifiers given, and the Parzen rule's upper limit each name an alpha; the advice is
-their geometric mean, not above the limit. Where a classifier is found to be tuned to its own noise, that
-alone decides. The interval is what the estimators' own intervals span. Every
-number carries the estimator that gave it, and where none reaches, the advice says that it cannot say.
+their geometric mean, not above the limit. If a classifier is tuned to its own noise, only this estimate is
+used. The interval spans the intervals of the estimators. Every number names its estimator. If no estimator
+applies, the advice says so.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Estimate:
 
     Attributes:
         estimator: its name.
-        alpha: what it names.
+        alpha: the training noise that it advises.
         low, high: its own interval, or the range that is usual.
-        basis: what it rests on, in words.
+        basis: the evidence, in words.
     """
 
     estimator: str
@@ -50,7 +50,7 @@ class Amount:
         value: the share.
         error: standard error of it; nan if the estimator has none.
         estimator: its name.
-        basis: what it rests on, in words.
+        basis: the evidence, in words.
     """
 
     value: float
@@ -69,11 +69,11 @@ class Advice:
         alpha_low, alpha_high: what the estimators' intervals span.
         estimates: what each estimator named; the upper limit, if there is one, is not among them.
         limit: the largest harmless alpha of the surrogate; None where it does not reach.
-        same_cost: by how much the risk at alpha = beta is above that at ``alpha``; None: cannot say.
-        risk: what the risk at ``alpha`` will be; None: cannot say.
+        same_cost: by how much the risk at alpha = beta exceeds that at ``alpha``; None if unknown.
+        risk: expected risk at ``alpha``; None if unknown.
         plain_risk: measured risk at ``beta`` of a classifier trained without noise, where one was given.
         confidence: ``fair`` or ``weak``, with the reason.
-        cannot_say: where the evidence does not reach, one sentence each.
+        cannot_say: what the evidence does not show, one sentence each.
     """
 
     beta: float
@@ -97,8 +97,8 @@ def advise(
 ) -> Advice:
     """Return the advice for the risk of the smoothed prediction at ``beta``.
 
-    All evidence is optional; without any the advice is the rule of thumb and says so. For certified
-    accuracy at large radii a larger alpha, up to beta, is usually better: this is not about that.
+    All evidence is optional; without any the advice is the rule of thumb and says so. It is not about
+    certified accuracy at a radius: ``advise_radius`` is.
 
     >>> found = advise(0.5)
     >>> found.alpha, found.confidence
@@ -175,8 +175,8 @@ def _kappa_estimates(beta: float, sweeps: Sequence[Sweep], doubts: list[str]) ->
             continue
         if rule.open_ended:
             doubts.append(
-                f"{sweep.name} tolerates every beta swept (to {rule.swept:g}): the kappa rule gives an upper "
-                f"limit only, {rule(beta):.3g}"
+                f"{sweep.name} tolerates every measured beta (up to {rule.swept:g}): the kappa rule gives "
+                f"only an upper limit, {rule(beta):.3g}"
             )
             continue
         low, high = rule.interval(beta)
@@ -193,9 +193,9 @@ def _harmless_limit(beta: float, surrogate: Surrogate | None, doubts: list[str])
         return None
     limit = surrogate.harmless_alpha()
     if surrogate.risk.min() > _TRUSTED_RISK:
-        doubt = f"itself errs on {surrogate.risk.min():.0%} of the points and says nothing of a good network"
+        doubt = f"errs on {surrogate.risk.min():.0%} of the points and says nothing about a good network"
     elif limit >= surrogate.alphas[-1]:
-        doubt = f"sees no harm up to alpha {limit:g}, networks may see it earlier"
+        doubt = f"sees no harm up to alpha {limit:g}, but networks may suffer earlier"
     else:
         return limit
     doubts.append(f"too much noise: the Parzen rule {doubt}")
@@ -221,10 +221,10 @@ def _same_cost(
     if surrogate is not None and surrogate.risk.min() <= _TRUSTED_RISK and beta <= surrogate.alphas[-1]:
         rise, error = surrogate.rise(alpha, beta)
         if rise > 2.0 * error > 0:
-            return Amount(rise, error, "Parzen rule", "its risk at alpha = beta above that at the advice")
+            return Amount(rise, error, "Parzen rule", "its risk at alpha = beta minus that at the advice")
     doubts.append(
-        "what alpha = beta costs: two classifiers trained with different noise are needed "
-        "(or, better, a study)"
+        "what alpha = beta costs: this needs two classifiers trained with different noise (or, better, a "
+        "study)"
     )
     return None
 
@@ -237,9 +237,9 @@ def _expected_risk(beta: float, alpha: float, sweeps: Sequence[Sweep], doubts: l
         if scaled <= sweep.betas[-1]:
             basis = f"{sweep.name} at beta {scaled:.3g}, the same beta / alpha"
             if alpha > sweep.alpha0:
-                basis += "; it leaves out what more noise costs by itself"
+                basis += "; it leaves out the harm of the additional noise"
             return _measured(sweep, scaled, "scaling", basis)
-    doubts.append("the risk at the advice: give a classifier trained with some noise (--model)")
+    doubts.append("the risk at the advised alpha: this needs a classifier trained with noise (--model)")
     return None
 
 

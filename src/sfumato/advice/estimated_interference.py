@@ -1,11 +1,11 @@
 """The interference distance of each class of a data set, estimated from its points.
 
 Pal & Sulam 2023 call interference distance the least distance zeta between the parts of a class. From a
-sample the parts are the components of :mod:`sfumato.advice.gabriel` and zeta the least distance between
-two of them; infinite where a class is one part: nothing of another class separates it. The sample's zeta is
-too large by about the spacing of its points, by c n^(-g) with g = 2 / (d + 1) where two parts with round
-surfaces face each other in d dimensions; parts nearer to each other than the spacing are not told apart.
-Random subsamples of a quarter of the points show by how much, at that rate (Politis & Romano 1994).
+sample the parts are the components of :mod:`sfumato.advice.gabriel` and zeta the least distance between two
+of them; infinite if a class is one part, which no point of another class separates. The sample's zeta is too
+large by about the spacing of its points, by c n^(-g) with g = 2 / (d + 1) where two parts with round surfaces
+face each other in d dimensions; parts nearer to each other than the spacing are not told apart. Random
+subsamples of a quarter of the points show by how much, at that rate (Politis & Romano 1994).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _CAUTION = (
 
 @dataclass(frozen=True)
 class ClassInterference:
-    """What the points of one class say of its parts.
+    """The parts of one class, as its points show them.
 
     Attributes:
         name: the class.
@@ -41,8 +41,8 @@ class ClassInterference:
         components: their number.
         largest_share: share of the points in the largest component.
         zeta: least distance between points of different components; infinite for one component.
-        zeta_low, zeta_high: bounds of the true distance; nan if no subsamples were drawn or there is
-            one component. ``zeta_low`` 0: not told apart from parts that touch.
+        zeta_low, zeta_high: bounds of the true distance; nan if no subsamples were drawn or there is one
+            component. ``zeta_low`` is 0 if the parts may touch.
         unresolved: share of the subsamples in which the class was one component.
         half_width: radius of the ball as wide as the components, sqrt((d + 2) / d) times their mean
             distance from their centres (root mean square), d the ``dimension``.

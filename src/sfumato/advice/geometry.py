@@ -1,4 +1,4 @@
-"""What the distances between points of different classes forbid to every classifier, however trained.
+"""Limits for every classifier, however trained, from the distances between points of different classes.
 
 Take two inputs with different labels at distance d. Under N(0, beta^2 I) a classifier, any at all, is right
 on single noisy copies of the two with probabilities that sum to at most 1 plus the total variation distance
@@ -47,7 +47,7 @@ class Geometry:
         return float(np.mean(self.to_same < self.to_other))
 
     def least_soft_risk(self, beta: float) -> float:
-        """Return the error on single noisy copies of these points that no classifier is below."""
+        """Return a lower bound of every classifier's error on single noisy copies of these points."""
         require_positive("beta", beta)
         return float(2.0 * special.ndtr(-self.pairs / (2.0 * beta)).sum() / self.points)
 
@@ -60,10 +60,10 @@ class Geometry:
         return 1.0 - float(np.count_nonzero(self.pairs < 2.0 * radius)) / self.points
 
     def beta_of_soft_risk(self, risk: float) -> float:
-        """Return the beta from which on every classifier's error on single noisy copies is above ``risk``.
+        """Return the beta above which every classifier's error on single noisy copies exceeds ``risk``.
 
-        0 if it is so without noise, from equal inputs with different labels. Infinite if the bound never
-        says so.
+        0 if this is already so without noise, because of equal inputs with different labels. Infinite if the
+        bound never exceeds ``risk``.
         """
         require_open_unit("risk", risk)
         least, most = -40.0, 40.0  # of log beta

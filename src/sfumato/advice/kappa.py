@@ -46,10 +46,10 @@ def tolerated_beta(
 
 
 def require_swept_betas(betas: Sequence[float]) -> None:
-    """Refuse betas that are not 0 and larger ones, increasing.
+    """Refuse betas that do not begin with 0 and increase.
 
     Raises:
-        SettingError: for such betas.
+        SettingError: the betas do not begin with 0 and increase.
     """
     if len(betas) < 2 or betas[0] != 0 or any(b <= a for a, b in pairwise(betas)):
         listed = ", ".join(f"{beta:g}" for beta in betas)
@@ -77,12 +77,12 @@ class KappaRule:
     draws: Float[np.ndarray, " draws"] = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
-        """Refuse a rule that says nothing."""
+        """Refuse a network that tolerates no measured beta."""
         require_positive("alpha0", self.alpha0)
         if not self.tolerated > 0:
             raise SettingError(
-                f"the network trained with alpha {self.alpha0:g} tolerates no beta of those measured, the "
-                "kappa rule needs one; measure smaller betas, or train with more noise"
+                f"the network trained with alpha {self.alpha0:g} tolerates none of the measured betas, but "
+                f"the kappa rule needs one; measure smaller betas, or train with more noise"
             )
 
     @property
@@ -97,9 +97,9 @@ class KappaRule:
     def interval(self, beta: float, confidence: float = 0.95) -> tuple[float, float]:
         """Return the percentile bootstrap interval of the rule's alpha over test images.
 
-        With probability about ``confidence`` over the drawing of test images (Efron 1979; approximate,
-        and coarse, as ``tolerated`` is one of the betas measured) it holds the alpha that this network's
-        rule gives on unlimited images. It says nothing of how good that alpha is, nor of other trainings.
+        With probability about ``confidence`` over the drawing of test images (Efron 1979; approximate, and
+        coarse, as ``tolerated`` is one of the betas measured) it holds the alpha that this network's rule
+        gives on unlimited images. It does not say how good that alpha is, and does not cover other trainings.
         The upper end is infinite where some draws tolerate no beta.
 
         Raises:
@@ -126,8 +126,8 @@ def kappa_rule(
 ) -> KappaRule:
     """Return the kappa rule of a network, with a paired bootstrap over its test images.
 
-    ``betas`` begin with 0 and increase; ``wrong`` says of the same images at each of them whether the
-    smoothed prediction is not the label: every draw takes the same images at all betas.
+    ``betas`` begin with 0 and increase; ``wrong`` says for each image and beta whether the smoothed
+    prediction is wrong. Every draw takes the same images at all betas.
 
     Raises:
         SettingError: betas without 0, counts that do not fit, or a network that tolerates no beta.

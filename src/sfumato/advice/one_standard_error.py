@@ -1,4 +1,4 @@
-"""The one-standard-error rule: the largest noise whose risk cannot be told from a reference risk.
+"""The one-standard-error rule: the largest noise whose risk does not clearly exceed a reference risk.
 
 The reference is the risk without noise (kappa rule) or the lowest risk (Parzen rule). A bootstrap over whole
 images (Efron 1979) says how far the answer depends on the images.

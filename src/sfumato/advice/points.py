@@ -1,4 +1,4 @@
-"""Labelled points as the estimators take them, and what is unusual about them in words.
+"""Labelled points for the estimators, with remarks on unusual data.
 
 Distances do not change when all points move together, so points are centred: that keeps the digits that
 matter when distances are computed from products.
@@ -54,24 +54,24 @@ def labelled_points(
     most: int | None = None,
     seed: int = 0,
 ) -> LabelledPoints:
-    """Return the examples ``x`` (examples, *shape) with labels ``y`` as points, looked over.
+    """Return the examples ``x`` (examples, *shape) with labels ``y`` as checked points.
 
     ``most`` takes a random subset of that many, the same for the same ``seed``. Classes with fewer than 10
     points, values outside [0, 1] and equal inputs with different labels are remarked on, not refused.
 
     >>> points = labelled_points(np.eye(4), np.array([0, 0, 1, 1]))
-    >>> points.classes, points.remarks[0]
-    ((0, 1), 'class 0 has 2 points and class 1 has 2 points: too few (10) to say anything of their shape')
+    >>> points.classes, points.remarks[0].partition(":")[0]
+    ((0, 1), 'class 0 has 2 points and class 1 has 2 points')
 
     Raises:
         DataError: fewer than two classes, NaN or infinite values, lengths that differ.
     """
     if len(x) == 0:
-        raise DataError("there are no examples; advice compares classes, at least 2 are needed")
+        raise DataError("there are no examples; advice compares classes and needs at least 2")
     flat = np.asarray(x, dtype=np.float32).reshape(len(x), -1)
     labels = np.asarray(y, dtype=np.int64)
     if len(flat) != len(labels):
-        raise DataError(f"{len(flat)} examples and {len(labels)} labels; they must be as many")
+        raise DataError(f"{len(flat)} examples and {len(labels)} labels; give one label for each")
     if not np.isfinite(flat).all():
         raise DataError("the examples hold NaN or infinite values; they must be finite")
     whole = f"{len(labels):,} examples"
@@ -83,8 +83,8 @@ def labelled_points(
     names = class_names or tuple(str(label) for label in range(int(labels.max(initial=0)) + 1))
     if len(present) < 2:
         raise DataError(
-            f"the {whole} are of one class ({names[int(present[0])]}); advice compares classes, at least "
-            "2 are needed"
+            f"the {whole} belong to one class ({names[int(present[0])]}); advice compares classes and "
+            f"needs at least 2"
         )
     remarks = (*_few(labels, names), *_values(flat), *_duplicates(flat, labels))
     return LabelledPoints(flat - flat.mean(axis=0, dtype=np.float64), labels, names, remarks)
@@ -97,7 +97,7 @@ def _few(y: Int64[np.ndarray, " points"], names: tuple[str, ...]) -> list[str]:
         for c, n in zip(classes.tolist(), counts.tolist(), strict=True)
         if n < LEAST_PER_CLASS
     ]
-    told = f"{' and '.join(few)}: too few ({LEAST_PER_CLASS}) to say anything of their shape"
+    told = f"{' and '.join(few)}: at least {LEAST_PER_CLASS} are needed to estimate the shape of a class"
     return [told] if few else []
 
 
@@ -119,5 +119,5 @@ def _duplicates(x: np.ndarray, y: Int64[np.ndarray, " points"]) -> list[str]:
         return []
     return [
         f"{np.isin(inverse, torn).sum()} points are equal to a point with another label ({len(torn)} "
-        "different inputs): every classifier is wrong for one label of each; they count as at distance 0"
+        "different inputs): every classifier is wrong for one label of each; their distance is 0"
     ]

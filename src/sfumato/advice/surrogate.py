@@ -1,9 +1,9 @@
 """The Parzen rule: from which alpha on training noise harms a learner with nothing but the data.
 
-Trained on x + N(0, alpha^2 I) without end, a classifier that can represent anything becomes the Bayes rule
-of the blurred sample, argmax over classes of sum_i exp(-|z - x_i|^2 / (2 alpha^2)), that is
-phi(h_n * p_alpha) on the empirical distribution. It costs no training. A point is left out of its own sum, or
-it would be right by definition.
+Trained on x + N(0, alpha^2 I) without end, a classifier that can represent anything becomes the Bayes rule of
+the blurred sample, argmax over classes of sum_i exp(-|z - x_i|^2 / (2 alpha^2)), that is phi(h_n * p_alpha)
+on the empirical distribution. It costs no training. When a point is classified, it is left out of the sum;
+otherwise it would be right by definition.
 
 What it predicts, and what not: where alpha is so large that classes melt into each other, real networks lose
 too, at nearly the same alpha for every beta (the right branch of Delta over alpha), though not always as late
@@ -33,7 +33,7 @@ _BLOCK_ENTRIES = 8_000_000
 
 @dataclass(frozen=True)
 class Surrogate:
-    """The Parzen rule at several alphas, on the points themselves, each left out of its own sum.
+    """The Parzen rule at several alphas, on the points themselves; a point is left out when it is classified.
 
     Attributes:
         alphas: increasing.
@@ -45,7 +45,7 @@ class Surrogate:
 
     @property
     def points(self) -> int:
-        """How many points were asked."""
+        """Number of points that were classified."""
         return int(self.wrong.shape[1])
 
     @property
@@ -89,7 +89,7 @@ def parzen_surrogate(
     *,
     on_progress: Callable[[int], None] = lambda points: None,
 ) -> Surrogate:
-    """Return the Parzen rule on ``points``, against each other; 5,000 of them take a minute or less.
+    """Return the errors of the Parzen rule on ``points``; 5,000 points take a minute or less.
 
     alpha = 0 is its limit, the nearest neighbour. ``on_progress`` is called with the number of points
     just finished.

@@ -1,4 +1,4 @@
-"""One trained classifier under more and more smoothing noise: what the kappa rule reads."""
+"""One trained classifier under more and more smoothing noise: the data of the kappa rule."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ class Sweep:
             SettingError: a beta beyond the largest one measured.
         """
         if not 0.0 <= beta <= self.betas[-1]:
-            raise SettingError(f"beta must be within 0 and {self.betas[-1]:g}, the range swept, got {beta:g}")
+            raise SettingError(f"beta must be from 0 to {self.betas[-1]:g}, the measured range, got {beta:g}")
         return float(np.interp(beta, self.betas, self.wrong.mean(axis=0)))
 
     def matched_beta(self) -> float | None:
         """Return the beta of the lowest risk if that is clearly below the clean risk, else None.
 
-        Clearly: by more than three paired standard errors. Such a network is tuned to its noise and errs more
-        with less of it. Batch normalisation with the statistics of noisy inputs does this.
+        Clearly means by more than three paired standard errors. Such a network is tuned to its noise and errs
+        more with less noise. The cause can be batch normalisation with the statistics of noisy inputs.
         """
         best = int(self.wrong.mean(axis=0).argmin())
         gain = self.wrong[:, 0].astype(np.float64) - self.wrong[:, best]
@@ -81,9 +81,9 @@ class Sweep:
 
 
 def sweep_betas(alpha0: float, beta: float) -> tuple[float, ...]:
-    """Return the betas to sweep: in steps of a tenth of ``alpha0``, from half of it on, past ``beta``.
+    """Return the betas to measure: 0, then from ``alpha0`` / 2 to above ``beta`` in steps of ``alpha0`` / 10.
 
-    For a classifier trained without noise, tenths of ``beta``.
+    For a classifier trained without noise, the steps are tenths of ``beta``.
 
     >>> sweep_betas(0.25, 0.2)[:4]
     (0.0, 0.125, 0.15, 0.175)
@@ -107,6 +107,7 @@ def sweep(
     device: str = "auto",
     configuration: Configuration | None = None,
     classes: int | None = None,
+    model_at: Callable[[float], Network] | None = None,
     on_progress: Callable[[int], None] = lambda images: None,
 ) -> Sweep:
     """Return the errors of ``model`` smoothed at each of ``betas`` on all of ``split``.
@@ -114,8 +115,9 @@ def sweep(
     ``betas`` begin with 0. The prediction of an image is that of ``n`` votes with probability at least 0.999
     (``measure_risk``); its noise is the same as in a study of the same seed. The sweep ends where the risk is
     six standard errors above the clean one, as larger betas are not tolerated either.
-    ``classes`` is how many the data has, if more than the labels of ``split`` show. ``on_progress`` is called
-    with the number of images just classified.
+    ``classes`` is how many the data has, if more than the labels of ``split`` show. ``model_at`` gives the
+    network for each beta, as one whose batch norms are re-estimated there. ``on_progress`` is called with
+    the number of images just classified.
 
     Raises:
         SettingError: betas that do not begin with 0 and increase, or a number of votes out of range.
@@ -127,7 +129,7 @@ def sweep(
     limit = math.inf
     for beta in betas:
         risk = measure_risk(
-            model,
+            model if model_at is None else model_at(beta),
             split,
             beta,
             n=n,

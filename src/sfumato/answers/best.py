@@ -1,7 +1,7 @@
-"""What a study answers: for each beta the best alpha, how sure that is, and what it gains.
+"""The answers of a study: for each beta the best alpha, its confidence set and its gain.
 
 A pure function of the per-image results. Sets and gains are those of ``answers.best_pair`` at one beta; the
-bands of the smoothed curves speak of the images and of the luck of training.
+bands of the smoothed curves cover the choice of images and the randomness of training.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ class BetaAnswer:
         images: how many test images.
         seeds: training seeds that every alpha here was trained with.
         points: one per alpha, increasing.
-        alpha: alpha*, where Delta is lowest as measured; the smallest such in a tie.
+        alpha: alpha*, with the lowest measured Delta; the smallest alpha in a tie.
         at_edge: alpha* is the largest alpha measured, or the smallest and not 0, so the best may lie beyond.
-        exact_set: alphas that no other beats significantly, by paired tests with Holm's correction: it
-            holds the alpha, of those measured, that is truly best, with probability at least
-            ``confidence`` (of one seed exactly so, of several for many images).
-        curve: the smoothed curve with its own minimum; None of fewer than 5 alphas.
-        gain: over alpha = beta, or the alpha nearest to it.
-        left_out: cells at this beta that were not used, since other alphas lack their seed.
+        exact_set: alphas that no other alpha beats significantly, by paired tests with Holm's correction.
+            With probability at least ``confidence`` it holds the truly best of the measured alphas (exactly
+            for one seed; for several seeds if there are many images).
+        curve: the smoothed curve with its own minimum; None for fewer than 5 alphas.
+        gain: over alpha = beta, or over the measured alpha nearest to beta.
+        left_out: cells at this beta that were not used, since their seed is missing for other alphas.
         confidence: of every set and interval.
     """
 
@@ -90,7 +90,7 @@ class BetaAnswer:
 
 @dataclass(frozen=True, repr=False)
 class StudyAnswer:
-    """All that a study says; printed, the best alpha of each beta in a line.
+    """All answers of a study; printed, one line per beta with its best alpha.
 
     Attributes:
         data: name of the data set.
@@ -124,8 +124,8 @@ def answer_study(
 ) -> StudyAnswer:
     """Return the answers of a study, at every ``beta`` or at one.
 
-    ``seed`` is that of the halves of the images and of the curves' bands. ``objective`` is what alpha* is
-    best at, by default ``VoteRisk()``; its mean loss stands where Delta does.
+    ``seed`` determines the halves of the images and the bands of the curves. ``objective`` is the criterion
+    for alpha*, by default ``VoteRisk()``; its mean loss takes the place of Delta.
 
     Raises:
         SettingError: a confidence outside (0, 1), fewer than 1 draw, a beta that was not measured.

@@ -1,4 +1,4 @@
-"""The best pair of noises for an objective: which alpha and beta, how sure that is, and what it gains.
+"""The best pair of noises (alpha, beta) for an objective, its confidence set and its gain.
 
 All pairs are measured on the same images, so every comparison is paired: at one beta with the same noise,
 between betas with independent noise. Statements are about the trained networks at hand.
@@ -25,7 +25,7 @@ Pair = tuple[float, float]
 
 @dataclass(frozen=True)
 class Gain:
-    """How much lower the loss is at the best pair than with the usual rule, free of the selection's luck.
+    """How much lower the loss is at the best pair than with the usual rule, without selection bias.
 
     Attributes:
         rule: ``alpha = beta``, or ``best alpha = beta`` where beta is free.
@@ -63,12 +63,13 @@ class PairAnswer:
         accuracies: share of images not lost, for each pair.
         alpha, beta: the best pair: fewest images lost; in a tie the smallest beta, then the smallest alpha.
         accuracy: share of images not lost there.
-        low, high: its bounds in the population. They hold for all pairs together, so also for the one picked;
-            of certificates, ``low`` bounds the share that is truly robust.
+        low, high: its bounds in the population. They hold for all pairs together, so also for the selected
+            one. For certificates, ``low`` bounds the share that is truly robust.
         members: pairs that no other beats significantly: with probability at least ``confidence`` the truly
-            best of the measured pairs is among them (exact paired tests, ``statistics.compare.best_set``).
+            best of the measured pairs is among them (paired tests, ``statistics.compare.best_set``: exact
+            with one training seed and images that are lost or not, else for many images).
         gain: over training with alpha = beta.
-        left_out: cells that were not used, since other pairs lack their seed.
+        left_out: cells that were not used, since their seed is missing for other pairs.
         confidence: of the bounds, the set and the gain's interval.
     """
 
@@ -106,13 +107,13 @@ class Losses:
     Attributes:
         pairs: by beta, then alpha.
         seeds: training seeds.
-        lost: whether each image is lost.
+        lost: whether each image is lost; one row per seed, or one per seed and part of an image.
         left_out: cells that were not used.
     """
 
     pairs: list[Pair]
     seeds: list[int]
-    lost: Bool[np.ndarray, "seeds pairs images"]
+    lost: Bool[np.ndarray, "rows pairs images"]
     left_out: int
 
 
@@ -127,7 +128,9 @@ def comparable_losses(results: StudyResults, objective: Objective[Any], beta: fl
     _require_same_images(cells.items())
     by_run = {((alpha, b), run): cell for (alpha, b, run), cell in cells.items()}
     pairs, seeds = _largest_rectangle(set(by_run))
-    lost = np.array([[objective.loss(by_run[pair, run]) for pair in pairs] for run in seeds])
+    # (seeds, pairs, parts, images), where an image that cannot be lost in part is one part
+    parts = np.array([[np.atleast_2d(objective.loss(by_run[pair, run])) for pair in pairs] for run in seeds])
+    lost = parts.swapaxes(1, 2).reshape(-1, len(pairs), parts.shape[-1])
     return Losses(pairs, seeds, lost, len(by_run) - len(pairs) * len(seeds))
 
 
@@ -169,7 +172,7 @@ def best_pair(
 ) -> PairAnswer:
     """Return the best of all measured pairs (alpha, beta), or of those at one ``beta``.
 
-    ``seed`` is that of the halves of the images.
+    ``seed`` determines the halves of the images.
 
     Raises:
         SettingError: a confidence outside (0, 1), a beta that was not measured.
@@ -188,18 +191,22 @@ def best_of(
     free: bool,
     confidence: float,
     seed: int = 0,
+    among: int | None = None,
 ) -> PairAnswer:
     """Return the best of these pairs.
 
-    ``error`` is the probability that an image that is truly lost counts as not lost, ``free`` whether beta
-    may be chosen; the rest is as in ``best_pair``.
+    Where the images themselves have left these of ``among`` pairs, set and bounds allow for all of those.
+
+    ``error`` is the probability that a truly lost image counts as not lost. ``free`` says whether beta may be
+    chosen. The rest is as in ``best_pair``.
     """
     pairs, lost = found.pairs, found.lost
     means = lost.mean(axis=(0, 2))
     best = int(lost.sum(axis=(0, 2)).argmin())
     # the bounds hold for all pairs together
-    low, high = mean_rate_interval(~lost[:, best], confidence=1.0 - (1.0 - confidence) / len(pairs))
-    kept = best_set(lost, confidence=confidence).kept
+    share = (1.0 - confidence) / (among or len(pairs))
+    low, high = mean_rate_interval(~lost[:, best], confidence=1.0 - share)
+    kept = best_set(lost, confidence=confidence, among=among).kept
     return PairAnswer(
         objective=objective,
         images=lost.shape[2],

@@ -1,4 +1,4 @@
-"""A few test images of a study as two of its models see them: what people look at before numbers.
+"""A few test images of a study as two of its models see them.
 
 The images are a sample: one half drawn at random, one half where the two models differ most. Where the
 models are there and a device of the kind that they voted on, the votes are counted again for these images,
@@ -99,11 +99,11 @@ class Gallery:
     Attributes:
         beta: smoothing noise; None where it is not known.
         names: of the models, one or two.
-        seen: what is told of the images beside them, in words.
+        seen: what the text beside the images says.
         radii: what the radii are, in a sentence.
         class_names: by class index.
         images: the sample, examples increasing.
-        why_not: why votes were not counted again by class; empty if they were, or nobody expects them.
+        why_not: why votes were not counted again by class; empty if they were, or if none are expected.
     """
 
     beta: float | None
@@ -219,7 +219,7 @@ def under_noise(
 def _require_same_data(data: Dataset, cell: CellResult) -> None:
     require_images(data)
     if cell.examples[-1] >= len(data.test) or not np.array_equal(data.test.y[cell.examples], cell.labels):
-        raise DataError(f"{data.name}: its test labels are not those of the study; the data have changed")
+        raise DataError(f"{data.name}: its test labels differ from those of the study; the data have changed")
 
 
 def sample_places(

@@ -1,4 +1,4 @@
-"""What the best noises are best at: the loss of each test image in a cell of a study, 0 or 1.
+"""The criterion for the best noises: the loss of each test image in a cell of a study, 0 or 1, or in parts.
 
 Every set, test and gain of ``answers`` works on these losses. A new objective is a class here or in a module
 of your own, with ``register_objective``.
@@ -7,7 +7,7 @@ of your own, with ``register_objective``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from sfumato.certification.certificate import Certificate, written_radius
-from sfumato.errors import DataError, SettingError, require_nonnegative
+from sfumato.errors import DataError, SettingError, require_count, require_nonnegative
 from sfumato.plans import parse_plan
 from sfumato.settings import CONFIDENCE
 from sfumato.studies.results import CellResult, StudyResults
@@ -23,9 +23,11 @@ from sfumato.studies.results import CellResult, StudyResults
 Key = tuple[float, float, int]
 """Training noise alpha, smoothing noise beta, training seed."""
 
+_MOST_PARTS = 100  # of an image; every part is a copy of the losses in memory
+
 
 class Cell(Protocol):
-    """What an objective reads of one cell: at least which images they are."""
+    """The data of one cell that an objective reads: at least the indices of its images."""
 
     @property
     def examples(self) -> Int[np.ndarray, " images"]:
@@ -49,11 +51,14 @@ class Objective(ABC, Generic[CellT]):
     name: ClassVar[str]
 
     @abstractmethod
-    def loss(self, cell: CellT) -> Bool[np.ndarray, " images"]:
-        """Return for each test image of the cell whether it is lost."""
+    def loss(self, cell: CellT) -> Bool[np.ndarray, "*parts images"]:
+        """Return for each test image of the cell whether it is lost; in ``parts`` if it may be so in part.
+
+        An image of which k of ``parts`` parts are lost counts as k / parts of an image.
+        """
 
     def cells(self, results: StudyResults, beta: float | None = None) -> Mapping[Key, CellT]:
-        """Return what the losses are read from, of one ``beta`` or of all: the votes, if not overridden.
+        """Return the cells from which the losses are computed, for one ``beta`` or all: by default the votes.
 
         Raises:
             SettingError: a beta that was not measured.
@@ -135,7 +140,7 @@ class CertifiedAccuracy(Objective[CertifiedCell]):
     name: ClassVar[str] = "certified-accuracy"
 
     def __init__(self, radius: float) -> None:
-        self.radius = require_nonnegative("radius", radius)
+        self.radius = self.asked = require_nonnegative("radius", radius)
 
     def __str__(self) -> str:
         return f"certified accuracy at radius {self.radius:g}"
@@ -158,7 +163,7 @@ class CertifiedAccuracy(Objective[CertifiedCell]):
                 f"radius {self.radius:g} needs certificates and the study has only votes; add a table "
                 "[certification] to its study file and run it again"
             )
-        self._require_asked(certified)
+        require_asked(self.radius, (row for rows in certified.values() for row in rows))
         cells = {key: CertifiedCell.of(rows) for key, rows in certified.items()}
         for (alpha, b, _), cell in cells.items():
             if cell.labels.min() < 0:
@@ -185,20 +190,69 @@ class CertifiedAccuracy(Objective[CertifiedCell]):
             f"{beta:g}{could}"
         )
 
-    def _require_asked(self, certified: Mapping[Key, Sequence[Certificate]]) -> None:
-        for plan in sorted({row.plan for rows in certified.values() for row in rows if row.plan}):
-            asked = parse_plan(plan).asked_radii
-            if asked and not any(np.isclose(self.radius, asked, rtol=1e-9)):
-                known = ", ".join(f"{radius:g}" for radius in asked)
-                raise DataError(
-                    f"radius {self.radius:g} was not certified: the certificates are for radius {known}; "
-                    "choose among these, or certify again"
-                )
-
     def error(self, results: StudyResults) -> float:
-        """Return the largest error of one certificate; those that state none have the usual one."""
+        """Return the largest error of one certificate; the usual error for those that state none."""
         stated = {row.confidence for rows in results.certificates.values() for row in rows}
         return 1.0 - min((level for level in stated if level == level), default=CONFIDENCE)
+
+
+def require_asked(radius: float, certificates: Iterable[Certificate]) -> None:
+    """Refuse a radius that a plan was not asked about, where it was asked about others.
+
+    Raises:
+        DataError: the plan of some certificate certifies other radii only.
+    """
+    for plan in sorted({row.plan for row in certificates if row.plan}):
+        asked = parse_plan(plan).asked_radii
+        if asked and not any(np.isclose(radius, asked, rtol=1e-9)):
+            known = ", ".join(f"{one:g}" for one in asked)
+            raise DataError(
+                f"radius {radius:g} was not certified: the certificates are for radius {known}; "
+                "choose among these, or certify again"
+            )
+
+
+class WeightedAccuracy(Objective[CertifiedCell]):
+    """Certified accuracy at several radii, their weighted mean.
+
+    An image has as many parts as the weights add up to, and loses those of the radii at which it is not
+    certified. So the weights are whole numbers: 2 and 1 count the first radius twice. The tests of
+    ``statistics.compare`` take parts as they take repeated trainings: no longer exactly, for many images.
+
+    Args:
+        weights: of each radius, in the unit of the input.
+
+    Raises:
+        SettingError: no radius, one that is negative or not finite, a weight that is not a whole number of
+            at least 1, weights that add up to more than 100.
+    """
+
+    name: ClassVar[str] = "weighted-accuracy"
+
+    def __init__(self, weights: Mapping[float, int]) -> None:
+        if not weights:
+            raise SettingError("a weighted accuracy needs at least one radius, got none")
+        self.asked = dict(weights)
+        self.parts = {CertifiedAccuracy(r): require_count("weight", w) for r, w in weights.items()}
+        if (total := sum(self.parts.values())) > _MOST_PARTS:
+            raise SettingError(f"weights must add up to at most {_MOST_PARTS}, got {total}; give small ones")
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{part.radius:g} (weight {weight})" for part, weight in self.parts.items())
+        return f"certified accuracy, weighted mean over radius {told}"
+
+    def loss(self, cell: CertifiedCell) -> Bool[np.ndarray, "parts images"]:
+        """Return for each part of each image whether it is lost."""
+        return np.repeat([part.loss(cell) for part in self.parts], list(self.parts.values()), axis=0)
+
+    def cells(self, results: StudyResults, beta: float | None = None) -> Mapping[Key, CertifiedCell]:
+        """Return the certificates; raises as ``CertifiedAccuracy`` does at each of the radii."""
+        found = [part.cells(results, beta) for part in self.parts]
+        return found[0]
+
+    def error(self, results: StudyResults) -> float:
+        """Return the largest error of one certificate."""
+        return next(iter(self.parts)).error(results)
 
 
 OBJECTIVES: dict[str, type[Objective[Any]]] = {VoteRisk.name: VoteRisk}

@@ -116,7 +116,7 @@ class PairSearch(Proposals):
             SettingError: nothing told yet.
         """
         if not self._points:
-            raise SettingError("no network has been told yet; tell one first")
+            raise SettingError("there is no result yet; call tell first")
         return 1.0 - self._curve(np.asarray(alphas, dtype=np.float64)).loss
 
     def _u(self, alphas: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
@@ -150,13 +150,13 @@ class PairPoint:
     """One network of a search.
 
     Attributes:
-        alpha: that it was trained with.
+        alpha: the noise that it was trained with.
         beta: the best beta to smooth it with; in a tie the smallest.
         lost: how many images are not certified there.
-        images: of how many.
+        images: how many images were tried.
         dropped: betas that dropped out of the race, as another beta is surely better for this network.
-        votes: noisy copies that its certificates are made of.
-        new: whether it was trained just now.
+        votes: noisy copies that its certificates took.
+        new: whether this search trained it.
     """
 
     alpha: float
@@ -211,7 +211,7 @@ def search_pairs(
 
     Every network is certified at all betas of the study's grid, or at ``beta`` alone, on the first ``images``
     test images (1,000 if not given); betas drop out as in a race. Models that the study has trained already
-    cost none of the budget. As ``search_study`` it goes on where it was killed, and within its budget.
+    cost none of the budget. Like ``search_study`` it continues after a kill, within its budget.
 
     Raises:
         SettingError: a radius that no beta can certify, or a number out of range.
@@ -238,10 +238,13 @@ def search_pairs(
             race, votes = Race(len(able), images, LEVEL), dict.fromkeys(able, 0)
             lost = np.ones((len(able), images), dtype=bool)
             for size in race_sizes(images):
-                for row in np.flatnonzero(race.running):
+                running = np.flatnonzero(race.running)
+                running_pairs = [(alpha, able[row]) for row in running]
+                table = race_table(running_pairs, plan, certificate_confidence, size)
+                found = study.part(alpha, table).certificates
+                for row in running:
                     b = able[row]
-                    table = race_table(b, plan, certificate_confidence, size)
-                    rows = study.part(alpha, table).certificates[alpha, b, chosen]
+                    rows = found[alpha, b, chosen]
                     lost[row, :size] = objective.loss(CertifiedCell.of(rows))
                     votes[b] = sum(certificate.votes or 0 for certificate in rows)
                 race.add(lost[:, race.seen : size])
@@ -260,6 +263,7 @@ def search_pairs(
     answer = best_of_raced(
         Losses(pairs, [chosen], np.array([[whole[pair] for pair in pairs]]), 0),
         str(objective),
+        raced=len(points) * len(able),
         level=LEVEL,
         free=beta is None,
         confidence=confidence,

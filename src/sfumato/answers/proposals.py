@@ -12,7 +12,7 @@ from sfumato.errors import SettingError, require_nonnegative
 
 
 class Proposals(ABC):
-    """Proposes one training noise after the other, each to be told its result before the next.
+    """Proposes one training noise after the other; tell the result of each before the next.
 
     Args:
         candidates: training noises that may be proposed, increasing.
@@ -67,7 +67,7 @@ class Proposals(ABC):
         return self._proposed
 
     def resume(self, alpha: float) -> None:
-        """Take ``alpha`` for the proposal that is to be told next, as it was in an interrupted search.
+        """Make ``alpha`` the current proposal, as it was in an interrupted search.
 
         Raises:
             SettingError: a negative alpha.

@@ -74,7 +74,7 @@ def _noises(name: str, path: Path, settings: Mapping[str, Any]) -> tuple[float, 
         smoothed = re.findall(rf"sigma_{_NUMBER}", str(path))
         beta = float(smoothed[-1]) if smoothed else alpha if beta is None else beta
     if alpha is None or beta is None:
-        raise DataError(f"{path}: does not say its two noises; give them as ALPHA,BETA={path}")
+        raise DataError(f"{path}: does not state its two noises; give them as ALPHA,BETA={path}")
     return require_nonnegative("alpha", alpha), require_positive("beta", beta)
 
 
@@ -108,7 +108,7 @@ class PublishedBest:
 
     Attributes:
         beta: smoothing noise.
-        alpha: of the lowest risk as published, the smallest such in a tie.
+        alpha: the one of the lowest published risk; the smallest in a tie.
         risk: the risk there.
         standard_error: its binomial standard error.
         within_one: alphas whose risk is at most one standard error above the lowest.
@@ -142,7 +142,7 @@ def load_published(path: Path) -> PublishedResults:
         where = f"{path}:{number}"
         alpha, beta, count, risk = _parsed(cells, where)
         if (alpha, beta) in errors:
-            raise DataError(f"{where}: alpha {alpha:g} with beta {beta:g} is there twice")
+            raise DataError(f"{where}: alpha {alpha:g} with beta {beta:g} appears twice")
         errors[alpha, beta], risks[where] = count, (count, risk)
     return PublishedResults(path.stem, _images(path, risks), errors)
 
@@ -158,7 +158,7 @@ def _parsed(cells: list[str], where: str) -> tuple[float, float, int, float]:
         if not (math.isfinite(value) and value >= 0):
             raise DataError(f"{where}: {name} must be a finite number of at least 0, got {value}")
     if count < 0 or not 0 <= risk <= 1 or (count == 0) != (risk == 0):
-        raise DataError(f"{where}: errors {cells[2]} and risk {cells[3]} do not go together")
+        raise DataError(f"{where}: errors {cells[2]} and risk {cells[3]} contradict each other")
     return alpha, beta, count, risk
 
 
@@ -166,12 +166,13 @@ def _images(path: Path, risks: dict[str, tuple[int, float]]) -> int:
     """Return the number of images that every row agrees with: the one of the most precise row."""
     errors, risk = max(risks.values(), default=(0, 0.0))
     if errors == 0:
-        raise DataError(f"{path}: no errors at all, so the number of images cannot be told")
+        raise DataError(f"{path}: there are no errors, so the number of images cannot be computed")
     images = round(errors / risk)
     for where, (count, share) in risks.items():
         if abs(count / images - share) > 1e-6:
             raise DataError(
-                f"{where}: {count} errors at risk {share:g} do not go with {images} images, as others do"
+                f"{where}: {count} errors at risk {share:g} do not fit {images} images, the number in "
+                f"other rows"
             )
     return images
 

@@ -9,7 +9,7 @@ was killed, or that is run again over more images, spends no vote twice.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,8 +28,7 @@ from sfumato.plans import Decide
 from sfumato.settings import CONFIDENCE
 from sfumato.statistics.binomial import lower_bound
 from sfumato.studies.design import CertificationTable, Design
-from sfumato.studies.part import run_part
-from sfumato.studies.run import LOCK_FILE, Watch, checked_data, mend_results
+from sfumato.studies.run import LOCK_FILE, Watch, checked_data, mend_results, run_part
 
 LEVEL = 0.001
 """How often at most the truly best pair drops out of a race."""
@@ -47,12 +46,12 @@ class RaceResult:
     """How a race ended.
 
     Attributes:
-        radius: that was certified, in the unit of the input.
+        radius: the certified radius, in the unit of the input.
         answer: the best of the pairs that ran to the end and its gain over the best alpha = beta; its set
             holds the truly best of all pairs with its ``confidence``, the level of the race included.
         dropped: the pairs that dropped out, and after how many images.
         cannot: betas that cannot certify the radius, whatever the votes are.
-        votes: noisy copies that the certificates of this race are made of.
+        votes: noisy copies that the certificates of this race took.
         images: how many test images were raced over.
         unit: what a noise level of 1 means.
         data: name of the data set.
@@ -84,7 +83,7 @@ def race_study(
     """Race the pairs of the study at ``radius`` over its first ``images`` test images, 1,000 if not given.
 
     Models that are not trained yet are trained. With several training seeds the first one runs. ``on_batch``
-    is told how many images were raced over, how many pairs are left, and the votes so far.
+    is called with the number of images so far, of pairs left, and of votes so far.
 
     Raises:
         SettingError: a radius that no beta of the study can certify, or a number out of range.
@@ -110,13 +109,10 @@ def race_study(
         for size in race_sizes(images):
             runs = race.running.copy()
             runs[usual] |= habit.running[: len(usual)]
-            for beta in able:
-                alphas = tuple(
-                    pair[0] for pair, on in zip(pairs, runs, strict=True) if on and pair[1] == beta
-                )
-                if alphas:
-                    table = race_table(beta, plan, certificate_confidence, size)
-                    certificates |= _certified(design, data, folder, alphas, table, device, watch)
+            # one run for all pairs, as each run hashes the test images and reads all that is kept
+            running = [pairs[row] for row in np.flatnonzero(runs)]
+            table = race_table(running, plan, certificate_confidence, size)
+            certificates |= _certified(design, data, folder, table, device, watch)
             lost = np.ones((len(pairs), size), dtype=bool)
             for row in np.flatnonzero(runs):
                 lost[row] = objective.loss(CertifiedCell.of(certificates[pairs[row]]))
@@ -131,6 +127,7 @@ def race_study(
     answer = best_of_raced(
         losses,
         str(objective),
+        raced=len(pairs),
         level=level,
         free=True,
         confidence=confidence,
@@ -145,12 +142,13 @@ def best_of_raced(
     losses: Losses,
     objective: str,
     *,
+    raced: int,
     level: float,
     free: bool,
     confidence: float,
     certificate_confidence: float,
 ) -> PairAnswer:
-    """Return the best of the pairs that a race of this level left, with ``confidence`` the race included.
+    """Return the best pair after a race of this level; ``confidence`` includes the error of the race.
 
     ``objective`` and ``free`` are as in ``best_of``.
     """
@@ -160,6 +158,7 @@ def best_of_raced(
         error=1.0 - certificate_confidence,
         free=free,
         confidence=confidence + level,
+        among=raced,
     )
     return replace(answer, confidence=confidence)
 
@@ -183,13 +182,16 @@ def able_betas(
     if not any(betas):
         raise SettingError("no beta is above 0; add the smoothing noises to choose from")
     if not able:
-        most = float(special.ndtri(lower_bound(plan.n_max, plan.n_max, confidence)))
         raise SettingError(
             f"none of the betas {', '.join(f'{beta:g}' for beta in betas)} can certify radius "
-            f"{plan.radius:g}; it takes a beta of at least "
-            f"{plan.radius / most:.2g}"
+            f"{plan.radius:g}; it takes a beta of at least {least_beta(plan, confidence):.2g}"
         ) from refusal
     return tuple(able), tuple(beta for beta in betas if beta > 0.0 and beta not in able)
+
+
+def least_beta(plan: Decide, confidence: float) -> float:
+    """Return the beta below which the plan's votes cannot certify its radius, whatever they are."""
+    return plan.radius / float(special.ndtri(lower_bound(plan.n_max, plan.n_max, confidence)))
 
 
 def race_images(images: int | None, data: Dataset) -> int:
@@ -207,15 +209,26 @@ def race_images(images: int | None, data: Dataset) -> int:
     return images
 
 
-def race_table(beta: float, plan: Decide, confidence: float, images: int) -> CertificationTable:
-    """Return the certificates that a race looks at: the true label is tested at one radius."""
-    return CertificationTable(
-        beta=(beta,),
+class RaceTable(CertificationTable):
+    """The certificates that a race looks at: the true label is tested at one radius, for some pairs alone."""
+
+    pairs: tuple[Pair, ...]
+
+    def betas_of(self, alpha: float) -> tuple[float, ...]:
+        """Return the betas at which models of this alpha are certified."""
+        return tuple(beta for beta in self.beta if (alpha, beta) in self.pairs)
+
+
+def race_table(pairs: Sequence[Pair], plan: Decide, confidence: float, images: int) -> RaceTable:
+    """Return the certificates of these pairs on the first ``images`` test images."""
+    return RaceTable(
+        beta=tuple(sorted({beta for _, beta in pairs})),
         radii=None,
         plan=plan.name,
         confidence=confidence,
         images=images,
         label_known=True,
+        pairs=tuple(pairs),
     )
 
 
@@ -229,20 +242,15 @@ def race_sizes(images: int) -> Iterator[int]:
 
 
 def _certified(
-    design: Design,
-    data: Dataset,
-    folder: Path,
-    alphas: tuple[float, ...],
-    table: CertificationTable,
-    device: str,
-    watch: Watch,
+    design: Design, data: Dataset, folder: Path, table: RaceTable, device: str, watch: Watch
 ) -> dict[Pair, list[Certificate]]:
-    """Return the certificates of these alphas at one beta, computed where they are not kept yet."""
+    """Return the certificates of the table's pairs, computed where they are not kept yet."""
     seed = design.grid.seeds[0]
+    alphas = tuple(sorted({alpha for alpha, _ in table.pairs}))
     grid = design.grid.model_copy(update={"alpha": alphas, "beta": table.beta, "seeds": (seed,)})
     part = design.model_copy(update={"grid": grid, "certification": table})
     found = run_part(part, design, data, folder, device=device, watch=watch).certificates
-    return {(alpha, table.beta[0]): found[alpha, table.beta[0], seed] for alpha in alphas}
+    return {(alpha, beta): found[alpha, beta, seed] for alpha, beta in table.pairs}
 
 
 def _votes(kept: dict[Pair, list[Certificate]]) -> int:

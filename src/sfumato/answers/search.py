@@ -32,9 +32,8 @@ from sfumato.errors import (
 from sfumato.files import locked
 from sfumato.studies.design import CertificationTable, Design, GridTable
 from sfumato.studies.keys import Keys, content_key
-from sfumato.studies.part import current_record, run_part
 from sfumato.studies.results import StudyResults
-from sfumato.studies.run import LOCK_FILE, Watch, checked_data, mend_results
+from sfumato.studies.run import LOCK_FILE, Watch, checked_data, current_record, mend_results, run_part
 from sfumato.studies.store import FILE, Store, load_results
 from sfumato.studies.todo import plan_study
 
@@ -124,7 +123,7 @@ class AlphaSearch(Proposals):
         self._keep(alpha, before[0] + errors, before[1] + examples)
 
     def resume(self, alpha: float) -> None:
-        """Take ``alpha`` for the proposal that is to be told next, as it was in an interrupted search.
+        """Make ``alpha`` the current proposal, as it was in an interrupted search.
 
         Raises:
             SettingError: an alpha that is not positive.
@@ -135,10 +134,10 @@ class AlphaSearch(Proposals):
         """Return the alpha of lowest expected risk with its intervals.
 
         Under the curve model and its prior, given the points told, alpha* lies in [low, high] with
-        probability ``confidence``, and so does the risk at ``alpha`` in [risk_low, risk_high]. It is
-        a belief and no guarantee. At a beta so small that the network hardly notices it, where the risks
-        are nearly flat and the best alpha may be several beta, few points tell little: the interval is
-        wide there, and ``alpha`` only near the best. No alpha outside the range of proposals is returned.
+        probability ``confidence``, and so does the risk at ``alpha`` in [risk_low, risk_high]. This is a
+        belief, not a guarantee. If beta is so small that the network hardly notices it, the risks are nearly
+        flat and the best alpha may be several times beta. Then a few points say little: the interval is wide,
+        and ``alpha`` is only near the best. No alpha outside the range of proposals is returned.
 
         Raises:
             SettingError: nothing told yet at a positive alpha near beta; a confidence outside (0, 1).
@@ -186,8 +185,8 @@ class AlphaSearch(Proposals):
         near = sorted(filter(self.informs, self._points))
         if not near:
             raise SettingError(
-                f"no risk has been told at an alpha between {_USED[0]:g} and {_USED[1]:g} of beta "
-                f"{self.beta:g}; tell one first"
+                f"there is no result yet at an alpha between {_USED[0]:g} and {_USED[1]:g} of beta "
+                f"{self.beta:g}; call tell first"
             )
         counts = np.array([self._points[a] for a in near], dtype=np.float64)
         return ShapePosterior(self._u(np.array(near)), counts[:, 0], counts[:, 1])
@@ -232,13 +231,12 @@ def search_study(
 ) -> SearchResult:
     """Train what the search proposes in the study's folder, until it is finished, and return the result.
 
-    Models that the study has trained already (with ``seed``; the study's first if not given) are only
-    measured at the search's beta and cost none of its budget, which is for those that searches of this
-    beta propose. Proposals are written down before they are trained: a search that is given again, after
-    a kill or with a larger budget, goes on where it was, and what is trained in all stays within the
-    budget. All is kept in the study, and nothing that was finished is trained again. The study file and
-    what the study has certified stay as they were; where warm starts are asked for, what a model starts
-    from is trained too.
+    Models that the study has trained already (with ``seed``, by default the study's first) are only measured
+    at the search's beta and cost nothing. The budget is for the models that searches at this beta propose.
+    Proposals are stored before they are trained. So a search that is started again, after a kill or with a
+    larger budget, continues, and all trainings together stay within the budget. Everything is kept in the
+    study, and no finished model is trained again. The study file and the certificates of the study are not
+    changed. With warm starts, the model that another one starts from is trained too.
 
     Raises:
         OutputError, SettingError, DataError, ModelError, SfumatoError: as ``run_study``.

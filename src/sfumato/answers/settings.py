@@ -1,4 +1,4 @@
-"""What an answer depends on besides the results: its confidence, and the draws behind it."""
+"""The settings of an answer, besides the results: its confidence and its random draws."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ class AnswerSettings(CheckedSettings):
     confidence: Confidence = Field(
         default=0.95, description="confidence level of all intervals and sets, between 0 and 1"
     )
-    draws: Count = Field(default=DEFAULT_DRAWS, description="draws behind the bands of the smoothed curves")
+    draws: Count = Field(
+        default=DEFAULT_DRAWS, description="number of random draws for the bands of the smoothed curves"
+    )
     seed: Seed = Field(
-        default=0,
-        description="of the random halves of the images, of the bands, and of a report's sample of images",
+        default=0, description="determines the random halves of the images and the bands of the curves"
     )

@@ -1,7 +1,7 @@
 """A study as one object: data and noise levels in, a finished folder and its answers out.
 
-It adds nothing to ``studies`` but the convenience: the study file, the folder and the command line are
-the same, so that ``sfumato study best FOLDER`` goes on where this ends.
+It is only a convenient form of ``studies``: it uses the same study file and folder as the command line, so
+you can continue with ``sfumato study best FOLDER``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Study:
         alphas: training noises, standard deviations in the input's unit; increasing, 0 is no noise.
         betas: smoothing noises, likewise.
         seeds: of the trainings, increasing.
-        images: only the first so many test images; all if not given.
+        images: number of test images to use, starting with the first; all if not given.
         votes: noisy copies whose majority is the prediction.
         settings: of the trainings, as of ``TrainingSettings``: ``architecture="cnn"``, ``epochs=20``.
 
@@ -75,7 +75,7 @@ class Study:
         return f"Study({self.design.data.name!r}, alphas={grid.alpha}, betas={grid.beta}; {state})"
 
     def run(self, folder: str | Path, *, device: str = "auto", executor: Executor | None = None) -> Study:
-        """Compute what the study lacks in ``folder``, and return it finished; it goes on after a kill.
+        """Compute what is missing in ``folder`` and return the finished study; continues after a kill.
 
         Raises:
             as ``run_study``; OutputError: the folder holds the study of other data.
@@ -100,7 +100,7 @@ class Study:
         return self._results
 
     def best(self, *, confidence: float = 0.95) -> StudyAnswer:
-        """Return for each beta the best alpha, its confidence set and what it gains.
+        """Return for each beta the best alpha, its confidence set and its gain.
 
         Raises:
             SettingError: the study has not been run, or a confidence outside (0, 1).

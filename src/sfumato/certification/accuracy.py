@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sfumato.certification.certificate import Certificate, written_radius
 from sfumato.errors import DataError
 from sfumato.settings import CONFIDENCE
-from sfumato.statistics import estimates
+from sfumato.statistics.estimates import certified_accuracy_bounds
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class CurvePoint:
         radius: in the input's unit.
         certified, examples: counts.
         low: lower bound of the population's share on which the smoothed classifier is truly correct
-            and constant within the radius: it pays for the sample and for the certificates' own error.
+            and constant within the radius: it covers the error of the sample and of the certificates.
         high: upper bound of the population's share that such a run certifies.
     """
 
@@ -47,10 +47,10 @@ def certified_accuracy(
     confidence: float = 0.95,
     certificate_confidence: float = CONFIDENCE,
 ) -> list[CurvePoint]:
-    """Return the certified accuracy at each radius, its bounds at ``confidence`` for each by itself.
+    """Return the certified accuracy at each radius; its bounds have ``confidence`` at each radius separately.
 
-    ``certificate_confidence`` is that of certificates that do not state theirs; those that state
-    different ones are summarised at the lowest. See ``statistics.estimates.certified_accuracy``.
+    ``certificate_confidence`` is used for certificates that do not state their confidence. If certificates
+    state different ones, the lowest is used for all. See ``certified_accuracy_bounds``.
 
     >>> rows = [Certificate(0, 3, 3, 0.4, 1.0), Certificate(1, 5, -1, 0.0, 1.0)]
     >>> [point.share for point in certified_accuracy(rows, [0.0, 0.5])]
@@ -67,10 +67,10 @@ def certified_accuracy(
     points = []
     for radius in radii:
         hits = len(certified) - bisect_left(certified, written_radius(radius))
-        found = estimates.certified_accuracy(
+        low, high = certified_accuracy_bounds(
             hits, len(certificates), confidence=confidence, certificate_confidence=level
         )
-        points.append(CurvePoint(radius, hits, len(certificates), found.robust_lower, found.rate_upper))
+        points.append(CurvePoint(radius, hits, len(certificates), low, high))
     return points
 
 

@@ -1,9 +1,9 @@
-"""The record of one certificate: what a plan's decision says of one example of a data set."""
+"""The record of one certificate: a plan's decision about one example of a data set."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from decimal import ROUND_FLOOR, Decimal
 
 from sfumato.plans import ABSTAIN, Decision
@@ -25,8 +25,8 @@ class Certificate:
         predict: predicted class, or -1 for an abstention.
         radius: certified radius in the noise's norm (L2 for Gaussian noise), in the input's unit; 0 for an
             abstention.
-        seconds: time spent on it; of examples voted on together, by their share of the votes.
-        votes: noisy copies spent on it; None in tables that do not say, as for all that follows.
+        seconds: time spent on it; for examples voted on together, in proportion to their votes.
+        votes: noisy copies spent on it; None if the table does not state it, like all fields below.
         stopped_by: what ended the voting.
         p_lower: lower confidence bound of the predicted class's probability under the noise.
         p_upper: upper confidence bound of any other class's.
@@ -49,19 +49,8 @@ class Certificate:
     @staticmethod
     def of(idx: int, label: int, decision: Decision, seconds: float) -> Certificate:
         """Return the certificate of a plan's decision."""
-        return Certificate(
-            idx,
-            label,
-            decision.prediction,
-            decision.radius,
-            seconds,
-            decision.votes,
-            decision.stopped_by,
-            decision.p_lower,
-            decision.p_upper,
-            decision.confidence,
-            decision.plan,
-        )
+        found = asdict(decision)
+        return Certificate(idx, label, predict=found.pop("prediction"), seconds=seconds, **found)
 
     @property
     def correct(self) -> bool:

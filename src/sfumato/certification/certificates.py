@@ -78,7 +78,7 @@ class Certificates(Sequence[Certificate]):
     ) -> CertifiedAccuracy:
         """Return the share of examples that are correct and certified at each radius, with bounds.
 
-        The bounds hold for the population, at ``confidence`` for each radius by itself, and pay for the
+        The bounds hold for the population, at ``confidence`` for each radius by itself, and cover the
         certificates' own error (``certified_accuracy``).
 
         Raises:

@@ -1,8 +1,8 @@
-"""The table of a certification run, kept so that rows of different runs never share a file.
+"""The table of a certification run; rows of different runs are never in one file.
 
-Beside ``NAME.tsv`` stands ``NAME.tsv.json``, the run's settings. A run is continued only if they are the
-same to the letter, except that it may be about more images than before, and that the model's answers to
-fixed inputs may differ by rounding.
+Beside ``NAME.tsv`` stands ``NAME.tsv.json``, the run's settings. A run is continued only if they are
+identical, with two exceptions: there may be more images than before, and the model's answers to fixed inputs
+may differ by rounding.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from sfumato.certification.certificate import Certificate
 from sfumato.certification.recorded_answers import difference
 from sfumato.certification.table import HEADER, OURS, parse_row, written_row
 from sfumato.errors import DataError, OutputError, WriteError
-from sfumato.files import cannot_write, require_writable, try_lock, write_text
+from sfumato.files import require_in_place, require_writable, try_lock, write_text, writing
 from sfumato.noise.keyed import require_same_noise
 
 _HEADER = "\t".join(HEADER + OURS) + "\n"
 # The rows themselves tell of which images they are; names are compared where there is nothing better.
-_NOT_COMPARED = ("examples", "data", "answers")
+_NOT_COMPARED = ("examples", "data", "answers", "clean_accuracy")
 # What settings that do not name their noise mean.
 _BEFORE_OTHER_NOISES = {"noise": "gaussian", "norm": "L2"}
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -77,14 +77,14 @@ def finished_rows(output: Path, settings: dict[str, Any], examples: Sequence[int
     require_writable(settings_path(output))
     if output.exists():
         if not output.is_file():
-            raise OutputError(f"{output}: is no regular file; a table must be one, so that a run can go on")
-        with _explained(output), output.open("rb") as table:
+            raise OutputError(f"{output}: is not a regular file, as a table must be; choose another output")
+        with writing(output), output.open("rb") as table:
             _lock(table, output)
     return _read(output, settings, examples)[0]
 
 
 class GrowingTable:
-    """The table of a run, held open; ``rows`` are those that it has so far."""
+    """The table of a run, kept open for writing; ``rows`` are the rows that it has so far."""
 
     def __init__(self, path: Path, file: BinaryIO, rows: list[Certificate], size: int) -> None:
         self._path, self._file, self._size = path, file, size
@@ -101,19 +101,19 @@ class GrowingTable:
 
     def begin(self) -> None:
         """Cut off half a last line; write the header where there is none."""
-        with _explained(self._path):
+        with writing(self._path):
             self._file.truncate(self._size)
         if not self._size:
             self._write(_HEADER.encode())
 
     def finish(self) -> None:
-        """Let the disk confirm all rows, and see that the table is still there."""
-        with _explained(self._path):
+        """Wait until all rows are on the disk, and check that the table still exists."""
+        with writing(self._path):
             os.fsync(self._file.fileno())
         self._require_there()
 
     def _write(self, content: bytes) -> None:
-        with _explained(self._path):
+        with writing(self._path):
             try:
                 left = memoryview(content)
                 while left:
@@ -128,11 +128,9 @@ class GrowingTable:
 
     def _require_there(self) -> None:
         """Refuse to go on with a table that nobody could read afterwards."""
-        with _explained(self._path):
+        with writing(self._path):
             held = os.fstat(self._file.fileno())
-            there = self._path.stat() if self._path.exists() else None
-        if there is None or not os.path.samestat(held, there):
-            raise WriteError(f"{self._path}: was removed or replaced while it was written; run again")
+        require_in_place(self._path, held)
         if held.st_size != self._size:
             raise WriteError(f"{self._path}: was changed by another program while it was written")
         if not settings_path(self._path).exists():
@@ -153,7 +151,7 @@ def continued(output: Path, settings: dict[str, Any], examples: Sequence[int]) -
     """
     finished_rows(output, settings, examples)
     with contextlib.ExitStack() as held:
-        with _explained(output):
+        with writing(output):
             output.parent.mkdir(parents=True, exist_ok=True)
             file = held.enter_context(output.open("ab", buffering=0))
         _lock(file, output)
@@ -170,19 +168,8 @@ def continued(output: Path, settings: dict[str, Any], examples: Sequence[int]) -
         table.finish()
 
 
-@contextlib.contextmanager
-def _explained(output: Path) -> Iterator[None]:
-    """Turn what the operating system says into one line."""
-    try:
-        yield
-    except OutputError:
-        raise
-    except OSError as error:
-        raise cannot_write(output, error) from error
-
-
 def _lock(file: BinaryIO, output: Path) -> None:
-    with _explained(output):
+    with writing(output):
         held = try_lock(file)
     if not held:
         raise OutputError(f"{output}: another process is writing it; wait for it or choose another output")
@@ -191,10 +178,10 @@ def _lock(file: BinaryIO, output: Path) -> None:
 def _read(output: Path, settings: dict[str, Any], examples: Sequence[int]) -> tuple[list[Certificate], int]:
     """Return the rows of this run and the bytes of the whole lines."""
     record = settings_path(output)
-    with _explained(output):
+    with writing(output):
         content = output.read_bytes() if output.exists() else b""
     if content and not record.exists():
-        raise OutputError(f"{output}: exists and is not a run of these settings; choose another output")
+        raise OutputError(f"{output}: exists, but no run with these settings wrote it; choose another output")
     if record.exists():
         _require_same_run(output, record, settings)
     whole = content[: content.rfind(b"\n") + 1]
@@ -231,10 +218,10 @@ def _require_same_run(output: Path, record: Path, settings: dict[str, Any]) -> N
         renamed = name == "model" and settings["alpha"] is not None
         if name not in _NOT_COMPARED and not renamed and found.get(name) != value:
             raise OutputError(
-                f"{output}: is another run's, with {name} {found.get(name)} and not {value}; "
+                f"{output}: belongs to another run, with {name} {found.get(name)} instead of {value}; "
                 "choose another output"
             )
     if (reason := difference(found.get("answers"), settings["answers"])) is not None:
         raise OutputError(
-            f"{output}: is the run of another model of this name ({reason}); choose another output"
+            f"{output}: belongs to a run of another model with this name ({reason}); choose another output"
         )

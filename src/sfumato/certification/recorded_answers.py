@@ -1,9 +1,9 @@
-"""What a model answers to fixed inputs: how a table knows that it goes on with the model it began with.
+"""A model's answers to fixed inputs, which show whether a table is continued with the same model.
 
-The weights of a network of one's own say nothing of its code, and those of a black box are not seen at
-all. So every table keeps three numbers that depend on all outputs of the model, for some images of its
-data set and noisy copies of them. Other code, or another service behind the same address, gives other
-numbers; rounding is allowed for.
+The weights of a user's network do not show its code, and the weights of a black box are not visible. So every
+table keeps three numbers that depend on all outputs of the model, for some images of its data set and noisy
+copies of them. Other code, or another service behind the same address, gives other numbers; rounding is
+allowed for.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Certifying a data set into a file, one row as it is found, resumable after a kill."""
+"""Certify a data set into a file, row by row; a killed run can be continued."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Certification:
         examples: indices of test examples.
         plan: the stopping plan, or its text.
         confidence: of each certificate.
-        label_known: plans that can do so test the true label only, at fewer votes; a row then predicts the
+        label_known: plans that support it test only the true label, with fewer votes; a row then predicts the
             label or nothing.
 
     Raises:
@@ -207,7 +207,9 @@ def _settings(
         "factory": classifier.factory,
         "fingerprint": classifier.fingerprint,
         "answers": answers(smoothed, data.test.x) if classifier.fingerprint is None else None,
+        **({"normalization": how.model_dump(mode="json")} if (how := classifier.normalization) else {}),
         "alpha": classifier.record.alpha if classifier.record else None,
+        "clean_accuracy": classifier.record.clean_accuracy if classifier.record else None,
         "data": data.name,
         "data_sha256": data.checksum(),
         "examples": {"count": len(examples), "first": examples[0], "last": examples[-1]},

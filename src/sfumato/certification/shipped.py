@@ -1,7 +1,7 @@
-"""Certifying images in groups, on whichever worker the work comes to.
+"""Certify images in groups, on any worker.
 
-A recipe names the shared network and says how to smooth it; each worker builds the classifier once and
-keeps it for the next task. Images are shared in blocks, so that a node holds those that it works on.
+A recipe names the shared network and says how to smooth it; each worker builds the classifier once and keeps
+it for the next task. Images are shared in blocks, so that a node holds only the images that it works on.
 """
 
 from __future__ import annotations
@@ -101,26 +101,29 @@ class Recipe:
 
     def smoothed(self, here: Here) -> SmoothedClassifier:
         """Return the smoothed classifier, made once in each process."""
-        return here.built(self, lambda: self._smoothed(here))
+
+        def make() -> SmoothedClassifier:
+            network = here.value(self.network)
+            measure = partial(
+                tuned_configuration,
+                network,
+                self.shape,
+                torch.device(self.device),
+                votes=self.votes,
+                precision=self.precision,
+            )
+            chosen = here.built(self.job, measure)
+            return SmoothedClassifier(
+                network, noise=self.noise, seed=self.seed, device=self.device, configuration=chosen
+            )
+
+        return here.built(self, make)
 
     def base(self, here: Here) -> BaseClassifier:
         """Return the network of a recipe without noise as a fixed function, made once in each process."""
         device = torch.device(self.device)
         return here.built(
             self, lambda: BaseClassifier(here.value(self.network), device, precision=self.precision)
-        )
-
-    def _smoothed(self, here: Here) -> SmoothedClassifier:
-        network, device = here.value(self.network), torch.device(self.device)
-        measure = partial(
-            tuned_configuration, network, self.shape, device, votes=self.votes, precision=self.precision
-        )
-        return SmoothedClassifier(
-            network,
-            noise=self.noise,
-            seed=self.seed,
-            device=self.device,
-            configuration=here.built(self.job, measure),
         )
 
 

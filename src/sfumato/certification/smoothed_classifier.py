@@ -1,7 +1,7 @@
 """The smoothed classifier, complete: votes become certificates.
 
-It stands here and not in ``smoothing``, since certificates know their table and their summary, which are
-to the right of votes; what only needs votes takes a ``smoothing.Smoothed``.
+It is here and not in ``smoothing``, which does not depend on certificates. Code that only needs votes takes a
+``smoothing.Smoothed``.
 """
 
 from __future__ import annotations
@@ -55,16 +55,16 @@ class SmoothedClassifier(Smoothed):
         statement holds per image, not for all images together.
 
         Args:
-            x: a tensor or an array (images, *shape), a data set of ours (its test split) or of PyTorch's,
-                or a ``DataLoader``, which is read batch by batch; of (image, label) the labels are kept.
+            x: a tensor or an array (images, *shape), a ``Dataset`` of Sfumato (its test split) or of PyTorch,
+                or a ``DataLoader``, read in batches; labels of (image, label) items are kept.
             plan: a stopping plan, or its text.
             confidence: of each certificate.
-            examples: the images' numbers, by which their noise is keyed; without them every call goes on
-                counting, so that its noise is fresh. Give them to repeat a result.
-            labels: true classes, -1 where unknown: for the record only, so that ``accuracy`` can be asked.
-            known_labels: true classes that change the hypothesis: plans that can do so (``decide``,
-                ``curve``) test these classes only, at fewer votes, and a certificate then predicts the label
-                or nothing. For an evaluation, never for predictions. They are the ``labels``, too.
+            examples: the images' numbers, which determine their noise. Without them the numbering continues
+                from call to call, so that every call has fresh noise. Give them to repeat a result.
+            labels: true classes, -1 where unknown; only stored, so that ``accuracy`` can be computed.
+            known_labels: true classes that change the hypothesis. Plans that support it (``decide``,
+                ``curve``) test only these classes, with fewer votes, and a certificate then predicts the
+                label or nothing. Use them for evaluation, never for predictions. Also stored as ``labels``.
 
         Raises:
             SettingError: a plan, a confidence or labels that are not accepted.

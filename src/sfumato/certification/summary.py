@@ -1,9 +1,12 @@
-"""What a set of certificates says as a whole."""
+"""The summary of a set of certificates."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from sfumato.certification.accuracy import CurvePoint, certified_accuracy, radius_grid
 from sfumato.certification.certificate import Certificate
@@ -19,6 +22,8 @@ class Summary:
 
     Attributes:
         curve: one point per radius.
+        clean_accuracy: test accuracy of the base network without noise; None where no record says it.
+        p_lower: 10, 50 and 90 % quantiles of the lower bound of p_A (``p_lower_quantiles``).
         average_radius: mean radius with wrong and abstained examples counted as 0 (Zhai et al. 2020).
         abstained: number of abstentions.
         seconds: time spent on all certificates.
@@ -27,6 +32,8 @@ class Summary:
     """
 
     curve: tuple[CurvePoint, ...]
+    clean_accuracy: float | None
+    p_lower: tuple[float, float, float] | None
     average_radius: float
     abstained: int
     seconds: float
@@ -34,7 +41,14 @@ class Summary:
     saved: float
 
 
-def summarise(certificates: Sequence[Certificate], plan: Plan, *, noise: Noise, confidence: float) -> Summary:
+def summarise(
+    certificates: Sequence[Certificate],
+    plan: Plan,
+    *,
+    noise: Noise,
+    confidence: float,
+    record: ModelRecord | None = None,
+) -> Summary:
     """Return the summary of one run's certificates, on the radii that its plan was asked about.
 
     Where the plan names none, on a round grid up to the largest radius its votes can certify.
@@ -42,6 +56,8 @@ def summarise(certificates: Sequence[Certificate], plan: Plan, *, noise: Noise, 
     votes = [certificate.votes or 0 for certificate in certificates]
     return Summary(
         curve=tuple(certified_accuracy(certificates, _radii(plan, noise, confidence))),
+        clean_accuracy=None if record is None else record.clean_accuracy,
+        p_lower=p_lower_quantiles(certificates),
         average_radius=sum(c.radius for c in certificates if c.correct) / len(certificates),
         abstained=sum(1 for c in certificates if c.predict == ABSTAIN),
         seconds=sum(c.seconds for c in certificates),
@@ -50,28 +66,22 @@ def summarise(certificates: Sequence[Certificate], plan: Plan, *, noise: Noise, 
     )
 
 
+def p_lower_quantiles(certificates: Sequence[Certificate]) -> tuple[float, float, float] | None:
+    """Return the 10, 50 and 90 % quantiles of p_A's lower bound over the correctly classified examples.
+
+    p_A is the probability of the predicted class under the noise. None where the table does not say its
+    bounds, or nothing is correct.
+    """
+    bounds = [one.p_lower for one in certificates if one.correct]
+    if not bounds or any(math.isnan(bound) for bound in bounds):
+        return None
+    low, middle, high = np.quantile(bounds, (0.1, 0.5, 0.9))
+    return float(low), float(middle), float(high)
+
+
 def _radii(plan: Plan, noise: Noise, confidence: float) -> list[float]:
     if plan.asked_radii or plan.states != "radius":
         return list(plan.asked_radii or (0.0,))
     most = plan.bounding_votes
     largest = noise.radius(upper_failure_probability(most, most, confidence))
     return radius_grid(noise.standard_deviation, largest)
-
-
-def lack_of_noise_training(
-    certificates: Sequence[Certificate], record: ModelRecord | None, beta: float
-) -> str | None:
-    """Return a warning if accuracy falls under the smoothing noise because training had too little of it.
-
-    That is so where less than half of the accuracy without noise is left and alpha is below beta / 2.
-    """
-    if record is None or record.alpha >= beta / 2:
-        return None
-    kept = sum(1 for c in certificates if c.correct) / len(certificates)
-    if kept >= record.clean_accuracy / 2:
-        return None
-    return (
-        f"under beta = {beta:g} only {kept:.2f} of the images are classified correctly, against "
-        f"{record.clean_accuracy:.2f} without noise: the classifier was trained with alpha = "
-        f"{record.alpha:g}; for certified accuracy train it with more noise, alpha = beta to begin with"
-    )

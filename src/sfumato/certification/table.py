@@ -1,10 +1,10 @@
 """The table of certificates, written and read.
 
-It is the tab-separated table that the tools of the field read and write (Cohen et al. 2019):
-one row per example, ``idx label predict radius correct time``, predict -1 for an abstention. Ours has
-further columns behind these six: what was spent and found, and on what the guarantee rests. Tables come
-from many tools and through spreadsheets, so nothing is taken for granted: a number is written in ASCII
-digits and lies in a range in which all later arithmetic is safe.
+It is the tab-separated table that the tools of the field read and write (Cohen et al. 2019): one row per
+example, ``idx label predict radius correct time``, predict -1 for an abstention. Our table has further
+columns after these six: votes, bounds, and the basis of the guarantee. Tables come from many tools and
+through spreadsheets, so every cell is checked: a number must be written in ASCII digits and lie in a range in
+which all later arithmetic is safe.
 """
 
 from __future__ import annotations
@@ -61,12 +61,12 @@ def written_table(certificates: Iterable[Certificate]) -> str:
 
 
 def parse_row(line: str, where: str, *, ours: bool = False, most: int | None = None) -> Certificate:
-    """Return the certificate of one line; what is behind our or the common columns is ignored.
+    """Return the certificate of one line; further columns, unknown to Sfumato, are ignored.
 
     ``most`` is how many columns the table has, if that is known.
 
     Raises:
-        DataError: a line that has too few or too many columns, or no numbers of their range in them.
+        DataError: a line that has too few or too many columns, or numbers out of range.
     """
     cells = _cells(line)
     needed = len(HEADER) + (len(OURS) if ours else 0)
@@ -111,9 +111,9 @@ def _cells(line: str) -> list[str]:
 def read_certificates(path: Path | str, on_note: Callable[[str], None] = warnings.warn) -> list[Certificate]:
     """Return the certificates in a table written by Sfumato or by another tool of the field.
 
-    Tables that went through other programs are read all the same: with a byte-order mark, blanks around
-    cells, empty lines, ends of lines of other systems, or the header of every run that was appended. Of
-    several rows about one image the first one counts, and ``on_note`` is told.
+    Tables that were changed by other programs are read too: with a byte-order mark, blanks around cells,
+    empty lines, line endings of other systems, or several runs with their headers. If several rows are about
+    one image, the first one counts, and ``on_note`` is called with a message.
 
     Raises:
         DataError: a missing file, another header, or a damaged line.
@@ -141,8 +141,7 @@ def read_certificates(path: Path | str, on_note: Callable[[str], None] = warning
     if repeated:
         more = f" and {len(repeated) - 1} others" if len(repeated) > 1 else ""
         on_note(
-            f"{path}:{repeated[0]}{more}: about an image that an earlier row is about; the first row of each "
-            "image counts"
+            f"{path}:{repeated[0]}{more}: a further row about an image; the first row about each image counts"
         )
     return list(found.values())
 

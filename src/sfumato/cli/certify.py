@@ -11,6 +11,7 @@ import typer
 from sfumato.cli import options
 from sfumato.cli.classifiers import load_classifiers
 from sfumato.cli.execution import chosen_executor
+from sfumato.cli.normalize import as_smoothed
 from sfumato.cli.registered_names import PLANS
 from sfumato.cli.slow_precision import warn_if_slow
 from sfumato.cli.terminal import OUT, detail, note, print_json, print_table, progress_bar, warn
@@ -29,38 +30,38 @@ def command(
     beta: Annotated[
         float,
         typer.Option(
-            "--beta",
-            help="Smoothing noise: standard deviation of each coordinate, whatever the --noise; input units.",
+            "--beta", help="Smoothing noise: standard deviation of each coordinate, in the unit of the input."
         ),
     ],
     noise: options.Noise = "gaussian",
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
     out: Annotated[
-        Path, typer.Option("--out", help="The table to write; its settings go to OUT.json.")
+        Path, typer.Option("--out", help="The table to write; its settings are written to OUT.json.")
     ] = Path("certificates.tsv"),
     plan: Annotated[
         str,
         typer.Option(
             "--plan",
-            help=f"How many votes, and what they decide, in quotes: {PLANS}.",
+            help=f"Stopping plan, in quotes; it says how many votes an image gets and what they decide: "
+            f"{PLANS}.",
         ),
     ] = "fixed(100,100000)",
-    n0: Annotated[int | None, typer.Option("--n0", help="Votes that select the class, of fixed.")] = None,
+    n0: Annotated[int | None, typer.Option("--n0", help="Plan fixed: votes that select the class.")] = None,
     n: Annotated[
-        int | None, typer.Option("--n", help="Further votes that bound its probability, of fixed.")
+        int | None, typer.Option("--n", help="Plan fixed: further votes that bound its probability.")
     ] = None,
     label_known: Annotated[
         bool,
         typer.Option(
             "--label-known",
-            help="decide and curve test the true label only: the same table for fewer votes.",
+            help="decide and curve test only the true label: same accuracy table, fewer votes.",
         ),
     ] = False,
     confidence: options.Confidence = CONFIDENCE,
-    first: Annotated[int | None, typer.Option("--first", help="At most so many test images.")] = None,
+    first: Annotated[int | None, typer.Option("--first", help="Certify at most this many images.")] = None,
     skip: Annotated[
-        int, typer.Option("--skip", help="Every SKIP-th test image: 20 takes 500 of 10,000.")
+        int, typer.Option("--skip", help="Certify every SKIP-th test image: 20 takes 500 of 10,000.")
     ] = 1,
     model_factory: options.ModelFactory = None,
     mean: options.Mean = None,
@@ -69,35 +70,37 @@ def command(
         str | None,
         typer.Option(
             "--fingerprint",
-            help="A name for what a package.module:factory is, e.g. its version: a run goes on only under "
-            "the same. Left out, its answers to fixed inputs are compared.",
+            help="A text that identifies your own model, e.g. its version: a run continues only with the "
+            "same. Without it, the model's answers to fixed inputs are compared.",
         ),
     ] = None,
     seed: options.Seed = 0,
     batch_size: options.BatchSize = None,
     device: options.Device = "auto",
     precision: options.Precision = "float32",
+    normalization: options.Normalization = "trained",
     executor: options.Executor = "local",
     workers: options.Workers = None,
     gpus_per_worker: options.GpusPerWorker = None,
     ray_address: options.RayAddress = None,
-    profile: Annotated[bool, typer.Option("--profile", help="Say where the time went.")] = False,
+    profile: Annotated[bool, typer.Option("--profile", help="Print how the time was spent.")] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Certify test images: class and radius within which the smoothed classifier cannot change it.
+    """Certify test images: find a class, and a radius within which the smoothed classifier returns it.
 
     The radius is in the L2 norm under Gaussian noise, in the L1 norm under uniform and Laplace noise.
 
-    Writes one row per image as it goes, in the field's table (idx label predict radius correct time, and
-    behind them votes, bounds and plan); the same command goes on where a killed one stopped, and with a
-    larger --first it adds images.
+    Writes the row of each image as soon as it is known. The columns are those of Cohen et al. (idx label
+    predict radius correct time), then votes, bounds and plan. If the command is killed, give it again to
+    continue; with a larger --first it adds images.
 
     Example: sfumato certify --model mnist-0.4.safetensors --data mnist --beta 0.5
     --plan "curve(0.25,0.5,0.75,1)"
     """
+    from sfumato.advice.recorded_radii import lack_of_noise
     from sfumato.certification.run import Certification, certify_to_file
     from sfumato.certification.smoothed_classifier import SmoothedClassifier
-    from sfumato.certification.summary import lack_of_noise_training, summarise
+    from sfumato.certification.summary import summarise
     from sfumato.datasets import load_dataset
     from sfumato.errors import SettingError, require_count, require_positive
     from sfumato.noise import make_noise
@@ -117,7 +120,7 @@ def command(
 
     def tell_reused(rows: int) -> None:
         if 0 < rows < len(examples):
-            note(f"{out} holds {rows:,} of the {len(examples):,} images; the others are added")
+            note(f"{out} already holds {rows:,} of the {len(examples):,} images; the others are added")
 
     with chosen_executor(executor, workers, gpus_per_worker, ray_address, device) as opened:
         if opened.in_process:
@@ -125,12 +128,14 @@ def command(
         elif batch_size is not None or profile:
             option = "--profile" if batch_size is None else f"--batch-size {batch_size}"
             raise SettingError(f"{option} is for one process; leave it out, or --executor and --workers")
+        here = device if opened.in_process else "cpu"
+        fitted = as_smoothed(classifier, [smoothing_noise], normalization, dataset, seed, here)
         smoothed = SmoothedClassifier(
-            classifier,
+            fitted(smoothing_noise),
             noise=smoothing_noise,
             seed=seed,
             batch_size=batch_size,
-            device=device if opened.in_process else "cpu",
+            device=here,
             precision=precision,
         )
         started = time.perf_counter()
@@ -148,21 +153,26 @@ def command(
             )
     detail(f"{dataset!r}; {smoothed!r}")
     seconds = time.perf_counter() - started
-    summary = summarise(rows, chosen, noise=smoothing_noise, confidence=confidence)
+    summary = summarise(rows, chosen, noise=smoothing_noise, confidence=confidence, record=classifier.record)
     if as_json:
         about = {"data": dataset.name, "unit": dataset.unit, "confidence": confidence, "plan": chosen.name}
         about |= {**smoothing_noise.identity(), "norm": smoothing_noise.norm}
         print_json({"table": str(out), "images": len(rows), **about, "summary": summary})
     else:
         _report(summary, len(rows), chosen, smoothing_noise, confidence, dataset, out)
+        if normalization != "trained":
+            OUT.print(f"what is certified has its batch norms {normalization}", markup=False)
         if precision != "float32":
             OUT.print(f"what is certified is the {precision} network, not the float32 one", markup=False)
         if profile:
             _print_profile(smoothed, seconds)
     if nans := smoothed.profile.invalid + sum(invalid):
         warn(f"{nans} votes were NaN; they count for no class")
-    if message := lack_of_noise_training(rows, classifier.record, beta):
-        warn(message)
+    record = classifier.record
+    if record is not None and smoothing_noise.name == record.noise == "gaussian":
+        lowest = summary.curve[0]
+        if message := lack_of_noise(record.alpha, beta, lowest.radius, lowest.share, record.clean_accuracy):
+            warn(message)
 
 
 def _plan(text: str, n0: int | None, n: int | None) -> Plan:
@@ -195,11 +205,14 @@ def _report(
         else f"each {'prediction' if no_radius else 'certificate'} holds with probability at least "
         f"{confidence:g}"
     )
-    radius = "" if no_radius else f"average certified radius {summary.average_radius:.4f}, "
+    clean = "" if summary.clean_accuracy is None else f"accuracy without noise {summary.clean_accuracy:.4f}; "
+    bounds = "{:.4f}, {:.4f}, {:.4f}".format(*summary.p_lower) if summary.p_lower else ""
+    bounds = f"p_A of correct images at least {bounds} (10, 50, 90 % quantiles); " if bounds else ""
+    radius = "" if no_radius else f"average certified radius {summary.average_radius:.4f} at "
     OUT.print(
-        f"{radius}abstained on {summary.abstained} of {images}; {guarantee}\n"
-        f"{plan.name}: {summary.mean_votes:,.0f} votes per image, {summary.saved:.1f} times fewer than "
-        f"100,100; {summary.seconds:.1f} s\n{out}",
+        f"{clean}{bounds}abstained on {summary.abstained} of {images}; {guarantee}\n"
+        f"{plan.name}: {radius}{summary.mean_votes:,.0f} votes per image, {summary.saved:.1f} times fewer "
+        f"than 100,100; {summary.seconds:.1f} s\n{out}",
         markup=False,
     )
 

@@ -46,11 +46,11 @@ def load_classifiers(
     ]
     made = [found for found in loaded if found.record and not is_built_in(found.record.architecture)]
     if factory is not None and not made:
-        raise SettingError(f"model-factory {factory!r} is needed by no checkpoint given; leave it out")
+        raise SettingError(f"none of the given checkpoints needs model-factory {factory!r}; leave it out")
     for found in made:
         if found.record and found.record.architecture != factory:
             warn(
-                f"{found.name}: trained as {found.record.architecture!r}, voting as {factory!r}: the weights "
-                "fit, but only you know that both compute the same"
+                f"{found.name}: was trained as {found.record.architecture!r} and is used as {factory!r}: "
+                f"the weights fit, but only you know whether both compute the same"
             )
     return loaded

@@ -17,7 +17,7 @@ def command(
     data_dir: options.DataDir = None,
     as_json: options.Json = False,
 ) -> None:
-    """Load and verify a data set, downloading it if it is a built-in one that is missing; say what it is.
+    """Load, verify and describe a data set; a built-in one is downloaded if it is missing.
 
     Example: sfumato data mnist --data-dir /data
     """

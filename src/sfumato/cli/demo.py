@@ -14,10 +14,7 @@ RADII = (0.25, 0.5)
 STUDY = {
     "data": {"name": "digits"},
     "model": {"epochs": 40},
-    "grid": {
-        "alpha": [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8],
-        "beta": [0.0, 0.2, 0.4, 0.6, 0.8],
-    },
+    "grid": {"alpha": [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8], "beta": [0.0, 0.2, 0.4, 0.6, 0.8]},
     "certification": {"beta": [0.2, 0.4], "radii": RADII, "images": 100, "label_known": True},
 }
 
@@ -32,7 +29,7 @@ def command(
     """Show on real digits how the best training noise alpha depends on the smoothing noise beta.
 
     Runs a study of nine networks: their votes at five betas on all test images, and certificates at two betas
-    on 100 images. Prints what study best answers for the vote and for two radii, and draws two figures.
+    on 100 images. Prints the answers of study best for the vote and for two radii, and draws two figures.
 
     Example: sfumato demo --out sfumato-demo
     """

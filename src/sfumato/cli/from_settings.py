@@ -31,20 +31,20 @@ def takes_fields(
     flags: Mapping[str, str] = MappingProxyType({}),
     every_optional: bool = False,
 ) -> Callable[[Command], Command]:
-    """Return a decorator: the command has an option for each field, and gets what was given for them.
+    """Return a decorator: the command gets an option for each field, and the values given for them.
 
-    Its function takes ``**settings``: the values by the names of the fields, lists of numbers read. What is
-    None is left out. With ``every_optional`` that is every option not given; else such an option has the
-    field's default, and a field without one must be given. A name may have dots, as ``grid.alpha``; its
-    option is called by the last part, or as ``flags`` or the field says.
+    Its function takes ``**settings``: the values by the names of the fields, with lists of numbers parsed.
+    Values that are None are left out. With ``every_optional`` that is every option not given; else such an
+    option has the field's default, and a field without one must be given. A name may have dots, as
+    ``grid.alpha``; its option is called by the last part, or as ``flags`` or the field says.
     """
     given: dict[str, Any] = {}
 
     class CommandWithFields(CommandNamingRegistered):
         def get_params(self, ctx: Any) -> list[Any]:
             known = {param.name for param in self.params}
-            if not known & set(map(_argument, fields())):
-                self.params += _options(fields(), flags, every_optional)
+            missing = {name: field for name, field in fields().items() if _argument(name) not in known}
+            self.params += _options(missing, flags, every_optional)
             return super().get_params(ctx)
 
         def invoke(self, ctx: Any) -> Any:
@@ -103,7 +103,7 @@ def _parameter(name: str, flag: str | None, field: FieldInfo, every_optional: bo
     default = None if every_optional else inspect.Parameter.empty if field.is_required() else field.default
     words = _sentence(field.description or "")
     if _is_list(bare):
-        option = typer.Option(flag, help=f"{words} Listed, or first:last:count.", metavar="NUMBERS")
+        option = typer.Option(flag, help=f"{words} Give 0,1,2 or first:last:count.", metavar="NUMBERS")
     else:
         option = typer.Option(flag, help=words)
     annotated: Any = Annotated

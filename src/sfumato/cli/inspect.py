@@ -17,8 +17,8 @@ def command(
 ) -> None:
     """Verify a checkpoint and print its record as JSON.
 
-    The weights are compared with their checksum and with the network they belong to. A network made by a
-    factory of somebody's own is made only if --model-factory names it.
+    The weights are compared with their checksum and with the network of the record. If a factory of
+    somebody's own built the network, it is built only if --model-factory names that factory.
 
     Example: sfumato inspect mnist-0.4.safetensors
     """
@@ -32,7 +32,7 @@ def command(
     else:
         verify_checkpoint(model)
         note(
-            f"made by {record.architecture!r}, which was not run: the weights have their checksum; whether "
-            "they fit the network is checked with --model-factory package.module:name"
+            f"built by {record.architecture!r}, which was not run: the weights match their checksum; to "
+            f"check that they fit the network, give --model-factory package.module:name"
         )
     print_json(record.model_dump(mode="json"))

@@ -14,10 +14,12 @@ from typing import Annotated
 import typer
 
 from sfumato.cli import (
+    attack,
     certify,
     data,
     demo,
     inspect,
+    normalize,
     plot,
     report,
     risk,
@@ -39,14 +41,14 @@ _PLUGIN = "--plugin"
 
 app = typer.Typer(
     name="sfumato",
-    help="Certified robustness by randomized smoothing, and how much noise to train with for it.",
+    help="Certify classifiers by randomized smoothing, and find how much noise to train and smooth with.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _COMMANDS = (
-    *(train, risk, certify, report, plot, table),
+    *(train, normalize, risk, certify, attack, report, plot, table),
     *(advise, interference, geometry, surrogate),
     *(demo, data, inspect),
 )
@@ -81,20 +83,20 @@ def _options(
     version: bool = typer.Option(
         False, "--version", callback=_print_version, is_eager=True, help="Print the version."
     ),
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="Results and errors only; may stand anywhere."),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="Print only results and errors."),
     verbose: bool = typer.Option(
-        False, "--verbose", "-v", help="Also details, and an error's traceback; may stand anywhere."
+        False, "--verbose", "-v", help="Print details, and the traceback of an error."
     ),
     plugin: Annotated[
         list[str] | None,
         typer.Option(
             "--plugin",
-            help="A module that registers noises, plans, training methods or data sets of your own; may "
-            "stand anywhere, and several times (also: SFUMATO_PLUGINS).",
+            help="A module that registers noises, plans, training methods or data sets of your own. Can be "
+            "given anywhere in the command, several times, or as SFUMATO_PLUGINS.",
         ),
     ] = None,
 ) -> None:
-    """Certified robustness by randomized smoothing, and how much noise to train with for it."""
+    """Certify classifiers by randomized smoothing, and find how much noise to train and smooth with."""
     terminal.LEVEL.quiet, terminal.LEVEL.verbose = quiet, verbose
     context.with_resource(current_folder_searched())
     context.with_resource(plugins_loaded(plugin or ()))

@@ -11,11 +11,7 @@ from sfumato.cli.registered_names import DATA_SETS, NOISES
 from sfumato.errors import SettingError
 
 Data = Annotated[
-    str,
-    typer.Option(
-        "--data",
-        help=f"{DATA_SETS}, a .npz with x and y, or a folder of images by class.",
-    ),
+    str, typer.Option("--data", help=f"{DATA_SETS}, a .npz with x and y, or a folder of images by class.")
 ]
 DataDir = Annotated[
     Path | None,
@@ -29,7 +25,7 @@ Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N
 BatchSize = Annotated[
     int | None,
     typer.Option(
-        "--batch-size", help="Noisy copies per forward pass, measured if not given; no influence on results."
+        "--batch-size", help="Noisy copies per forward pass (default: measured). No influence on results."
     ),
 ]
 ModelSource = Annotated[
@@ -40,36 +36,46 @@ ModelFactory = Annotated[
     str | None,
     typer.Option(
         "--model-factory",
-        help="package.module:factory that makes the network of a checkpoint trained with a factory of your "
-        "own: a file does not choose what code runs.",
+        help="package.module:factory that builds the network of a checkpoint. Needed if the network came "
+        "from a factory of your own, since its name in the file is never imported.",
     ),
 ]
 Mean = Annotated[
     str | None,
     typer.Option(
-        "--mean", help="Per channel, e.g. 0.5,0.5,0.5: what your own model expects to be subtracted."
+        "--mean", help="Mean of each channel, e.g. 0.5,0.5,0.5, subtracted from the input of your own model."
     ),
 ]
 Std = Annotated[
-    str | None, typer.Option("--std", help="Per channel: what your own model expects to divide by.")
+    str | None,
+    typer.Option("--std", help="Standard deviation of each channel; it divides the input of your own model."),
+]
+Normalization = Annotated[
+    str,
+    typer.Option(
+        "--normalization",
+        help="Statistics of batch norms: trained, as the model has them, or at-beta: re-estimated under the "
+        "smoothing noise.",
+    ),
 ]
 Executor = Annotated[
     str,
-    typer.Option("--executor", help="local: this machine; ray: a Ray cluster, or one started here."),
+    typer.Option(
+        "--executor", help="local: this machine; ray: a Ray cluster, started here if there is none."
+    ),
 ]
 Workers = Annotated[
     int | None,
     typer.Option(
         "--workers",
-        help="Tasks at a time, each in a process of its own (default: local, all in this process; ray, as "
-        "many as the cluster has room for). No influence on results.",
+        help="Number of tasks that run at the same time, each in its own process. Default: local runs all "
+        "in this process; ray runs as many as fit into the cluster. No influence on results.",
     ),
 ]
 GpusPerWorker = Annotated[
     float | None,
     typer.Option(
-        "--gpus-per-worker",
-        help="GPUs per task, e.g. 0.5 to let two share one (default: 1 if there are any).",
+        "--gpus-per-worker", help="GPUs per task; with 0.5 two tasks share one (default: 1 if there are any)."
     ),
 ]
 RayAddress = Annotated[
@@ -86,13 +92,12 @@ Confidence = Annotated[
 ]
 
 
-Json = Annotated[bool, typer.Option("--json", help="The numbers as JSON, for other programs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the numbers as JSON, for other programs.")]
 Precision = Annotated[
-    str,
-    typer.Option("--precision", help="float32, or bf16: then the bfloat16 network is what is smoothed."),
+    str, typer.Option("--precision", help="float32, or bf16 to smooth the network rounded to bfloat16.")
 ]
 StudyOut = Annotated[
-    Path | None, typer.Option("--out", help="The study's folder (default: FILE's, if it is a folder).")
+    Path | None, typer.Option("--out", help="Folder of the study (default: FILE, if it is a folder).")
 ]
 
 

@@ -10,7 +10,13 @@ import typer
 
 from sfumato.cli import options
 from sfumato.cli.from_settings import takes_fields
-from sfumato.cli.table import answer_fields, certified_sets, compared_results, warn_of_confidences
+from sfumato.cli.table import (
+    answer_fields,
+    cells_by_name,
+    certified_sets,
+    compared_results,
+    warn_of_differences,
+)
 from sfumato.cli.terminal import OUT, note
 
 if TYPE_CHECKING:
@@ -27,31 +33,31 @@ def command(
             help="risk against alpha; best alpha against beta; map of the risk over both; certified accuracy "
             "against radius; distribution of radii; outcomes: correct, abstained, wrong; votes spent; "
             "pairs: certified accuracy at --radius over alpha and beta, with the best pair and its set; "
-            "radius: the best pair against the radius, beside the best alpha = beta."
+            "radius: the best pair and the best alpha = beta against the radius."
         ),
     ],
     sources: Annotated[
         list[str],
         typer.Argument(
-            help="A study's folder, certification tables (.tsv, ours or of other tools), published risks "
-            "(.csv); NAME=PATH chooses what the figure calls it."
+            help="A study's folder, certification tables (.tsv, from Sfumato or other tools), published "
+            "risks (.csv). NAME=PATH sets the name that the figure uses."
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="The .pdf, .svg or .png to write.")],
     radius: Annotated[
-        str | None, typer.Option("--radius", help="Of pairs (one), and of radius (several): 0.25,0.5,1.")
+        str | None, typer.Option("--radius", help="For pairs: one radius. For radius: several, 0.25,0.5,1.")
     ] = None,
     width: Annotated[
-        str, typer.Option("--width", help="column (3.25 inches), text (5.5 inches), or inches.")
+        str, typer.Option("--width", help="column (3.25 inches), text (5.5 inches), or a number of inches.")
     ] = "text",
     height: Annotated[
-        float | None, typer.Option("--height", help="Inches (default: by the golden ratio).")
+        float | None, typer.Option("--height", help="Height in inches (default: by the golden ratio).")
     ] = None,
     **settings: Any,
 ) -> None:
-    """Draw one figure for a paper: PDF, SVG or PNG in the size it is printed in, safe for colour-blind eyes.
+    """Draw one figure for a paper, PDF, SVG or PNG, in printed size and safe for colour-blind eyes.
 
-    Include it without scaling, and its type has the size of the paper's captions.
+    If you include the figure without scaling it, its text is as large as the captions of the paper.
 
     Example: sfumato plot certified mine.tsv "Cohen et al.=cohen.tsv" --out certified.pdf --width column
 
@@ -90,7 +96,7 @@ def _radii(figure: str, text: str | None) -> list[float]:
     radii = [require_nonnegative("radius", r) for r in options.parse_numbers("radius", text)]
     if figure not in ("pairs", "radius"):
         if radii:
-            raise SettingError(f"--radius is of the figures pairs and radius, not of {figure}")
+            raise SettingError(f"only the figures pairs and radius take --radius, {figure} does not")
     elif not radii:
         raise SettingError(f"{figure} draws certified accuracy at a radius; give --radius, e.g. 0.5")
     elif figure == "pairs" and len(radii) > 1:
@@ -158,7 +164,7 @@ def _draw_pairs(
     from sfumato.reporting.static import save_picture
 
     results = compared_results(found)
-    warn_of_confidences(results)
+    warn_of_differences(cells_by_name(results))
     answers = {
         radius: best_pair(
             results, CertifiedAccuracy(radius), confidence=settings.confidence, seed=settings.seed

@@ -20,7 +20,7 @@ class CommandNamingRegistered(TyperCommand):
     """A command in whose help the placeholders are replaced by names."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help, as Typer does, with the names of now."""
+        """Write the help as Typer does, with the names that are registered now."""
         for param in self.get_params(ctx):
             if words := getattr(param, "help", None):
                 for placeholder, names in _registered().items():

@@ -34,24 +34,22 @@ def command(
     sources: Annotated[
         list[str],
         typer.Argument(
-            help="Folders of studies, certification tables (.tsv, ours or of other tools), published risks "
-            "(.csv); NAME=PATH chooses what figures call it."
+            help="Folders of studies, certification tables (.tsv, from Sfumato or other tools), published "
+            "risks (.csv). NAME=PATH sets the name that figures use."
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="The HTML file to write.")] = Path("report.html"),
     follow: Annotated[
         bool,
-        typer.Option(
-            "--follow", help="Write the file anew while the studies go on; the page reloads itself."
-        ),
+        typer.Option("--follow", help="Write the file again while the studies run; the page reloads itself."),
     ] = False,
-    every: Annotated[int, typer.Option("--every", help="Seconds between writings, with --follow.")] = 30,
+    every: Annotated[int, typer.Option("--every", help="With --follow: seconds between two writings.")] = 30,
     **settings: Any,
 ) -> None:
     """Write one HTML file with interactive figures, images and provenance; it works offline.
 
-    A study that is running is shown with the cells that are finished; with --follow the file is written
-    anew until all are, and a browser that shows it loads it again by itself. No server is needed for that.
+    For a study that is still running, the report shows what is finished. With --follow the file is written
+    again and again until the study is finished, and the open page reloads itself. No server is needed.
 
     Example: sfumato report mnist-study --out mnist.html
 
@@ -71,10 +69,7 @@ def command(
     once = lru_cache(note)  # a followed report reads the same tables again and again
     with progress_bar("report", 1) as bar:
         maker = ReportMaker(
-            chosen,
-            on_start=lambda steps: bar.restart("images", steps),
-            on_step=bar.advance,
-            on_warning=warn,
+            chosen, on_start=lambda steps: bar.restart("images", steps), on_step=bar.advance, on_warning=warn
         )
         bar.advance(0, "reading")
         while not _write(maker, sources, out, every if follow else None, once) and follow:

@@ -8,6 +8,7 @@ import typer
 
 from sfumato.cli import options
 from sfumato.cli.classifiers import load_classifiers
+from sfumato.cli.normalize import as_smoothed
 from sfumato.cli.slow_precision import warn_if_slow
 from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar
 
@@ -17,14 +18,14 @@ def command(
         list[str], typer.Argument(help="Checkpoints written by train, or package.module:factory of your own.")
     ],
     beta: Annotated[
-        str, typer.Option("--beta", help="Smoothing noise, one or several: 0.2,0.4 (input units).")
+        str, typer.Option("--beta", help="Smoothing noise, or several: 0.2,0.4 (unit of the input).")
     ],
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
     votes: Annotated[
         int, typer.Option("--n", help="Votes per image; their majority is the prediction.")
     ] = 100,
-    first: Annotated[int | None, typer.Option("--first", help="Only the first so many test images.")] = None,
+    first: Annotated[int | None, typer.Option("--first", help="Number of images (default: all).")] = None,
     model_factory: options.ModelFactory = None,
     mean: options.Mean = None,
     std: options.Std = None,
@@ -32,6 +33,7 @@ def command(
     batch_size: options.BatchSize = None,
     device: options.Device = "auto",
     precision: options.Precision = "float32",
+    normalization: options.Normalization = "trained",
     as_json: options.Json = False,
 ) -> None:
     """Measure Delta(alpha, beta): the share of test images whose smoothed prediction is not the label.
@@ -43,6 +45,7 @@ def command(
     from sfumato.datasets import Split, load_dataset
     from sfumato.devices import choose_device
     from sfumato.errors import require_count, require_nonnegative
+    from sfumato.noise import Gaussian
     from sfumato.smoothing.configuration import require_precision
     from sfumato.smoothing.risk import measure_risk
     from sfumato.smoothing.tuning import tuned_configuration
@@ -69,9 +72,11 @@ def command(
                     precision=precision,
                 )
             )
+            noises = [Gaussian(level) for level in betas]
+            smoothed = as_smoothed(classifier, noises, normalization, dataset, seed, device)
             for level in betas:
                 risk = measure_risk(
-                    classifier.model,
+                    smoothed(Gaussian(level)).model,
                     split,
                     level,
                     n=votes,
@@ -97,6 +102,7 @@ def command(
                 )
     if as_json:
         about = {"data": dataset.name, "unit": dataset.unit, "images": count, "votes": votes, "seed": seed}
+        about["normalization"] = normalization
         print_json({**about, "precision": precision, "confidence": 0.95, "risks": found})
         return
     print_table(
@@ -115,6 +121,8 @@ def command(
         ],
     )
     about_precision = "" if precision == "float32" else f"; of the {precision} networks, not the float32 ones"
+    if normalization != "trained":
+        about_precision += f"; batch norms {normalization}"
     OUT.print(
         f"{count} test images of {dataset.name}, majority of {votes} votes, seed {seed}; alpha "
         f"and beta in: {dataset.unit}{about_precision}",

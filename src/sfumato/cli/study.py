@@ -23,16 +23,14 @@ if TYPE_CHECKING:
     from sfumato.studies.design import Design
 
 app = typer.Typer(
-    help="Train over a grid of alphas; find the best alpha for each beta, or the best pair for a radius.",
+    help="Train with a grid of alphas; find the best alpha for each beta, or the best pair for a radius.",
     no_args_is_help=True,
 )
 
 
 @app.command()
-def init(
-    file: Annotated[Path, typer.Argument(help="The study file to write.")] = Path("study.toml"),
-) -> None:
-    """Write a commented study file with every setting in it.
+def init(file: Annotated[Path, typer.Argument(help="The study file to write.")] = Path("study.toml")) -> None:
+    """Write a study file with every setting and a comment on each.
 
     Example: sfumato study init mnist.toml
     """
@@ -66,7 +64,7 @@ def _fields() -> Mapping[str, FieldInfo]:
 def run(
     file: Annotated[
         Path | None,
-        typer.Argument(help="A study file, or the folder of a study; what is not in it has its default."),
+        typer.Argument(help="A study file, or the folder of a study; other settings have their default."),
     ] = None,
     out: options.StudyOut = None,
     device: options.Device = "auto",
@@ -78,20 +76,20 @@ def run(
         int | None,
         typer.Option(
             "--threads",
-            help="Threads of each training on a CPU, which decide the last bits of the weights (default: "
-            "PyTorch's here, whatever the workers have).",
+            help="CPU threads of each training; another number changes the last bits of the weights "
+            "(default: the number of PyTorch in this process, for all workers).",
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be computed and how long it takes.")
+        bool, typer.Option("--dry-run", help="Only say what would be computed and about how long it takes.")
     ] = False,
     **settings: Any,
 ) -> None:
-    """Train one model per (alpha, seed), vote on the test images at every beta, keep it all in one folder.
+    """Train one model per (alpha, seed), vote on the test images at every beta, keep all in one folder.
 
-    Options take the place of what the file says. What the folder holds already is not computed again:
-    the same command goes on where a killed one stopped, and an alpha, a beta or a seed added later costs
-    only itself.
+    Options replace settings of the file. Results already in the folder are not computed again: if the command
+    is killed, give it again to continue. If you add an alpha, a beta or a seed later, only the new part is
+    computed.
 
     Example: sfumato study run mnist.toml --out mnist-study
 
@@ -129,7 +127,7 @@ def run(
         results = run_study(design, folder, device=device, watch=watch, executor=opened, threads=threads)
     study_answers.print_risks(results)
     OUT.print(
-        f"rule of the votes: {design.votes.rule}\n"
+        f"rule of the votes: {design.votes.rule}; batch norms: {design.votes.normalization}\n"
         f"{folder}: study.toml, models/, results.sqlite; next: sfumato study best {folder}",
         markup=False,
     )
@@ -162,7 +160,7 @@ def _say_what_is_left(design: Design, folder: Path, device: str) -> None:
         hours, rest = divmod(round(estimate_seconds(design, todo, device=device)), 3600)
         OUT.print(
             f"about {hours} h {rest // 60:02d} min {rest % 60:02d} s on this machine"
-            + (", certification left aside" if certified else "")
+            + (", not counting certification" if certified else "")
             + "; nothing was written",
             markup=False,
         )

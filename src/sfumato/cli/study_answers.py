@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,15 +13,17 @@ from sfumato.cli.from_settings import takes_fields
 from sfumato.cli.plot import draw_study, require_figures
 from sfumato.cli.table import (
     answer_fields,
+    cells_by_name,
     certified_sets,
     compared_results,
     measured_table,
-    warn_of_confidences,
+    warn_of_differences,
 )
 from sfumato.cli.terminal import OUT, note, print_json, print_table, warn
 
 if TYPE_CHECKING:
     from sfumato.answers.best import BetaAnswer
+    from sfumato.answers.objective import CertifiedAccuracy, WeightedAccuracy
     from sfumato.answers.settings import AnswerSettings
     from sfumato.studies.results import StudyResults
 
@@ -34,15 +36,14 @@ def show(
         bool, typer.Option("--soft", help="Also the soft risk: the share of single noisy copies in error.")
     ] = False,
     radii: Annotated[
-        str | None, typer.Option("--radii", help="Also certified accuracy at these, e.g. 0.25,0.5.")
+        str | None, typer.Option("--radii", help="Also certified accuracy at these radii, e.g. 0.25,0.5.")
     ] = None,
     confidence: Annotated[
-        float,
-        typer.Option("--confidence", help="Confidence level of all intervals, between 0 and 1."),
+        float, typer.Option("--confidence", help="Confidence level of all intervals, between 0 and 1.")
     ] = 0.95,
     as_json: options.Json = False,
 ) -> None:
-    """Print the risk Delta by alpha and beta with exact intervals; a star marks each beta's lowest.
+    """Print the risk Delta by alpha and beta with exact intervals; a star marks the lowest risk of each beta.
 
     A study that is still running shows the cells that are complete.
 
@@ -72,10 +73,10 @@ def show(
         by_beta = [{"beta": beta, "points": points} for beta, points in risks.items()]
         print_json({**about, "confidence": confidence, "risks": by_beta, "certified": certified})
         return
-    print_risks(results, confidence, soft=soft)
     if sets:
         table = certified_table(sets, wanted, confidence=confidence)
         print_table(table.title, table.columns, table.rows)
+    print_risks(results, confidence, soft=soft)
 
 
 def print_risks(results: StudyResults, confidence: float = 0.95, *, soft: bool = False) -> None:
@@ -88,7 +89,7 @@ def print_risks(results: StudyResults, confidence: float = 0.95, *, soft: bool =
     images = len(next(iter(results.cells.values())).examples)
     used = sum(point.trials // images for points in risk_points(results).values() for point in points)
     if left_out := len(results.cells) - used:
-        warn(f"{left_out} finished cells are left out: other alphas of their beta lack their training seed")
+        warn(f"{left_out} finished cells are not used: other alphas lack their training seed")
     OUT.print(f"seeds {', '.join(map(str, results.seeds))}; alpha and beta in: {results.unit}", markup=False)
 
 
@@ -97,8 +98,8 @@ def best(
     sources: Annotated[
         list[str],
         typer.Argument(
-            help="The folder of a study; or certification tables (.tsv, ours or published): a name like "
-            "noise_0.25_test_sigma_0.5.tsv says alpha and beta, else write ALPHA,BETA=PATH."
+            help="The folder of a study; or certification tables (.tsv, from Sfumato or published). A name "
+            "like noise_0.25_test_sigma_0.5.tsv states alpha and beta; for other names write ALPHA,BETA=PATH."
         ),
     ],
     radius: Annotated[
@@ -107,30 +108,41 @@ def best(
             "--radius", help="Maximise certified accuracy at each of these radii, over alpha and beta: 0.5,1."
         ),
     ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            "--weights", help="Of the radii, whole numbers: one pair for their weighted mean, e.g. 2,1."
+        ),
+    ] = None,
     beta: Annotated[
         float | None, typer.Option("--beta", help="Only this smoothing noise (default: all measured).")
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Everything as JSON, the smoothed curves too.")
+        bool, typer.Option("--json", help="Print everything as JSON, the smoothed curves too.")
     ] = False,
     objective: Annotated[
         str,
         typer.Option(
             "--objective",
-            help="What alpha* is best at: vote-risk (fewest wrong votes), or what a --plugin registers.",
+            help="Criterion for alpha*: vote-risk (fewest errors of the vote), or one that a --plugin "
+            "registers.",
         ),
     ] = "vote-risk",
     **settings: Any,
 ) -> None:
-    """Print the best noises of a study, how sure that is, and what they gain over alpha = beta.
+    """Print the best noises of a study, their confidence set, and their gain over alpha = beta.
 
-    Without --radius: for each beta, the alpha with the fewest wrong votes. With --radius: for each radius,
-    the pair (alpha, beta) that certifies the most images. The set holds the truly best of the measured
-    ones with the stated confidence. The gain is of what one half of the images picks, measured on the other.
+    Without --radius: for each beta, the alpha for which the vote is wrong on the fewest images. With
+    --radius: for each radius, the pair (alpha, beta) that certifies the most images; with --weights too, the
+    one pair with the largest weighted mean over all radii. With the stated confidence, the set holds the
+    noises that are truly best among those measured. For the gain, one half of the images selects the best
+    noises, and the other half measures them.
 
     Example: sfumato study best mnist-study
 
     Example: sfumato study best mnist-study --radius 0.5,1.0
+
+    Example: sfumato study best mnist-study --radius 0.5,1.0 --weights 2,1
 
     Example: sfumato study best cohen/cifar10_*.tsv --radius 0.25,1.25 --beta 0.5
     """
@@ -144,9 +156,14 @@ def best(
     radii = [require_nonnegative("radius", r) for r in options.parse_numbers("radius", radius)]
     if radii and objective != "vote-risk":
         raise SettingError("--radius and --objective exclude each other; give one of them")
+    shares = options.parse_numbers("weights", weights, int)
+    if shares and len(shares) != len(set(radii)):
+        raise SettingError(
+            f"--weights must be one for each radius of --radius ({len(set(radii))}), got {len(shares)}"
+        )
     results = _results(sources)
     if radii:
-        _print_best_pairs(results, radii, beta, chosen, as_json)
+        _print_best_pairs(results, _objectives(radii, shares), beta, chosen, as_json)
         return
     if not results.cells and results.certificates:
         raise SettingError("certification tables answer for a radius; give --radius, e.g. 0.25,0.5,1")
@@ -157,8 +174,8 @@ def best(
     table = best_table(answer)
     print_table(table.title, table.columns, table.rows)
     OUT.print(
-        f"seeds {', '.join(map(str, answer.betas[0].seeds))}; rules take the nearest alpha measured, in "
-        f"brackets; alpha and beta in: {answer.unit}",
+        f"seeds {', '.join(map(str, answer.betas[0].seeds))}; brackets hold the measured alpha that is "
+        f"nearest to a rule; alpha and beta in: {answer.unit}",
         markup=False,
     )
     _warn_about(answer.betas)
@@ -174,35 +191,53 @@ def _results(sources: Sequence[str]) -> StudyResults:
     return compared_results(read_sources(sources, on_note=note))
 
 
+def _objectives(
+    radii: Sequence[float], weights: Sequence[float]
+) -> dict[str, CertifiedAccuracy | WeightedAccuracy]:
+    """Return what to answer for, by what the column of radii says: each radius, or their weighted mean."""
+    from sfumato.answers.objective import CertifiedAccuracy, WeightedAccuracy
+
+    if not weights:
+        return {f"{radius:.10g}": CertifiedAccuracy(radius) for radius in radii}
+    parts = {radius: int(weight) for radius, weight in zip(radii, weights, strict=True)}
+    return {" + ".join(f"{w} x {radius:.10g}" for radius, w in parts.items()): WeightedAccuracy(parts)}
+
+
 def _print_best_pairs(
-    results: StudyResults, radii: Sequence[float], beta: float | None, chosen: AnswerSettings, as_json: bool
+    results: StudyResults,
+    objectives: Mapping[str, CertifiedAccuracy | WeightedAccuracy],
+    beta: float | None,
+    chosen: AnswerSettings,
+    as_json: bool,
 ) -> None:
     from sfumato.answers.best_pair import best_pair
-    from sfumato.answers.objective import CertifiedAccuracy
+    from sfumato.answers.objective import WeightedAccuracy
     from sfumato.reporting.answer_tables import pairs_table
 
     confidence, seed = chosen.confidence, chosen.seed
+    weighted = any(isinstance(one, WeightedAccuracy) for one in objectives.values())
     found = {
-        radius: best_pair(results, CertifiedAccuracy(radius), beta=beta, confidence=confidence, seed=seed)
-        for radius in radii
+        name: best_pair(results, objective, beta=beta, confidence=confidence, seed=seed)
+        for name, objective in objectives.items()
     }
-    warn_of_confidences(results)
+    warn_of_differences(cells_by_name(results))
     if as_json:
-        answers = [{"radius": radius, "answer": answer} for radius, answer in found.items()]
+        answers = [{"radius": one.asked, "answer": found[name]} for name, one in objectives.items()]
         print_json({"data": results.data, "unit": results.unit, "best": answers})
         return
     table = pairs_table(found, results.data, confidence=confidence, beta=beta)
     print_table(table.title, table.columns, table.rows)
     OUT.print(
-        "gain in certified accuracy: what one half of the images picks, measured on the other"
-        + (f"; radius, alpha and beta in: {results.unit}" if results.unit else ""),
+        "gain in certified accuracy: selected on one half of the images, measured on the other"
+        + (f"; radius, alpha and beta in: {results.unit}" if results.unit else "")
+        + ("; of weighted radii, set and p-value hold for many images" if weighted else ""),
         markup=False,
     )
     for edge in dict.fromkeys(edge for answer in found.values() for edge in answer.edges):
-        where = ", ".join(f"{radius:g}" for radius, answer in found.items() if edge in answer.edges)
+        where = ", ".join(name for name, answer in found.items() if edge in answer.edges)
         warn(f"radius {where}: {edge} measured; the best may lie beyond")
     if left_out := max(answer.left_out for answer in found.values()):
-        warn(f"{left_out} certified cells are left out: others lack their training seed")
+        warn(f"{left_out} certified cells are not used: other pairs lack their training seed")
 
 
 @takes_fields(answer_fields)
@@ -216,7 +251,7 @@ def plot(
     ] = None,
     published: Annotated[
         Path | None,
-        typer.Option("--published", help="A CSV with the columns alpha,beta,errors,risk, to draw beside."),
+        typer.Option("--published", help="A CSV alpha,beta,errors,risk to draw beside the study."),
     ] = None,
     **settings: Any,
 ) -> None:
@@ -255,5 +290,5 @@ def _warn_about(answers: Iterable[BetaAnswer]) -> None:
             warn(f"{where}alpha* {found.alpha:g} is the {end} alpha measured; the best may lie beyond")
         if found.left_out:
             warn(
-                f"{where}{found.left_out} finished cells are left out: other alphas lack their training seed"
+                f"{where}{found.left_out} finished cells are not used: other alphas lack their training seed"
             )

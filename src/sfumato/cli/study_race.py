@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 
 def command(
     folder: Annotated[Path, typer.Argument(help="The folder of a study.")],
-    radius: Annotated[str, typer.Option("--radius", help="L2 radius, or several with commas: a race each.")],
+    radius: Annotated[str, typer.Option("--radius", help="L2 radius, or several: 0.5,1 (one race each).")],
     images: Annotated[
         int | None,
-        typer.Option("--images", help="Race over the first so many test images (default: at most 1,000)."),
+        typer.Option("--images", help="Number of test images to race over (default: at most 1,000)."),
     ] = None,
     confidence: Annotated[
-        float, typer.Option("--confidence", help="Of the set of pairs, the bounds and the gain.")
+        float, typer.Option("--confidence", help="Confidence level of set, bounds and gain.")
     ] = 0.95,
     data_dir: options.DataDir = None,
     device: options.Device = "auto",
     as_json: options.Json = False,
 ) -> None:
-    """Find the pair (alpha, beta) with the most certified accuracy at a radius, at few votes.
+    """Find the pair (alpha, beta) with the highest certified accuracy at a radius, with few votes.
 
-    All pairs are certified on the same images, and a pair drops out as soon as another is surely better:
-    the best one drops out with probability at most 0.001. Certificates are kept in the study; the same
-    command goes on where a killed one stopped. What the study has certified itself stays as it is.
+    All pairs are certified on the same images, and a pair drops out as soon as another is surely better. The
+    best pair drops out with probability at most 0.001. Certificates are kept in the folder of the study: if
+    the command is killed, give it again to continue. What the study shows as certified does not change.
 
     Example: sfumato study race mnist-study --radius 0.5,1 --images 1000
     """
@@ -70,7 +70,7 @@ def command(
     if as_json:
         print_json([_as_json(result) for result in found.values()])
         return
-    answers = {one: result.answer for one, result in found.items()}
+    answers = {f"{one:.10g}": result.answer for one, result in found.items()}
     first = next(iter(found.values()))
     table = pairs_table(answers, first.data, confidence=confidence, beta=None)
     print_table(table.title, table.columns, table.rows)
@@ -83,7 +83,7 @@ def command(
             markup=False,
         )
     OUT.print(
-        "gain in certified accuracy: what one half of the images picks, measured on the other; radius, "
+        "gain in certified accuracy: selected on one half of the images, measured on the other; radius, "
         f"alpha and beta in: {first.unit}",
         markup=False,
     )

@@ -31,21 +31,23 @@ def command(
         float | None,
         typer.Option("--radius", help="L2 radius: find the pair with the most certified accuracy there."),
     ] = None,
-    budget: Annotated[int, typer.Option("--budget", help="How many models may be trained in all.")] = 8,
+    budget: Annotated[
+        int, typer.Option("--budget", help="Largest number of models to train, in all such searches.")
+    ] = 8,
     out: options.StudyOut = None,
     step: Annotated[
         float | None,
         typer.Option(
             "--step",
-            help="Alphas are multiples of it (default: 0.05 beta; with --radius, 0.1 of the smallest beta).",
+            help="Step between alphas (default: 0.05 beta; with --radius, 0.1 of the smallest beta).",
         ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", help="Of the trainings (default: the study's first).")
+        int | None, typer.Option("--seed", help="Seed of the trainings (default: the study's first).")
     ] = None,
     images: Annotated[
         int | None,
-        typer.Option("--images", help="With --radius: certify the first so many (default: at most 1,000)."),
+        typer.Option("--images", help="With --radius: number of test images (default: at most 1,000)."),
     ] = None,
     data_dir: options.DataDir = None,
     device: options.Device = "auto",
@@ -53,14 +55,13 @@ def command(
 ) -> None:
     """Find the best noises with few trainings: alpha* for one beta, or the best pair at a radius.
 
-    With --beta alone it is the alpha with the fewest vote errors there. With --radius it is the pair with
-    the most certified accuracy at that radius: every network is certified at all betas of the study, or at
-    --beta, and a beta that is surely not the network's best drops out early.
+    With --beta alone, the search is for the alpha with the fewest errors of the vote at this beta. With
+    --radius, it is for the pair with the highest certified accuracy at this radius: every network is
+    certified at all betas of the study, or at --beta; a beta that is surely not its best drops out early.
 
-    Each next alpha is chosen by what the ones before have shown. What the study has trained already
-    costs nothing, and what is trained here belongs to the study; its file stays as it is, but for a
-    --data-dir that is given. The same command goes on where a killed one stopped; a larger budget goes
-    on from where a finished search ended.
+    Each alpha is chosen from the results so far. Models that the study has already trained cost nothing, and
+    new models are added to the study. Its file is not changed, except that --data-dir is written into it. If
+    the command is killed, give it again to continue; with a larger budget a finished search continues.
 
     Example: sfumato study search mnist-study --beta 0.5 --budget 6
 

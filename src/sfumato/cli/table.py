@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
     from sfumato.answers.settings import AnswerSettings
+    from sfumato.certification.certificate import Certificate
     from sfumato.reporting.sources import CertifiedSet, Sources
     from sfumato.reporting.tables import Table
     from sfumato.studies.results import StudyResults
 
 
 def answer_fields() -> Mapping[str, FieldInfo]:
-    """Return the fields of what an answer depends on."""
+    """Return the fields of the settings of an answer."""
     from sfumato.answers.settings import AnswerSettings
 
     return AnswerSettings.model_fields
@@ -40,8 +41,8 @@ def command(
     sources: Annotated[
         list[str],
         typer.Argument(
-            help="A study's folder, or certification tables (.tsv, ours or of other tools); NAME=PATH "
-            "chooses what the table calls it."
+            help="A study's folder, or certification tables (.tsv, from Sfumato or other tools). NAME=PATH "
+            "sets the name that the table uses."
         ),
     ],
     form: Annotated[
@@ -51,7 +52,7 @@ def command(
         Path | None, typer.Option("--out", help="The file to write (default: standard output).")
     ] = None,
     radii: Annotated[
-        str | None, typer.Option("--radii", help="Of certified accuracy (default: about ten round ones).")
+        str | None, typer.Option("--radii", help="Radii of certified accuracy (default: about ten values).")
     ] = None,
     **settings: Any,
 ) -> None:
@@ -121,7 +122,7 @@ def _certified_table(kind: str, found: Sources, radii: list[float], confidence: 
 
 
 def certified_sets(found: Sources) -> Sequence[CertifiedSet]:
-    """Return the certificates that were given, at least one set.
+    """Return the certificates that were given, at least one set; warn of what makes them hard to compare.
 
     Raises:
         DataError: there are none.
@@ -129,6 +130,7 @@ def certified_sets(found: Sources) -> Sequence[CertifiedSet]:
     from sfumato.errors import DataError
 
     if sets := found.certified_sets():
+        warn_of_differences({one.name: one.certificates for one in sets})
         return sets
     raise DataError(
         "nothing here holds certificates; give tables of sfumato certify or of another tool, or a study "
@@ -158,17 +160,14 @@ def compared_results(found: Sources) -> StudyResults:
     return tables_as_study(named)
 
 
-def warn_of_confidences(results: StudyResults) -> None:
-    """Warn if certificates of different confidence are compared."""
-    levels = {
-        round(row.confidence, 9)
-        for rows in results.certificates.values()
-        for row in rows
-        if row.confidence == row.confidence
-    }
-    if len(levels) > 1:
-        told = ", ".join(f"{level:g}" for level in sorted(levels))
-        warn(
-            f"certificates of confidence {told} are compared; a lower confidence certifies a little more "
-            "(where a table states none, its largest radius tells)"
-        )
+def warn_of_differences(named: Mapping[str, Sequence[Certificate]]) -> None:
+    """Warn if certificates of different images, confidence or votes are compared."""
+    from sfumato.reporting.certified_sets import differences
+
+    for message in differences(named):
+        warn(message)
+
+
+def cells_by_name(results: StudyResults) -> dict[str, Sequence[Certificate]]:
+    """Return the certificates of a study, each cell by its noises."""
+    return {f"alpha {a:g}, beta {b:g}": rows for (a, b, _), rows in results.certificates.items() if rows}

@@ -27,12 +27,13 @@ def with_methods(shared: Mapping[str, FieldInfo]) -> dict[str, FieldInfo]:
     fields["method"] = FieldInfo(
         annotation=str, default="gaussian", description=f"training method: {', '.join(method_names())}"
     )
+    told: dict[str, dict[str, list[str]]] = {}
     for name in method_names():
         for own, field in method_class(name).model_fields.items():
-            told = f"{field.description} ({name}; default: {field.default})"
-            if own in fields and own not in shared:
-                told = f"{fields[own].description}; {told}"
-            fields[own] = FieldInfo(annotation=field.annotation, default=None, description=told)
+            words = told.setdefault(own, {}).setdefault(str(field.description), [])
+            words.append(f"{field.default} for {name}")
+            described = "; ".join(f"{text} (default: {', '.join(said)})" for text, said in told[own].items())
+            fields[own] = FieldInfo(annotation=field.annotation, default=None, description=described)
     return fields
 
 
@@ -46,15 +47,15 @@ def _fields() -> Mapping[str, FieldInfo]:
 def command(
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
-    out: Annotated[Path, typer.Option("--out", help="The .safetensors to write.")] = Path(
+    out: Annotated[Path, typer.Option("--out", help="The .safetensors file to write.")] = Path(
         "model.safetensors"
     ),
     device: options.Device = "auto",
     **settings: Any,
 ) -> None:
-    """Train a base classifier on noisy copies of the data, the noise drawn afresh at every step.
+    """Train a base classifier on noisy copies of the data, with fresh noise at every step.
 
-    Saved after every epoch: the same command goes on where a killed one stopped.
+    The state is saved after every epoch: if the command is killed, give it again to continue.
 
     Example: sfumato train --data mnist --model cnn --alpha 0.4 --out mnist-0.4.safetensors
     """

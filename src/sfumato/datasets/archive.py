@@ -55,7 +55,7 @@ def read_npz(path: Path, choose: Callable[[list[str]], Iterable[str]]) -> dict[s
 def _declared_bytes(info: zipfile.ZipInfo, path: Path) -> int:
     """Return how many bytes a member unpacks to, as far as its own size makes that possible."""
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise DataError(f"{path}: {info.filename} is packed by a method that no .npz uses; save it by numpy")
+        raise DataError(f"{path}: {info.filename} has a compression unknown in .npz; save it with numpy")
     factor = DEFLATE_LIMIT if info.compress_type == zipfile.ZIP_DEFLATED else 1
     if info.file_size > factor * info.compress_size:
         raise DataError(
@@ -77,7 +77,7 @@ def _read_array(member: IO[bytes], size: int, where: str) -> np.ndarray:
     if dtype.hasobject:
         raise DataError(f"{where}: holds Python objects; store plain arrays of numbers")
     if dtype.itemsize == 0 or any(length < 0 for length in shape):
-        raise DataError(f"{where}: shape {shape} of {dtype} is no array")
+        raise DataError(f"{where}: shape {shape} of {dtype} is not an array")
     declared, held = math.prod(shape) * dtype.itemsize, size - member.tell()
     if declared != held:
         raise DataError(f"{where}: declares {declared:,} bytes of values but holds {held:,}")
@@ -85,5 +85,5 @@ def _read_array(member: IO[bytes], size: int, where: str) -> np.ndarray:
     while part := member.read(_AT_A_TIME):
         content += part
     if len(content) != declared:
-        raise DataError(f"{where}: truncated, {len(content):,} of {declared:,} bytes are there")
+        raise DataError(f"{where}: truncated, only {len(content):,} of {declared:,} bytes")
     return np.ndarray(shape, dtype, content, order="F" if fortran else "C")

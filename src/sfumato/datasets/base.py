@@ -1,4 +1,4 @@
-"""The record that every data set becomes, and the checks that every array passes."""
+"""The record of a data set, and the checks that every array must pass."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ class Split:
         y: int64 class indices from 0.
 
     Raises:
-        DataError: no floating point numbers, whose unit would be open; labels that are no whole numbers.
+        DataError: images that are not floating point numbers (their unit is unclear), or labels that are not
+            whole numbers.
     """
 
     x: Float32[np.ndarray, "examples *shape"]
@@ -52,7 +53,7 @@ class Dataset:
         class_names: one name per class index.
         unit: what a noise level of 1 means, for every output.
         source: where the data came from, for the record.
-        notes: what was left out, turned or assumed while reading; one line each.
+        notes: what was left out, rotated or assumed while reading; one line each.
         augmentation: what a training does to the images where its settings leave it open: ``none``, or
             ``crop-flip`` for photographs, which a small shift or a mirror leaves in their class.
     """
@@ -111,14 +112,25 @@ class Dataset:
         )
 
 
+def require_one_shape(train: Split, test: Split, where: str) -> None:
+    """Refuse parts whose examples differ in shape.
+
+    Raises:
+        DataError: they do.
+    """
+    shapes = train.x.shape[1:], test.x.shape[1:]
+    if shapes[0] != shapes[1]:
+        raise DataError(f"{where}: training examples have shape {shapes[0]} but test examples {shapes[1]}")
+
+
 def checked_split(x: np.ndarray, y: np.ndarray, num_classes: int, where: str) -> Split:
-    """Return the split if x and y belong together and hold usable values.
+    """Return the split if x and y have the same length and hold usable values.
 
     Raises:
         DataError: lengths that differ, nothing in it, NaN or infinite values, labels out of range.
     """
     if len(x) != len(y):
-        raise DataError(f"{where}: x has {len(x)} examples but y has {len(y)}; they must be as many")
+        raise DataError(f"{where}: x has {len(x)} examples but y has {len(y)}; give one label for each")
     if len(x) == 0:
         raise DataError(f"{where}: holds no examples, at least 1 is needed")
     if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):

@@ -1,8 +1,7 @@
-"""What is which in a folder of images: training and test part, classes, and what is left aside."""
+"""The structure of a folder of images: training and test part, classes, and ignored files."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from sfumato.datasets.images import SUFFIXES
@@ -25,33 +24,11 @@ _ASIDE = (
 )
 
 
-@dataclass(frozen=True)
-class Parts:
-    """The folders of a data set.
+def find_parts(path: Path, notes: list[str]) -> tuple[Path, Path | None]:
+    """Return the folders of the training and the test images, which hold one folder per class.
 
-    Attributes:
-        train: holds one folder per class.
-        test: the same, or None where a test set has to be set aside.
-        notes: what is left aside.
-    """
-
-    train: Path
-    test: Path | None
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class ClassFolders:
-    """The image files of one part, by class in the order of the classes' names; and what is left aside."""
-
-    files: dict[str, list[Path]]
-    notes: tuple[str, ...]
-
-
-def find_parts(path: Path) -> Parts:
-    """Return where the training and the test images are.
-
-    ``test`` is preferred to ``val`` as test set; a folder without ``train`` holds the classes themselves.
+    ``test`` is preferred to ``val`` as test set, None where one has to be set aside; a folder without
+    ``train`` holds the classes themselves. What is left aside is added to ``notes``.
 
     Raises:
         DataError: two folders for one part, or one that cannot be read.
@@ -61,12 +38,13 @@ def find_parts(path: Path) -> Parts:
     test = _one_of(folders, _TEST, path)
     validation = _one_of(folders, _VALIDATION, path)
     if train is None or (test is None and validation is None and len(folders) > 1):
-        return Parts(path, None, ())
+        return path, None
     rest = [folder.name for folder in folders if folder not in (train, test or validation)]
-    notes = [f"{path}: {', '.join(map(shown, rest))} is not used"] if rest else []
+    if rest:
+        notes.append(f"{path}: {', '.join(map(shown, rest))} is not used")
     if test is None and validation is not None:
         notes.append(f"{path}: there is no folder test, so {validation.name} is the test set")
-    return Parts(train, test or validation, tuple(notes))
+    return train, test or validation
 
 
 def _one_of(folders: list[Path], names: frozenset[str], path: Path) -> Path | None:
@@ -76,11 +54,11 @@ def _one_of(folders: list[Path], names: frozenset[str], path: Path) -> Path | No
     return found[0] if found else None
 
 
-def list_classes(root: Path) -> ClassFolders:
-    """Return the images in the class folders directly below ``root``.
+def list_classes(root: Path, notes: list[str]) -> dict[str, list[Path]]:
+    """Return the images in the class folders directly below ``root``, by class in the order of their names.
 
     Hidden folders and folders with nothing in them are no classes. A folder that holds files but no image
-    is refused: leaving it out would silently drop a class.
+    is refused: leaving it out would silently drop a class. What is left aside is added to ``notes``.
 
     Raises:
         DataError: that, or names that cannot be written into a record.
@@ -99,8 +77,8 @@ def list_classes(root: Path) -> ClassFolders:
                 files[entry.name] = images
             else:
                 aside[_EMPTY].append(entry.name)
-    notes = (f"{root}: {what} ({len(names)}: {_first_of(names)})" for what, names in aside.items() if names)
-    return ClassFolders(files, tuple(notes))
+    notes += [f"{root}: {what} ({len(names)}: {_first_of(names)})" for what, names in aside.items() if names]
+    return files
 
 
 def _images_of_class(folder: Path, aside: dict[str, list[str]]) -> list[Path]:

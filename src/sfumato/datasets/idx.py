@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sfumato.datasets.base import Dataset, checked_split
+from sfumato.datasets.base import Dataset, checked_split, require_one_shape
 from sfumato.datasets.labels import class_labels
 from sfumato.datasets.locate import OfficialFile, check_digest, download, files_in, find_files, not_here
 from sfumato.datasets.reading import DEFLATE_LIMIT, damage_is_a_data_error, escaped, read_file
@@ -175,7 +175,5 @@ def _dataset(name: str, arrays: dict[str, np.ndarray], classes: tuple[str, ...],
         split: checked_split(x[:, None], arrays[f"{split}_y"], len(classes), f"{source} ({split})")
         for split, x in zip(("train", "test"), units.arrays, strict=True)
     }
-    if splits["train"].x.shape[1:] != splits["test"].x.shape[1:]:
-        shapes = f"{splits['train'].x.shape[1:]} but test images {splits['test'].x.shape[1:]}"
-        raise DataError(f"{source}: training images have shape {shapes}")
+    require_one_shape(splits["train"], splits["test"], source)
     return Dataset(name, splits["train"], splits["test"], classes, units.unit, source, units.notes)

@@ -54,7 +54,7 @@ def quiet_pillow() -> Iterator[None]:
 
 
 def read_image(file: Path) -> tuple[Float32[np.ndarray, "channels height width"], set[str]]:
-    """Return the pixels of one image and what is remarkable about it, as ends of sentences.
+    """Return the pixels of one image, and remarks on it as ends of sentences.
 
     Grey images have one channel, all others three. Call it inside ``quiet_pillow``.
 

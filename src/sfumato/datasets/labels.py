@@ -1,4 +1,4 @@
-"""From labels as people store them to class indices from 0, or a line that says what to change."""
+"""From labels in common forms to class indices from 0, or an error that says what to change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which axis of an image array is which: channels come first here, and last in many other places."""
+"""The order of the axes of an image array: channels first here, last in many other libraries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where data sets are looked for, and how missing ones are fetched.
+"""Where Sfumato looks for data sets, and how it fetches missing ones.
 
 Order: the directory the caller names, then the environment variable SFUMATO_DATA, then the user
 cache, into which missing files are downloaded with their published checksums. In each root a set is
@@ -99,7 +99,7 @@ def _present(folder: Path, names: Iterable[str], spellings: Spellings | None) ->
 
 
 def not_here(name: str) -> DataError:
-    """Return the error that a set is missing, where it is not to be fetched."""
+    """Return the error for a missing set that must not be fetched."""
     return DataError(f"{name}: not found locally; name its folder by --data-dir or SFUMATO_DATA")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sfumato.errors import DataError, SfumatoError
+from sfumato.errors import DataError, SfumatoError, first_line
 
 DEFLATE_LIMIT = 1032  # zlib cannot pack this many bytes and more into one
 
@@ -19,7 +19,6 @@ _KINDS = (
     (stat.S_ISCHR, "device"),
     (stat.S_ISBLK, "device"),
 )
-_LONGEST_REASON = 200
 
 
 @contextmanager
@@ -37,8 +36,7 @@ def damage_is_a_data_error(where: object, kind: str) -> Iterator[None]:
     except SfumatoError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:_LONGEST_REASON] or type(error).__name__
-        raise DataError(f"{where}: not a readable {kind} ({reason})") from error
+        raise DataError(f"{where}: not a readable {kind} ({first_line(error)})") from error
 
 
 def is_folder(path: Path) -> bool:

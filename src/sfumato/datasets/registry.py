@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sfumato.datasets.base import Dataset, checked_split
+from sfumato.datasets.base import Dataset, checked_split, require_one_shape
 from sfumato.datasets.cifar import load_cifar10, load_cifar10_folder
 from sfumato.datasets.digits import load_digits_dataset
 from sfumato.datasets.fashion_mnist import FASHION_MNIST
@@ -70,11 +70,7 @@ class _Checked:
             checked_split(split.x, split.y, classes, f"{self.name} ({part})")
             for part, split in (("train", found.train), ("test", found.test))
         )
-        if train.x.shape[1:] != test.x.shape[1:]:
-            raise DataError(
-                f"{self.name}: training examples have shape {train.x.shape[1:]} but test examples "
-                f"{test.x.shape[1:]}"
-            )
+        require_one_shape(train, test, self.name)
         return replace(found, name=self.name, train=train, test=test)
 
 
@@ -85,8 +81,8 @@ def load_dataset(
 
     A path ends in ``.npz``, is a folder of images by class, or a folder of official files (IDX or CIFAR-10).
     Built-in sets are looked for in ``data_dir``, SFUMATO_DATA and the user cache, and downloaded into the
-    latter if missing, unless ``fetch`` is False. What the user should know about how it was read is in the
-    data set's ``notes``, and a ``DataNote`` warns of each.
+    latter if missing, unless ``fetch`` is False. The data set's ``notes`` say what was left out or assumed
+    when it was read, and each note is also a ``DataNote`` warning.
 
     >>> load_dataset("digits")
     Dataset('digits', 1000 train, 797 test, shape (1, 8, 8), 10 classes, unit: pixels in [0, 1])

@@ -1,8 +1,8 @@
 """The unit of images and features, decided from all arrays together.
 
-A noise level means nothing without the unit of what it is added to, and a test set in another unit than
-its training set gives certificates that look fine and are wrong. So: bytes are divided by 255, everything
-else is taken as it is, and arrays that cannot share one unit are refused.
+A noise level means nothing without the unit of what it is added to, and a test set in another unit than its
+training set gives certificates that look fine and are wrong. So bytes are divided by 255, all other numbers
+are not changed, and arrays that cannot have the same unit are refused.
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ class InOneUnit:
 
 
 def in_one_unit(arrays: Mapping[str, np.ndarray], where: str = "") -> InOneUnit:
-    """Return all arrays as float32 in one unit; the keys name them in messages, ``where`` their file.
+    """Return all arrays as float32 in one unit; messages use the keys as names and ``where`` as the file.
 
-    Bytes (uint8) become pixels in [0, 1]. Other numbers are taken as they are; images, that is arrays of
-    more than 2 dimensions, are pixels in [0, 1] if all of their values are.
+    Bytes (uint8) become pixels in [0, 1]. Other numbers are not changed. Images (arrays of more than 2
+    dimensions) count as pixels in [0, 1] if all of their values lie in that range.
 
     >>> in_one_unit({"x": np.array([[0, 255]], dtype=np.uint8)})
     InOneUnit(arrays=(array([[0., 1.]], dtype=float32),), unit='pixels in [0, 1]', notes=())
 
     Raises:
-        DataError: no real finite numbers, or arrays that cannot be in the same unit.
+        DataError: values that are not real finite numbers, or arrays that cannot have the same unit.
     """
     prefix = f"{where}: " if where else ""
     for name, array in arrays.items():
@@ -62,7 +62,7 @@ def in_one_unit(arrays: Mapping[str, np.ndarray], where: str = "") -> InOneUnit:
     if any(are_bytes.values()) and not all(are_bytes.values()):
         kinds = ", ".join(f"{name} {array.dtype}" for name, array in arrays.items())
         raise DataError(
-            f"{prefix}bytes beside other numbers ({kinds}) leave the unit open; store all arrays in one unit"
+            f"{prefix}bytes beside other numbers ({kinds}) have no clear unit; store all arrays in one unit"
         )
     if all(are_bytes.values()):
         largest = max(int(array.max()) for array in arrays.values())
@@ -114,7 +114,7 @@ def _as_float32(array: np.ndarray, where: str) -> np.ndarray:
 def _notes_on_bytes(largest: int, prefix: str) -> list[str]:
     if largest == 1:
         raise DataError(
-            f"{prefix}bytes that are all 0 or 1 leave the unit open; store 0 and 255, or 0 and 1 as float32"
+            f"{prefix}bytes that are all 0 or 1 have no clear unit; store 0 and 255, or 0 and 1 as float32"
         )
     if 0 < largest < _DARK:
         return [
@@ -169,7 +169,7 @@ def _require_alike_sizes(values: Mapping[str, np.ndarray], prefix: str) -> list[
 
 
 def _factor(reference: np.ndarray, array: np.ndarray) -> float:
-    """Return how many times larger values are, the median over features; 1 where nothing can be said."""
+    """Return how many times larger the values of ``array`` are (median over features); 1 if unknown."""
     if min(array.size, reference.size) < _FEW:
         return 1.0
     before, after = _sizes(reference), _sizes(array)

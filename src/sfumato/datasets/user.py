@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from sfumato.datasets.archive import read_npz
-from sfumato.datasets.base import Dataset, Split, checked_split
-from sfumato.datasets.class_folders import ClassFolders, accepted, find_parts, list_classes, shown
+from sfumato.datasets.base import Dataset, Split, checked_split, require_one_shape
+from sfumato.datasets.class_folders import accepted, find_parts, list_classes, shown
 from sfumato.datasets.images import quiet_pillow, read_image
 from sfumato.datasets.labels import class_labels
 from sfumato.datasets.layout import channels_first
@@ -54,8 +54,8 @@ def load_npz(path: Path) -> Dataset:
     classes that may lack examples.
 
     Raises:
-        DataError: not an npz, missing or object arrays, and all that ``in_one_unit``, ``class_labels`` and
-            ``channels_first`` refuse.
+        DataError: not an npz, missing or object arrays, and everything that ``in_one_unit``, ``class_labels``
+            and ``channels_first`` refuse.
     """
     spelled: dict[str, str] = {}
     pairs: list[tuple[str, str]] = []
@@ -71,8 +71,6 @@ def load_npz(path: Path) -> Dataset:
         return [spelled[name] for name in (*wanted, _CLASS_NAMES) if name in spelled]
 
     arrays = {name.lower(): array for name, array in read_npz(path, choose).items()}
-    for images, labels in pairs:
-        _require_same_length(arrays[images], images, arrays[labels], labels, path)
     units = in_one_unit({images: arrays[images] for images, _ in pairs}, str(path))
     labels_of = class_labels(
         {labels: arrays[labels] for _, labels in pairs},
@@ -81,16 +79,15 @@ def load_npz(path: Path) -> Dataset:
     )
     notes += [*units.notes, *labels_of.notes]
     splits = []
-    for (images, _), x, y in zip(pairs, units.arrays, labels_of.arrays, strict=True):
+    for (images, labels), x, y in zip(pairs, units.arrays, labels_of.arrays, strict=True):
+        if len(x) != len(y):
+            found = f"{images} has {len(x)} examples but {labels} has {len(y)}"
+            raise DataError(f"{path}: {found}; give one label for each")
         turned, said = channels_first(x, f"{path}: {images}")
         notes += said
         splits.append(Split(turned, y))
     train, test = splits if len(splits) > 1 else _set_aside(splits[0], str(path))
-    if train.x.shape[1:] != test.x.shape[1:]:
-        raise DataError(
-            f"{path}: {pairs[0][0]} has examples of shape {train.x.shape[1:]} but {pairs[1][0]} "
-            f"{test.x.shape[1:]}"
-        )
+    require_one_shape(train, test, str(path))
     return Dataset(
         str(path), train, test, labels_of.class_names, units.unit, escaped(path.resolve()), tuple(notes)
     )
@@ -122,18 +119,6 @@ def _choose_pairs(names: dict[str, str], path: Path, notes: list[str]) -> list[t
     return pairs
 
 
-def _require_same_length(x: np.ndarray, x_name: str, y: np.ndarray, y_name: str, path: Path) -> None:
-    for array, name in ((x, x_name), (y, y_name)):
-        if array.ndim == 0:
-            raise DataError(f"{path}: {name} is one number; it must have one entry per example")
-    if len(x) != len(y):
-        raise DataError(
-            f"{path}: {x_name} has {len(x)} examples but {y_name} has {len(y)}; they must be as many"
-        )
-    if len(x) == 0:
-        raise DataError(f"{path}: {x_name} holds no examples, at least 1 is needed")
-
-
 def _class_names(array: np.ndarray | None, path: Path) -> tuple[str, ...] | None:
     if array is None:
         return None
@@ -162,35 +147,31 @@ def load_folder(path: Path) -> Dataset:
     Raises:
         DataError: no classes, no images, images of different shape, files that are no images.
     """
-    parts = find_parts(path)
-    notes = list(parts.notes)
-    listed = list_classes(parts.train)
-    classes = tuple(listed.files)
+    notes: list[str] = []
+    train_root, test_root = find_parts(path, notes)
+    files = list_classes(train_root, notes)
+    classes = tuple(files)
     if len(classes) < 2:
-        raise DataError(
-            f"{parts.train}: holds {len(classes)} class folders with images, at least 2 are needed"
-        )
-    train = _read_classes(parts.train, listed, classes, notes)
-    if parts.test is None:
+        held = f"{len(classes)} class folders with images"
+        raise DataError(f"{train_root}: holds {held}, at least 2 are needed")
+    train = _read_classes(train_root, files, classes, notes)
+    if test_root is None:
         train, test = _set_aside(train, str(path))
     else:
-        listed = list_classes(parts.test)
-        if extra := sorted(set(listed.files) - set(classes)):
-            raise DataError(f"{parts.test}: class {extra[0]!r} is not among those in {parts.train}")
-        test = _read_classes(parts.test, listed, classes, notes)
-        if train.x.shape[1:] != test.x.shape[1:]:
-            raise DataError(
-                f"{path}: {parts.train.name} images have shape {train.x.shape[1:]} but {parts.test.name} "
-                f"images {test.x.shape[1:]}"
-            )
+        files = list_classes(test_root, notes)
+        if extra := sorted(set(files) - set(classes)):
+            raise DataError(f"{test_root}: class {extra[0]!r} is not among those in {train_root}")
+        test = _read_classes(test_root, files, classes, notes)
+        require_one_shape(train, test, str(path))
     source = escaped(path.resolve())
     return Dataset(str(path), train, test, classes, PIXELS, source, tuple(notes), augmentation="crop-flip")
 
 
-def _read_classes(root: Path, listed: ClassFolders, classes: tuple[str, ...], notes: list[str]) -> Split:
+def _read_classes(
+    root: Path, listed: dict[str, list[Path]], classes: tuple[str, ...], notes: list[str]
+) -> Split:
     """Return all images of one part, and add to ``notes`` what was remarkable."""
-    notes += listed.notes
-    files = [(file, classes.index(name)) for name, files in listed.files.items() for file in files]
+    files = [(file, classes.index(name)) for name, files in listed.items() for file in files]
     if not files:
         raise DataError(f"{root}: holds no images; accepted are {accepted()}")
     remarkable: dict[str, list[Path]] = {}
@@ -203,7 +184,7 @@ def _read_classes(root: Path, listed: ClassFolders, classes: tuple[str, ...], no
             if pixels.shape != first.shape:
                 raise DataError(
                     f"{root}: {files[0][0]} has shape {first.shape} but {file} {pixels.shape}; all must "
-                    "be alike"
+                    f"have the same shape"
                 )
             x[index] = pixels
             for remark in remarks:

@@ -1,1 +1,1 @@
-"""How tasks run: in this process, in worker processes, or on a cluster. It knows nothing of what they do."""
+"""How tasks run: in this process, in worker processes, or on a cluster. It does not know what they do."""

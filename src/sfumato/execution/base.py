@@ -1,9 +1,9 @@
-"""The one interface through which work is handed out, and what is common to everything behind it.
+"""The interface of all executors, and what they have in common.
 
-The caller keeps the order: it offers tasks one by one while there is room, and is called back, in its
-own thread, with what comes of each. A task is a module-level function with its arguments and may run
-more than once (a worker was lost) or on any worker, so it must return the same whenever it is called.
-Large values are shared: shipped once per node, and named by a handle wherever they are needed.
+The caller keeps the order: it offers tasks one by one while there is room, and is called back, in its own
+thread, with the result of each. A task is a module-level function with its arguments and may run more than
+once (a worker was lost) or on any worker, so it must return the same whenever it is called. Large values are
+shared: shipped once per node, and named by a handle wherever they are needed.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Here:
 
 @dataclass(frozen=True)
 class Done:
-    """What came of a task.
+    """The result of a task.
 
     Attributes:
         value: what the function returned.
@@ -169,7 +169,7 @@ class Executor(ABC):
 
     @abstractmethod
     def submit(self, task: Task) -> None:
-        """Hand out a task."""
+        """Submit a task."""
 
     @abstractmethod
     def wait(self) -> None:

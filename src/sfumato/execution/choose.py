@@ -71,5 +71,5 @@ def open_executor(
         executor = Processes(workers, gpus_per_worker=share, gpus=gpus)
     if device == "cuda" and not executor.gpus_per_worker:
         executor.close()
-        raise SettingError("device cuda: no GPU is there; use device cpu")
+        raise SettingError("device cuda: there is no GPU; use device cpu")
     return executor

@@ -31,7 +31,7 @@ from sfumato.execution.base import (
 )
 from sfumato.execution.folder import KeptFolder
 from sfumato.execution.shipping import require_shippable
-from sfumato.files import cannot_write
+from sfumato.files import writing
 from sfumato.user_code import load_plugins
 
 T = TypeVar("T")
@@ -156,10 +156,8 @@ class Processes(Executor):
         shared: Shared[T] = Shared()
         parts = require_shippable(name, value, _pickled)
         path = self._folder / shared.key
-        try:
+        with writing(path):
             _write(parts, path)
-        except OSError as error:
-            raise cannot_write(path, error) from error
         return shared
 
     def release(self, shared: Shared[Any]) -> None:
@@ -177,7 +175,7 @@ class Processes(Executor):
                 worker.start(*self._waiting.popleft())
 
     def wait(self) -> None:
-        """Hear what the workers say; replace those that were lost."""
+        """Receive messages of the workers; replace lost workers."""
         busy = {worker.pipe: worker for worker in self._workers if worker.task is not None}
         for pipe in wait(list(busy), timeout=_MOMENT):
             assert isinstance(pipe, Connection)
@@ -190,8 +188,8 @@ class Processes(Executor):
                 worker.stop()
                 if attempt >= MOST_ATTEMPTS:
                     raise WorkerError(
-                        f"{task.name}: {attempt} worker processes were lost on it (the last one ended with "
-                        f"{worker.exit_code}); what was finished is kept"
+                        f"{task.name}: its worker process ended {attempt} times (the last time with "
+                        f"{worker.exit_code}); finished results are kept"
                     ) from None
                 self._waiting.appendleft((task, attempt + 1))
                 self._hand_out()

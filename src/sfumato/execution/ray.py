@@ -19,15 +19,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from sfumato.errors import MissingPackageError, ModelError, SettingError, require_count
-from sfumato.execution.base import (
-    MOST_ATTEMPTS,
-    Done,
-    Executor,
-    Shared,
-    Task,
-    WorkerError,
-    failure,
-)
+from sfumato.execution.base import MOST_ATTEMPTS, Done, Executor, Shared, Task, WorkerError, failure
 from sfumato.execution.shipping import require_shippable
 from sfumato.user_code import failure_line
 
@@ -123,11 +115,7 @@ class RayExecutor(Executor):
         return f"Ray: {self.slots} tasks at a time on {len(self._nodes)} nodes{gpus}"
 
     def _wait_for_room(self, seconds: float) -> None:
-        """Wait until a node that takes tasks has joined; what it has decides what tasks ask for.
-
-        Raises:
-            SettingError: there is none within ``seconds``.
-        """
+        """Wait until a node that takes tasks has joined; what it has decides what tasks ask for."""
         deadline = time.monotonic() + seconds
         while True:
             self._looked = -_LOOK_SECONDS
@@ -137,8 +125,8 @@ class RayExecutor(Executor):
             if time.monotonic() > deadline:
                 self.close()
                 raise SettingError(
-                    f"the Ray cluster has {len(self._nodes)} nodes, but within {seconds:g} s none with a CPU "
-                    "for tasks; let its workers join first"
+                    f"the Ray cluster has {len(self._nodes)} nodes, but in {seconds:g} s none of them had "
+                    f"a CPU for tasks; let its workers join first"
                 )
             time.sleep(0.5)
 
@@ -184,7 +172,7 @@ class RayExecutor(Executor):
             self._refs[shared.key] = require_shippable(name, value, ray.put)
         except ModelError as error:
             if isinstance(reason := error.__cause__, RayError | OSError):
-                raise WorkerError(f"{name}: Ray's object store does not take it ({reason})") from reason
+                raise WorkerError(f"{name}: cannot be put into Ray's object store ({reason})") from reason
             raise
         return shared
 
@@ -228,7 +216,7 @@ class RayExecutor(Executor):
             except RayError as error:
                 raise WorkerError(
                     f"{task.name}: lost with its worker or node, {MOST_ATTEMPTS} times "
-                    f"({failure_line(error)}); what was finished is kept"
+                    f"({failure_line(error)}); finished results are kept"
                 ) from error
             if kind == "refused":
                 raise WorkerError(_refusal(node, *content))
@@ -379,11 +367,7 @@ def _loopback_only() -> Iterator[None]:
 
 
 def _require_answer(address: str, seconds: float) -> None:
-    """Refuse an address at which no cluster answers; Ray itself would wait for minutes, or end the process.
-
-    Raises:
-        SettingError: no connection, or no answer of a cluster, within ``seconds``.
-    """
+    """Refuse an address where no cluster answers; Ray itself would wait for minutes, or end the process."""
     deadline = time.monotonic() + seconds
     if address.startswith("ray://"):
         raise SettingError(
@@ -404,7 +388,7 @@ def _require_answer(address: str, seconds: float) -> None:
         )
     except subprocess.TimeoutExpired:
         raise SettingError(
-            f"ray-address {address}: no answer of a Ray cluster within {seconds:g} s; run on a machine of "
+            f"ray-address {address}: no Ray cluster answered within {seconds:g} s; run on a machine of "
             "the cluster (ray status says whether it is one)"
         ) from None
     if probe.returncode != 0:

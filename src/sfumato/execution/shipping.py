@@ -22,8 +22,8 @@ def require_shippable(name: str, value: object, dumps: Dumps) -> Any:
     except Exception as error:  # picklers raise whatever an object's own code raises
         path, culprit, reason = _innermost(value, dumps, error)
         raise ModelError(
-            f"{name} cannot be shipped to a worker: {name}{path} is a {type(culprit).__name__} "
-            f"({failure_line(reason)}); make it where it is used, or leave it out in __getstate__"
+            f"{name} cannot be sent to a worker: {name}{path} is a {type(culprit).__name__} "
+            f"({failure_line(reason)}); create it where it is used, or leave it out in __getstate__"
         ) from error
 
 

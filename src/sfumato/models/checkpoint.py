@@ -1,4 +1,4 @@
-"""Models on disk: one safetensors file whose header carries a JSON record of what it is.
+"""Models on disk: one safetensors file whose header holds a JSON record of the model.
 
 One file cannot lose its record, and nothing in it can execute. Loading rebuilds the network from the
 record and refuses a file whose tensors, names, types, shapes or checksum differ from it. Where the record
@@ -54,15 +54,36 @@ _PositiveFloat32 = Annotated[float, Field(ge=1.2e-38, le=3.4e38)]
 _Checksum = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
+class Normalization(BaseModel):
+    """How the statistics of a network's batch norms were re-estimated.
+
+    Attributes:
+        noise: identity of the noise: its name, ``beta``, and its other fields.
+        images, images_sha256: how many images, and the checksum of their values (float32).
+        seed: of the noise.
+        source_sha256: checksum of all tensors before.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    noise: dict[str, JsonValue]
+    images: _Count
+    images_sha256: _Checksum
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)]
+    source_sha256: _Checksum
+
+
 class ModelRecord(BaseModel):
-    """What a checkpoint says of itself.
+    """The record of a checkpoint: its network and its training.
 
     Attributes:
         architecture: registry name or ``package.module:factory``.
         training: every setting of the training by its name, as ``TrainingSettings.values`` has them; the
             warm start is the checksum of the weights it began with.
         unit: what a noise level of 1 means.
-        clean_accuracy, noisy_accuracy: on the test set, without noise and with one draw of alpha each.
+        clean_accuracy, noisy_accuracy: on the test set, without noise and with one draw of alpha each, at
+            the end of the training.
+        normalization: how batch norms were re-estimated after the training; None if they were not.
         weights_sha256: checksum of all tensors, verified at loading.
     """
 
@@ -85,6 +106,7 @@ class ModelRecord(BaseModel):
     device: str
     sfumato_version: str
     torch_version: str
+    normalization: Normalization | None = None
     weights_sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
 
     @model_validator(mode="after")
@@ -139,7 +161,7 @@ def weights_checksum(tensors: Mapping[str, torch.Tensor]) -> str:
 
 
 def save_model(model: nn.Module, record: ModelRecord, path: Path) -> ModelRecord:
-    """Write the model with its record, in one step that leaves no half file; return the record.
+    """Write the model with its record, completely or not at all; return the record.
 
     Raises:
         OutputError: the path cannot be written.
@@ -153,10 +175,10 @@ def save_model(model: nn.Module, record: ModelRecord, path: Path) -> ModelRecord
 def load_model(path: Path | str, *, factory: Factory | None = None) -> tuple[nn.Module, ModelRecord]:
     """Return the network in evaluation mode, on the CPU, and its record.
 
-    A network of one of our own architectures comes back by itself. Where the record names a factory, nothing
-    of that name is imported: say by ``factory`` what makes the network, ``package.module:name`` or the
-    function itself. It may be another one than the record's (a module that has moved), as long as its tensors
-    have the names, types and shapes of the file's; what it computes with them is yours to know.
+    A network of a built-in architecture needs no factory. If the record names a factory, that name is not
+    imported: name the factory yourself with ``factory``, as ``package.module:name`` or the function itself.
+    It may differ from the record's (a module that has moved) if its tensors have the same names, types and
+    shapes. Only you know whether it computes the same.
 
     Raises:
         ModelError: no such file, not one of Sfumato's, contents that do not match the record, a factory that
@@ -173,7 +195,7 @@ def load_model(path: Path | str, *, factory: Factory | None = None) -> tuple[nn.
         # one of our own takes the tensors as they are; in others they may be tied
         model.load_state_dict(tensors, assign=is_built_in(record.architecture))
     except Exception as error:  # a module of the user's own may refuse its state in any way
-        raise ModelError(f"{path}: the model does not take its weights ({failure_line(error)})") from error
+        raise ModelError(f"{path}: its weights do not fit the model ({failure_line(error)})") from error
     return model.eval(), record
 
 
@@ -181,7 +203,7 @@ def verify_checkpoint(path: Path) -> ModelRecord:
     """Return the record after comparing the tensors with its checksum; no network is made.
 
     Raises:
-        ModelError: no such file, not one of Sfumato's, or other tensors than the record's.
+        ModelError: no such file, not a file of Sfumato, or tensors that differ from the record.
     """
     tensors, metadata = read_safetensors(path)
     record = _record(metadata, path)
@@ -190,10 +212,10 @@ def verify_checkpoint(path: Path) -> ModelRecord:
 
 
 def read_record(path: Path) -> ModelRecord:
-    """Return what a checkpoint says of itself, without reading or verifying its tensors.
+    """Return the record of a checkpoint, without reading or verifying its tensors.
 
     Raises:
-        ModelError: no such file, or not one of Sfumato's.
+        ModelError: no such file, or not a file of Sfumato.
     """
     with _opened(path) as file:
         return _record(file.metadata() or {}, path)
@@ -219,14 +241,14 @@ def _rebuilt(record: ModelRecord, factory: Factory | None, path: Path) -> nn.Mod
         accepted = ", ".join(model_names())
         raise ModelError(f"{path}: architecture {name!r} is not known; accepted are {accepted}")
     raise ModelError(
-        f"{path}: was made by {name!r}, and a file does not choose what code runs; name what makes the "
-        "network by --model-factory package.module:name (in Python factory=...)"
+        f"{path}: was built by {name!r}, whose code a file alone cannot run; name the code that builds the "
+        f"network with --model-factory package.module:name (in Python factory=...)"
     )
 
 
 def _record(metadata: Mapping[str, str], path: Path) -> ModelRecord:
     if _KEY not in metadata:
-        raise ModelError(f"{path}: carries no Sfumato record; give a file written by sfumato train")
+        raise ModelError(f"{path}: has no Sfumato record; give a file written by sfumato train")
     try:
         present = _in_present_format(_strict_json(metadata[_KEY]))
         return ModelRecord.model_validate_json(json.dumps(present), strict=True)
@@ -254,12 +276,7 @@ def _in_present_format(values: Any) -> Any:
 
 
 def _strict_json(text: str | bytes) -> Any:
-    """Return the value of the JSON text; a key that stands twice, NaN and infinity are refused.
-
-    Raises:
-        ValueError: no such JSON.
-        RecursionError: nested too deeply.
-    """
+    """Return the value of the JSON text; a key that stands twice, NaN and infinity are refused."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found: dict[str, Any] = {}

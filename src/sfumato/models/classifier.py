@@ -1,4 +1,4 @@
-"""A classifier with its identity: a checkpoint of ours, a factory's, or a model that was handed over."""
+"""A classifier with its identity: from a checkpoint, from a factory, or given as a model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from sfumato.errors import ModelError, SfumatoError
-from sfumato.models.checkpoint import ModelRecord, load_model, read_record, weights_checksum
+from sfumato.models.checkpoint import ModelRecord, Normalization, load_model, read_record, weights_checksum
 from sfumato.models.registry import Factory, build_body, factory_name, is_built_in, normalisation
 from sfumato.user_code import told_in_one_line
 
@@ -29,8 +29,9 @@ class Classifier:
         record: what its checkpoint says of it; None for a model of one's own.
         factory: name of the factory that made the network, where its record names another: the same weights
             in other code are another classifier.
-        fingerprint: its owner's word for what it is, for a model whose weights are not seen; where there is
-            none, its answers to fixed inputs tell it from others.
+        fingerprint: a text by its owner that identifies a model whose weights are not visible. Without it,
+            the answers to fixed inputs identify the model.
+        normalization: how its batch norms were re-estimated, if they were.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Classifier:
     record: ModelRecord | None = None
     factory: str | None = None
     fingerprint: str | None = None
+    normalization: Normalization | None = None
 
     @staticmethod
     def of(model: Callable[[torch.Tensor], torch.Tensor] | Classifier) -> Classifier:
@@ -61,8 +63,8 @@ class Classifier:
         """Return the checksum of the tensors that the model has now.
 
         Raises:
-            ModelError: they are no longer those that were loaded.
-            SfumatoError: the module does not say what they are.
+            ModelError: they have changed since loading.
+            SfumatoError: the tensors cannot be read from the module.
         """
         if not isinstance(self.model, nn.Module):
             return weights_checksum({}) if self.weights_sha256 is None else self.weights_sha256
@@ -94,9 +96,9 @@ def load_classifier(
     (batch, *input_shape), a float32 tensor, to logits or scores (batch, classes), a tensor or an array.
     ``mean`` and ``std`` wrap it for inputs in [0, 1] if it expects normalised ones.
 
-    ``factory`` makes the network of a file whose record names a factory, as in ``load_model``; a file of a
-    built-in architecture makes no use of it. ``fingerprint`` says what a model of a factory is, in place of
-    an attribute of this name.
+    ``factory`` builds the network of a file whose record names a factory, as in ``load_model``; for a
+    built-in architecture it is not used. ``fingerprint`` says what a model of a factory is, in place of an
+    attribute of this name.
 
     Raises:
         ModelError: a missing or damaged file, one made for other data, or a factory that fails.
@@ -119,7 +121,7 @@ def load_classifier(
     for options, given in (("--fingerprint", (fingerprint,)), ("--mean and --std", (mean, std))):
         if any(value is not None for value in given):
             raise ModelError(
-                f"{reference}: {options} is for a package.module:factory; this file says that itself"
+                f"{reference}: {options} is only for a package.module:factory; this file already states it"
             )
     path = Path(reference)
     record = read_record(path)
@@ -130,10 +132,12 @@ def load_classifier(
         )
     if factory is None or is_built_in(record.architecture):
         model, record = load_model(path)
-        return Classifier(reference, model, record.weights_sha256, record)
+        return Classifier(reference, model, record.weights_sha256, record, normalization=record.normalization)
     model, record = load_model(path, factory=factory)
     other = factory_name(factory) if factory_name(factory) != record.architecture else None
-    return Classifier(reference, model, record.weights_sha256, record, other)
+    return Classifier(
+        reference, model, record.weights_sha256, record, other, normalization=record.normalization
+    )
 
 
 def _fingerprint_of(model: object) -> str | None:

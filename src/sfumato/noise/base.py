@@ -20,15 +20,15 @@ from sfumato.noise.keyed import Stream
 class Noise(ABC):
     """Independent noise on each coordinate of the input.
 
-    A subclass is a frozen dataclass too, where it adds fields. For every noise the first one is the
-    standard deviation, so that levels of different noises can be compared; what the noise is usually
-    parametrised by follows from it.
+    A subclass is a frozen dataclass too, where it adds fields. For every noise the first one is the standard
+    deviation, so that levels of different noises can be compared; the usual parameter of each noise follows
+    from it.
 
     Attributes:
         standard_deviation: of each coordinate, in the unit of the input; ``alpha`` of a training, ``beta``
             of a smoothed classifier.
         name: what the command line and files call the noise.
-        norm: in which its radii are measured, ``L1`` or ``L2``.
+        norm: norm of its radii, ``L1`` or ``L2``.
     """
 
     standard_deviation: float

@@ -58,6 +58,8 @@ class Use(IntEnum):
         PROBES: noise on which a network is examined before it votes.
         TUNING: votes that are counted to measure their speed.
         ADVICE: votes of the classifiers that advice is based on.
+        STATISTICS: noise on the image with this number, to estimate statistics of batch norms.
+        ATTACK: noise that an attack takes its gradients with; the item is the image.
     """
 
     VOTES = 1
@@ -68,6 +70,8 @@ class Use(IntEnum):
     PROBES = 6
     TUNING = 7
     ADVICE = 8
+    STATISTICS = 9
+    ATTACK = 10
 
 
 class Span(NamedTuple):

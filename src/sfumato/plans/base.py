@@ -37,7 +37,7 @@ FULL_VOTES = 100_100
 
 @dataclass(frozen=True)
 class Decision:
-    """What a plan concluded for one image.
+    """The conclusion of a plan for one image.
 
     Attributes:
         prediction: class index, or ``ABSTAIN``.
@@ -46,8 +46,8 @@ class Decision:
         p_lower: lower confidence bound of the predicted class's probability under the noise (nan if none).
         p_upper: upper confidence bound of any other class's probability (nan if none).
         stopped_by: what ended the voting, one word or two.
-        confidence: probability with which this decision may be relied on; its level is the rest to 1
-            (nan for a plan that guarantees nothing).
+        confidence: probability with which this decision is right; 1 minus it is its level (nan for a plan
+            without a guarantee).
         plan: name of the plan, settings included.
     """
 
@@ -133,7 +133,7 @@ class Run:
             SettingError: votes are still demanded.
         """
         if waiting := int(np.count_nonzero(self._wanted)):
-            raise SettingError(f"decisions are not final: {waiting} images still demand votes")
+            raise SettingError(f"decisions are not final: {waiting} images still need votes")
         return [self.plan.conclude(self, image) for image in range(self.images)]
 
     def decide(
@@ -182,10 +182,10 @@ class Plan(ABC):
 
     Attributes:
         method: its name on the command line.
-        question: the fields that make its question.
-        usage: how it is shown where plans are listed.
-        states: what a decision of it states: a class with a ``radius``, a ``class`` alone, or ``nothing``
-            that is guaranteed.
+        question: names of the fields that are written first, as values only.
+        usage: its form in lists of plans.
+        states: what its decisions guarantee: a ``radius`` (a class within a radius), a ``class``, or
+            ``nothing``.
     """
 
     method: ClassVar[str]
@@ -291,7 +291,7 @@ def checked_counts(
     if not np.issubdtype(counts.dtype, np.integer):
         raise SettingError(f"counts must be whole numbers, got an array of {counts.dtype}")
     if not demanded.any():
-        raise SettingError("votes were handed over although none are demanded any more")
+        raise SettingError("votes were given although no more are needed")
     if counts.size and counts.min() < 0:
         raise SettingError(f"counts must be at least 0, got {counts.min()}")
     counts = counts.astype(np.int64)

@@ -17,12 +17,12 @@ class Decide(GridPlan):
     """A yes or no at one radius.
 
     With probability at least ``confidence`` over the noise, for each image: if a class is returned, the
-    smoothed classifier returns it everywhere within ``radius``. Not being certified says nothing
-    about robustness. With labels only the label is tested, at the full level, and the voting stops as
-    soon as it cannot be certified; the prediction is then the label or ``ABSTAIN``.
+    smoothed classifier returns it everywhere within ``radius``. Not being certified says nothing about
+    robustness. If labels are known, only the label is tested, at the full level, and the voting stops as soon
+    as the label cannot be certified. The prediction is then the label or ``ABSTAIN``.
 
-    ``n_max`` caps the votes, ``chunk`` is the number of votes between the first looks, ``cost`` the
-    number of votes one more certified image is worth (efficiency only).
+    ``n_max`` caps the votes, ``chunk`` is the number of votes between the first looks, ``cost`` is how many
+    votes may be spent for one certified image more: it changes the number of votes, not the guarantee.
 
     >>> import numpy as np
     >>> from sfumato.noise import Gaussian

@@ -1,4 +1,4 @@
-"""The majority of n votes with a stated error: stopped as soon as it is as good as certain.
+"""The majority of n votes with a stated error: stopped as soon as it is almost certain.
 
 Given how many of the n votes each class will have got, their order is uniformly random (the votes are
 exchangeable), whatever the classifier. So the probability that a class which is not the final

@@ -33,10 +33,10 @@ from sfumato.statistics.sequential import GROWTH, RESERVE, look_schedule
 class Predict(Plan):
     """The most probable class, or ``ABSTAIN``.
 
-    With probability at least ``confidence`` over the noise, for each image: the class returned, if any,
-    is a most probable class of the base classifier under the noise, which is what the smoothed
-    classifier returns. ``n_max`` caps the votes, ``chunk`` is the number of the first votes, ``cost`` the
-    number of votes one more answer is worth (efficiency only). No radius is certified.
+    With probability at least ``confidence`` over the noise, for each image: the class returned, if any, is a
+    most probable class of the base classifier under the noise, which is what the smoothed classifier returns.
+    ``n_max`` caps the votes, ``chunk`` is the number of the first votes, ``cost`` is how many votes may be
+    spent for one answer more: it changes the number of votes, not the guarantee. No radius is certified.
 
     >>> from sfumato.noise import Gaussian
     >>> run = Predict().start(1, 2, noise=Gaussian(0.5), confidence=0.999)

@@ -1,8 +1,8 @@
 """Exactly the majority of n votes, stopped as soon as the rest cannot change it.
 
-No guarantee is made about the smoothed classifier: this is the empirical majority, for risk estimates
-that need the very prediction of n votes. Curtailment (Jennison & Turnbull 1999, sec. 10.2) demands
-exactly the votes after which a decision is first possible, so none is spent past the deciding one.
+No guarantee is made about the smoothed classifier: this is the empirical majority, for risk estimates that
+need exactly the prediction of n votes. Curtailment (Jennison & Turnbull 1999, sec. 10.2) demands exactly the
+votes after which a decision is first possible, so none is spent past the deciding one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tables of what studies and certificates say, for the report and for papers."""
+"""Tables of studies and certificates, for the report and for papers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,16 @@ import numpy as np
 
 from sfumato.answers.best import RiskPoint, StudyAnswer
 from sfumato.answers.best_pair import Gain, Pair, PairAnswer
-from sfumato.certification.accuracy import certified_accuracy, radius_grid
-from sfumato.reporting.certified_sets import FULL, common_norm, largest_radius, outcomes, votes_spent
+from sfumato.certification.accuracy import certified_accuracy
+from sfumato.certification.summary import p_lower_quantiles
+from sfumato.reporting.certified_sets import (
+    FULL,
+    common_norm,
+    outcomes,
+    require_certified,
+    usual_radii,
+    votes_spent,
+)
 from sfumato.reporting.sources import CertifiedSet
 from sfumato.reporting.tables import Table
 from sfumato.studies.results import StudyResults
@@ -56,9 +64,12 @@ def best_table(answer: StudyAnswer) -> Table:
 
 
 def pairs_table(
-    answers: Mapping[float, PairAnswer], data: str, *, confidence: float, beta: float | None = None
+    answers: Mapping[str, PairAnswer], data: str, *, confidence: float, beta: float | None = None
 ) -> Table:
-    """Return the best pair at each radius with its set and its gain over alpha = beta, a line per radius."""
+    """Return the best pair at each radius with its set and its gain over alpha = beta, a line per radius.
+
+    ``answers`` are by what the column of radii says.
+    """
     images = max(found.images for found in answers.values())
     at = "" if beta is None else f" at beta {beta:g}"
     rule = next(iter(answers.values())).gain.rule
@@ -67,7 +78,7 @@ def pairs_table(
         ["radius", "alpha*", "beta*", "set", "certified", rule, "gain", "p"],
         [
             [
-                f"{radius:g}",
+                radius,
                 f"{found.alpha:g}",
                 f"{found.beta:g}",
                 pair_members(found.members, found.pairs)
@@ -101,7 +112,7 @@ def pair_members(chosen: Sequence[Pair], pairs: Sequence[Pair]) -> str:
 
 
 def members(chosen: Sequence[float], alphas: Sequence[float]) -> str:
-    """Return a set of alphas in words; "to" stands for all of the measured alphas between.
+    """Return a set of alphas in words; "a to b" means all measured alphas from a to b.
 
     >>> members([0.0, 0.2, 0.3, 0.4], [0.0, 0.1, 0.2, 0.3, 0.4])
     '0, 0.2 to 0.4'
@@ -144,12 +155,26 @@ def risk_votes_table(results: StudyResults) -> Table:
 def certified_table(
     sets: Sequence[CertifiedSet], radii: Sequence[float] = (), *, confidence: float = 0.95
 ) -> Table:
-    """Return certified accuracy by set and radius with its bounds; at about ten round radii if none given."""
-    largest = largest_radius(sets)
-    wanted = list(radii) or radius_grid(min(3.0, 0.4 * largest), largest)
+    """Return certified accuracy by set and radius with its bounds, at ``usual_radii`` if none are given.
+
+    Beside it, where some set says so: the accuracy of the base network without noise, and p_A.
+
+    Raises:
+        DataError: radii of several norms, or a given one that no set certifies or was not asked about.
+    """
+    require_certified(sets, radii)
+    wanted = list(radii) or usual_radii(sets)
+    clean = ["" if one.clean_accuracy is None else f"{one.clean_accuracy:.4f}" for one in sets]
+    bounds = [p_lower_quantiles(one.certificates) for one in sets]
+    p_lower = [" / ".join(f"{bound:.3f}" for bound in found) if found else "" for found in bounds]
+    beside = [
+        (name, cells)
+        for name, cells in (("without noise", clean), ("p_A at least, 10 / 50 / 90 %", p_lower))
+        if any(cells)
+    ]
     return Table.of(
         f"Certified accuracy by {common_norm(sets)} radius, with {100 * confidence:.4g} % bounds",
-        ["set", "examples", *(f"{radius:g}" for radius in wanted)],
+        ["set", "examples", *(f"{radius:g}" for radius in wanted), *(name for name, _ in beside)],
         [
             [
                 found.name,
@@ -158,8 +183,9 @@ def certified_table(
                     f"{point.share:.4f} [{point.low:.4f}, {point.high:.4f}]"
                     for point in certified_accuracy(found.certificates, wanted, confidence=confidence)
                 ),
+                *(cells[row] for _, cells in beside),
             ]
-            for found in sets
+            for row, found in enumerate(sets)
         ],
     )
 
@@ -176,7 +202,9 @@ def outcomes_table(sets: Sequence[CertifiedSet]) -> Table:
                 f"{every.correct:,} ({every.correct / every.examples:.4f})",
                 f"{every.abstained:,} ({every.abstained / every.examples:.4f})",
                 f"{every.wrong:,} ({every.wrong / every.examples:.4f})",
-                f"{every.mean_radius:.4f}" + ("" if found.norm == "L2" else f" ({found.norm})"),
+                f"{every.mean_radius:.4f}"
+                + ("" if found.norm == "L2" else f" ({found.norm})")
+                + ("" if every.votes is None else f" at {every.votes:,.0f} votes"),
             ]
             for found in sets
             for every in [outcomes(found)]

@@ -81,14 +81,14 @@ def radii(sets: Sequence[CertifiedSet]) -> Picture:
 
 
 def votes(sets: Sequence[CertifiedSet]) -> Picture:
-    """Return which share of the examples needed more than so many votes, beside 100,100 for every one.
+    """Return the share of examples that needed more than a number of votes, beside 100,100 for each.
 
     Raises:
-        DataError: no set says its votes.
+        DataError: no set states its votes.
     """
     told = [(found, spent) for found in sets if (spent := votes_spent(found)) is not None]
     if not told:
-        raise DataError("none of these tables says its votes; those written by sfumato certify do")
+        raise DataError("none of these tables states its votes; tables written by sfumato certify do")
     least = min(int(spent.min()) for _, spent in told)
     layers = []
     for index, ((found, spent), colour) in enumerate(zip(told, line_colours(len(told)), strict=True)):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from sfumato.certification.accuracy import CurvePoint, certified_accuracy
-from sfumato.errors import DataError
-from sfumato.plans import ABSTAIN
+from sfumato.answers.objective import require_asked
+from sfumato.certification.accuracy import CurvePoint, certified_accuracy, radius_grid
+from sfumato.certification.certificate import Certificate
+from sfumato.errors import DataError, SettingError
+from sfumato.plans import ABSTAIN, parse_plan
 from sfumato.plans.base import FULL_VOTES
 from sfumato.reporting.sources import CertifiedSet
 
@@ -95,6 +100,94 @@ def bin_count(sets: Sequence[CertifiedSet]) -> int:
 def largest_radius(sets: Sequence[CertifiedSet]) -> float:
     """Return the largest radius of all sets, 1 where all abstain."""
     return max((row.radius for found in sets for row in found.certificates), default=0.0) or 1.0
+
+
+def usual_radii(sets: Sequence[CertifiedSet]) -> list[float]:
+    """Return the radii that all plans were asked about; if it finds them, about ten round ones."""
+    plans = {row.plan for found in sets for row in found.certificates}
+    asked = [_asked(plan) for plan in plans]
+    largest = largest_radius(sets)
+    return sorted(set.intersection(*asked)) or radius_grid(min(3.0, 0.4 * largest), largest)
+
+
+def _asked(plan: str) -> set[float]:
+    # a plan that is not registered here, or not stated, may certify any radius
+    with contextlib.suppress(SettingError):
+        return set(parse_plan(plan).asked_radii)
+    return set()
+
+
+def require_certified(sets: Sequence[CertifiedSet], radii: Sequence[float]) -> None:
+    """Refuse radii that say nothing about these sets.
+
+    Raises:
+        DataError: the plans of all sets were asked about other radii, or no set certifies an image at any.
+    """
+    for radius in radii:
+        refused = []
+        for found in sets:
+            try:
+                require_asked(radius, found.certificates)
+            except DataError as error:
+                refused.append(error)
+        if len(refused) == len(sets):
+            raise refused[0]
+    if radii and (radius := min(radii)) > largest_radius(sets):
+        most = max(sets, key=lambda found: largest_radius([found]))
+        reach = largest_radius([most])
+        beta = (most.settings or {}).get("beta")
+        could = f"; a beta of about {radius / reach * beta:.2g} could" if beta else ""
+        raise DataError(
+            f"nothing here certifies radius {radius:g}: the largest radius certified is {reach:g}, of "
+            f"{most.name}{could}"
+        )
+
+
+def differences(named: Mapping[str, Sequence[Certificate]]) -> list[str]:
+    """Return what makes a comparison of these certificates unfair: other images, confidence or votes."""
+    told = []
+    for what, groups, effect in (
+        ("test images", _by(named, _images), "what is certified of other images cannot be compared"),
+        (
+            "confidence",
+            _by(named, _confidence),
+            "a lower confidence certifies a little more",
+        ),
+        ("votes", _by(named, _plans), "more votes certify larger radii"),
+    ):
+        if len(groups) > 1:
+            shown = "; ".join(f"{value} ({_some(names)})" for value, names in [*groups.items()][:3])
+            more = f"; and {len(groups) - 3} others" if len(groups) > 3 else ""
+            told.append(f"certificates that differ in {what} are compared: {shown}{more}; {effect}")
+    return told
+
+
+def _by(
+    named: Mapping[str, Sequence[Certificate]], describe: Callable[[Sequence[Certificate]], str]
+) -> dict[str, list[str]]:
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for name, rows in named.items():
+        groups[describe(rows)].append(name)
+    return groups
+
+
+def _images(rows: Sequence[Certificate]) -> str:
+    places = sorted((row.idx, row.label) for row in rows)
+    # the checksum tells lists of one size apart
+    return f"{len(places):,} images, list {zlib.crc32(repr(places).encode()):08x}"
+
+
+def _confidence(rows: Sequence[Certificate]) -> str:
+    levels = sorted({round(row.confidence, 9) for row in rows if row.confidence == row.confidence})
+    return ", ".join(f"{level:g}" for level in levels) or "not stated"
+
+
+def _plans(rows: Sequence[Certificate]) -> str:
+    return ", ".join(sorted({row.plan for row in rows if row.plan})) or "not stated"
+
+
+def _some(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
 def common_norm(sets: Sequence[CertifiedSet]) -> str:

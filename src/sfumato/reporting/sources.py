@@ -5,6 +5,7 @@ A source is named by its path, or as ``NAME=PATH`` to choose what figures call i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from collections import Counter
@@ -17,7 +18,8 @@ from sfumato.answers.published import PublishedResults, load_published
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.file import read_settings, settings_path
 from sfumato.certification.table import read_certificates
-from sfumato.errors import DataError
+from sfumato.errors import DataError, ModelError
+from sfumato.models.checkpoint import read_record
 from sfumato.studies.results import StudyResults
 from sfumato.studies.store import FILE, load_results
 
@@ -33,7 +35,8 @@ class CertifiedSet:
         certificates: at least one.
         unit: of its radii; empty where the table does not say.
         origin: where it was read from.
-        settings: those of the run, as written beside its table; None of another tool's.
+        settings: those of the run, as written beside its table; None of another tool's. Of a study's cell
+            its noises and the accuracy of its network without noise.
     """
 
     name: str
@@ -46,6 +49,12 @@ class CertifiedSet:
     def norm(self) -> str:
         """In which norm the radii are; L2 where the table does not say, as of other tools and studies."""
         return str((self.settings or {}).get("norm", "L2"))
+
+    @property
+    def clean_accuracy(self) -> float | None:
+        """Test accuracy of the base network without noise; None where it is not said."""
+        found = (self.settings or {}).get("clean_accuracy")
+        return float(found) if isinstance(found, int | float) else None
 
 
 @dataclass(frozen=True)
@@ -78,18 +87,30 @@ def study_sets(study: StudySource, *, several: bool = False) -> list[CertifiedSe
         return []
     results, begin = study.results, f"{study.name}, " if several else ""
     seeds = len({seed for _, _, seed in results.certificates}) > 1
+    clean = _clean_accuracies(study.folder) if results.certificates else {}
     return [
         CertifiedSet(
             f"{begin}α {alpha:g}, β {beta:g}" + (f", seed {seed}" if seeds else ""),
             rows,
             results.unit,
             study.folder,
+            {"alpha": alpha, "beta": beta, "clean_accuracy": clean.get((alpha, seed))},
         )
         for (alpha, beta, seed), rows in sorted(
             results.certificates.items(), key=lambda cell: (cell[0][1], cell[0][0], cell[0][2])
         )
         if rows
     ]
+
+
+def _clean_accuracies(folder: Path) -> dict[tuple[float, int], float]:
+    """Return the accuracy without noise by alpha and seed, where the folder has one model of them."""
+    found: dict[tuple[float, int], set[float]] = {}
+    for path in (folder / "models").glob("*.safetensors"):
+        with contextlib.suppress(ModelError):
+            record = read_record(path)
+            found.setdefault((record.alpha, record.seed), set()).add(record.clean_accuracy)
+    return {key: one for key, (one, *others) in found.items() if not others}
 
 
 def read_sources(

@@ -64,7 +64,7 @@ _NARROWEST, _WIDEST = 1.5, 40.0
 
 
 def line_colours(count: int) -> list[Colour]:
-    """Return colours for so many lines: distinct hues for few, from dark to light for many."""
+    """Return colours for ``count`` lines: distinct hues for few, from dark to light for many."""
     if count <= len(COLOURS):
         return list(COLOURS[:count])
     from matplotlib import colormaps, colors

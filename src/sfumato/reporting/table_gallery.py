@@ -42,7 +42,7 @@ def sample_tables(
         _require_same_data(table, data)
     examples = sorted(set(rows[0]).intersection(*rows[1:]))
     if not examples:
-        raise DataError(f"{' and '.join(table.name for table in tables)}: they share no image")
+        raise DataError(f"{' and '.join(table.name for table in tables)}: they have no image in common")
     views = [tuple(_view(of[example]) for of in rows) for example in examples]
     labels = [int(data.test.y[example]) for example in examples]
     signed = np.array(
@@ -112,7 +112,7 @@ def _require_same_data(table: CertifiedSet, data: Dataset) -> None:
             )
     wanted = (table.settings or {}).get("data_sha256")
     if wanted is not None and wanted != data.checksum():
-        raise DataError(f"{table.name}: was computed on other data than {data.name} holds now")
+        raise DataError(f"{table.name}: was computed on data that differ from the present {data.name}")
 
 
 def _view(row: Certificate) -> View:

@@ -20,9 +20,10 @@ from sfumato.reporting.picture import (
     edges,
 )
 from sfumato.reporting.style import BLACK, COLOURS, INK, MARKERS, Colour, line_colours
+from sfumato.theory.arguments import vote_levels
 from sfumato.theory.deployed import Deployed
 from sfumato.theory.figure4 import Dip, Figure4
-from sfumato.theory.intervals import Intervals, smooth_probability
+from sfumato.theory.intervals import Intervals, certified, smooth_probability
 from sfumato.theory.phase import PhaseDiagram
 
 _SHADE = Colour("#999999", "#999999")
@@ -40,10 +41,11 @@ def curves(
     title: str,
     measure: str,
     best_possible: float | None = None,
+    trivial: float = np.inf,
 ) -> Picture:
     """Return risk against alpha, one line per beta; ``best_possible`` is a dashed line.
 
-    The star marks each beta's lowest point, the open ring alpha = beta.
+    The star marks each beta's lowest point if it is below ``trivial``, the open ring alpha = beta.
     """
     inside = [bool(alphas[0] <= beta <= alphas[-1]) for beta in betas]
     layers: list[Layer] = []
@@ -53,7 +55,8 @@ def curves(
         layers.append(Line(alphas, line, colour, f"β = {beta:g}", marker=marker))
         lowest = int(np.argmax(line <= line.min() + _EQUAL))
         star = [float(alphas[lowest])], [float(line[lowest])]
-        layers.append(Line(*star, colour, width=0, marker="star", size=13))
+        if line.min() < trivial - _EQUAL:
+            layers.append(Line(*star, colour, width=0, marker="star", size=13))
         if inside[index]:
             ring = [beta], [float(np.interp(beta, alphas, line))]
             layers.append(Line(*ring, colour, width=0, marker="circle", size=9, hollow=True))
@@ -69,10 +72,43 @@ def curves(
     return Picture(((panel,),))
 
 
-def two_steps(region: Intervals, alone: Intervals, answer: Deployed[Intervals]) -> Picture:
+def best_against_radius(found: Sequence[Mapping[str, float]], title: str) -> Picture:
+    """Return the best alpha over beta against the radius, beside the risk there, one colour per beta.
+
+    ``found`` has for each radius and beta ``best_alpha_over_beta`` (inf for none), its ``risk``, and the risk
+    at alpha = beta, ``alpha_is_beta``.
+    """
+    betas = sorted({row["beta"] for row in found})
+    ratios: list[Layer] = []
+    risks: list[Layer] = []
+    for beta, colour in zip(betas, line_colours(len(betas)), strict=True):
+        rows = sorted((row for row in found if row["beta"] == beta), key=lambda row: row["radius"])
+        radii = [row["radius"] for row in rows]
+        best = np.array([row["best_alpha_over_beta"] for row in rows])
+        ratios.append(Line(radii, np.where(np.isinf(best), np.nan, best), colour, f"β = {beta:g}"))
+        for name, dash in {"risk": "solid", "alpha_is_beta": "dash"}.items():
+            risks.append(Line(radii, [row[name] for row in rows], colour, dash=dash))
+    ends = (min(row["radius"] for row in found), max(row["radius"] for row in found))
+    ratios.append(Line(ends, (1.0, 1.0), BLACK, width=0.8))
+    for name, dash in {"best α": "solid", "α = β": "dash"}.items():
+        risks.append(Line((), (), INK, name, dash=dash))
+    across = Axis("certified radius R", ends)
+    # the risk at alpha = beta may be many times what is at stake
+    highest = 1.6 * max(row["risk"] for row in found)
+    panels = (
+        Panel(across, Axis("α* / β", (0.0, None)), ratios, "best training noise"),
+        Panel(across, Axis("wrong or not certified", (0.0, highest)), risks, "risk at radius R"),
+    )
+    return Picture((panels,), title, width=8.0, tall=3.6, share_y="none", legend_below=True)
+
+
+def two_steps(
+    region: Intervals, alone: Intervals, answer: Deployed[Intervals], radius: float = 0.0
+) -> Picture:
     """Return both steps, training and smoothing, on a union of intervals, above the regions that result.
 
-    ``alone`` is the region after smoothing without training noise, T_beta A.
+    ``alone`` is the region after smoothing without training noise, T_beta A. At a radius above 0 class 1 is
+    shown where it is certified, in grey what is certified for neither class.
     """
     finite = [edge for edge in (*region.starts, *region.ends) if np.isfinite(edge)]
     margin = 0.3 * (max(finite) - min(finite))
@@ -94,18 +130,31 @@ def two_steps(region: Intervals, alone: Intervals, answer: Deployed[Intervals]) 
         f"and smoothed: risk {answer.risk:.3g}": (answer.smoothed, smoothed),
         f"only smoothed: risk {answer.plain_risk:.3g}": (alone, INK),
     }
+    first = f"training: class 1 through noise α = {answer.alpha:g}"
+    second = f"smoothing: share of votes under noise β = {answer.beta:g}"
+    levels, unsure = [half], []
+    if radius > 0.0:
+        pairs = [certified(one, answer.beta, radius) for one in (answer.trained, region)]
+        unsure = [
+            Bars([row], [start], [end], _SHADE)
+            for row, (_, outer) in enumerate(pairs, 2)
+            for start, end in _spans(outer, limits)
+        ]
+        for name, (inner, _) in zip(list(rows)[2:], pairs, strict=True):
+            rows[name] = (inner, rows[name][1])
+        shares = (float(share) for share in vote_levels(answer.beta, radius))
+        second += f"; dotted: certified at {radius:g}"
+        levels = [Line(limits, (share, share), BLACK, width=0.9, dash="dot") for share in shares]
     names = [f"{name} (empty)" if one.is_empty else name for name, (one, _) in rows.items()]
-    bars = [
+    bars = unsure + [
         Bars([row], [start], [end], colour)
         for row, (one, colour) in enumerate(rows.values())
         for start, end in _spans(one, limits)
     ]
-    first = f"training: class 1 through noise α = {answer.alpha:g}"
-    second = f"smoothing: share of votes under noise β = {answer.beta:g}"
     across, share = Axis("x", limits), Axis("P(class 1)", (0, 1.02))
     panels = (
         Panel(across, share, [*shade, half, train], first),
-        Panel(across, share, [*shade, half, *smooth], second),
+        Panel(across, share, [*shade, *levels, *smooth], second),
         Panel(across, Axis("", rows=names, grid=False), bars),
     )
     column = tuple((panel,) for panel in panels)

@@ -1,4 +1,4 @@
-"""What a model answers: asked with care before any vote, and held to its form in every batch."""
+"""The answers of a model: checked carefully before any vote, and their form checked in every batch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sfumato.user_code import PASSED_ON
 
 
 class Asked:
-    """A network asked before any vote: what it answers is checked, and what it was given is kept from it.
+    """A network that is asked before any vote: its answers are checked, and its inputs are protected from it.
 
     Attributes:
         answers: the type of its answers, None before the first.
@@ -55,10 +55,10 @@ class Asked:
 
 
 def require_form(logits: Any, rows: int, classes: int | None, dtype: torch.dtype | None) -> None:
-    """Refuse what is no tensor of logits (rows, classes), or of another type than before.
+    """Refuse an answer that is not a tensor of logits (rows, classes), or that has another type than before.
 
     Raises:
-        ModelError: it is.
+        ModelError: the answer is of another form.
     """
     kind = _no_array(logits)
     if kind or logits.dim() != 2 or len(logits) != rows or classes not in (None, logits.shape[1]):
@@ -95,7 +95,7 @@ def answering_tensors(function: Callable[[torch.Tensor], Any]) -> Callable[[torc
 
 
 def said(error: BaseException) -> str:
-    """Return ``Type: first line``; the type is left out where it says no more than that something failed."""
+    """Return ``Type: first line``; without the type if that only says that something failed."""
     name, line = type(error).__name__, first_line(error)
     by_itself = type(error) is RuntimeError or isinstance(error, OSError) or line == name
     return line if by_itself else f"{name}: {line}"

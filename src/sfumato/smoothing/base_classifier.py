@@ -1,4 +1,4 @@
-"""The base classifier as a fixed function from an input to a class, whatever the batch it comes in.
+"""The base classifier as a fixed function from an input to a class, the same in every batch.
 
 Arithmetic libraries sum in an order that depends on the shape of the batch and on the memory layout. Two
 logits that agree to rounding may change places, and one changed vote in a million makes a run irreproducible.
@@ -11,7 +11,7 @@ ties, are decided by one computation that is always the same:
 
 Ties of equal logits go to the smaller class index.
 
-What rounding can do is measured on noisy inputs before the first vote (``probe``, by ``engine``).
+How much rounding can change is measured on noisy inputs before the first vote (``probe``, by ``engine``).
 
 What makes the network faster must not change it: batch norms are folded into the convolutions before
 them, full batches may go through a compiled twin, and either is used only where its logits agree with the
@@ -102,7 +102,7 @@ class BaseClassifier:
 
     @classmethod
     def configured(cls, model: Network, device: torch.device, configuration: Configuration) -> Self:
-        """Return the classifier as a configuration says."""
+        """Return the classifier that computes as ``configuration`` says."""
         return cls(
             model,
             device,
@@ -112,7 +112,7 @@ class BaseClassifier:
         )
 
     def _take_copy(self) -> None:
-        """Copy the model, and forget what was found out about the copy before."""
+        """Copy the model; results of ``probe`` for an earlier copy are forgotten."""
         network: Any = answering_tensors(self._given)
         copied, self._snapshot = False, None
         if isinstance(self._given, nn.Module):
@@ -135,14 +135,14 @@ class BaseClassifier:
         self._batches = itertools.count(1)
 
     def follow(self) -> bool:
-        """Copy the user's module again if it has changed; return whether it has. ``probe`` is due then."""
+        """Copy the user's module again if it has changed; return whether it has: ``probe`` is then due."""
         if self._snapshot is None or self._snapshot.matches(self._given):  # type: ignore[arg-type]
             return False
         self._take_copy()
         return True
 
     def prepare(self, x: torch.Tensor, beta: float = 0.0, batch_size: int = _USUAL_BATCH) -> int:
-        """Follow what has changed, ``probe`` if that or the inputs call for it; return the number of classes.
+        """Copy a changed module, ``probe`` if that or the inputs need it; return the number of classes.
 
         Raises:
             ModelError: as ``probe``.
@@ -191,7 +191,7 @@ class BaseClassifier:
         return self._engine
 
     def runs_in_threads(self) -> bool:
-        """Return whether several threads may compute classes at once; where not, it is said once.
+        """Return whether several threads may compute classes at once; warn once if not.
 
         A callable that is no module, or a module that cannot be copied in full, is computed by one thread.
         """
@@ -212,7 +212,7 @@ class BaseClassifier:
             return interference(first, second, self._rows[:_ALONE], self._rows[_ALONE:])
 
     def outputs(self, x: torch.Tensor) -> torch.Tensor:
-        """Return what the model itself answers to the batch: (batch, classes), float32.
+        """Return the answers of the model itself to the batch: (batch, classes), float32.
 
         Raises:
             SfumatoError: as ``clear_classes``.
@@ -254,11 +254,7 @@ class BaseClassifier:
         return (MARGINS[self.precision] * scale).clamp_min(self._ready.margin)
 
     def _check_alone(self, x: torch.Tensor, logits: torch.Tensor, margin: torch.Tensor, number: int) -> None:
-        """Compare some logits of the batch with those that decide near ties.
-
-        Raises:
-            ModelError: they differ by more than the margin allows for.
-        """
+        """Refuse logits that differ from those that decide near ties by more than the margin allows for."""
         some = (torch.arange(min(_CHECKED_INPUTS, len(x)), device=x.device) * 13 + number) % len(x)
         found = logits[some].double()
         with self._lock:
@@ -269,8 +265,8 @@ class BaseClassifier:
         far = far.masked_fill(found.isnan() != exact.isnan(), torch.inf).amax(dim=1)
         if (far > margin[some].nan_to_num() / 2).any():
             raise ModelError(
-                f"the model is no fixed function: in a batch of {len(x)} the logits of a noisy input are not "
-                f"those that it has by itself, by {float(far.max()):.2g}, which is more than rounding"
+                f"the model is not a fixed function: the logits of a noisy input in a batch of {len(x)} "
+                f"and alone differ by {float(far.max()):.2g}, which is more than rounding"
             )
 
     @torch.inference_mode()

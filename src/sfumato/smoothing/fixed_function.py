@@ -1,4 +1,4 @@
-"""Is the base classifier a function of one input? What it answers when asked again and in other company.
+"""Is the base classifier a function of one input? Its answers when asked again and in other batches.
 
 The guarantee is about a fixed function. A network that draws random numbers, or whose logits for an input
 depend on the other inputs of the batch (batch norm on batch statistics, dynamic quantisation, scaling by the
@@ -25,14 +25,14 @@ _FEW = 7
 
 
 def apart(found: torch.Tensor, expected: torch.Tensor) -> float:
-    """Return the largest difference; NaN or infinity in one only counts as infinitely far."""
+    """Return the largest difference; NaN or infinity in only one of the two counts as infinite."""
     far = (found - expected).abs()
     same = (found == expected) | (found.isnan() & expected.isnan())
     return float(far.masked_fill(same, 0.0).nan_to_num(nan=torch.inf).max())
 
 
 def scale_of(logits: torch.Tensor) -> float:
-    """Return the largest finite absolute value."""
+    """Return the largest finite absolute value, the scale to which rounding is compared."""
     return float(logits.nan_to_num(0.0, 0.0, 0.0).abs().max())
 
 
@@ -43,29 +43,29 @@ def companies(count: int) -> list[torch.Tensor]:
 
 
 def dependence(ask: Ask, rows: torch.Tensor, together: torch.Tensor) -> float:
-    """Return how far the logits of some rows move when they are asked in other company than all."""
+    """Return how much the logits of some rows change in a batch with other inputs."""
     return max(apart(ask(rows[some]), together[some]) for some in companies(len(rows)))
 
 
 def require_fixed_function(ask: Ask, rows: torch.Tensor, together: torch.Tensor, model: object) -> None:
-    """Refuse a model that answers otherwise when asked again, or in other company.
+    """Refuse a model whose answer changes when it is asked again, or with the other inputs of its batch.
 
     ``together`` is its answer to all rows; ``model`` is looked at for the layer at fault.
 
     Raises:
-        ModelError: it does.
+        ModelError: the answers differ by more than rounding.
     """
     rounding = RELATIVE * scale_of(together)
     if apart(ask(rows), together) > rounding:
         raise ModelError(
-            "the model is not deterministic: it gives other logits for the same input "
-            "when asked again (state or randomness inside the model)"
+            "the model is not deterministic: it gives different logits for the same input (state or "
+            "randomness inside the model)"
         )
     far = dependence(ask, rows, together)
     if far > rounding + rounding_of(ask, rows):
         raise ModelError(
-            f"the model's logits for an input depend on the other inputs of its batch (by {far:.2g}), so it "
-            "is no fixed function that could be certified"
+            f"the model's logits for an input depend on the other inputs of its batch (by {far:.2g}), so "
+            f"it is not a fixed function and cannot be certified"
             f"{layer_at_fault(model) or ' (batch statistics, a scale of the batch, dynamic quantisation)'}"
         )
 

@@ -181,7 +181,7 @@ def _captures(function: FunctionType) -> bool:
 def replica(network: Any) -> Any:
     """Return a copy of a private copy that shares its parameters and nothing else, for one more thread.
 
-    What is no module is returned as it is.
+    Anything that is not a module is returned unchanged.
     """
     if not isinstance(network, nn.Module):
         return network

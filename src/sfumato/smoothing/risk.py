@@ -36,7 +36,7 @@ Rows = Int[np.ndarray, "images 6"]
 
 @dataclass(frozen=True)
 class ImageVotes:
-    """What the votes on each image came to.
+    """The result of the votes on each image.
 
     Attributes:
         examples: indices of the test images.
@@ -82,7 +82,7 @@ class Risk:
 
     Attributes:
         beta: smoothing noise in the input's unit.
-        votes: noisy copies per example of which the prediction is the majority.
+        votes: noisy copies per example; their majority is the prediction.
         images: the votes of each example.
     """
 

@@ -1,9 +1,9 @@
-"""The smoothed classifier as far as its votes: how often a base classifier names each class under noise.
+"""The votes of the smoothed classifier: how often a base classifier names each class under noise.
 
-Source: Cohen, Rosenfeld & Kolter 2019. g(x) is the class that the base classifier returns most often
-for x + noise, N(0, beta^2 I) if nothing else is said. Noise is added to what the caller calls the input;
-anything after it, normalisation included, is part of the base classifier. What is certified by the votes
-stands to the right of here, in ``sfumato.certification``, which makes certificates of them.
+Source: Cohen, Rosenfeld & Kolter 2019. g(x) is the class that the base classifier returns most often for x +
+noise, by default N(0, beta^2 I). Noise is added to what the caller calls the input; anything after it,
+normalisation included, is part of the base classifier. What is certified by the votes stands to the right of
+here, in ``sfumato.certification``, which makes certificates of them.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ class Smoothed:
 
     Args:
         model: from a batch (batch, *shape) to logits (batch, classes): a module, any callable, or a
-            ``Classifier``. A module is left as it is; a copy in evaluation mode votes.
+            ``Classifier``. A module is not changed; a copy in evaluation mode votes.
         beta: smoothing noise, standard deviation in the input's unit, of Gaussian noise.
         noise: in place of beta, any noise; its ``norm`` is that of the radii.
-        seed: with an image's example number it determines all noise. Images that ``predict`` and ``certify``
-            are given no number for are numbered through: 0, 1, ... over all calls of this object, so that no
-            two of them share noise; so are those it is called with.
+        seed: with an image's example number it determines all noise. Images without given numbers are
+            numbered 0, 1, ... over all calls of this object (``predict``, ``certify`` and calling it), so
+            that no two of them share noise.
         batch_size: noisy copies per forward pass, chosen by the model's kind if not given, or by ``tune``;
             has no influence on any result.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        precision: ``float32`` or ``bf16``; in bf16 the bfloat16 network is what is smoothed and certified.
+        precision: ``float32``, or ``bf16`` to smooth and certify the network rounded to bfloat16.
         configuration: how votes are computed, as ``tuning`` measures it; in place of the two before it.
 
     >>> model = torch.nn.Linear(2, 2, bias=False)
@@ -109,8 +109,8 @@ class Smoothed:
     def __call__(self, x: torch.Tensor | np.ndarray, n: int = DEFAULT_VOTES) -> torch.Tensor:
         """Return the share of ``n`` votes that each class gets: (images, classes), float32 on x's device.
 
-        A row sums to less than 1 where the model returned NaN under noise. Every call goes on counting the
-        images, so that its noise is fresh.
+        A row sums to less than 1 where the model returned NaN under noise. The numbering of images continues
+        from call to call, so that every call has fresh noise.
         """
         counts = self._fresh_votes(x, n)
         device = x.device if isinstance(x, torch.Tensor) else None
@@ -181,14 +181,14 @@ class Smoothed:
     ) -> Int[np.ndarray, " images"]:
         """Return the majority class of ``n`` votes for each image.
 
-        Without ``confidence`` it is the plain majority (Pal & Sulam 2023), the smaller index in a tie.
-        With it, the majority is returned only if the two-sided binomial test of the two top classes
-        rejects a tie at level 1 - confidence, else -1 (abstain): with probability at least
-        ``confidence`` over the noise the result is either -1 or the smoothed classifier's class
-        (Hung & Fithian 2019; Cohen et al. 2019, PREDICT).
+        Without ``confidence`` it is the plain majority (Pal & Sulam 2023), the smaller index in a tie. With
+        it, the majority is returned only if the two-sided binomial test of the two top classes rejects a tie
+        at level 1 - confidence; otherwise -1 (abstain). With probability at least ``confidence`` over the
+        noise the result is either -1 or the smoothed classifier's class (Hung & Fithian 2019; Cohen et al.
+        2019, PREDICT).
 
-        ``examples`` are the images' numbers, by which their noise is keyed; without them every call goes on
-        counting, so that its noise is fresh. Give them to repeat a result.
+        ``examples`` are the images' numbers, by which their noise is keyed; without them the numbering
+        continues from call to call, so that every call has fresh noise. Give them to repeat a result.
         """
         if confidence is not None:
             require_open_unit("confidence", confidence)
@@ -209,8 +209,8 @@ class Smoothed:
     ) -> Run:
         """Return the finished run of ``plan``: its decisions, and the counts they rest on.
 
-        With ``known_labels``, the true classes, plans that can do so test these classes only: a decision then
-        names the label or none.
+        With ``known_labels``, the true classes, plans that support it test only these classes; a decision
+        then names the label or no class.
         """
         plan = as_plan(plan)
         require_open_unit("confidence", confidence)

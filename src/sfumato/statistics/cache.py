@@ -1,8 +1,8 @@
 """Boundaries kept on disk: planned once, found again by all of their parameters.
 
 One small JSON file per test, named by a digest of its parameters and the format version, written to a
-temporary name and moved into place. A file that is damaged, truncated or answers another question is
-derived anew. Numbers are stored so that they come back bit for bit.
+temporary name and moved into place. If a file is damaged, truncated or for other parameters, it is computed
+again. Numbers are stored so that they come back bit for bit.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which of many classifiers is the best on the same images, with what certainty, and by how much.
+"""Which of many classifiers is the best on the same images, with what confidence, and by how much.
 
 The candidates of a study (one per pair of noises) are evaluated on the same images, so all comparisons
 are paired. "The images" are a sample of a population; "the runs" are repeated trainings of every
@@ -15,9 +15,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import fft, special
 
-from sfumato.errors import SettingError, require_open_unit
+from sfumato.errors import SettingError, require_count, require_open_unit
 from sfumato.statistics.binomial import sign_test_p_value, two_sided_interval
-from sfumato.statistics.estimates import holm
 
 _ROUNDING = 1e-12  # tails summed from a Fourier transform are exact to about 1e-14; p-values err upward
 _TINY = float(np.finfo(np.float64).tiny)  # an interval from here on excludes zero
@@ -89,9 +88,9 @@ def mean_rate_interval(events: Bool[np.ndarray, "runs images"], *, confidence: f
     """Return the exact interval of an event's rate, the mean over the runs, from the same images.
 
     With probability at least ``confidence`` over the drawing of images, networks fixed, the rate in the
-    population lies inside. It is the mean over k = 1 ... runs of the probability that an image has the
-    event in at least k runs; each of these has its Clopper-Pearson interval at an equal share of the
-    error. Of one run it is the Clopper-Pearson interval.
+    population lies inside. It is the mean over k = 1 ... runs of the probability that an image has the event
+    in at least k runs; each of these has its Clopper-Pearson interval at an equal share of the error. For one
+    run it is the Clopper-Pearson interval.
 
     >>> low, high = mean_rate_interval(np.arange(10)[np.newaxis] < 5, confidence=0.95)
     >>> round(low, 4), round(high, 4)
@@ -223,16 +222,20 @@ class BestSet:
     confidence: float
 
 
-def best_set(wrong: Bool[np.ndarray, "runs candidates images"], *, confidence: float) -> BestSet:
+def best_set(
+    wrong: Bool[np.ndarray, "runs candidates images"], *, confidence: float, among: int | None = None
+) -> BestSet:
     """Return the candidates that no other beats significantly.
 
-    Each candidate is tested against every other, one-sided ("it is not worse"), by the exact McNemar test
-    (of several runs: by the sign-flip test of the images' sums), with Holm's correction over its tests; it
-    is kept if none rejects. With probability at least ``confidence`` over the drawing of images, networks
-    fixed, the candidate of lowest risk in the population is in the set: all of its own hypotheses are
-    true, and one is rejected with probability at most 1 - ``confidence``. Of one run that is exact; of
-    several it holds for many images, or where differences are as likely as their negatives. No winner is
-    picked beforehand, so nothing has to be paid for picking it. The candidate with fewest errors is kept.
+    Each candidate is tested against every other, one-sided ("it is not worse"), by the exact McNemar test (of
+    several runs: by the sign-flip test of the images' sums), its smallest p-value multiplied by the number of
+    its rivals; it is kept if none rejects. Where these candidates were chosen from ``among`` by the same
+    images, all of those count as rivals. With probability at least ``confidence`` over the drawing of images,
+    networks fixed, the candidate of lowest risk in the population is in the set: all of its own hypotheses
+    are true, and one is rejected with probability at most 1 - ``confidence``. For one run this is exact. For
+    several runs it holds for many images, or if differences are as likely as their negatives. No winner is
+    selected in advance, so no correction for a selection is needed. The candidate with fewest errors is
+    kept.
 
     >>> wrong = np.zeros((1, 3, 40), bool)
     >>> wrong[0, 1, :2] = wrong[0, 2, :15] = True
@@ -240,15 +243,15 @@ def best_set(wrong: Bool[np.ndarray, "runs candidates images"], *, confidence: f
     array([ True,  True, False])
 
     Raises:
-        SettingError: not a boolean array (runs, candidates, images), a confidence outside (0, 1).
+        SettingError: not a boolean array (runs, candidates, images), a confidence outside (0, 1), fewer
+            ``among`` than candidates.
     """
     require_open_unit("confidence", confidence)
     errors = _checked_errors(wrong)
     beaten = _beaten_p_values(errors)
-    candidates = len(beaten)
-    p_values = np.array(
-        [min(holm(np.delete(beaten[index], index).tolist()), default=1.0) for index in range(candidates)]
-    )
+    rivals = require_count("among", among or len(beaten), minimum=len(beaten)) - 1
+    np.fill_diagonal(beaten, 1.0)
+    p_values = np.minimum(1.0, max(rivals, 1) * beaten.min(axis=1))
     return BestSet(p_values > 1.0 - confidence, p_values, confidence)
 
 
@@ -280,7 +283,7 @@ def _beaten_p_values(
 
 @dataclass(frozen=True)
 class SelectedGain:
-    """The gain of the best candidate over the best reference, without the luck of the selection.
+    """The gain of the best candidate over the best reference, without selection bias.
 
     Attributes:
         selected: the candidate selected on each half of the images.
@@ -306,13 +309,12 @@ def selected_gain(
 ) -> SelectedGain:
     """Return the gain of selecting the candidate with fewest errors over selecting among ``references``.
 
-    The images are split at random in halves; what either half selects is measured on the other, so the gain
-    is free of the selection's luck. The errors of the two halves are still correlated where candidates
-    nearly tie. Where the selection is clear they do not, and the gain is tested as ``paired_difference``
-    on all images, exactly; elsewhere the variance is taken 1.36 times as large, the most that ties can
-    make it. The interval is of the mean of the two selections' true gains, networks fixed, and inverts the
-    test that gives the p-value. Level and coverage are asymptotic and simulated in
-    ``benchmarks/gain_intervals.py``.
+    The images are split at random into halves. The selection of each half is measured on the other half, so
+    the gain has no selection bias. The errors of the two halves are still correlated where candidates nearly
+    tie. Where the selection is clear they are not, and the gain is tested as ``paired_difference`` on all
+    images, exactly; elsewhere the variance is taken 1.36 times as large, the most that ties can make it. The
+    interval is of the mean of the two selections' true gains, networks fixed, and inverts the test that gives
+    the p-value. Level and coverage are asymptotic and simulated in ``benchmarks/gain_intervals.py``.
 
     Raises:
         SettingError: as ``best_set``; fewer than two images; references that are no candidates, or none.

@@ -1,13 +1,12 @@
-"""What certificates on a test sample say about the population, and p-values of several tests.
+"""Bounds for the population from certificates on a test sample, and p-values of several tests.
 
-Every interval is exact for the finite sample (binomial, no normal approximation) and pays for the
+Every interval is exact for the finite sample (binomial, no normal approximation) and accounts for the
 certificates' own error. Sources: Clopper & Pearson 1934; Holm 1979.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,39 +14,16 @@ from sfumato.errors import SettingError, require_open_unit
 from sfumato.statistics.binomial import two_sided_interval
 
 
-@dataclass(frozen=True)
-class CertifiedAccuracy:
-    """Certified accuracy at one radius, observed on a sample and bounded for the population.
-
-    Attributes:
-        images: size of the sample.
-        certified: how many were predicted correctly and certified at the radius.
-        observed: their share.
-        robust_lower: lower bound of the population's true robust accuracy (see the function).
-        rate_upper: upper bound of the rate at which the procedure certifies correctly.
-        confidence: probability with which both bounds hold together.
-        certificate_confidence: confidence of each image's certificate.
-    """
-
-    images: int
-    certified: int
-    observed: float
-    robust_lower: float
-    rate_upper: float
-    confidence: float
-    certificate_confidence: float
-
-
-def certified_accuracy(
+def certified_accuracy_bounds(
     certified: int, images: int, *, confidence: float, certificate_confidence: float
-) -> CertifiedAccuracy:
-    """Return the certified accuracy of a sample with bounds for the population it was drawn from.
+) -> tuple[float, float]:
+    """Return (robust_lower, rate_upper): bounds of the certified accuracy in the population of the images.
 
-    Let the images be drawn independently from a population and voted on with independent noise. Let
-    rho be the population's robust accuracy: the probability that the smoothed classifier is correct and
-    truly constant within the radius; and pi the rate at which the procedure reports a correct image as
-    certified at the radius. Then, over images and noise together, with probability at least
-    ``confidence``,
+    ``certified`` of the ``images`` were predicted correctly and certified at the radius. The images are drawn
+    independently from a population, and the noise of their votes is independent. rho is the population's
+    robust accuracy: the probability that the smoothed classifier is correct and truly constant within the
+    radius. pi is the rate at which the procedure reports an image as correct and certified at the radius.
+    With probability at least ``confidence`` over images and noise together,
 
         rho >= robust_lower   and   pi <= rate_upper.
 
@@ -57,11 +33,11 @@ def certified_accuracy(
     reported is Binomial(images, pi): its Clopper-Pearson bounds, each at error (1 - ``confidence``) / 2,
     hold together with probability at least ``confidence``, and the lower one carries over to rho.
 
-    There is no upper bound of rho: an image that is not certified may be robust all the same.
+    There is no upper bound of rho, since an image that is not certified may still be robust.
 
-    >>> found = certified_accuracy(310, 500, confidence=0.95, certificate_confidence=0.999)
-    >>> found.observed, round(found.robust_lower, 4), round(found.rate_upper, 4)
-    (0.62, 0.5754, 0.6627)
+    >>> low, high = certified_accuracy_bounds(310, 500, confidence=0.95, certificate_confidence=0.999)
+    >>> round(low, 4), round(high, 4)
+    (0.5754, 0.6627)
 
     Raises:
         SettingError: counts that do not fit, confidences outside (0, 1).
@@ -69,10 +45,7 @@ def certified_accuracy(
     require_open_unit("certificate_confidence", certificate_confidence)
     low, high = two_sided_interval(certified, images, confidence)
     error = 1.0 - certificate_confidence
-    robust = max(0.0, float(np.nextafter((low - error) / certificate_confidence, 0.0)))
-    return CertifiedAccuracy(
-        images, certified, certified / images, robust, high, confidence, certificate_confidence
-    )
+    return max(0.0, float(np.nextafter((low - error) / certificate_confidence, 0.0))), high
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:

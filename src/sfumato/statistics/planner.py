@@ -55,11 +55,11 @@ class _Look:
 def bayes_boundaries(q0: float, level: float, looks: tuple[int, ...], cost: float) -> Boundaries:
     """Return the Bayes-optimal sequential test of p <= p0 = 1 - q0 at an exact level.
 
-    With probability at most ``level`` it ever certifies when p <= p0, whatever else may stop it; the
-    crossing probability is within 1 % of the level unless too few counts lie between the boundaries
-    for that. ``cost`` is how many votes one more certified input is worth: against 100,000 votes,
-    1e6 loses about 0.02 points of certified accuracy, 5e5 about 0.05, 1e5 about 0.3. All boundaries
-    lie at or above n p0 + (1 - p0), as the free-selection lemma (``sequential``) needs.
+    If p <= p0, it certifies with probability at most ``level``, whatever else may stop it. The crossing
+    probability is within 1 % of the level unless too few counts lie between the boundaries. ``cost`` is how
+    many votes may be spent for one certified input more: against 100,000 votes, 1e6 loses about 0.02 points
+    of certified accuracy, 5e5 about 0.05, 1e5 about 0.3. All boundaries lie at or above n p0 + (1 - p0), as
+    the free-selection lemma (``sequential``) needs.
 
     >>> test = bayes_boundaries(0.3, 0.001, (32, 64, 96, 128), cost=1e5)
     >>> test.certify

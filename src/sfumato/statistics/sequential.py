@@ -25,16 +25,16 @@ RESERVE = 1.0 - 2.0 * MARGIN
 
 
 def look_schedule(n_max: int, chunk: int, growth: float = GROWTH) -> tuple[int, ...]:
-    """Return the numbers of votes at which a test looks: multiples of ``chunk``, then ``n_max``.
+    """Return after how many votes a test checks its counts (a look): multiples of ``chunk``, then ``n_max``.
 
-    Successive looks are a factor ``growth`` apart, but at least one chunk: finer looks save less
-    than 2 % of the votes.
+    Each look has about ``growth`` times the votes of the one before, and at least one chunk more. More
+    frequent looks would save less than 2 % of the votes.
 
     >>> look_schedule(1000, 100)
     (100, 200, 300, 400, 500, 600, 700, 800, 900, 1000)
 
     Raises:
-        SettingError: a cap below the first look, or above 10^7, for which nothing is planned.
+        SettingError: ``n_max`` below the first look, or above 10^7, the largest number that can be planned.
     """
     require_count("chunk", chunk)
     require_count("n_max", n_max)

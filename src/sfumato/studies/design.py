@@ -45,12 +45,12 @@ Precision = Literal["float32", "bf16"]
 
 
 class DataTable(Settings):
-    """Which data."""
+    """The data of a study."""
 
-    name: str = Field(default="digits", description="a set's name as digits or mnist, a .npz, or a folder")
-    data_dir: str | None = Field(default=None, description="where to look for the files first")
+    name: str = Field(default="digits", description="digits, mnist, ..., a .npz, or an image folder")
+    data_dir: str | None = Field(default=None, description="folder in which to look for the data first")
     images: Count | None = Field(
-        default=None, description="number of test images, from the first on; left out: all"
+        default=None, description="number of test images to use, starting with the first (default: all)"
     )
 
 
@@ -61,7 +61,7 @@ class ModelTable(Settings):
     warm_start: Literal["none", "nearest"] = Field(
         default="none", description="nearest: each alpha starts from the nearest one trained before it"
     )
-    warm_epochs: Count = Field(default=2, description="epochs of a model with a warm start")
+    warm_epochs: Count = Field(default=2, description="epochs of each model that starts from another one")
 
     @property
     def shared(self) -> TrainingSettings:
@@ -103,7 +103,7 @@ _GaussianTable = model_table(GaussianAugmentation)
 
 
 class GridTable(Settings):
-    """Which noise levels (standard deviations, in the input's unit) and training seeds."""
+    """The noise levels (standard deviations, in the input's unit) and training seeds."""
 
     alpha: Noises = Field(
         default=(0.0, 0.2, 0.4, 0.6), description="training noise, increasing; 0 is no noise"
@@ -115,22 +115,26 @@ class GridTable(Settings):
 
 
 class VotesTable(Settings):
-    """How a smoothed prediction is made."""
+    """The votes of a smoothed prediction."""
 
-    n: Count = Field(default=100, description="votes whose majority is the prediction")
+    n: Count = Field(default=100, description="number of votes; their majority is the prediction")
     rule: Literal["curtailed", "sequential", "all"] = Field(
         default="curtailed",
-        description="curtailed: stop once decided (same prediction as all); sequential: sooner; all: never",
+        description="curtailed: stop once the majority of all n is sure; sequential: earlier; all: after n",
     )
     error: float = Field(
         default=1e-3,
         gt=0,
         lt=1,
-        description="sequential: how often at most an image's prediction is not that of all n votes",
+        description="sequential: largest probability that a prediction is not that of all n votes",
     )
-    seed: Seed = Field(default=0, description="keys the noise, same for all models")
+    seed: Seed = Field(default=0, description="seed of the noise of the votes; all models see the same noise")
     precision: Precision = Field(
-        default="float32", description="float32, or bf16: then that network is smoothed"
+        default="float32", description="float32, or bf16 to smooth the network rounded to bfloat16"
+    )
+    normalization: Literal["trained", "at-beta"] = Field(
+        default="trained",
+        description="statistics of batch norms: trained, or at-beta: re-estimated under each beta",
     )
 
     def plan(self) -> Plan:
@@ -146,19 +150,23 @@ class VotesTable(Settings):
 
 
 class CertificationTable(Settings):
-    """Which certificates are computed beside the risks."""
+    """The certificates that are computed in addition to the risks."""
 
     beta: Positives = Field(description="smoothing noises to certify at")
-    radii: Positives | None = Field(None, description="L2 radii; the plan is then curve(radii)")
-    plan: str | None = Field(default=None, description="another stopping plan, as of sfumato certify --plan")
+    radii: Positives | None = Field(None, description="L2 radii to certify; the plan is then curve(radii)")
+    plan: str | None = Field(default=None, description="stopping plan instead of radii, as in certify --plan")
     confidence: float = Field(
-        default=CONFIDENCE, gt=0, lt=1, description="probability with which each one holds"
+        default=CONFIDENCE, gt=0, lt=1, description="probability with which each certificate holds"
     )
-    images: Count = Field(default=500, description="number of test images, from the first on")
+    images: Count = Field(default=500, description="number of test images to certify")
     label_known: bool = Field(
         default=False,
-        description="test the true label only, at fewer votes: for certified accuracy, not for predictions",
+        description="test only the true label, with fewer votes: for certified accuracy, not predictions",
     )
+
+    def betas_of(self, alpha: float) -> tuple[float, ...]:
+        """Return the betas at which models of this alpha are certified."""
+        return self.beta
 
     def stopping(self) -> Plan:
         """Return the stopping plan.
@@ -198,7 +206,7 @@ def design_class(method: type[Method]) -> type[Design]:
 
 
 def read_design(path: Path, changes: Mapping[str, Mapping[str, Any]] | None = None) -> Design:
-    """Return the study of the file, with ``changes`` (table, key: value) in place of what it says.
+    """Return the study of the file; ``changes`` (table, key: value) replace its settings.
 
     Raises:
         SettingError: no such file, no TOML, or a key or value that is not accepted.
@@ -258,7 +266,7 @@ def render(design: Design) -> str:
     """
     lines = [
         "# A study: one model per (alpha, seed), its risk at every beta. Noise levels are standard",
-        "# deviations in the input's unit. Lines behind '#' are left out: their default holds.",
+        "# deviations in the input's unit. Settings in lines that begin with '#' have their default.",
     ]
     for name in ("data", "model", "grid", "votes"):
         lines += ["", f"[{name}]", *_lines(getattr(design, name))]
@@ -298,7 +306,7 @@ def write_design(design: Design, path: Path) -> None:
 
 
 def extend_path(known: Mapping[float, float | None], alphas: Iterable[float]) -> dict[float, float | None]:
-    """Return for each alpha which one it starts from, in order of training; ``known`` stays as it is.
+    """Return for each alpha which one it starts from, in order of training; ``known`` is kept.
 
     Alphas that are not known are appended from the smallest up, each from the nearest one before it in
     the order (the smaller of two as near); the very first starts from random weights (None). In a new

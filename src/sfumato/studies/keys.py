@@ -19,9 +19,10 @@ import torch
 from sfumato.datasets import Dataset
 from sfumato.errors import SettingError
 from sfumato.noise.keyed import CHUNK, NOISE_VERSION
+from sfumato.smoothing.batch_norms import IMAGES
 from sfumato.studies.design import CertificationTable, Design, extend_path
 from sfumato.studies.store import Current, Member
-from sfumato.training.settings import TrainingSettings, without_no_augmentation
+from sfumato.training.settings import TrainingSettings, named
 
 _FORMAT = 2
 _NOISE = {"noise_version": NOISE_VERSION}
@@ -107,7 +108,7 @@ class Keys:
     def members(self, alpha: float, seed: int) -> list[Member]:
         """Return the cells of one model."""
         table = self.design.certification
-        betas = {"risk": self.design.grid.beta, "certificates": table.beta if table else ()}
+        betas = {"risk": self.design.grid.beta, "certificates": table.betas_of(alpha) if table else ()}
         return [Member(kind, alpha, beta, seed) for kind, found in betas.items() for beta in found]
 
     @property
@@ -131,7 +132,7 @@ class Keys:
         decided = {"augmentation": settled.augmentation, "precision": settled.precision}
         return {
             "format": _FORMAT,
-            "model": without_no_augmentation(self.design.model.model_dump(mode="json") | decided),
+            "model": named(self.design.model.model_dump(mode="json") | decided),
             "data_sha256": self.data_sha256,
             "device": self.device.type,
         }
@@ -139,7 +140,16 @@ class Keys:
     @property
     def settings(self) -> str:
         """Name of all settings but the grid, the seeds and the number of images."""
-        return content_key({"chain": self.chain, "votes": self.design.votes.identity(), "chunk": CHUNK})
+        votes = self.design.votes.identity() | self._normalizing
+        return content_key({"chain": self.chain, "votes": votes, "chunk": CHUNK})
+
+    @property
+    def _normalizing(self) -> dict[str, Any]:
+        """What determines the statistics of batch norms, besides the trained model and beta."""
+        if self.design.votes.normalization == "trained":
+            # names given before there was a choice say nothing of it
+            return {}
+        return {"normalization": {"images": IMAGES, "seed": self.design.votes.seed}}
 
     @property
     def certification(self) -> str:
@@ -189,6 +199,7 @@ class Keys:
             "beta": member.beta,
             "device": self.device.type,
             "precision": votes.precision,
+            **self._normalizing,
         }
         if member.kind == "certificates" and table is not None:
             return content_key(parts | _certifying(table) | {"seed": votes.seed, "chunk": CHUNK})

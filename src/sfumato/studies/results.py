@@ -1,4 +1,4 @@
-"""What a study has measured: for every cell (alpha, beta, seed) each test image's prediction and votes.
+"""The measurements of a study: for every cell (alpha, beta, seed) each image's prediction and votes.
 
 Everything a study says later (risks, intervals, the best alpha, its uncertainty) is a function of these
 per-image results. Within one beta all cells use the same noise for the same image (common random numbers),
@@ -38,7 +38,7 @@ class StudyResults:
     Attributes:
         data: name of the data set.
         unit: what a noise level of 1 means.
-        votes: noisy copies per image of which the prediction is the majority.
+        votes: noisy copies per image; their majority is the prediction.
         cells: by (alpha, beta, seed); complete cells only.
         certificates: by (alpha, beta, seed), where images were certified too.
     """

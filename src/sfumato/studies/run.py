@@ -9,6 +9,7 @@ beta, so that differences between alphas are paired.
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -28,7 +29,7 @@ from sfumato.studies.design import Design, write_design
 from sfumato.studies.keys import Keys, image_counts
 from sfumato.studies.results import StudyResults
 from sfumato.studies.schedule import Schedule, Watch
-from sfumato.studies.store import FILE, Store, load_results, mend
+from sfumato.studies.store import FILE, Current, Store, load_results, mend
 from sfumato.studies.todo import study_data
 from sfumato.user_code import told_in_one_line
 
@@ -44,23 +45,19 @@ def run_study(
     *,
     device: str = "auto",
     watch: Watch | None = None,
-    recorded: Design | None = None,
     executor: Executor | None = None,
     threads: int | None = None,
 ) -> StudyResults:
-    """Compute what the study lacks in ``folder`` and return its results.
-
-    ``recorded`` is what the study file says afterwards, ``design`` by default: who computes only a part of
-    a study passes the whole.
+    """Compute what is missing in ``folder`` and return the results of the study.
 
     Trainings and votes are handed to ``executor``, and run one after the other in this process if none is
-    given. The rows are the same to the last bit whatever the executor, its number of workers, the order
-    in which they finish, and what is lost on the way. ``threads`` is how many threads each training on a
-    CPU computes with, PyTorch's present number if not given: other numbers give weights that differ by
-    rounding. Where workers have GPUs to themselves, ``device`` is decided by the executor.
+    given. The rows are the same to the last bit with any executor, any number of workers and any order in
+    which they finish, even if workers are lost. ``threads`` is how many threads each training on a CPU
+    computes with, PyTorch's present number if not given: other numbers give weights that differ by rounding.
+    If workers have their own GPUs, the executor decides the device.
 
-    Killed at any moment it loses at most an epoch and the images in flight, and the same call goes on.
-    In one process the order is: all alphas of the first seed, each with its betas, then the next seed.
+    A kill loses at most one epoch and the images being voted on; the same call then continues. In one process
+    the order is: all alphas of the first seed, each with its betas, then the next seed.
 
     Raises:
         OutputError: the folder cannot be written, or another process is at work in it.
@@ -74,16 +71,7 @@ def run_study(
         watch = watch or Watch()
         with locked(folder, folder / LOCK_FILE):
             mend_results(folder, watch)
-            return run_alone(
-                design,
-                data,
-                folder,
-                device=device,
-                watch=watch,
-                recorded=recorded or design,
-                executor=executor,
-                threads=threads,
-            )
+            return _run(design, design, data, folder, device, watch, executor, threads)
 
 
 def checked_data(design: Design, folder: Path) -> Dataset:
@@ -115,22 +103,17 @@ def mend_results(folder: Path, watch: Watch) -> None:
         watch.on_warning(f"{folder / FILE}: {lost} was damaged; what it held is computed again")
 
 
-def run_alone(
+def _run(
     design: Design,
+    recorded: Design,
     data: Dataset,
     folder: Path,
-    *,
     device: str,
     watch: Watch,
-    recorded: Design,
     executor: Executor,
     threads: int | None = None,
 ) -> StudyResults:
-    """Run the study as ``run_study`` does, where the caller holds the folder and has checked the data.
-
-    Raises:
-        OutputError, SettingError, DataError, ModelError, WorkerError, WriteError: as ``run_study``.
-    """
+    """Run the study where the caller holds the folder; the study file says ``recorded`` afterwards."""
     # where workers compute, this machine may have no such device
     chosen = choose_device(device) if executor.in_process else torch.device(computing_device("cpu", executor))
     with Store(folder / FILE) as store:
@@ -144,3 +127,34 @@ def run_alone(
         store.begin(keys.current)
         schedule.run()
     return load_results(folder)
+
+
+def current_record(folder: Path) -> Current | None:
+    """Return what the last run in the folder measured; None if there was none."""
+    if not (folder / FILE).is_file():
+        return None
+    with Store(folder / FILE, read_only=True) as store:
+        return store.current()
+
+
+def run_part(
+    part: Design, whole: Design, data: Dataset, folder: Path, *, device: str, watch: Watch
+) -> StudyResults:
+    """Compute what the folder lacks of ``part`` and return the part's results.
+
+    The study file says ``whole`` afterwards, and what the study shows as certified is what it was. The caller
+    holds the folder and has checked the data.
+
+    Raises:
+        OutputError, SettingError, DataError, ModelError, SfumatoError: as ``run_study``.
+    """
+    before = current_record(folder)
+    try:
+        with InProcess() as executor:
+            return _run(part, whole, data, folder, device, watch, executor)
+    finally:
+        after = current_record(folder)
+        if before is not None and after is not None and before.settings == after.settings:
+            kept = replace(after, certification=before.certification, certified=before.certified)
+            with Store(folder / FILE) as store:
+                store.begin(kept)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,10 +24,11 @@ from sfumato.errors import SfumatoError
 from sfumato.execution.base import Done, Executor, Shared, Task
 from sfumato.execution.pace import Pace
 from sfumato.files import write_bytes
-from sfumato.models.classifier import load_classifier
+from sfumato.models.classifier import Classifier, load_classifier
 from sfumato.noise import Gaussian
+from sfumato.smoothing.batch_norms import misfits, normalize_at, some_images, told_misfits
 from sfumato.smoothing.configuration import Network
-from sfumato.smoothing.risk import SHARD, Rows
+from sfumato.smoothing.risk import SHARD
 from sfumato.studies.keys import Keys
 from sfumato.studies.results import CellResult
 from sfumato.studies.store import Member, Store
@@ -45,7 +46,7 @@ _Model = tuple[float, int]  # alpha, seed
 
 @dataclass(frozen=True)
 class Watch:
-    """Whom a run tells what it does; every function may be left out.
+    """Functions that a run calls to report what it does; each is optional.
 
     Attributes:
         on_start: the whole work, in test images voted on (epochs are worth as many as take as long).
@@ -133,6 +134,7 @@ class Schedule:
         self._place = None if executor.in_process else Place(folder.absolute(), f"{MARK}{uuid.uuid4().hex}")
         self._pace = Pace(lambda: executor.slots)
         self._job = uuid.uuid4().hex
+        self._warned = False
 
     def run(self) -> None:
         """Do all that is left; cells of models trained before are counted as members first."""
@@ -267,10 +269,42 @@ class Schedule:
                 open_[member] = number, deque(missing)
         if not open_:
             return
-        network = _Network(self.executor.share(f"the model {path.name}", classifier.model), len(open_))
+        betas = Counter(member.beta for member in open_)
+        networks: dict[float, _Network] = {}
+        for smoothed, model_betas in self._as_smoothed(classifier, sorted(betas)):
+            cells = sum(betas[beta] for beta in model_betas)
+            shared = self.executor.share(f"the model {path.name}", smoothed.model)
+            networks |= dict.fromkeys(model_betas, _Network(shared, cells))
         for member, (number, waiting) in open_.items():
+            network = networks[member.beta]
             recipe = self._recipe(network.shared, member.beta)
             self._cells.append(_Cell(member, number, network, waiting, recipe))
+
+    def _as_smoothed(
+        self, classifier: Classifier, betas: Sequence[float]
+    ) -> Iterator[tuple[Classifier, Sequence[float]]]:
+        """Yield each classifier that votes for the model, and at which betas.
+
+        With the trained statistics the first model whose batch norms do not fit is warned of.
+        """
+        seed, device = self.design.votes.seed, str(self.keys.device if self.executor.in_process else "cpu")
+        train = some_images(self.data.train.x, seed=seed)
+        if self.design.votes.normalization == "at-beta":
+            for beta in betas:
+                yield normalize_at(classifier, train, beta, seed=seed, device=device), [beta]
+            return
+        if not self._warned:
+            found = {
+                beta: misfits(classifier, train, Gaussian(beta), seed=seed, device=device) for beta in betas
+            }
+            repair = (
+                'votes.normalization = "at-beta" (--normalization at-beta) re-estimates them, for this model '
+                "and the others"
+            )
+            if line := told_misfits(f"models/{Path(classifier.name).name}", found, repair):
+                self._warned = True
+                self.watch.on_warning(line)
+        yield classifier, betas
 
     def _recipe(self, network: Shared[Network], beta: float) -> Recipe:
         votes, grid = self.design.votes, self.design.grid
@@ -323,17 +357,13 @@ class Schedule:
         cell.invalid += found.invalid
         self._pace.add(self._kind(cell), found.images, found.votes, done)
         if cell.member.kind == "risk":
-            self._keep_rows(cell, found.rows)
+            self.store.add_images(cell.number, found.rows)
+            self.watch.on_work(found.images, f"{cell.short}: {self._pace.note()}")
         else:
             self._keep_certificates(cell, found.rows)
         cell.pending -= found.images
         if not cell.pending and not cell.waiting:
             self._completed(cell)
-
-    def _keep_rows(self, cell: _Cell, rows: Rows) -> None:
-        """Keep the rows of a task, one transaction."""
-        self.store.add_images(cell.number, rows)
-        self.watch.on_work(len(rows), f"{cell.short}: {self._pace.note()}")
 
     def _keep_certificates(self, cell: _Cell, certificates: Sequence[Certificate]) -> None:
         """Keep certificates of a task that are not kept yet."""

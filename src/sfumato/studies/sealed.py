@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import UInt64
 
 from sfumato.errors import DataError, OutputError, SfumatoError, WriteError
-from sfumato.files import cannot_write
+from sfumato.files import require_in_place, writing
 
 VERSION = 3
 """Of the tables below, kept as the file's ``user_version``; 1 had no seals, 2 certificates as texts."""
@@ -212,7 +212,7 @@ class SealedFile:
         if version == 1:
             raise DataError(
                 f"{self.path}: was written by an older Sfumato, without checksums; move it away and run "
-                "again: the models are kept, the votes are counted anew"
+                "again: the models are kept, the votes are counted again"
             )
         if version < 1 and self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
             raise DataError(f"{self.path}: is a database of something else; choose another folder")
@@ -236,11 +236,7 @@ class SealedFile:
             self.damage.append("its structure")
 
     def _load(self, tolerant: bool = False) -> None:
-        """Read the small tables and the seals.
-
-        Raises:
-            DamagedPart: what does not match its seal is named; if ``tolerant``, it is left out.
-        """
+        """Read the small tables and the seals; refuse what does not match, or if ``tolerant`` omit it."""
         wrong: list[str] = []
         self._seals, self.held = {}, {name: {} for name in SMALL}
         if self.version == 0:
@@ -280,11 +276,7 @@ class SealedFile:
                 raise
 
     def _bring_up_to_date(self, read_only: bool) -> None:
-        """Make the tables of the present version; in memory alone if ``read_only``.
-
-        Raises:
-            DataError: a cell of the former version is damaged.
-        """
+        """Make the tables of the present version; in memory alone if ``read_only``."""
         if read_only:
             copy = sqlite3.connect(":memory:", isolation_level=None)
             self._db.backup(copy)
@@ -306,11 +298,7 @@ class SealedFile:
         self.version = VERSION
 
     def _former_certificates(self) -> dict[int, list[Row]]:
-        """Return the certificates of a file of version 2 by their cells, as rows of the present version.
-
-        Raises:
-            DamagedPart: those of a cell do not match their seal.
-        """
+        """Return the certificates of a file of version 2 by their cells, as rows of the present version."""
         found: dict[int, list[Row]] = {}
         for row in self._db.execute("SELECT cell, example, row FROM certificates ORDER BY cell, example"):
             found.setdefault(row[0], []).append(row)
@@ -340,16 +328,8 @@ class SealedFile:
                 with contextlib.suppress(SfumatoError, sqlite3.Error):
                     self._load()
                 raise
-        self._require_there()
-
-    def _require_there(self) -> None:
-        """Refuse to go on with a file that nobody can read afterwards."""
-        if self._opened is None:  # it is being made
-            return
-        with explained(self.path):
-            there = self.path.stat() if self.path.exists() else None
-        if there is None or not os.path.samestat(self._opened, there):
-            raise WriteError(f"{self.path}: was removed or replaced while it was written; run again")
+        if self._opened is not None:  # else it is being made
+            require_in_place(self.path, self._opened)
 
     def put(self, name: str, rows: Iterable[Row]) -> None:
         """Keep rows of a small table in a transaction, each in place of the one with its key."""
@@ -422,11 +402,8 @@ def _damaged(path: Path, what: object) -> str:
 def explained(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into one line each."""
     try:
-        yield
-    except SfumatoError:
-        raise
-    except OSError as error:
-        raise cannot_write(path, error) from error
+        with writing(path):
+            yield
     except sqlite3.Error as error:
         raise _explanation(path, error) from error
 

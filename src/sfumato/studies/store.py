@@ -20,7 +20,8 @@ import numpy as np
 
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.table import parse_row
-from sfumato.errors import DataError, OutputError
+from sfumato.errors import DataError
+from sfumato.files import writing
 from sfumato.smoothing.risk import Rows
 from sfumato.studies.results import CellResult, StudyResults
 from sfumato.studies.sealed import LARGE, SMALL, VERSION, DamagedPart, Row, SealedFile
@@ -82,7 +83,7 @@ class Store(SealedFile):
         return {alpha: parent for _, alpha, parent in rows}
 
     def keep_path(self, chain: str, path: Mapping[float, float | None]) -> None:
-        """Write down where trainings start from; what is there already stays as it is."""
+        """Store where trainings start from; existing entries are kept."""
         known = self.path_of(chain)
         rows = [
             (chain, position, float(alpha), None if parent is None else float(parent))
@@ -98,7 +99,7 @@ class Store(SealedFile):
         return [alpha for _, alpha in rows]
 
     def keep_proposal(self, search: str, alpha: float) -> None:
-        """Write down that the search proposes alpha next."""
+        """Store that the search proposes alpha next."""
         with self.transaction():
             self.put("proposals", [(search, len(self.proposals(search)), float(alpha))])
 
@@ -108,7 +109,7 @@ class Store(SealedFile):
         return None if row is None else str(row[3])
 
     def keep_model(self, key: str, alpha: float, seed: int, weights_sha256: str) -> None:
-        """Write down that a model is trained."""
+        """Store that a model is trained."""
         with self.transaction():
             self.put("models", [(key, float(alpha), seed, weights_sha256)])
 
@@ -121,23 +122,14 @@ class Store(SealedFile):
         free = max(numbers.values(), default=0) + 1
         new = [key for key in dict.fromkeys(cells.values()) if key not in numbers]
         numbers |= {key: free + place for place, key in enumerate(new)}
+        found = {member: numbers[key] for member, key in cells.items()}
+        members = [
+            (settings, m.kind, float(m.alpha), float(m.beta), m.seed, cell) for m, cell in found.items()
+        ]
         with self.transaction():
             self.put("cells", [(numbers[key], key) for key in new])
-            self.put(
-                "members",
-                [
-                    (
-                        settings,
-                        member.kind,
-                        float(member.alpha),
-                        float(member.beta),
-                        member.seed,
-                        numbers[key],
-                    )
-                    for member, key in cells.items()
-                ],
-            )
-        return {member: numbers[key] for member, key in cells.items()}
+            self.put("members", members)
+        return found
 
     def _numbers(self) -> dict[str, int]:
         return {key: cell for cell, key in self.held["cells"].values()}
@@ -252,7 +244,7 @@ def mend(path: Path) -> list[str]:
     except DataError as error:
         raise DataError(
             f"{path}: is damaged beyond repair ({error}); move it away and run again: the models are kept, "
-            "the votes are counted anew"
+            f"the votes are counted again"
         ) from error
     finally:
         mended.unlink(missing_ok=True)
@@ -261,7 +253,7 @@ def mend(path: Path) -> list[str]:
 
 def _put_in_place(mended: Path, path: Path) -> None:
     """Replace the file by the mended one; killed in between, the damaged one is there and mended again."""
-    try:
+    with writing(path):
         for log in ("", "-wal"):
             if (file := path.with_name(path.name + log)).exists():
                 shutil.copyfile(file, path.with_name(f"{path.name}.damaged{log}"))
@@ -269,8 +261,6 @@ def _put_in_place(mended: Path, path: Path) -> None:
             # the log of the damaged file must not be taken for one of the mended
             path.with_name(path.name + log).unlink(missing_ok=True)
         mended.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def load_results(folder: Path) -> StudyResults:

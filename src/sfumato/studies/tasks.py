@@ -66,9 +66,6 @@ def _own_folder(name: str) -> Path:
     """Return a folder among this machine's temporary files where attempts of one run find what is unfinished.
 
     What runs that were killed left there a day ago or earlier is removed.
-
-    Raises:
-        OutputError: the name is taken by another user, or by a link.
     """
     place = Path(tempfile.gettempdir())
     for left in place.glob(f"sfumato{MARK}*"):

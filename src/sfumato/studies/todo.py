@@ -1,4 +1,4 @@
-"""What a study consists of and what of it is still to be computed: the only order of work there is."""
+"""The parts of a study, and which are still to be computed, in order of work."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def study_data(design: Design) -> Dataset:
 
 
 def what_is_left(keys: Keys, folder: Path, store: Store | None) -> ToDo:
-    """Return what is not computed yet, as far as it can be known before training."""
+    """Return what is not computed yet, as far as this is known before training."""
     models: dict[tuple[float, int], ToTrain] = {}
     images: dict[Member, int] = {}
     cells = 0

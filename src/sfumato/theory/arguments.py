@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy import special
 
 from sfumato.errors import SettingError, require_nonnegative, require_open_unit, require_positive
 
@@ -61,6 +62,27 @@ def positive(name: str, values: Any) -> Column:
     if (numbers == 0.0).any():
         require_positive(name, 0.0)
     return numbers
+
+
+def vote_levels(beta: Any, radius: Any, name: str = "radius") -> tuple[Column, Column]:
+    """Return Phi(radius / beta) and Phi(-radius / beta), the shares of the vote for class 1 that certify.
+
+    At ``radius`` class 1 is certified where it has at least the first share, class 0 where class 1 has at
+    most the second (Cohen et al. 2019, Theorem 1, with the exact probability). The first is rounded to double
+    precision: what follows from it has fewer digits beyond radius = 5 beta.
+
+    >>> np.round(vote_levels(0.5, 0.5), 6), np.round(vote_levels(0.5, 0.0), 6)
+    (array([0.841345, 0.158655]), array([0.5, 0.5]))
+
+    Raises:
+        SettingError: a noise or radius that is negative or not finite, a radius above 8 beta (at beta = 0,
+            above 0).
+    """
+    betas, radii = np.broadcast_arrays(checked("beta", beta), checked(name, radius))
+    for noise, bad in zip(betas[radii > 8 * betas], radii[radii > 8 * betas], strict=True):
+        raise SettingError(f"{name} must be at most 8 beta = {8 * noise:.6g} to be certified, got {bad}")
+    scores = np.divide(radii, betas, out=np.zeros(radii.shape), where=radii > 0.0)
+    return special.ndtr(scores), special.ndtr(-scores)
 
 
 def flat(**values: Any) -> tuple[Any, ...]:

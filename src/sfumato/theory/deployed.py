@@ -17,8 +17,9 @@ class Deployed(Generic[Region]):
         beta: smoothing noise, likewise.
         trained: T_alpha A, the region that the base classifier calls class 1.
         smoothed: T_beta T_alpha A, the region that the smoothed classifier calls class 1.
-        risk: Delta(alpha, beta), the measure of the set where it differs from A.
-        plain_risk: Delta(0, beta), the risk without augmentation.
+        risk: Delta(alpha, beta), the measure of the set where it differs from A; at a radius above 0, of the
+            set where the label is wrong or not certified at it.
+        plain_risk: the same at alpha = 0, the risk without augmentation.
     """
 
     alpha: float
@@ -30,5 +31,5 @@ class Deployed(Generic[Region]):
 
     @property
     def benefit(self) -> float:
-        """Delta(0, beta) - Delta(alpha, beta): positive where augmentation helps."""
+        """The risk without augmentation less the risk: positive where augmentation helps."""
         return self.plain_risk - self.risk

@@ -218,7 +218,7 @@ class _Grid:
         return threshold(self.blur.smoothed(spectrum, beta), 0.5, periodic=self.field.periodic)
 
     def risk(self, smoothed: Field) -> float:
-        """The p-measure of the difference from A."""
+        """Return the probability, under the density p, of the set where ``smoothed`` differs from A."""
         # In a cell that both boundaries cross this is a lower bound, short by a share of that one cell.
         gained = smoothed - self.field.region
         wrong = (

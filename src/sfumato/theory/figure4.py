@@ -337,7 +337,7 @@ def _empty(
     for value in (*alphas, *betas):
         require_nonnegative("a noise", value)
     if len(alphas) < 2 or alphas[0] != 0:
-        raise SettingError(f"alphas must start at 0 and hold another, got {list(alphas)}")
+        raise SettingError(f"alphas must start at 0 and have at least one more value, got {list(alphas)}")
     zeta, beta, alpha = (np.array(values, dtype=np.float64) for values in (zetas, betas, alphas))
     shape = (zeta.size, beta.size, alpha.size, draws)
     density = np.zeros((zeta.size, beta.size, draws))

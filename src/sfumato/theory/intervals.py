@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from sfumato.errors import SettingError, require_nonnegative, require_open_unit, require_positive
+from sfumato.theory.arguments import vote_levels
 from sfumato.theory.crossings import Crossings, find_crossings, finest_noise, reach
 from sfumato.theory.deployed import Deployed
 from sfumato.theory.waves import EdgeWave, FourierWave
@@ -256,22 +257,50 @@ def _assembled(crossings: Crossings, region: Intervals) -> Intervals:
     return Intervals(tuple(a for a, _ in kept), tuple(b for _, b in kept), region.period)
 
 
-def deploy(region: Intervals, alpha: float, beta: float) -> Deployed[Intervals]:
+def certified(trained: Intervals, beta: float, radius: float = 0.0) -> tuple[Intervals, Intervals]:
+    """Return where class 1 is certified at ``radius``, and the region outside of which class 0 is.
+
+    They are {u_beta >= Phi(radius / beta)} and {u_beta >= Phi(-radius / beta)} of the trained region, equal
+    at radius 0.
+
+    >>> inner, outer = certified(Intervals((-2.0,), (2.0,)), beta=0.5, radius=0.5)
+    >>> round(inner.ends[0], 4), round(outer.ends[0], 4)
+    (1.5, 2.5)
+
+    Raises:
+        SettingError: a negative beta or radius, a radius above 8 beta.
+    """
+    least, most = map(float, vote_levels(beta, radius))
+    inner = threshold(trained, beta, least)
+    return inner, inner if radius == 0 else threshold(trained, beta, most)
+
+
+def deploy(region: Intervals, alpha: float, beta: float, radius: float = 0.0) -> Deployed[Intervals]:
     """Return the region after training noise alpha and smoothing noise beta, with both risks.
 
-    The risk is the length of A xor T_beta T_alpha A (per period for a periodic region).
+    The risk is the length of A xor T_beta T_alpha A (per period for a periodic region). With a radius it is
+    the length of what is wrong or not certified at it: of A outside the first region of ``certified``, and of
+    the second outside A.
 
     >>> pair = Intervals((-1.25, 0.25), (-0.25, 1.25))
     >>> answer = deploy(pair, alpha=0.38, beta=1.36)
     >>> round(answer.risk, 10), answer.plain_risk
     (0.7961715304, 2.0)
+    >>> round(deploy(pair, alpha=0.38, beta=0.2, radius=0.1).risk, 6)
+    0.9
 
     Raises:
-        SettingError: a negative noise.
+        SettingError: a negative noise or radius, a radius above 8 beta.
     """
     require_nonnegative("alpha", alpha)
-    require_nonnegative("beta", beta)
     trained = threshold(region, alpha)
-    smoothed, plain = threshold(trained, beta), threshold(region, beta)
-    risk, plain_risk = (region.symmetric_difference(found).length for found in (smoothed, plain))
+
+    def missed(inner: Intervals, outer: Intervals) -> float:
+        # |A \ inner| + |outer \ A|, because inner lies in outer
+        pairs = ((region, inner), (region, outer), (inner, outer))
+        return math.fsum(one.symmetric_difference(other).length for one, other in pairs) / 2
+
+    found = certified(trained, beta, radius)
+    risk, plain_risk = missed(*found), missed(*certified(region, beta, radius))
+    smoothed = found[0] if radius == 0 else threshold(trained, beta)
     return Deployed(float(alpha), float(beta), trained, smoothed, risk, plain_risk)

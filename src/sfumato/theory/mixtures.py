@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -31,9 +32,12 @@ from sfumato.errors import (
     require_open_unit,
     require_positive,
 )
+from sfumato.theory.arguments import Column, vote_levels
 from sfumato.theory.balls import ball_radius, inverse_ball_radius
 from sfumato.theory.waves import gaussian_mass
 
+# Risks this close are equal up to rounding.
+_EQUAL = 1e-10
 RTOL = 4 * float(np.finfo(np.float64).eps)
 
 
@@ -55,8 +59,8 @@ class Mixture(ABC):
         """
 
     @abstractmethod
-    def best_alpha(self, beta: float) -> float:
-        """Return the training noise of the smallest risk at smoothing noise beta."""
+    def best_alpha(self, beta: float, radius: float = 0.0) -> float:
+        """Return the alpha of the largest certified accuracy at ``radius``, at smoothing noise beta."""
 
     def risk(self, alpha: float, beta: float) -> float:
         """Return the probability that the smoothed classifier errs on a clean point.
@@ -215,11 +219,11 @@ class _BallRule(Mixture):
         """The dimension of x."""
 
     @abstractmethod
-    def _outside0(self, radius: float) -> float:
+    def _outside0(self, radius: Column) -> Column:
         """P(|x| > radius) in class 0."""
 
     @abstractmethod
-    def _inside1(self, radius: float) -> float:
+    def _inside1(self, radius: Column) -> Column:
         """P(|x| < radius) in class 1."""
 
     @abstractmethod
@@ -237,28 +241,38 @@ class _BallRule(Mixture):
             SettingError: a negative noise or radius, a radius above 8 beta (at beta = 0, above 0).
         """
         _require_noises(alpha, beta, radius)
-        if radius > 8 * beta:
-            raise SettingError(
-                f"radius must be at most 8 beta = {8 * beta:.6g} to be certified, got {radius}"
-            )
-        t, score = self.boundary(alpha), radius / beta if radius else 0.0
-        inner = ball_radius(self._dim, t, beta, float(special.ndtr(score)))
-        outer = ball_radius(self._dim, t, beta, float(special.ndtr(-score)))
-        missed0 = 1.0 if inner.empty else self._outside0(float(inner.radius))
-        return self.prior0 * missed0 + (1 - self.prior0) * self._inside1(float(outer.radius))
+        missed0, missed1 = self._missed([alpha], beta, radius)
+        return float(missed0[0] + missed1[0])
 
-    def best_alpha(self, beta: float) -> float:
+    def _missed(self, alphas: Sequence[float], beta: float, radius: float) -> tuple[Column, Column]:
+        """For each alpha the probability of class 0 and wrong or not certified, and of class 1 and so."""
+        boundaries = np.array([self.boundary(alpha) for alpha in alphas])
+        least, most = vote_levels(beta, radius)
+        inner = ball_radius(self._dim, boundaries, beta, least)
+        outer = ball_radius(self._dim, boundaries, beta, most)
+        missed0 = np.where(inner.empty, 1.0, self._outside0(np.asarray(inner.radius)))
+        return self.prior0 * missed0, (1 - self.prior0) * self._inside1(np.asarray(outer.radius))
+
+    def best_alpha(self, beta: float, radius: float = 0.0) -> float:
         """Return the training noise of the smallest risk at smoothing noise beta, the smallest of several.
 
-        It is the root of boundary(alpha) = rho^-1(boundary(0), beta): the ball is too large by exactly what
-        smoothing takes away, and the risk is the Bayes risk. The root exists for every beta if class 0 is at
-        least as likely as class 1. Otherwise no training noise may be enough. The answer is then the alpha of
-        the largest ball, because the risk falls with the radius up to that of the Bayes rule.
+        At radius 0 it is the root of boundary(alpha) = rho^-1(boundary(0), beta): the ball is too large by
+        exactly what smoothing takes away, and the risk is the Bayes risk. The root exists for every beta if
+        class 0 is at least as likely as class 1. Otherwise no training noise may be enough. The answer is
+        then the alpha of the largest ball: the risk falls with the radius up to that of the Bayes rule.
+
+        At a radius above 0 the certified accuracy is maximised numerically. The answer is inf where it is
+        best to name the likelier class everywhere (either, if they are equally likely).
+
+        >>> round(ThreeGaussians(2.0, 0.5).best_alpha(beta=1.0, radius=0.5), 6)
+        0.772636
 
         Raises:
-            SettingError: a negative noise.
+            SettingError: a negative noise or radius, a radius above 8 beta.
         """
-        require_nonnegative("beta", beta)
+        _require_noises(0.0, beta, radius)
+        if radius > 0:
+            return self._best_certifying(beta, radius)
         start = self.boundary(0.0)
         if beta == 0 or start == 0:
             return 0.0
@@ -279,6 +293,22 @@ class _BallRule(Mixture):
             return self.boundary(alpha) - target
 
         return float(optimize.brentq(missing, 0.0, high, xtol=1e-16, rtol=RTOL))
+
+    def _best_certifying(self, beta: float, radius: float) -> float:
+        """The best alpha at a radius above 0, by grids that close in on it."""
+        trivial = min(self.prior0, 1 - self.prior0)
+        last = beta
+        # A larger ball misses more of class 1, a ball of radius 0 all of class 0.
+        while self.boundary(last) > 0 and self._missed([last], beta, radius)[1] < trivial * (1 - _EQUAL):
+            last *= 2
+        grid = np.concatenate([[0.0], np.geomspace(1e-3 * beta, last, 200)])
+        for _ in range(6):
+            missed0, missed1 = self._missed(grid.tolist(), beta, radius)
+            risks = missed0 + missed1
+            best = int(np.argmin(risks))
+            alpha, risk = float(grid[best]), float(risks[best])
+            grid = np.linspace(grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)], 65)
+        return alpha if risk < trivial * (1 - _EQUAL) else math.inf
 
     def _fullest_alpha(self) -> float:
         """The alpha of the largest ball if class 1 is likelier: t rises and falls to 0, or only falls."""
@@ -326,16 +356,16 @@ class ThreeGaussians(_BallRule):
     def _dim(self) -> int:
         return 1
 
-    def _outside0(self, radius: float) -> float:
+    def _outside0(self, radius: Column) -> Column:
         if self.scale == 0:
-            return 0.0
-        return float(2 * special.ndtr(-radius / self.scale))
+            return np.zeros_like(radius)
+        return np.asarray(2 * special.ndtr(-radius / self.scale))
 
-    def _inside1(self, radius: float) -> float:
+    def _inside1(self, radius: Column) -> Column:
         if self.scale == 0:
-            return float(self.separation < radius)
+            return np.asarray(self.separation < radius, dtype=np.float64)
         low, high = (-radius - self.separation) / self.scale, (radius - self.separation) / self.scale
-        return float(gaussian_mass(np.array([low]), np.array([high]))[0])
+        return gaussian_mass(low, high)
 
     def boundary(self, alpha: float) -> float:
         """Return t: the rule under training noise says class 0 iff |x| <= t, never if t = 0.
@@ -383,11 +413,11 @@ class ConcentricGaussians(_BallRule):
     def _dim(self) -> int:
         return self.dim
 
-    def _outside0(self, radius: float) -> float:
-        return float(special.gammaincc(self.dim / 2, (radius / self.inner) ** 2 / 2))
+    def _outside0(self, radius: Column) -> Column:
+        return np.asarray(special.gammaincc(self.dim / 2, (radius / self.inner) ** 2 / 2))
 
-    def _inside1(self, radius: float) -> float:
-        return float(special.gammainc(self.dim / 2, (radius / self.outer) ** 2 / 2))
+    def _inside1(self, radius: Column) -> Column:
+        return np.asarray(special.gammainc(self.dim / 2, (radius / self.outer) ** 2 / 2))
 
     def boundary(self, alpha: float) -> float:
         """Return t: the rule under training noise says class 0 iff |x| <= t, never if t = 0.

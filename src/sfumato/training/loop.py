@@ -37,7 +37,7 @@ _MONITORED = 1000
 
 @dataclass(frozen=True)
 class EpochReport:
-    """What is known after an epoch. Accuracies are on up to 1,000 test images, for watching only."""
+    """The results of one epoch. Accuracies are on up to 1,000 test images, for information only."""
 
     epoch: int
     epochs: int
@@ -58,9 +58,8 @@ def train(
 ) -> ModelRecord:
     """Train a base classifier, write it to ``output`` and return its record.
 
-    A training of the same settings that was interrupted goes on after its last whole epoch; one whose
-    state is damaged begins anew, and ``on_warning`` hears of it. ``hold`` keeps other runs from the output
-    meanwhile.
+    An interrupted training with the same settings continues after its last whole epoch. If its state is
+    damaged, it starts again and ``on_warning`` is called. ``hold`` locks the output against other runs.
 
     Raises:
         SettingError, ModelError: settings or model that do not fit the data, or the model's code failed.
@@ -149,8 +148,8 @@ def _starting_model(
     wanted = (settings.architecture, data.input_shape, data.num_classes)
     if found != wanted:
         raise ModelError(
-            f"{settings.warm_start}: is {found[0]} for input {found[1]} and {found[2]} classes, but "
-            f"{wanted[0]} for {wanted[1]} and {wanted[2]} is to be trained"
+            f"{settings.warm_start}: is {found[0]} for input {found[1]} and {found[2]} classes, but the "
+            f"model to train is {wanted[0]} for {wanted[1]} and {wanted[2]}"
         )
     named = None if is_built_in(settings.architecture) else settings.architecture
     model, record = load_model(settings.warm_start, factory=named)
@@ -222,7 +221,7 @@ def train_epoch(
     """
     model.train()
     order = Stream(Use.SHUFFLING, settings.seed, Span(epoch)).permutation(len(x))
-    noise = settings.distribution()
+    noise, method = settings.noise_in(epoch, epochs), settings.method.at_epoch(epoch)
     stream = Stream(Use.TRAINING_NOISE, settings.seed, Span(epoch))
     batches = torch.split(order, settings.batch_size)
     take = batches_of(x, settings.augmentation or "none", settings.seed, epoch)
@@ -232,7 +231,7 @@ def train_epoch(
         rows = batch.to(x.device)
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=settings.precision == "bf16"):
-            loss = settings.method.loss(model, take(rows), y[rows], noise, stream)
+            loss = method.loss(model, take(rows), y[rows], noise, stream)
         torch.autograd.backward(loss)
         optimizer.step()
         total += loss.detach()

@@ -1,4 +1,4 @@
-"""All that determines a training besides its data: the one identity of it.
+"""All settings that determine a training, besides its data.
 
 The options of ``sfumato train``, the ``[model]`` table of a study, the keys of its models and the record
 of a checkpoint are made from these fields and those of the method.
@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from sfumato.datasets import Dataset
     from sfumato.noise import Noise
 
+AlphaSchedule = Literal["constant", "ramp", "uniform"]
+
 _FEWEST_STEPS = 1500
 
 
 class TrainingSettings(CheckedSettings):
-    """All that determines the weights, besides the data.
+    """All settings that determine the weights, besides the data.
 
     >>> TrainingSettings(alpha=0.3, method=GaussianAugmentation(draws=2)).values()["draws"]
     2
@@ -40,40 +42,48 @@ class TrainingSettings(CheckedSettings):
 
     alpha: float = Field(ge=0, description="training noise (standard deviation, input units); 0 is no noise")
     noise: str = Field(default="gaussian", description="distribution of the training noise")
+    alpha_schedule: AlphaSchedule = Field(
+        default="constant",
+        description="constant; ramp: alpha rises over the first half of the epochs; uniform: a level up to "
+        "alpha for each image",
+    )
+    alpha_start: float = Field(
+        default=0.0, ge=0, le=1, description="where a ramp begins, or the lowest level, as a share of alpha"
+    )
     method: SerializeAsAny[Method] = Field(default=GaussianAugmentation(), description="training method")
     architecture: str = Field(
         default="mlp",
-        description="mlp, cnn, lenet, fastcnn, resnet20, resnet110 (these three with group norm: "
-        "fastcnn-group and so on), or package.module:factory",
+        description="mlp, cnn, lenet, fastcnn, fastcnn-group, resnet20, resnet20-group, resnet110, "
+        "resnet110-group, or package.module:factory",
         json_schema_extra={"flag": "--model"},
     )
     epochs: Count | None = Field(
         default=None,
-        description="passes over the training set; left out: at least 10, and at least 1,500 steps",
+        description="passes over the training set (default: enough for 1,500 steps, at least 10)",
     )
     batch_size: Count = Field(default=128, description="images per step")
     learning_rate: float = Field(
-        default=2e-3, gt=0, description="peak of the one-cycle schedule", json_schema_extra={"flag": "--lr"}
+        default=2e-3, gt=0, description="peak learning rate (one cycle)", json_schema_extra={"flag": "--lr"}
     )
     weight_decay: float = Field(default=1e-2, ge=0, description="weight decay of AdamW")
     seed: Seed = Field(default=0, description="determines all randomness")
     precision: Literal["auto", "float32", "bf16"] = Field(
         default="auto",
-        description="float32; bf16 for autocast; auto: bf16 for our convolutional networks where it is "
-        "measured to be faster, else float32",
+        description="float32, bf16 to train with bfloat16 autocast, or auto: bf16 for Sfumato's "
+        "convolutional networks where it is measured to be faster",
     )
     mean: Numbers | None = Field(
-        default=None, description="subtracted from the input, per channel; left out: the training set's mean"
+        default=None, description="mean of each channel, subtracted from inputs (default: training set's)"
     )
     std: Numbers | None = Field(
-        default=None, description="divides the input, per channel; left out: the training set's deviation"
+        default=None, description="deviation of each channel, divides inputs (default: training set's)"
     )
     augmentation: Literal["crop-flip", "none"] | None = Field(
         default=None,
-        description="crop-flip: images cropped at random and mirrored; none; left out: crop-flip for cifar10 "
-        "and folders of images, else none",
+        description="crop-flip, to crop and mirror images at random, or none (default: crop-flip for cifar10 "
+        "and image folders)",
     )
-    warm_start: Path | None = Field(default=None, description="a checkpoint to start from")
+    warm_start: Path | None = Field(default=None, description="checkpoint whose weights training starts from")
 
     @classmethod
     def flat(cls, values: Mapping[str, Any], *, where: str = "") -> Self:
@@ -99,10 +109,16 @@ class TrainingSettings(CheckedSettings):
         return noise
 
     def distribution(self) -> Noise:
-        """Return the training noise."""
+        """Return the training noise at its full level."""
         from sfumato.noise import make_noise
 
         return make_noise(self.noise, self.alpha)
+
+    def noise_in(self, epoch: int, epochs: int) -> Noise:
+        """Return the training noise of one of the epochs, counted from 0."""
+        from sfumato.training.alpha_schedule import scheduled
+
+        return scheduled(self.distribution(), self.alpha_schedule, self.alpha_start, epoch, epochs)
 
     def values(self) -> dict[str, Any]:
         """Return every setting as JSON has it, flat; ``flat`` reads it back."""
@@ -141,7 +157,8 @@ class TrainingSettings(CheckedSettings):
         from sfumato.noise import NOISE_VERSION
 
         return {
-            **without_no_augmentation(self.values()),
+            **named(self.values()),
+            **self.method.identity(),
             "data_sha256": data_sha256,
             "device": device,
             "warm_start": warm_start,
@@ -155,6 +172,12 @@ class TrainingSettings(CheckedSettings):
         return max(10, math.ceil(_FEWEST_STEPS / math.ceil(examples / self.batch_size)))
 
 
-def without_no_augmentation(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the values as names are made of: those of before there was a choice say nothing of it."""
-    return {name: value for name, value in values.items() if (name, value) != ("augmentation", "none")}
+def named(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values as names are made of them.
+
+    A name from before there was a choice of augmentation or of a schedule says nothing of it, and stays.
+    """
+    left_out = {"augmentation"} if values.get("augmentation") == "none" else set()
+    if values.get("alpha_schedule") == "constant":
+        left_out |= {"alpha_schedule", "alpha_start"}
+    return {name: value for name, value in values.items() if name not in left_out}

@@ -72,7 +72,7 @@ def restore_state(
 ) -> tuple[int, float]:
     """Load the state into model and optimizer; return (epochs done, seconds spent), (0, 0) if there is none.
 
-    A damaged state is set aside under another name, ``on_warning`` is told, and the training begins anew.
+    A damaged state is renamed, ``on_warning`` is called, and the training starts again.
 
     Raises:
         OutputError: the state belongs to a training with other settings, of another network, or of
@@ -85,7 +85,7 @@ def restore_state(
     except ModelError as error:
         aside = path.with_name(f"{path.name}.damaged")
         path.replace(aside)
-        on_warning(f"{error}; the training begins anew, and the damaged state is kept as {aside.name}")
+        on_warning(f"{error}; the training starts again, and the damaged state is kept as {aside.name}")
         return 0, 0.0
     found, wanted = record["settings"], json.loads(json.dumps(settings))
     require_same_noise(found, path)
@@ -130,7 +130,7 @@ def read_state(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     record: dict[str, Any] = json.loads(text) if checksum else {"format": "without checksum"}
     if record["format"] != _FORMAT:
         raise OutputError(
-            f"{path}: is of another version of Sfumato (format {record['format']}; this one reads "
-            f"{_FORMAT}); finish the training with that version, or remove the file to train anew"
+            f"{path}: was written by another version of Sfumato (format {record['format']}; this one reads "
+            f"{_FORMAT}); finish the training with that version, or remove the file to start again"
         )
     return tensors, record

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -147,3 +148,17 @@ def test_a_large_report_is_counted_over_all_and_drawn_from_few_numbers(table):
 def test_the_library_is_there_once(table):
     assert made(evil_set(table)).count("plotly.js v") == 1
     assert Path(table).exists()
+
+
+def test_certified_accuracy_comes_first_and_the_best_pairs_of_tables_are_drawn(table):
+    sets = [
+        CertifiedSet(f"{alpha:g},0.5", rows, "", table)
+        for alpha, rows in ((0.5, ROWS), (1.0, [replace(row, radius=2 * row.radius) for row in ROWS]))
+    ]
+    html = made(*sets, radii=(0.5, 1.5))
+    places = [html.index(f'<section id="{key}"') for key in ("certificates", "pairs", "provenance")]
+    assert places == sorted(places)
+    assert 'id="tables-pairs-1"' in html
+    assert 'id="tables-pairs-2"' not in html
+    # 12 of 20 have twice their radius, at least 1.5: from 0.8 on
+    assert "at L2 radius 1.5 1,0.5 certifies 0.6000" in html

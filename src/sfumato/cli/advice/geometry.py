@@ -16,14 +16,14 @@ def command(
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
     points: output.Points = None,
-    beta: Annotated[str, typer.Option("--beta", help="Smoothing noises (input units).")] = "0.25,0.5,1",
+    beta: Annotated[str, typer.Option("--beta", help="Smoothing noises (unit of the input).")] = "0.25,0.5,1",
     as_json: options.Json = False,
 ) -> None:
-    """Say which beta, and which radius, is out of reach for every classifier on your data.
+    """Say which beta and which radius no classifier can reach on your data.
 
-    Two inputs with different labels at distance d: on single noisy copies of them every classifier errs on
-    at least Phi(-d / (2 beta)), and no smoothed classifier is right within d / 2 around both.
-    The answer does not change the alpha of sfumato advise.
+    Take two inputs with different labels at distance d. On single noisy copies of them every classifier errs
+    on average with probability at least Phi(-d / (2 beta)), and no smoothed classifier is right within d / 2
+    around both. The answer does not change the alpha of sfumato advise.
 
     Example: sfumato geometry --data mnist --points 10000 --beta 0.5,1
     """

@@ -17,10 +17,7 @@ def command(
     data_dir: options.DataDir = None,
     points: output.Points = None,
     subsamples: Annotated[
-        int,
-        typer.Option(
-            "--subsamples", help="How many random quarters of the points give the bounds; 0 for none."
-        ),
+        int, typer.Option("--subsamples", help="Random quarters of the points for the bounds; 0: no bounds.")
     ] = 20,
     confidence: Annotated[
         float, typer.Option("--confidence", help="Confidence level of the bounds, between 0 and 1.")
@@ -30,9 +27,9 @@ def command(
 ) -> None:
     """Say whether your classes fall into parts so far apart that training with noise cannot help.
 
-    Two points of a class belong to one part unless a point of another class lies between them, in the ball
-    that has them as diameter. zeta is the least distance between two parts. Isolated parts gain nothing from
-    noise (theory: docs/advice.md). The answer does not change the alpha of sfumato advise.
+    Two points of a class belong to one part unless a point of another class lies in the ball that has the
+    segment between the two as its diameter. zeta is the smallest distance between two parts. Isolated parts
+    gain nothing from noise (theory: docs/advice.md). The answer does not change the alpha of sfumato advise.
 
     Example: sfumato interference --data mnist --points 10000
     """

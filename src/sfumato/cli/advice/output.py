@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Points = Annotated[
     int | None,
-    typer.Option("--points", help="How many training points at most, a fixed random choice; default all."),
+    typer.Option("--points", help="Largest number of training points, a fixed random choice (default: all)."),
 ]
 
 

@@ -15,19 +15,19 @@ def command(
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
     alpha: Annotated[
-        str, typer.Option("--alpha", help="Training noises (input units).")
+        str, typer.Option("--alpha", help="Training noises, in the unit of the input.")
     ] = "0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1",
     points: Annotated[
-        int, typer.Option("--points", help="How many training points at most, a random choice.")
+        int, typer.Option("--points", help="Largest number of training points (a random choice).")
     ] = 5000,
     seed: options.Seed = 0,
     as_json: options.Json = False,
 ) -> None:
-    """Say from which alpha on training noise harms, as far as the data alone can tell.
+    """Say above which alpha training noise harms, as far as the data alone can show.
 
-    The Parzen rule is what endless training on noisy copies would give a learner with nothing but these
-    points. risk is its error on them, each left out of its own sum. Its largest harmless alpha is the upper
-    limit in sfumato advise.
+    The Parzen rule is the limit of endless training on noisy copies, for a learner that knows only these
+    points. Its risk is the share of these points that it gets wrong; a point does not count when it is
+    classified itself. Its largest harmless alpha is the upper limit in sfumato advise.
 
     Example: sfumato surrogate --data digits
     """

@@ -20,9 +20,9 @@ def command(
     beta: output.Beta = "14",
     draws: Annotated[int, typer.Option(help="Number of random arrangements.")] = 4,
     number: Annotated[
-        int | None, typer.Option(help="Balls per arrangement; if not given, as many as fit.")
+        int | None, typer.Option(help="Balls per arrangement (default: as many as fit).")
     ] = None,
-    emptiness: Annotated[float, typer.Option(help="Density of the background over that of the balls.")] = 1.0,
+    emptiness: Annotated[float, typer.Option(help="Density outside the balls over that inside.")] = 1.0,
     cells: Annotated[int, typer.Option(help="Grid cells along each axis, an even number.")] = 400,
     box: Annotated[
         bool, typer.Option("--box", help="Use a box instead of a torus; outside it there is only background.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,15 +20,18 @@ if TYPE_CHECKING:
 def command(
     widths: Annotated[str, typer.Option(help="Widths of the class 1 intervals, from left to right.")] = "1,1",
     gaps: Annotated[
-        str, typer.Option(help="Gaps between them; one gap more makes the pattern periodic.")
+        str, typer.Option(help="Gaps between the intervals; as many gaps as widths: periodic.")
     ] = "0.5",
     alpha: output.Alpha = "0.38",
     beta: output.Beta = "1.36",
+    radius: output.Radius = "0",
     figure: output.FigureFile = None,
     csv: output.CsvFile = None,
     as_json: options.Json = False,
 ) -> None:
-    """Compute the regions and risks of intervals on the line, or of parallel slabs, to rounding.
+    """Compute the regions and risks of intervals on the line, or of parallel slabs, exact to rounding.
+
+    With a radius the risk is the length that is wrong or not certified at it.
 
     The figure shows both steps at the pair of noises with the largest benefit.
 
@@ -36,37 +40,59 @@ def command(
     import numpy as np
 
     from sfumato.theory.interference import no_benefit
-    from sfumato.theory.intervals import deploy, threshold
+    from sfumato.theory.intervals import certified, deploy, threshold
 
     output.check_files(figure, csv)
     region = _placed(options.parse_numbers("widths", widths), options.parse_numbers("gaps", gaps))
     alphas, betas = options.parse_numbers("alpha", alpha), options.parse_numbers("beta", beta)
+    radii = options.parse_numbers("radius", radius)
     answers = {}
-    with progress_bar("intervals", len(alphas) * len(betas)) as bar:
-        for one in alphas:
-            for other in betas:
-                answers[one, other] = deploy(region, one, other)
-                bar.advance()
-    risk = np.array([[answers[one, other].risk for other in betas] for one in alphas])
-    plain = np.array([answers[alphas[0], other].plain_risk for other in betas])
-    grid = output.RiskGrid(alphas, betas, risk, plain)
+    with progress_bar("intervals", len(alphas) * len(betas) * len(radii)) as bar:
+        for one, other, at in itertools.product(alphas, betas, radii):
+            answers[one, other, at] = deploy(region, one, other, at)
+            bar.advance()
+    trivial = min(region.length, region.complement().length)
+    title = f"Risk of the intervals {_text(region)}"
+
+    def best_alpha(beta: float, at: float) -> float:
+        return min(alphas, key=lambda alpha: answers[alpha, beta, at].risk)
+
+    best = output.best_noises(
+        lambda *noises: deploy(region, *noises).risk, best_alpha, radii if any(radii) else (), betas, trivial
+    )
+    output.require_certifiable(best)
+    if len(radii) > 1:
+        output.show_best(best, as_json, csv, figure, {"region": region}, f"{title}: best of the alphas given")
+        return
+    (at,) = radii
+    risk = np.array([[answers[one, other, at].risk for other in betas] for one in alphas])
+    plain = np.array([answers[alphas[0], other, at].plain_risk for other in betas])
+    grid = output.RiskGrid(alphas, betas, risk, plain, trivial if at else math.inf)
     kind = "Lebesgue measure" if region.period is None else f"per period of {region.period:g}"
-    chosen = answers[grid.largest_benefit]
-    verdict = no_benefit(region, chosen.alpha, chosen.beta)
+    chosen = answers[*grid.largest_benefit, at]
+    verdict = None if at else no_benefit(region, chosen.alpha, chosen.beta)
     about = {"region": region, "largest_benefit": chosen, "no_benefit": verdict}
-    grid.show(as_json, csv, about, f"Risk of the intervals {_text(region)}, {kind}")
+    if at:
+        about["certified_radius"] = at
+        kind += f" (certified at radius {at:g})"
+    grid.show(as_json, csv, about, f"{title}, {kind}")
     if not as_json:
         OUT.print(
             f"at alpha = {chosen.alpha:g}, beta = {chosen.beta:g}: trained {_text(chosen.trained)}, "
             f"then smoothed {_text(chosen.smoothed)}",
             markup=False,
         )
+        if at:
+            inner, outer = certified(chosen.trained, chosen.beta, at)
+            where = f"class 1 is certified in {_text(inner)}, class 0 outside {_text(outer)}"
+            OUT.print(where, markup=False)
         output.print_verdict(verdict)
     if figure is not None:
         from sfumato.reporting import theory_figures
         from sfumato.reporting.static import save_picture
 
-        save_picture(theory_figures.two_steps(region, threshold(region, chosen.beta), chosen), figure)
+        picture = theory_figures.two_steps(region, threshold(region, chosen.beta), chosen, at)
+        save_picture(picture, figure)
         output.note_figure(figure)
 
 

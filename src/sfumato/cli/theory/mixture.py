@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sfumato.cli import options
-from sfumato.cli.terminal import OUT, print_table
 from sfumato.cli.theory import output
 from sfumato.errors import SettingError, require_positive
 
@@ -43,7 +42,7 @@ def command(
     prior: Annotated[str | None, typer.Option(help="two, three, concentric: probability of class 0.")] = None,
     alpha: output.Alpha = "0:2:81",
     beta: output.Beta = "0.5,1,2",
-    radius: Annotated[float, typer.Option(help="Certified L2 radius; 0 is plain accuracy.")] = 0.0,
+    radius: output.Radius = "0",
     figure: output.FigureFile = None,
     csv: output.CsvFile = None,
     as_json: options.Json = False,
@@ -56,46 +55,31 @@ def command(
     """
     import numpy as np
 
-    from sfumato.theory.mixtures import LinearDiscriminant
-
     given = {"mean": mean, "scale": scale, "variances": variances, "separation": separation}
     given |= {"dim": dim, "inner": inner, "outer": outer, "prior": prior}
     output.check_files(figure, csv)
     classes = _classes(kind, {name: value for name, value in given.items() if value is not None})
     alphas, betas = options.parse_numbers("alpha", alpha), options.parse_numbers("beta", beta)
-    risk = np.array([[classes.uncertified(one, other, radius) for other in betas] for one in alphas])
-    plain = np.array([classes.uncertified(0.0, other, radius) for other in betas])
-    found = []
-    for column, other in enumerate(betas):
-        if isinstance(classes, LinearDiscriminant):
-            best = classes.best_alpha(other, radius)
-        else:
-            best = classes.best_alpha(other) if radius == 0.0 else alphas[int(np.argmin(risk[:, column]))]
-        # with all noise the likelier class is named everywhere
-        least_prior = min(classes.prior0, 1.0 - classes.prior0)
-        found.append(
-            {
-                "beta": other,
-                "without_augmentation": plain[column],
-                "alpha_is_beta": classes.uncertified(other, other, radius),
-                "best_alpha": best,
-                "risk": least_prior if math.isinf(best) else classes.uncertified(best, other, radius),
-                "best_alpha_over_beta": best / other if other else 0.0,
-            }
-        )
-    what = "error" if radius == 0.0 else f"error certified at radius {radius:g}"
-    bayes = classes.bayes_risk()
+    radii, bayes = options.parse_numbers("radius", radius), classes.bayes_risk()
+    least_prior = min(classes.prior0, 1.0 - classes.prior0)
+    found = output.best_noises(classes.uncertified, classes.best_alpha, radii, betas, least_prior)
+    if classes.prior0 == 0.5:  # otherwise the likelier class is an answer
+        output.require_certifiable(found)
     # an infinite best alpha becomes null
-    about = {"kind": kind, "radius": radius, "bayes_risk": bayes, "best": found}
-    output.RiskGrid(alphas, betas, risk, plain).show(as_json, csv, about)
+    about = {"kind": kind, "radius": radii[0], "bayes_risk": bayes}
+    if len(radii) > 1:
+        title = f"Gaussian classes: {kind}"
+        output.show_best(found, as_json, csv, figure, {**about, "radius": radii}, title)
+        return
+    (at,) = radii
+    risk = np.array([[classes.uncertified(one, other, at) for other in betas] for one in alphas])
+    plain = np.array([classes.uncertified(0.0, other, at) for other in betas])
+    what = "error" if at == 0.0 else f"error certified at radius {at:g}"
+    about["best"] = [{name: row[name] for name in row if name != "radius"} for row in found]
+    grid = output.RiskGrid(alphas, betas, risk, plain, math.inf if at == 0.0 else least_prior)
+    grid.show(as_json, csv, about)
     if not as_json:
-        print_table(
-            f"{kind}: {what}; Bayes error {bayes:.6g}",
-            ["beta", "alpha = 0", "alpha = beta", "best alpha", "its error", "best alpha / beta"],
-            [[f"{value:.6g}" for value in row.values()] for row in found],
-        )
-        if radius > 0.0 and kind in ("three", "concentric"):
-            OUT.print(f"the best alpha is the best of the {len(alphas)} given")
+        output.print_best(found, f"{kind}: {what}; Bayes error {bayes:.6g}")
     if figure is not None:
         from sfumato.reporting import theory_figures
         from sfumato.reporting.static import save_picture
@@ -106,7 +90,8 @@ def command(
             risk,
             title=f"Gaussian classes: {kind}",
             measure=what,
-            best_possible=bayes if radius == 0.0 else None,
+            best_possible=bayes if at == 0.0 else None,
+            trivial=grid.trivial,
         )
         save_picture(picture, figure)
         output.note_figure(figure)

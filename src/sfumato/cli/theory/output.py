@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,10 +20,14 @@ if TYPE_CHECKING:
     from sfumato.theory.interference import Verdict
 
 Alpha = Annotated[
-    str,
-    typer.Option("--alpha", help="Training noises, listed or as first:last:count, e.g. 0,0.5 or 0:2:41."),
+    str, typer.Option("--alpha", help="Training noises, listed or as first:last:count, e.g. 0,0.5 or 0:2:41.")
 ]
 Beta = Annotated[str, typer.Option("--beta", help="Smoothing noises, in the same unit and form.")]
+_RADIUS_HELP = (
+    "L2 radii to certify, in the same form; 0 counts wrong votes. Several: the best alpha against the radius."
+)
+Radius = Annotated[str, typer.Option("--radius", "--certified-radius", help=_RADIUS_HELP)]
+CertifiedRadius = Annotated[str, typer.Option("--certified-radius", help=_RADIUS_HELP)]
 FigureFile = Annotated[Path | None, typer.Option("--figure", help="Draw to this file, .png, .svg or .pdf.")]
 CsvFile = Annotated[Path | None, typer.Option("--csv", help="Write all numbers to this file.")]
 
@@ -80,12 +85,14 @@ class RiskGrid:
         betas: smoothing noises.
         risk: Delta(alpha, beta).
         plain: Delta(0, beta), the risk without augmentation.
+        trivial: risk of naming one class everywhere, where that is no answer: at a radius to certify.
     """
 
     alphas: Sequence[float]
     betas: Sequence[float]
     risk: Float[np.ndarray, "alpha beta"]
     plain: Float[np.ndarray, " beta"]
+    trivial: float = math.inf
 
     @property
     def best(self) -> list[int]:
@@ -95,6 +102,12 @@ class RiskGrid:
     @property
     def _lowest(self) -> list[float]:
         return [float(self.risk[row, column]) for column, row in enumerate(self.best)]
+
+    @property
+    def best_alphas(self) -> list[float]:
+        """The alphas of ``best``; inf where none of them is better than naming one class everywhere."""
+        pairs = zip(self.best, self._lowest, strict=True)
+        return [self.alphas[row] if _beats(risk, self.trivial) else math.inf for row, risk in pairs]
 
     @property
     def _gains(self) -> list[float]:
@@ -131,16 +144,98 @@ class RiskGrid:
                 "beta": self.betas,
                 "risk": self.risk,
                 "risk_without_augmentation": self.plain,
-                "best_alpha_given": [self.alphas[row] for row in self.best],
+                "best_alpha_given": self.best_alphas,
             }
             print_json({**about, **found})
         elif title is not None:
             columns = {
                 "beta": [f"{beta:g}" for beta in self.betas],
                 "risk at alpha = 0": [f"{plain:.6g}" for plain in self.plain],
-                "best alpha given": [f"{self.alphas[row]:g}" for row in self.best],
+                "best alpha given": [f"{alpha:g}" for alpha in self.best_alphas],
                 "its risk": [f"{risk:.6g}" for risk in self._lowest],
                 "benefit": [f"{gain if abs(gain) >= 1e-10 else 0.0:.4g}" for gain in self._gains],
                 **(more or {}),
             }
             print_table(title, list(columns), list(zip(*columns.values(), strict=True)))
+
+
+def _beats(risk: float, trivial: float) -> bool:
+    return math.isinf(trivial) or risk < trivial * (1.0 - 1e-9)
+
+
+def best_noises(
+    risk: Callable[[float, float, float], float],
+    best_alpha: Callable[[float, float], float],
+    radii: Sequence[float],
+    betas: Sequence[float],
+    trivial: float,
+) -> list[dict[str, float]]:
+    """Return for each radius and beta the best alpha, its risk and that of alpha = 0 and alpha = beta.
+
+    ``risk`` is a function of alpha, beta and radius, ``best_alpha`` of beta and radius. A best alpha
+    of inf means that it is best to name one class everywhere, at the risk ``trivial``.
+    """
+    found = []
+    for radius in radii:
+        for beta in betas:
+            alpha = best_alpha(beta, radius)
+            lowest = trivial if math.isinf(alpha) else risk(alpha, beta, radius)
+            if radius > 0.0 and not _beats(lowest, trivial):
+                alpha, lowest = math.inf, trivial
+            found.append(
+                {
+                    "radius": radius,
+                    "beta": beta,
+                    "without_augmentation": risk(0.0, beta, radius),
+                    "alpha_is_beta": risk(beta, beta, radius),
+                    "best_alpha": alpha,
+                    "risk": lowest,
+                    "best_alpha_over_beta": alpha / beta if beta else 0.0,
+                }
+            )
+    return found
+
+
+def require_certifiable(found: Sequence[Mapping[str, float]]) -> None:
+    """Refuse radii at which it is best to name one class everywhere, at every beta.
+
+    Raises:
+        SettingError: this is so at all of them.
+    """
+    if found and all(math.isinf(row["best_alpha"]) for row in found):
+        least = min(row["radius"] for row in found)
+        raise SettingError(
+            f"radius must be smaller, got {least:g}: naming one class everywhere is best at it"
+        )
+
+
+def show_best(
+    found: Sequence[Mapping[str, float]],
+    as_json: bool,
+    csv: Path | None,
+    figure: Path | None,
+    about: Mapping[str, object],
+    title: str,
+) -> None:
+    """Write, print and draw the best alpha against the radius, from the rows of ``best_noises``."""
+    write_csv(csv, list(found[0]), [list(row.values()) for row in found])
+    if as_json:
+        print_json({**about, "best": found})
+    else:
+        print_best(found, title)
+    if figure is not None:
+        from sfumato.reporting import theory_figures
+        from sfumato.reporting.static import save_picture
+
+        save_picture(theory_figures.best_against_radius(found, title), figure)
+        note_figure(figure)
+
+
+def print_best(found: Sequence[Mapping[str, float]], title: str) -> None:
+    """Print the rows of ``best_noises``, the radius only where there are several."""
+    names = ["radius", "beta", "alpha = 0", "alpha = beta", "best alpha", "its error", "best alpha / beta"]
+    first = 0 if len({row["radius"] for row in found}) > 1 else 1
+    rows = [[f"{value:.6g}" for value in row.values()][first:] for row in found]
+    if any(math.isinf(row["best_alpha"]) for row in found):
+        OUT.print("A best alpha of inf: it is best to name one class everywhere.")
+    print_table(title, names[first:], rows)

@@ -27,7 +27,7 @@ def command(
     csv: output.CsvFile = None,
     as_json: options.Json = False,
 ) -> None:
-    """Compute where augmentation helps equal intervals on the line, over gap / width and beta / width.
+    """Compute for which gap / width and beta / width augmentation helps equal intervals on the line.
 
     Every point is exact. alpha and beta are in units of the width; benefits are shares of class 1.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,16 +15,20 @@ from pydantic import BeforeValidator, Field
 
 from sfumato.answers.best import StudyAnswer, answer_study
 from sfumato.answers.gallery import Gallery, sample_gallery, usual_pair
+from sfumato.answers.published import tables_as_study
 from sfumato.answers.settings import AnswerSettings
 from sfumato.datasets import load_dataset
-from sfumato.errors import SettingError, SfumatoError
+from sfumato.errors import DataError, SettingError, SfumatoError
+from sfumato.reporting.certified_sets import differences, usual_radii
 from sfumato.reporting.report.certificate_panels import certified_lead, certified_panels
 from sfumato.reporting.report.gallery_panels import gallery_panel
 from sfumato.reporting.report.page import Panel, Section, listing, render
+from sfumato.reporting.report.pair_panels import pair_panels
 from sfumato.reporting.report.provenance_panel import study_panel, table_panel
 from sfumato.reporting.report.study_panels import published_panels, study_lead, study_panels
-from sfumato.reporting.sources import CertifiedSet, Sources, StudySource
+from sfumato.reporting.sources import CertifiedSet, Sources, StudySource, study_sets
 from sfumato.reporting.table_gallery import named_data, sample_tables
+from sfumato.settings import Seed
 from sfumato.studies.design import Design
 from sfumato.studies.provenance import study_progress, study_provenance
 from sfumato.studies.results import StudyResults
@@ -36,6 +41,9 @@ def _two(given: object) -> object:
     return given
 
 
+Nonnegatives = tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...]
+
+
 class ReportSettings(AnswerSettings):
     """What the user chose.
 
@@ -46,31 +54,36 @@ class ReportSettings(AnswerSettings):
         SettingError: a value outside its range.
     """
 
-    title: str = Field(default="", description="the page's title; left out: the names of what it shows")
+    title: str = Field(default="", description="title of the page (default: the names of what it shows)")
     gallery: Annotated[int, Field(ge=0)] = Field(
         default=24, description="number of test images shown; 0 for none"
     )
+    radii: Nonnegatives | None = Field(
+        default=None,
+        description="of certified accuracy and of the best pairs; left out: those certified, or round ones",
+    )
     beta: float | None = Field(
         default=None,
-        description="smoothing noise of the images shown; left out: a study's largest, or the tables' own",
+        description="smoothing noise of the images shown (default: a study's largest, or that of the tables)",
     )
     compare: Annotated[tuple[float, float], BeforeValidator(_two)] | None = Field(
         default=None,
-        description="the two alphas compared on images; left out: alpha* and the one nearest to beta",
+        description="the two alphas to compare on images (default: alpha* and the alpha nearest to beta)",
+    )
+    seed: Seed = Field(
+        default=0, description="determines halves of the images, bands of the curves and the images shown"
     )
     device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
     model_factory: str | None = Field(
         default=None,
-        description="package.module:factory that makes the networks of a study trained with a factory of "
-        "your own: a file does not choose what code runs",
+        description="package.module:factory that builds a study's networks, if they are not built in",
     )
     data: str | None = Field(
         default=None,
-        description="data set of the tables, to show test images; left out: the one they name, if it is here",
+        description="data set of the tables, to show images (default: the one they name, if present)",
     )
     data_dir: Path | None = Field(
-        default=None,
-        description="where to look for the data first (then SFUMATO_DATA, then the user cache)",
+        default=None, description="where to look for the data first (then SFUMATO_DATA, then the user cache)"
     )
     command: str = ""
 
@@ -81,8 +94,8 @@ class ReportMaker:
 
     Attributes:
         settings: what the user chose.
-        on_start, on_step: told how many images' votes there are to count, and each of them.
-        on_warning: told what was left out, and why.
+        on_start: called with the number of images to vote on. on_step: called after each.
+        on_warning: called with what was left out, and why.
     """
 
     settings: ReportSettings
@@ -91,9 +104,10 @@ class ReportMaker:
     on_warning: Callable[[str], None] = lambda message: None
     _galleries: dict[tuple[object, ...], Gallery] = field(default_factory=dict)
     _no_table_images: str = ""
+    _told: set[str] = field(default_factory=set)
 
     def html(self, sources: Sources, *, reload_seconds: int | None = None) -> str:
-        """Return the whole document; with ``reload_seconds`` it loads itself anew so often.
+        """Return the whole document; with ``reload_seconds`` the page reloads itself after that time.
 
         Raises:
             DataError, SettingError: what ``answer_study`` refuses.
@@ -101,6 +115,13 @@ class ReportMaker:
         confidence = self.settings.confidence
         sections: list[Section] = []
         leads: list[str] = []
+        if sets := sources.certified_sets():
+            panels = certified_panels(sets, confidence, self.settings.radii or ())
+            sections.append(Section("certificates", "Certificates", panels))
+            leads.append(certified_lead(sets, self.settings.radii or ()))
+            self._tell_differences(sets)
+        if pairs := self._pairs(sources):
+            sections.append(Section("pairs", "Noises for a radius", pairs))
         provenance: list[Panel] = []
         for index, study in enumerate(sources.studies):
             found, key = study_provenance(study.folder), f"study-{index}"
@@ -124,16 +145,37 @@ class ReportMaker:
             panels = published_panels(published, key, confidence)
             sections.append(Section(key, f"Published: {published.name}", panels))
             leads.append(f"{published.name}: published risks of {published.images:,} test images.")
-        if sets := sources.certified_sets():
-            sections.append(Section("certificates", "Certificates", certified_panels(sets, confidence)))
-            if not sources.studies:
-                leads.append(certified_lead(sets))
         if images := self._table_gallery(sources.tables):
             sections.append(Section("certified-images", "Images of the tables", (images,)))
         provenance += [table_panel(one, f"table-{i}-provenance") for i, one in enumerate(sources.tables)]
         sections.append(Section("provenance", "Provenance", (*provenance, self._own_panel())))
         title = self.settings.title or _usual_title(sources)
         return render(title, " ".join(leads), sections, reload_seconds=reload_seconds)
+
+    def _tell_differences(self, sets: Sequence[CertifiedSet]) -> None:
+        for message in differences({one.name: one.certificates for one in sets}):
+            if message not in self._told:
+                self._told.add(message)
+                self.on_warning(message)
+
+    def _pairs(self, sources: Sources) -> tuple[Panel, ...]:
+        """Return the panels of the pairs of each study, and of tables that say their two noises."""
+        found = [
+            (f"study-{index}", study.results, study_sets(study))
+            for index, study in enumerate(sources.studies)
+            if study.results is not None and study.results.certificates
+        ]
+        if len(sources.tables) > 1 and all(one.norm == "L2" for one in sources.tables):
+            named = [(one.name, one.origin, one.settings or {}, one.certificates) for one in sources.tables]
+            with contextlib.suppress(DataError):
+                found.append(("tables", tables_as_study(named), list(sources.tables)))
+        panels: list[Panel] = []
+        for key, results, sets in found:
+            radii = self.settings.radii or usual_radii(sets)
+            panels += pair_panels(
+                results, radii, key, confidence=self.settings.confidence, seed=self.settings.seed
+            )
+        return tuple(panels)
 
     def _gallery(
         self, study: StudySource, results: StudyResults, design: Design, answer: StudyAnswer, key: str

@@ -5,29 +5,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sfumato.certification.accuracy import certified_accuracy as accuracy_at
-from sfumato.certification.accuracy import radius_grid
+from sfumato.certification.summary import p_lower_quantiles
 from sfumato.reporting.answer_tables import certified_table, outcomes_table, votes_table
 from sfumato.reporting.certified_figures import MOST_BANDS, certified_accuracy, outcome_bars, radii, votes
-from sfumato.reporting.certified_sets import FULL, MOST_RADII, largest_radius, outcomes, votes_spent
+from sfumato.reporting.certified_sets import FULL, MOST_RADII, differences, outcomes, usual_radii, votes_spent
 from sfumato.reporting.report.page import Panel
 from sfumato.reporting.sources import CertifiedSet
 
 
-def certified_lead(sets: Sequence[CertifiedSet]) -> str:
-    """Return what matters first: which set certifies most at a few radii; the average radius last."""
+def certified_lead(sets: Sequence[CertifiedSet], wanted: Sequence[float] = ()) -> str:
+    """Return what matters first: which set certifies most at each radius; the average radius last.
+
+    Beside it what is known of that set: accuracy without noise, and the median of p_A.
+    """
     told = [f"{len(sets)} {'set' if len(sets) == 1 else 'sets'} of certificates"]
     for norm, alike in _by_norm(sets).items():
-        largest = largest_radius(alike)
-        for radius in radius_grid(min(3.0, 0.4 * largest), largest)[1::2]:
-            shares = [(accuracy_at(one.certificates, [radius])[0].share, one.name) for one in alike]
-            share, name = max(shares, key=lambda pair: pair[0])
-            told.append(f"at {norm} radius {radius:g} {name} certifies {share:.4f}")
+        for radius in wanted or usual_radii(alike)[1::2]:
+            shares = [(accuracy_at(one.certificates, [radius])[0].share, one) for one in alike]
+            share, best = max(shares, key=lambda pair: pair[0])
+            told.append(f"at {norm} radius {radius:g} {best.name} certifies {share:.4f}{_beside(best)}")
         most, name = max(((outcomes(one), one.name) for one in alike), key=lambda pair: pair[0].mean_radius)
         votes = "votes not stated" if most.votes is None else f"{most.votes:,.0f} votes per example"
         told.append(
             f"the largest average certified {norm} radius, {most.mean_radius:.4f} ({votes}), is of {name}"
         )
     return "; ".join(told) + "."
+
+
+def _beside(found: CertifiedSet) -> str:
+    clean, bounds = found.clean_accuracy, p_lower_quantiles(found.certificates)
+    parts = [] if clean is None else [f"{clean:.4f} without noise"]
+    parts += [] if bounds is None else [f"median p_A at least {bounds[1]:.3f}"]
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _by_norm(sets: Sequence[CertifiedSet]) -> dict[str, list[CertifiedSet]]:
@@ -38,13 +47,15 @@ def _by_norm(sets: Sequence[CertifiedSet]) -> dict[str, list[CertifiedSet]]:
     }
 
 
-def certified_panels(sets: Sequence[CertifiedSet], confidence: float) -> tuple[Panel, ...]:
+def certified_panels(
+    sets: Sequence[CertifiedSet], confidence: float, wanted: Sequence[float] = ()
+) -> tuple[Panel, ...]:
     """Return the panels of any sets of certificates; those of radii once for each norm."""
     norms = _by_norm(sets)
     of_radii = [
         panel
         for norm, alike in norms.items()
-        for panel in _radius_panels(alike, confidence, f" {norm}" if len(norms) > 1 else "")
+        for panel in _radius_panels(alike, confidence, wanted, f" {norm}" if len(norms) > 1 else "")
     ]
     panels = [
         *of_radii[::2],
@@ -65,7 +76,8 @@ def certified_panels(sets: Sequence[CertifiedSet], confidence: float) -> tuple[P
             Panel(
                 "votes",
                 "Votes spent",
-                "Share of the examples that needed more than so many votes (noisy copies), beside the "
+                "Share of the examples that needed more than a given number of votes (noisy copies), "
+                "beside the "
                 f"{FULL:,} that Cohen et al. 2019 spend on every one.{note}",
                 votes(told),
                 votes_table(told),
@@ -74,7 +86,9 @@ def certified_panels(sets: Sequence[CertifiedSet], confidence: float) -> tuple[P
     return tuple(panels)
 
 
-def _radius_panels(sets: Sequence[CertifiedSet], confidence: float, norm: str) -> tuple[Panel, Panel]:
+def _radius_panels(
+    sets: Sequence[CertifiedSet], confidence: float, wanted: Sequence[float], norm: str
+) -> tuple[Panel, Panel]:
     """Return certified accuracy, and the distribution of radii, of sets of one norm."""
     counts = sorted({len(found.certificates) for found in sets})
     examples = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
@@ -83,6 +97,8 @@ def _radius_panels(sets: Sequence[CertifiedSet], confidence: float, norm: str) -
         if len(sets) > MOST_BANDS
         else ""
     )
+    unfair = differences({one.name: one.certificates for one in sets})
+    beware = "".join(f" Beware: {message}." for message in unfair)
     key = norm.strip().lower()
     return (
         Panel(
@@ -92,9 +108,10 @@ def _radius_panels(sets: Sequence[CertifiedSet], confidence: float, norm: str) -
             f"radius of at least so much. Bands hold with confidence {confidence:.4g} at each radius by "
             "itself: their lower end bounds the population's robust accuracy and pays for the certificates' "
             "own error, their upper end the share that such a run certifies. Counted over all examples, "
-            f"drawn at up to {MOST_RADII} radii per line." + few,
+            f"drawn at up to {MOST_RADII} radii per line." + few + beware,
             certified_accuracy(sets, confidence=confidence),
-            certified_table(sets, confidence=confidence),
+            certified_table(sets, wanted, confidence=confidence),
+            table_name="The numbers as a table, with the accuracy without noise and p_A",
         ),
         Panel(
             f"radii{key}",

@@ -83,8 +83,8 @@ def _safe(encoded: str) -> str:
 def render(title: str, lead: str, sections: Sequence[Section], *, reload_seconds: int | None = None) -> str:
     """Return the report as one HTML document.
 
-    ``lead`` says what matters first, in a sentence or two. With ``reload_seconds`` the page loads itself
-    anew so often.
+    ``lead`` says what matters first, in a sentence or two. With ``reload_seconds`` the page reloads itself
+    after that time.
     """
     scripts = [_plotly_js(), _asset("report.js")]
     hashes = " ".join(f"'sha256-{_sha256(script)}'" for script in scripts)

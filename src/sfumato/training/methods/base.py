@@ -1,4 +1,4 @@
-"""What a training method is: a loss, its settings, and what it costs.
+"""A training method: a loss, its settings, and its cost.
 
 A method is one file beside this one and one line in the registry. Its fields are its hyperparameters,
 under the names of its paper; the command line, the study file, the record of a checkpoint and the keys of
@@ -8,7 +8,7 @@ a study are made from them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from sfumato.settings import CheckedSettings
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Method(CheckedSettings, ABC):
-    """How a base classifier is trained under a noise.
+    """A method to train a base classifier with noise.
 
     Attributes:
         name: as it is written on the command line and in files.
@@ -44,3 +44,32 @@ class Method(CheckedSettings, ABC):
     @abstractmethod
     def passes(self) -> tuple[int, int]:
         """Forward and backward passes for each training image and step."""
+
+    def at_epoch(self, epoch: int) -> Self:
+        """Return the method as it is in this epoch, counted from 0: another one during a warm-up."""
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """Return all of the method that determines the weights."""
+        return self.model_dump(mode="json")
+
+
+def noise_copies(
+    x: Float[torch.Tensor, "batch *shape"], draws: int, noise: Noise, stream: Stream
+) -> Float[torch.Tensor, "draws batch *shape"]:
+    """Return ``draws`` draws of the noise for each image; one row of the stream holds all of an image's."""
+    import torch
+
+    drawn = torch.empty((len(x), draws, *x.shape[1:]), dtype=x.dtype, device=x.device)
+    noise.draw(drawn, stream)
+    return drawn.transpose(0, 1)
+
+
+def logits_of_copies(
+    model: nn.Module,
+    x: Float[torch.Tensor, "batch *shape"],
+    noises: Float[torch.Tensor, "draws batch *shape"],
+) -> Float[torch.Tensor, "draws batch classes"]:
+    """Return the logits of each image with each of its draws, in float32."""
+    logits: torch.Tensor = model((x + noises).flatten(0, 1)).float()
+    return logits.view(*noises.shape[:2], -1)

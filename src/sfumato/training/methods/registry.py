@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from sfumato.errors import SettingError
 from sfumato.training.methods.base import Method
+from sfumato.training.methods.cat_rs import CatRs
+from sfumato.training.methods.consistency import Consistency
 from sfumato.training.methods.gaussian import GaussianAugmentation
+from sfumato.training.methods.macer import Macer
+from sfumato.training.methods.smoothadv import SmoothAdv
+from sfumato.training.methods.smoothmix import SmoothMix
+from sfumato.training.methods.stability import Stability
 
-METHODS: dict[str, type[Method]] = {}
+METHODS: dict[str, type[Method]] = {
+    method.name: method
+    for method in (GaussianAugmentation, Stability, Consistency, SmoothAdv, Macer, SmoothMix, CatRs)
+}
 
 
 def register_method(method: type[Method]) -> type[Method]:
@@ -42,6 +51,3 @@ def method_class(name: str) -> type[Method]:
     if name not in METHODS:
         raise SettingError(f"method must be one of {', '.join(METHODS)}, got {name!r}")
     return METHODS[name]
-
-
-METHODS[GaussianAugmentation.name] = GaussianAugmentation

@@ -1,0 +1,124 @@
+"""``sfumato normalize``, and what ``--normalization`` means to the other commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sfumato.cli import options
+from sfumato.cli.classifiers import load_classifiers
+from sfumato.cli.terminal import OUT, note, warn
+
+if TYPE_CHECKING:
+    from sfumato.datasets import Dataset
+    from sfumato.models.classifier import Classifier
+    from sfumato.noise import Noise
+
+
+def command(
+    model: Annotated[Path, typer.Argument(help="A checkpoint written by train.")],
+    beta: Annotated[
+        float, typer.Option("--beta", help="Smoothing noise that the network will see (input units); or 0.")
+    ],
+    noise: options.Noise = "gaussian",
+    data: options.Data = "digits",
+    data_dir: options.DataDir = None,
+    images: Annotated[
+        int, typer.Option("--images", help="Training images, chosen by the seed, to estimate from.")
+    ] = 2000,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The .safetensors to write (default: MODEL-at-BETA).")
+    ] = None,
+    model_factory: options.ModelFactory = None,
+    seed: options.Seed = 0,
+    batch_size: Annotated[
+        int | None,
+        typer.Option("--batch-size", help="Images per forward pass; changes rounding only."),
+    ] = None,
+    device: options.Device = "auto",
+) -> None:
+    """Re-estimate the statistics of all batch norms under the noise of the smoothing; write a new checkpoint.
+
+    No labels are used, and weights are left as they are. A network without batch norms is written as it was.
+
+    Example: sfumato normalize cifar10-0.1.safetensors --beta 0.5 --data cifar10
+    """
+    from sfumato.datasets import load_dataset
+    from sfumato.errors import OutputError, SettingError, require_count, require_nonnegative
+    from sfumato.files import require_writable
+    from sfumato.models import save_model
+    from sfumato.noise import make_noise
+    from sfumato.smoothing.batch_norms import batch_norms, normalize_at, some_images
+
+    smoothing = make_noise(noise, require_nonnegative("beta", beta))
+    require_count("images", images, minimum=2)
+    output = out or model.with_name(f"{model.stem}-at-{beta:g}.safetensors")
+    require_writable(output)
+    if output.exists():
+        raise OutputError(f"{output}: exists already; choose another output or remove it")
+    dataset = load_dataset(data, data_dir)
+    (classifier,) = load_classifiers([str(model)], dataset, None, None, model_factory)
+    if classifier.record is None:
+        raise SettingError(
+            f"{model}: is no checkpoint, so that none can be written of it; use --normalization at-beta, or "
+            "normalize_at from Python"
+        )
+    chosen = some_images(dataset.train.x, images, seed)
+    found = normalize_at(classifier, chosen, noise=smoothing, seed=seed, batch_size=batch_size, device=device)
+    assert found.record is not None
+    save_model(found.model, found.record, output)  # type: ignore[arg-type]  # a record is of a module
+    if found is classifier:
+        OUT.print(f"{output}: {model} has no batch norms; it is written as it was", markup=False)
+        return
+    layers = len(batch_norms(found.model))  # type: ignore[arg-type]
+    OUT.print(
+        f"{output}: {layers} batch norms with the statistics of {len(chosen)} training images of "
+        f"{dataset.name} under {smoothing}",
+        markup=False,
+    )
+
+
+def as_smoothed(
+    classifier: Classifier, asked: Sequence[Noise], how: str, dataset: Dataset, seed: int, device: str
+) -> Callable[[Noise], Classifier]:
+    """Return what gives the classifier that is smoothed with a noise, as ``--normalization`` says.
+
+    With ``at-beta`` its batch norms are re-estimated under it. With ``trained`` it is the classifier itself,
+    and one warning names the batch norms whose statistics do not fit the noises ``asked`` for.
+
+    Raises:
+        SettingError: another word.
+        ModelError, DataError: as ``normalize_at``.
+    """
+    from sfumato.smoothing.batch_norms import (
+        can_be_normalized,
+        misfits,
+        normalize_at,
+        require_how,
+        some_images,
+        told_misfits,
+    )
+
+    train = some_images(dataset.train.x, seed=seed)
+    if require_how(how) == "at-beta":
+        if not can_be_normalized(classifier):
+            note(f"{classifier.name}: has no batch norms, so that --normalization changes nothing")
+        return lambda noise: normalize_at(classifier, train, noise=noise, seed=seed, device=device)
+    found = {
+        noise.standard_deviation: misfits(classifier, train, noise, seed=seed, device=device)
+        for noise in asked
+    }
+    repair = "re-estimate them with --normalization at-beta"
+    if classifier.record is not None:
+        worst = max((beta for beta, gaps in found.items() if gaps), default=0.0)
+        of_noise = "" if asked[0].name == "gaussian" else f" --noise {asked[0].name}"
+        repair += (
+            f", or in a new file: sfumato normalize {classifier.name} --data {dataset.name} "
+            f"--beta {worst:g}{of_noise}"
+        )
+    if line := told_misfits(classifier.name, found, repair):
+        warn(line)
+    return lambda noise: classifier
