@@ -69,8 +69,8 @@ def bf16_slowdown(device: torch.device) -> float:
 def pays_in_bf16(device: torch.device) -> bool:
     """Return whether products in bfloat16 take at most 0.6 of their time in float32 on this machine.
 
-    Measured once and kept in the user's cache folder, so that it is answered alike from then on: what is
-    trained depends on it.
+    Measured once and kept in the user's cache folder, so that the answer stays the same: the trained weights
+    depend on it.
     """
     machine = (platform.node(), device_name(device), str(torch.__version__))
     name = hashlib.sha256(repr(machine).encode()).hexdigest()

@@ -36,7 +36,7 @@ _MISTAKES = {
 
 
 def is_bad_path(error: OSError) -> bool:
-    """Return whether the path is at fault, and not the disk or what happened meanwhile.
+    """Return whether the error is the fault of the path, and not of the disk or of a later event.
 
     >>> is_bad_path(NotADirectoryError(errno.ENOTDIR, "")), is_bad_path(OSError(errno.ENOSPC, ""))
     (True, False)
@@ -70,10 +70,10 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def require_in_place(path: Path, opened: os.stat_result) -> None:
-    """Refuse to go on writing a file that nobody can read afterwards; ``opened`` is its status when open.
+    """Refuse to go on writing a file that was removed or replaced; ``opened`` is its status at the opening.
 
     Raises:
-        WriteError: there is no file or another one at the path by now.
+        WriteError: the path now has no file, or another one.
     """
     with writing(path):
         there = path.stat() if path.exists() else None

@@ -91,8 +91,8 @@ def parzen_surrogate(
 ) -> Surrogate:
     """Return the errors of the Parzen rule on ``points``; 5,000 points take a minute or less.
 
-    alpha = 0 is its limit, the nearest neighbour. ``on_progress`` is called with the number of points
-    just finished.
+    At alpha = 0 the rule is its limit, the nearest neighbour. ``on_progress`` is called with the number of
+    points just finished.
 
     >>> from sfumato.advice.points import labelled_points
     >>> points = labelled_points(np.array([[0.0], [0.1], [1.0], [1.1]]), np.array([0, 0, 1, 1]))

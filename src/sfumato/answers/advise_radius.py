@@ -195,8 +195,8 @@ def advise_radius(
 def usual_betas(alpha0: float, radius: float) -> tuple[float, ...]:
     """Return the betas to try: 0.3 to 1.4 times the radius, and 0.25 to 1.4 times ``alpha0``.
 
-    Of two that are within a factor of 1.2 of each other the larger one is left out, and so is what is below
-    0.3 times the radius.
+    If two are within a factor of 1.2, the larger one is left out. Betas below 0.3 times the radius are left
+    out too.
 
     >>> usual_betas(0.5, 0.5)
     (0.15, 0.2, 0.25, 0.35, 0.5, 0.7)

@@ -10,7 +10,7 @@ from sfumato.studies.results import StudyResults
 
 
 def study_kappa_rule(results: StudyResults, beta: float, seed: int) -> KappaRule | None:
-    """Return the kappa rule of the study's network nearest to the rule of thumb, None without one.
+    """Return the kappa rule of the network whose alpha is nearest to the rule of thumb; None without one.
 
     A network qualifies if it was trained with noise and ``seed``, measured at beta = 0 and at larger
     betas, and tolerates some of these but not all.

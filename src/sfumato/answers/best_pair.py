@@ -195,7 +195,7 @@ def best_of(
 ) -> PairAnswer:
     """Return the best of these pairs.
 
-    Where the images themselves have left these of ``among`` pairs, set and bounds allow for all of those.
+    If the same images selected these pairs out of ``among``, set and bounds allow for all of ``among``.
 
     ``error`` is the probability that a truly lost image counts as not lost. ``free`` says whether beta may be
     chosen. The rest is as in ``best_pair``.

@@ -118,7 +118,7 @@ class Gallery:
 def usual_pair(answers: Sequence[BetaAnswer]) -> tuple[float, float, float]:
     """Return (beta, alpha*, the alpha to compare it with) at the largest beta that has two alphas.
 
-    It is the measured alpha nearest to beta; if that is alpha*, the one farthest from it.
+    The third is the measured alpha nearest to beta; if that is alpha*, the alpha farthest from alpha*.
 
     Raises:
         SettingError: no positive beta has two alphas.
@@ -144,10 +144,10 @@ def sample_gallery(
     factory: str | None = None,
     on_image: Callable[[], None] = lambda: None,
 ) -> Gallery:
-    """Return ``count`` test images as the two models see them; ``seed`` is that of the sample.
+    """Return ``count`` test images as the two models see them; ``seed`` determines which.
 
-    Networks of a factory's are made again only if ``factory`` names it: a study's folder does not choose
-    what code runs where it is looked at.
+    A network from a user's factory is built only if ``factory`` names that factory: a study's folder must not
+    choose which code runs on the machine of a reader.
 
     Raises:
         SettingError: a cell that was not measured.

@@ -148,8 +148,9 @@ def best_of_raced(
     confidence: float,
     certificate_confidence: float,
 ) -> PairAnswer:
-    """Return the best pair after a race of this level; ``confidence`` includes the error of the race.
+    """Return the best pair after a race; ``confidence`` includes the error of the race.
 
+    ``level`` is the largest probability that the race loses the best pair, ``raced`` how many pairs began it.
     ``objective`` and ``free`` are as in ``best_of``.
     """
     answer = best_of(
@@ -190,7 +191,7 @@ def able_betas(
 
 
 def least_beta(plan: Decide, confidence: float) -> float:
-    """Return the beta below which the plan's votes cannot certify its radius, whatever they are."""
+    """Return the beta below which the plan cannot certify its radius, even if all its votes agree."""
     return plan.radius / float(special.ndtri(lower_bound(plan.n_max, plan.n_max, confidence)))
 
 

@@ -220,7 +220,7 @@ class Counted:
 
 
 def first_size(plan: Plan) -> int:
-    """Return how many images the first task gets, when it is not known yet how long one takes."""
+    """Return how many images the first task gets; the time for one image is not known yet."""
     return images_together(plan, _FIRST_CONFIGURATION)
 
 

@@ -22,19 +22,22 @@ def command(
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
     out: Annotated[Path, typer.Option("--out", help="The JSON file to write.")] = Path("attack.json"),
-    first: Annotated[int, typer.Option("--first", help="Attack the first test images, this many.")] = 100,
+    first: Annotated[int, typer.Option("--first", help="Number of test images, from the first on.")] = 100,
     draws: Annotated[int, typer.Option("--draws", help="Noisy copies per gradient.")] = 32,
     steps: Annotated[int, typer.Option("--steps", help="Gradient steps per attack.")] = 20,
     restarts: Annotated[
         int, typer.Option("--restarts", help="Attacks per radius; all but the first start at random points.")
     ] = 2,
     surrogate: Annotated[
-        str, typer.Option("--surrogate", help="What gradients are taken of: softmax or straight-through.")
+        str,
+        typer.Option("--surrogate", help="How to make votes differentiable: softmax or straight-through."),
     ] = "softmax",
-    n_max: Annotated[int, typer.Option("--n-max", help="Most votes to confirm one wrong answer.")] = 10_000,
+    n_max: Annotated[
+        int, typer.Option("--n-max", help="Most votes spent to confirm a wrong answer.")
+    ] = 10_000,
     confidence: Annotated[
         float,
-        typer.Option("--confidence", help="Probability with which an image called broken is broken."),
+        typer.Option("--confidence", help="Probability that an image called broken is truly broken."),
     ] = CONFIDENCE,
     noise: options.Noise = "gaussian",
     model_factory: options.ModelFactory = None,
@@ -47,9 +50,9 @@ def command(
     """Look for wrong answers near test images: an upper bound on robust accuracy.
 
     Projected gradient ascent with expectation over the noise finds points close to an image. An image is
-    called broken only if votes confirm that the smoothed classifier answers wrongly there. So attacked
-    accuracy lies above certified accuracy, and robust accuracy between the two. Give the same command
-    again to go on after an interruption.
+    called broken only if votes confirm that the smoothed classifier answers wrongly there. So robust
+    accuracy lies between certified and attacked accuracy. Give the same command again to go on after an
+    interruption.
 
     Example: sfumato attack --model mnist-0.4.safetensors --data mnist --beta 0.5 --radius 0.25,0.5,1
     """

@@ -71,7 +71,7 @@ def command(
         typer.Option(
             "--fingerprint",
             help="A text that identifies your own model, e.g. its version: a run continues only with the "
-            "same. Without it, the model's answers to fixed inputs are compared.",
+            "same text. Without it, the model's answers to fixed inputs are compared.",
         ),
     ] = None,
     seed: options.Seed = 0,

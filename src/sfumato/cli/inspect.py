@@ -18,7 +18,7 @@ def command(
     """Verify a checkpoint and print its record as JSON.
 
     The weights are compared with their checksum and with the network of the record. If a factory of
-    somebody's own built the network, it is built only if --model-factory names that factory.
+    somebody's own built the network, it is built again only if --model-factory names that factory.
 
     Example: sfumato inspect mnist-0.4.safetensors
     """

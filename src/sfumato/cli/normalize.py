@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 def command(
     model: Annotated[Path, typer.Argument(help="A checkpoint written by train.")],
     beta: Annotated[
-        float, typer.Option("--beta", help="Smoothing noise that the network will see (input units); or 0.")
+        float,
+        typer.Option("--beta", help="Smoothing noise that the network will see (input units); 0: none."),
     ],
     noise: options.Noise = "gaussian",
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
     images: Annotated[
-        int, typer.Option("--images", help="Training images, chosen by the seed, to estimate from.")
+        int, typer.Option("--images", help="Number of training images to use; the seed chooses them.")
     ] = 2000,
     out: Annotated[
         Path | None, typer.Option("--out", help="The .safetensors to write (default: MODEL-at-BETA).")

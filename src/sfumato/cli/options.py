@@ -54,7 +54,7 @@ Normalization = Annotated[
     str,
     typer.Option(
         "--normalization",
-        help="Statistics of batch norms: trained, as the model has them, or at-beta: re-estimated under the "
+        help="Statistics of batch norms. trained: as the model has them; at-beta: re-estimated under the "
         "smoothing noise.",
     ),
 ]
@@ -121,7 +121,7 @@ _MOST_VALUES = 10_000
 def parse_numbers(name: str, text: str | None, kind: type[float] = float) -> tuple[float, ...]:
     """Return the numbers of a comma-separated list whose parts are numbers or first:last:count.
 
-    None gives none. With ``kind`` int every number must be whole.
+    No text gives no numbers. With ``kind`` int every number must be whole.
 
     >>> parse_numbers("alpha", "0, 0.1, 1:2:3")
     (0.0, 0.1, 1.0, 1.5, 2.0)

@@ -30,10 +30,10 @@ def command(
     figure: Annotated[
         Literal["risk", "best", "map", "certified", "radii", "outcomes", "votes", "pairs", "radius"],
         typer.Argument(
-            help="risk against alpha; best alpha against beta; map of the risk over both; certified accuracy "
-            "against radius; distribution of radii; outcomes: correct, abstained, wrong; votes spent; "
-            "pairs: certified accuracy at --radius over alpha and beta, with the best pair and its set; "
-            "radius: the best pair and the best alpha = beta against the radius."
+            help="risk: risk against alpha; best: best alpha against beta; map: risk over both; certified: "
+            "accuracy against radius; radii: their distribution; outcomes: correct, abstained, wrong; "
+            "votes: votes spent; pairs: certified accuracy at --radius over alpha and beta, with the best "
+            "pair and its set; radius: the best pair and the best alpha = beta against the radius."
         ),
     ],
     sources: Annotated[

@@ -64,7 +64,9 @@ def _fields() -> Mapping[str, FieldInfo]:
 def run(
     file: Annotated[
         Path | None,
-        typer.Argument(help="A study file, or the folder of a study; other settings have their default."),
+        typer.Argument(
+            help="A study file, or the folder of a study; settings that it lacks have their default."
+        ),
     ] = None,
     out: options.StudyOut = None,
     device: options.Device = "auto",
@@ -77,7 +79,7 @@ def run(
         typer.Option(
             "--threads",
             help="CPU threads of each training; another number changes the last bits of the weights "
-            "(default: the number of PyTorch in this process, for all workers).",
+            "(default, for all workers: as many as PyTorch uses in this process).",
         ),
     ] = None,
     dry_run: Annotated[

@@ -111,7 +111,7 @@ def best(
     weights: Annotated[
         str | None,
         typer.Option(
-            "--weights", help="Of the radii, whole numbers: one pair for their weighted mean, e.g. 2,1."
+            "--weights", help="Weights of the radii, whole numbers, e.g. 2,1: find one pair for all radii."
         ),
     ] = None,
     beta: Annotated[
@@ -251,7 +251,7 @@ def plot(
     ] = None,
     published: Annotated[
         Path | None,
-        typer.Option("--published", help="A CSV alpha,beta,errors,risk to draw beside the study."),
+        typer.Option("--published", help="A CSV file with columns alpha,beta,errors,risk, to draw too."),
     ] = None,
     **settings: Any,
 ) -> None:

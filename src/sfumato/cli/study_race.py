@@ -33,7 +33,7 @@ def command(
 
     All pairs are certified on the same images, and a pair drops out as soon as another is surely better. The
     best pair drops out with probability at most 0.001. Certificates are kept in the folder of the study: if
-    the command is killed, give it again to continue. What the study shows as certified does not change.
+    the command is killed, give it again to continue. The study shows the same certified accuracy as before.
 
     Example: sfumato study race mnist-study --radius 0.5,1 --images 1000
     """

@@ -32,7 +32,7 @@ def command(
         typer.Option("--radius", help="L2 radius: find the pair with the most certified accuracy there."),
     ] = None,
     budget: Annotated[
-        int, typer.Option("--budget", help="Largest number of models to train, in all such searches.")
+        int, typer.Option("--budget", help="Most models to train, in all searches for this beta or radius.")
     ] = 8,
     out: options.StudyOut = None,
     step: Annotated[
@@ -60,8 +60,9 @@ def command(
     certified at all betas of the study, or at --beta; a beta that is surely not its best drops out early.
 
     Each alpha is chosen from the results so far. Models that the study has already trained cost nothing, and
-    new models are added to the study. Its file is not changed, except that --data-dir is written into it. If
-    the command is killed, give it again to continue; with a larger budget a finished search continues.
+    new models are added to the study. The study file is not changed, except that --data-dir is written into
+    it. If the command is killed, give it again to continue; with a larger budget a finished search
+    continues.
 
     Example: sfumato study search mnist-study --beta 0.5 --budget 6
 

@@ -34,8 +34,8 @@ def command(
     kind: Annotated[
         Literal["risk", "soft", "best", "certified", "outcomes", "votes"],
         typer.Argument(
-            help="risk or soft risk by alpha and beta; best alpha by beta; certified accuracy by radius; "
-            "outcomes: correct, abstained, wrong; votes spent."
+            help="risk, soft: risk or soft risk by alpha and beta; best: best alpha by beta; certified: "
+            "accuracy by radius; outcomes: correct, abstained, wrong; votes: votes spent."
         ),
     ],
     sources: Annotated[

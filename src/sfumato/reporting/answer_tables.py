@@ -191,7 +191,7 @@ def certified_table(
 
 
 def outcomes_table(sets: Sequence[CertifiedSet]) -> Table:
-    """Return what became of the examples of each set."""
+    """Return how many examples of each set are correct, abstained and wrong."""
     return Table.of(
         "Outcomes",
         ["set", "examples", "correct", "abstained", "wrong class", "average certified radius"],

@@ -72,7 +72,7 @@ def votes_spent(found: CertifiedSet) -> Int[np.ndarray, " examples"] | None:
 def curve_of(found: CertifiedSet, largest: float, *, confidence: float) -> list[CurvePoint]:
     """Return certified accuracy at the radii where it steps, from 0 to ``largest``.
 
-    It is constant between one radius and the next, and belongs to the interval's upper end.
+    Between one step and the next the accuracy is constant; its value there is that at the next step.
     """
     steps = spread(sorted({row.radius for row in found.certificates if row.correct and row.radius > 0}))
     last = steps[-1] if steps else 0.0

@@ -52,7 +52,7 @@ def _outline(
 
 
 def best_by_radius(answers: Mapping[float, PairAnswer], unit: str) -> Picture:
-    """Return, against the radius, what the best pair and the best alpha = beta certify, and both noises."""
+    """Return the certified accuracy and noises of the best pair and the best alpha = beta, by radius."""
     radii = sorted(answers)
     found = [answers[radius] for radius in radii]
     free, usual = COLOURS[0], INK

@@ -202,7 +202,7 @@ def _(outline: Outline, axes: Axes) -> None:
 
 
 def mathtext(text: str) -> str:
-    r"""Return plain text as matplotlib shows it unchanged, with Greek letters in italics.
+    r"""Return plain text, escaped so that matplotlib shows it unchanged; Greek letters are in italics.
 
     >>> print(mathtext("α* for $5"))
     $\alpha^*$ for \$5

@@ -25,7 +25,7 @@ _VOTES_SHARE = 1.15
 def estimate_seconds(design: Design, todo: ToDo, *, device: str = "auto") -> float:
     """Return about how many seconds ``run_study`` needs for ``todo``, without certification.
 
-    The estimate is rough: it times a network that has hardly learnt, for a moment.
+    The estimate is rough: it briefly times a network after hardly any training.
     """
     votes = design.votes
     data = study_data(design)

@@ -159,8 +159,9 @@ def _starting_model(
 def lay_out(model: nn.Module, x: torch.Tensor) -> None:
     """Give the model the memory format that it trains fastest in; ``x`` are two of its inputs.
 
-    What comes back to a max pooling is given it too: from a ``Flatten`` it comes with its channels outermost,
-    and the pooling then takes three times as long, a fifth of a step of ``cnn``. No value changes.
+    The gradient that comes back to a max pooling gets this format too. From a ``Flatten`` it comes with its
+    channels outermost, and the pooling then takes three times as long, a fifth of a step of ``cnn``. No value
+    changes.
     """
     layout = fastest_layout(model, x)
     # the call is there for its effect on every module; mypy's stubs lack this form

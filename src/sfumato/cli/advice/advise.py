@@ -35,7 +35,7 @@ def command(
     radius: Annotated[
         str | None,
         typer.Option(
-            "--radius", help="L2 radius, or several: ask for the most certified accuracy there instead."
+            "--radius", help="L2 radius, or several, at which to ask for the most certified accuracy."
         ),
     ] = None,
     data: options.Data = "digits",
@@ -69,15 +69,15 @@ def command(
     normalization: options.Normalization = "trained",
     as_json: options.Json = False,
 ) -> None:
-    """Say with how much noise to train, for the fewest errors of the vote at your beta.
+    """Say with how much noise to train for your beta, or which beta to use at your radius.
 
-    With the data alone, the advice is a rule of thumb with an upper limit. With a classifier that was trained
-    with any noise, it says more (the kappa rule). With two classifiers trained with different noise, it also
-    says what alpha = beta would cost.
+    With --beta, the goal is the fewest errors of the vote. With the data alone, the advice is a rule of
+    thumb with an upper limit. With a classifier that was trained with any noise, it says more (the kappa
+    rule). With two classifiers trained with different noise, it also says what alpha = beta would cost.
 
     With --radius it names, for each classifier, the beta that certifies the most images at this radius, and
-    says whether another alpha is likely to gain. Without a classifier it shows recorded studies of other
-    data. To measure the answer, use sfumato study.
+    says whether another alpha is likely to certify more. Without a classifier it shows recorded studies of
+    other data. To measure the answer, use sfumato study.
 
     Example: sfumato advise --beta 0.5 --data mnist --model mnist-0.4.safetensors
 

@@ -26,7 +26,7 @@ def command(
     """Say above which alpha training noise harms, as far as the data alone can show.
 
     The Parzen rule is the limit of endless training on noisy copies, for a learner that knows only these
-    points. Its risk is the share of these points that it gets wrong; a point does not count when it is
+    points. Its risk is the share of these points that it gets wrong; a point is left out when it is
     classified itself. Its largest harmless alpha is the upper limit in sfumato advise.
 
     Example: sfumato surrogate --data digits

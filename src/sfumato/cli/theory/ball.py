@@ -31,7 +31,7 @@ def command(
 ) -> None:
     """Compute exactly the share of a ball's volume that is wrong after training and smoothing noise.
 
-    With a certified radius it is the volume that is wrong or not certified at it, in volumes of the ball.
+    With --certified-radius, add what is not certified at that radius, in units of the ball's volume.
 
     Example: sfumato theory ball --dim 10 --alpha 0:0.35:71 --beta 0.1,0.2,0.3 --figure ball.png
     """

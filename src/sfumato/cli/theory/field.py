@@ -22,7 +22,7 @@ def command(
     number: Annotated[
         int | None, typer.Option(help="Balls per arrangement (default: as many as fit).")
     ] = None,
-    emptiness: Annotated[float, typer.Option(help="Density outside the balls over that inside.")] = 1.0,
+    emptiness: Annotated[float, typer.Option(help="Density outside the balls / density inside.")] = 1.0,
     cells: Annotated[int, typer.Option(help="Grid cells along each axis, an even number.")] = 400,
     box: Annotated[
         bool, typer.Option("--box", help="Use a box instead of a torus; outside it there is only background.")

@@ -38,8 +38,8 @@ def command(
 ) -> None:
     """Repeat the synthetic study of Pal & Sulam 2023, Figure 4, as published and in the continuum.
 
-    Delta(alpha, beta) - Delta(0, beta) for discs of radius 10 at least zeta apart, with standard errors
-    over the arrangements, and a test of which curves dip below zero. Lengths are in pixels.
+    Prints Delta(alpha, beta) - Delta(0, beta) for discs of radius 10 at least zeta apart, with standard
+    errors over the arrangements, and a test of which curves dip below zero. Lengths are in pixels.
 
     Example: sfumato theory figure4 --figure figure4.png --csv figure4.csv
     """

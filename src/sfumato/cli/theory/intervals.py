@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def command(
     widths: Annotated[str, typer.Option(help="Widths of the class 1 intervals, from left to right.")] = "1,1",
     gaps: Annotated[
-        str, typer.Option(help="Gaps between the intervals; as many gaps as widths: periodic.")
+        str, typer.Option(help="Gaps between the intervals. As many gaps as widths: a periodic row.")
     ] = "0.5",
     alpha: output.Alpha = "0.38",
     beta: output.Beta = "1.36",
@@ -31,7 +31,7 @@ def command(
 ) -> None:
     """Compute the regions and risks of intervals on the line, or of parallel slabs, exact to rounding.
 
-    With a radius the risk is the length that is wrong or not certified at it.
+    With --radius, the risk is the length that is wrong or not certified at that radius.
 
     The figure shows both steps at the pair of noises with the largest benefit.
 

@@ -24,7 +24,7 @@ Alpha = Annotated[
 ]
 Beta = Annotated[str, typer.Option("--beta", help="Smoothing noises, in the same unit and form.")]
 _RADIUS_HELP = (
-    "L2 radii to certify, in the same form; 0 counts wrong votes. Several: the best alpha against the radius."
+    "L2 radii to certify, in the same form; 0: only wrong labels count. If several: best alpha by radius."
 )
 Radius = Annotated[str, typer.Option("--radius", "--certified-radius", help=_RADIUS_HELP)]
 CertifiedRadius = Annotated[str, typer.Option("--certified-radius", help=_RADIUS_HELP)]

@@ -27,7 +27,7 @@ def command(
     csv: output.CsvFile = None,
     as_json: options.Json = False,
 ) -> None:
-    """Compute for which gap / width and beta / width augmentation helps equal intervals on the line.
+    """Compute when augmentation helps equal intervals on the line, by gap / width and beta / width.
 
     Every point is exact. alpha and beta are in units of the width; benefits are shares of class 1.
 

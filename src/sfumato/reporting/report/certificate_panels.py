@@ -14,9 +14,9 @@ from sfumato.reporting.sources import CertifiedSet
 
 
 def certified_lead(sets: Sequence[CertifiedSet], wanted: Sequence[float] = ()) -> str:
-    """Return what matters first: which set certifies most at each radius; the average radius last.
+    """Return what matters first: the set that certifies most at each radius, then the largest average radius.
 
-    Beside it what is known of that set: accuracy without noise, and the median of p_A.
+    Behind each set, in brackets: its accuracy without noise and its median of p_A, if known.
     """
     told = [f"{len(sets)} {'set' if len(sets) == 1 else 'sets'} of certificates"]
     for norm, alike in _by_norm(sets).items():

@@ -32,7 +32,7 @@ class SmoothAdv(Method):
     epsilon: float = Field(default=1.0, gt=0, description="L2 size of the attack, input units")
     steps: Count = Field(default=10, description="steps of the attack, T")
     warmup: Count = Field(default=10, description="epochs over which epsilon rises to its value")
-    attack: Literal["pgd", "ddn"] = Field(default="pgd", description="attack, pgd or ddn")
+    attack: Literal["pgd", "ddn"] = Field(default="pgd", description="kind of attack: pgd or ddn")
 
     def at_epoch(self, epoch: int) -> Self:
         """Return the method as it is in this epoch: epsilon rises linearly over the warm-up."""
