@@ -69,7 +69,8 @@ Workers = Annotated[
     typer.Option(
         "--workers",
         help="Number of tasks that run at the same time, each in its own process. Default: local runs all "
-        "in this process; ray runs as many as fit into the cluster. No influence on results.",
+        "in this process, but the trainings of a long study side by side; ray runs as many as fit into the "
+        "cluster. No influence on results.",
     ),
 ]
 GpusPerWorker = Annotated[

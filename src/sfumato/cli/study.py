@@ -79,7 +79,8 @@ def run(
         typer.Option(
             "--threads",
             help="CPU threads of each training; another number changes the last bits of the weights "
-            "(default, for all workers: as many as PyTorch uses in this process).",
+            "(default: PyTorch's number in this process, shared by the trainings that run side by side "
+            "where --workers is left out).",
         ),
     ] = None,
     dry_run: Annotated[
@@ -102,6 +103,7 @@ def run(
     from sfumato.errors import require_count
     from sfumato.studies.design import make_design
     from sfumato.studies.run import Watch, run_study
+    from sfumato.studies.side_by_side import side_by_side
 
     changes: dict[str, dict[str, Any]] = {}
     for name, value in settings.items():
@@ -114,6 +116,10 @@ def run(
         return
     if threads is not None:
         require_count("threads", threads)
+    if workers is None and executor == "local" and gpus_per_worker is None and ray_address is None:
+        together, share = side_by_side(design, device=device, threads=threads)
+        if together > 1:
+            workers, threads = together, share
     with (
         chosen_executor(executor, workers, gpus_per_worker, ray_address, device) as opened,
         progress_bar("study", 1) as bar,
