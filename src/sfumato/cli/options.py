@@ -23,7 +23,8 @@ Attacks = Annotated[
     list[Path] | None,
     typer.Option(
         "--attack",
-        help="A file of sfumato attack on a classifier certified here: robust accuracy as a band; several times.",
+        help="A file of sfumato attack: robust accuracy lies in the band between attack and certificates. "
+        "Can be given several times.",
     ),
 ]
 Noise = Annotated[str, typer.Option("--noise", help=f"{NOISES}.")]

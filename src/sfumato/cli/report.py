@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sfumato.cli import options
 from sfumato.cli.from_settings import takes_fields
 from sfumato.cli.terminal import OUT, note, progress_bar, warn
 

@@ -36,7 +36,7 @@ class RobustBand:
     """Bounds of robust accuracy on the images that were both certified and attacked.
 
     Attributes:
-        radii: increasing from 0 to the attack's reach. A value belongs to the stretch that ends at its radius.
+        radii: increasing from 0 to the attack's reach. A value is of the stretch that ends at its radius.
         certified: share of images that are correct and certified at the radius.
         attacked: share of images for which no wrong answer was found within the stretch.
         images: their number.
@@ -59,25 +59,26 @@ def read_attacks(paths: Sequence[Path], sets: Sequence[CertifiedSet]) -> list[At
     if paths and not sets:
         raise DataError(f"{paths[0]}: nothing here is certified by the classifier that it attacks")
     for path in paths:
-        settings, images = read_attack(path)
-        radii = settings.get("radii")
-        if not isinstance(radii, list) or not radii or not all(isinstance(r, int | float) for r in radii):
-            raise DataError(f"{path}: no result of sfumato attack (radii must be a list of numbers)")
-        attack = AttackedSet(path, settings, images)
-        differing = [_difference(one, attack) for one in sets]
-        if None not in differing:
+        attack = _read(path)
+        own = [one for one in sets if _difference(one, attack) is None]
+        if not own:
             more = f" and {len(sets) - 1} other sets" if len(sets) > 1 else ""
-            raise DataError(f"{path}: attacks another classifier than {sets[0].name}{more}: {differing[0]}")
-        for one in sets:
-            if attack_on(one, found) and attack_on(one, [attack]):
-                raise DataError(
-                    f"{path}: attacks the classifier of {one.name}, as another file does; give one"
-                )
-        for one in sets:
-            if attack_on(one, [attack]):
-                robust_band(one, attack)
+            differs = _difference(sets[0], attack)
+            raise DataError(f"{path}: attacks another classifier than {sets[0].name}{more}: {differs}")
+        for one in own:
+            if (other := attack_on(one, found)) is not None:
+                raise DataError(f"{path}: attacks the same classifier as {other.origin}; give one of them")
+            robust_band(one, attack)
         found.append(attack)
     return found
+
+
+def _read(path: Path) -> AttackedSet:
+    settings, images = read_attack(path)
+    radii = settings.get("radii")
+    if not isinstance(radii, list) or not radii or not all(isinstance(r, int | float) for r in radii):
+        raise DataError(f"{path}: no result of sfumato attack (radii must be a list of numbers)")
+    return AttackedSet(path, settings, images)
 
 
 def attack_on(found: CertifiedSet, attacks: Sequence[AttackedSet]) -> AttackedSet | None:
@@ -86,7 +87,7 @@ def attack_on(found: CertifiedSet, attacks: Sequence[AttackedSet]) -> AttackedSe
 
 
 def _difference(found: CertifiedSet, attack: AttackedSet) -> str | None:
-    """Return in which way the classifier attacked differs from the certified one; None if they are the same."""
+    """Return in what the classifier attacked differs from the certified one; None if in nothing."""
     certified, attacked = found.settings or {}, attack.settings
     for what, one, other in (
         ("weights", attacked.get("model"), certified.get("weights_sha256")),
