@@ -53,10 +53,10 @@ class Table:
         return Table(title, tuple(columns), tuple(tuple(str(cell) for cell in row) for row in rows))
 
 
-def asmarkdown_text(table: Table) -> str:
+def as_markdown(table: Table) -> str:
     """Return the table as GitHub-flavoured Markdown, the first column left, the others right.
 
-    >>> print(asmarkdown_text(Table.of("Risk", ["alpha", "risk"], [[0.1, 0.25]])), end="")
+    >>> print(as_markdown(Table.of("Risk", ["alpha", "risk"], [[0.1, 0.25]])), end="")
     Risk
     <BLANKLINE>
     | alpha | risk |
