@@ -79,8 +79,19 @@ def _under_attack(found: CertifiedSet, attack: AttackedSet, colour: Colour, grou
         for radius, low, high in zip(band.radii, band.certified, band.attacked, strict=True)
     ]
     return [
-        Band(band.radii, band.certified, band.attacked, colour, step="pre", group=group),
-        Line(band.radii, band.attacked, colour, name, width=1.0, step="pre", hover=hover, group=group),
+        # fainter than that of the confidence
+        Band(band.radii, band.certified, band.attacked, colour, step="pre", group=group, opacity=0.07),
+        Line(
+            band.radii,
+            band.attacked,
+            colour,
+            name,
+            width=1.2,
+            dash="dot",
+            step="pre",
+            hover=hover,
+            group=group,
+        ),
     ]
 
 

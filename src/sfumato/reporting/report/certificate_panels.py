@@ -111,8 +111,8 @@ def _radius_panels(
     said = "".join(f" {line}." for line, _ in told_of(sets, attacked))
     if attacked:
         said = (
-            " The thin line is the share for which an attack found no wrong answer. Robust accuracy lies in "
-            f"the band between the two lines.{said}"
+            " The thin dotted line is the share for which an attack found no wrong answer. Robust accuracy "
+            f"lies in the band between the two lines.{said}"
         )
     key = norm.strip().lower()
     return (
