@@ -70,7 +70,7 @@ class CardCertificates(Settings):
         confidence: of each certificate.
         interval_confidence: of the bounds of accuracy, at each radius by itself.
         precision: in which the network computed.
-        batch_norms: ``trained``, or ``at-beta`` where they were re-estimated under the noise.
+        batch_norms: whether their statistics were those of the checkpoint.
         factory: name of the code that computed, where it is not the record's.
         votes: noisy copies per image, mean; None where the certificates do not say.
         seconds: spent on all certificates.
@@ -88,7 +88,7 @@ class CardCertificates(Settings):
     confidence: float = Field(gt=0, lt=1)
     interval_confidence: float = Field(gt=0, lt=1)
     precision: str
-    batch_norms: Literal["trained", "at-beta"]
+    batch_norms: str
     factory: str | None
     votes: float | None = Field(ge=0)
     seconds: float = Field(ge=0)
@@ -129,7 +129,7 @@ def card_paths(model: Path) -> tuple[Path, Path]:
 
 def model_card(name: str, record: ModelRecord, sets: Iterable[CertifiedSet] = ()) -> ModelCard:
     """Return the card of the network of this record; ``sets`` are certificates of it."""
-    found = [_certificates(one) for one in sets]
+    found = [_certificates(record, one) for one in sets]
     found.sort(key=lambda one: (one.noise, one.beta, one.source))
     return ModelCard(name=name, record=record, passes=_passes(record), certified=tuple(found))
 
@@ -148,13 +148,13 @@ def write_card(
         OutputError: the card cannot be written.
     """
     record = read_record(model)
-    own = [one for one in sets if _network(one) == record.weights_sha256]
-    of_studies = {one.origin for one in sets if one.origin.is_dir()}
+    own = [one for one in sets if _is_of(record, one)]
     for one in sets:
-        if one.origin not in of_studies and one not in own:
+        if one.origin.is_dir():
+            if all(mine.origin != one.origin for mine in own):
+                raise DataError(f"{one.origin}: holds no certificates that are known to be of {model}")
+        elif not _is_of(record, one):
             raise DataError(f"{one.origin}: {_mismatch(one, record)}; give tables of certificates of {model}")
-    for folder in of_studies - {one.origin for one in own}:
-        raise DataError(f"{folder}: holds no certificates that are known to be of {model}")
     card = model_card(_text(model.name), record, own)
     as_json, as_markdown = to or card_paths(model)
     write_text(as_json, card.model_dump_json(indent=2) + "\n")
@@ -174,22 +174,35 @@ def write_study_cards(folder: Path) -> None:
             record = read_record(path)
         except ModelError:  # a run says which of its own are damaged; others may lie there too
             continue
-        write_card(path, [one for one in sets if _network(one) == record.weights_sha256])
+        write_card(path, [one for one in sets if _is_of(record, one)])
 
 
-def _network(found: CertifiedSet) -> Any:
-    """Return the checksum of the checkpoint that was smoothed and certified; None if nothing says it."""
-    before = found.normalized
-    return (found.settings or {}).get("weights_sha256") if before is None else before.get("source_sha256")
+def _is_of(record: ModelRecord, found: CertifiedSet) -> bool:
+    """Return whether the checkpoint of the record was certified, or what normalisation made of it."""
+    source = (found.normalized or {}).get("source_sha256")
+    return record.weights_sha256 in (_weights(found), source)
+
+
+def _weights(found: CertifiedSet) -> Any:
+    return (found.settings or {}).get("weights_sha256")
 
 
 def _mismatch(found: CertifiedSet, record: ModelRecord) -> str:
-    if (network := _network(found)) is None:
+    if (weights := _weights(found)) is None:
         return "does not say of which network it is"
-    return f"is of a network with weights {str(network)[:_SHOWN]}, not {record.weights_sha256[:_SHOWN]}"
+    return f"is of a network with weights {str(weights)[:_SHOWN]}, not {record.weights_sha256[:_SHOWN]}"
 
 
-def _certificates(found: CertifiedSet) -> CardCertificates:
+def _batch_norms(record: ModelRecord, found: CertifiedSet) -> str:
+    """Return where the statistics of the batch norms come from."""
+    if _weights(found) == record.weights_sha256:
+        return "as in the checkpoint"
+    noise = (found.normalized or {}).get("noise")
+    told = noise if isinstance(noise, dict) else {}
+    return f"re-estimated under {told.get('noise')} noise, beta = {told.get('beta')}"
+
+
+def _certificates(record: ModelRecord, found: CertifiedSet) -> CardCertificates:
     rows, settings = found.certificates, found.settings or {}
     points = certified_accuracy(rows, usual_radii([found]), confidence=_INTERVALS)
     told = {
@@ -204,7 +217,7 @@ def _certificates(found: CertifiedSet) -> CardCertificates:
         "confidence": _lowest_confidence(rows),
         "interval_confidence": _INTERVALS,
         "precision": settings.get("precision", "float32"),
-        "batch_norms": "trained" if found.normalized is None else "at-beta",
+        "batch_norms": _batch_norms(record, found),
         "factory": settings.get("factory"),
         "votes": outcomes(found).votes,
         "seconds": round(sum(row.seconds for row in rows), 3),

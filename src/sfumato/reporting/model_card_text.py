@@ -130,13 +130,12 @@ def _evaluation_data(card: ModelCard) -> str:
 
 def _certified(one: CardCertificates) -> Table:
     votes = "" if one.votes is None else f"{one.votes:,.0f} votes per image, "
-    norms = "" if one.batch_norms == "trained" else ", batch norms re-estimated under this noise"
     code = "" if one.factory is None else f", computed by {one.factory}"
     return Table.of(
         f"Certified accuracy under {one.noise} noise, beta = {one.beta:g} ({one.unit}), on {one.images:,} "
         f"test images of {one.data}: plan {one.plan}, confidence {one.confidence:g} of each certificate, "
         f"{100 * one.interval_confidence:g} % intervals; {votes}{one.seconds:,.0f} seconds, "
-        f"{one.precision}{norms}{code}; from {one.source}",
+        f"{one.precision}, batch norms {one.batch_norms}{code}; from {one.source}",
         [f"{one.norm} radius", "certified accuracy"],
         [
             (f"{point.radius:g}", f"{point.accuracy:.4f} [{point.low:.4f}, {point.high:.4f}]")

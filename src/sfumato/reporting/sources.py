@@ -20,7 +20,7 @@ from sfumato.certification.file import read_settings, settings_path
 from sfumato.certification.table import read_certificates
 from sfumato.errors import DataError, ModelError, SettingError
 from sfumato.models.checkpoint import ModelRecord, read_record
-from sfumato.studies.design import read_design
+from sfumato.studies.design import VotesTable, read_design
 from sfumato.studies.results import StudyResults
 from sfumato.studies.run import STUDY_FILE
 from sfumato.studies.store import FILE, load_results
@@ -95,14 +95,16 @@ def study_sets(study: StudySource, *, several: bool = False) -> list[CertifiedSe
         return []
     results, begin = study.results, f"{study.name}, " if several else ""
     seeds = len({seed for _, _, seed in results.certificates}) > 1
-    networks = _networks(study.folder) if results.certificates else {}
+    records = _records(study.folder) if results.certificates else {}
+    votes = _votes(study.folder)
     return [
         CertifiedSet(
             f"{begin}α {alpha:g}, β {beta:g}" + (f", seed {seed}" if seeds else ""),
             rows,
             results.unit,
             study.folder,
-            {"alpha": alpha, "beta": beta, "data": results.data, **networks.get((alpha, seed), {})},
+            {"alpha": alpha, "beta": beta, "data": results.data}
+            | _network(records.get((alpha, seed)), beta, votes),
         )
         for (alpha, beta, seed), rows in sorted(
             results.certificates.items(), key=lambda cell: (cell[0][1], cell[0][0], cell[0][2])
@@ -111,31 +113,35 @@ def study_sets(study: StudySource, *, several: bool = False) -> list[CertifiedSe
     ]
 
 
-def _networks(folder: Path) -> dict[tuple[float, int], dict[str, Any]]:
-    """Return what is known of the network of each alpha and seed, where the folder has one of them.
-
-    The names are those of the settings of a run of ``sfumato certify``.
-    """
+def _records(folder: Path) -> dict[tuple[float, int], ModelRecord]:
+    """Return the record of the network of each alpha and seed, where the folder has one of them."""
     found: dict[tuple[float, int], list[ModelRecord]] = {}
     for path in (folder / "models").glob("*.safetensors"):
         with contextlib.suppress(ModelError):
             record = read_record(path)
             found.setdefault((record.alpha, record.seed), []).append(record)
-    single = {place: records[0] for place, records in found.items() if len(records) == 1}
-    known: dict[tuple[float, int], dict[str, Any]] = {
-        place: {"clean_accuracy": record.clean_accuracy} for place, record in single.items()
-    }
-    with contextlib.suppress(SettingError):  # without the study file nobody knows what was smoothed
-        votes = read_design(folder / STUDY_FILE).votes
-        for place, record in single.items():
-            weights = record.weights_sha256
-            known[place] |= {"precision": votes.precision, "data_sha256": record.data_sha256}
-            known[place] |= (
-                {"weights_sha256": weights}
-                if votes.normalization == "trained"
-                else {"normalization": {"source_sha256": weights}}
-            )
-    return known
+    return {place: records[0] for place, records in found.items() if len(records) == 1}
+
+
+def _votes(folder: Path) -> VotesTable | None:
+    """Return how a study votes; None where it has no study file any more."""
+    with contextlib.suppress(SettingError):
+        return read_design(folder / STUDY_FILE).votes
+    return None
+
+
+def _network(record: ModelRecord | None, beta: float, votes: VotesTable | None) -> dict[str, Any]:
+    """Return what is known of a study's network, as the settings of a run of ``sfumato certify`` have it."""
+    if record is None:
+        return {}
+    known: dict[str, Any] = {"clean_accuracy": record.clean_accuracy, "data_sha256": record.data_sha256}
+    if votes is None:
+        return known
+    known["precision"] = votes.precision
+    if votes.normalization == "trained":
+        return known | {"weights_sha256": record.weights_sha256}
+    noise = {"noise": "gaussian", "beta": beta}
+    return known | {"normalization": {"noise": noise, "source_sha256": record.weights_sha256}}
 
 
 def read_sources(
