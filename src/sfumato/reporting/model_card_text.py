@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from sfumato.reporting.tables import Table, as_markdown, markdown_text
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
+
     from sfumato.models.checkpoint import ModelRecord
     from sfumato.reporting.model_card import CardCertificates, ModelCard
 
@@ -48,7 +50,7 @@ def card_markdown(card: ModelCard) -> str:
         *(as_markdown(_certified(one)).rstrip() for one in card.certified),
         *([] if card.certified else ["Certified accuracy was not measured yet."]),
         "## Ethical considerations",
-        "None were examined. Before you publish the model, say here where the data come from.",
+        "None were examined. In the copy that you publish, say here where the data come from.",
         "## Caveats and recommendations",
         "\n".join(f"- {markdown_text(line)}" for line in card.not_claimed),
     ]
@@ -66,7 +68,7 @@ def _numbers(values: Iterable[float]) -> str:
 def _details(record: ModelRecord) -> list[tuple[str, str]]:
     details = [
         ("Network", record.architecture),
-        ("Input", f"shape ({', '.join(map(str, record.input_shape))}), in {record.unit}"),
+        ("Input", f"shape ({', '.join(map(str, record.input_shape))}); unit: {record.unit}"),
         ("Normalisation", f"(input - mean) / std, mean {_numbers(record.mean)}; std {_numbers(record.std)}"),
         ("Classes", f"{record.num_classes}: {', '.join(record.class_names)}"),
         ("Fingerprint", f"SHA-256 of the weights {record.weights_sha256}"),
@@ -89,17 +91,19 @@ def _training_data(record: ModelRecord) -> list[tuple[str, str]]:
 
 
 def _settings(record: ModelRecord) -> Table:
-    rows = [
-        (name, ", ".join(map(str, value)) if isinstance(value, list) else str(value))
-        for name, value in record.training.items()
-        if name not in _NAMED_ELSEWHERE
-    ]
+    rows = [(name, _value(value)) for name, value in record.training.items() if name not in _NAMED_ELSEWHERE]
     return Table.of(f"Every setting; alpha is in {record.unit}", ["setting", "value"], rows)
+
+
+def _value(value: JsonValue) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_value, value))
+    return "none" if value is None else str(value)
 
 
 def _cost(card: ModelCard) -> str:
     record = card.record
-    passes = "" if card.passes is None else "; {} forward and {} backward passes for each image and epoch"
+    passes = "" if card.passes is None else "; passes per image and epoch: {} forward, {} backward"
     told = f"{record.train_seconds:,.0f} seconds on {record.device}{passes.format(*card.passes or ())}"
     return _list([("Cost", told)])
 
