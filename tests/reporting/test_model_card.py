@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import markdown
@@ -29,7 +30,7 @@ def read(path):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A trained model with its card, in a folder of its own."""
+    """A folder for what is made once, and a function that runs a command."""
     import conftest
 
     folder = tmp_path_factory.mktemp("card")
@@ -43,7 +44,8 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture
-def model(made, capsys):
+def model(made, capsys, tmp_path):
+    """A trained model with its card and a table of certificates, in a folder of the test's own."""
     folder, run = made
     path = folder / "m.safetensors"
     if not path.exists():
@@ -51,7 +53,7 @@ def model(made, capsys):
         run(capsys, "train", "--alpha", "0.3", *settings, "--out", path)
         common = ("--model", path, "--beta", "0.3", "--skip", "40", "--plan", "curve(0.1,0.25)")
         run(capsys, "certify", *common, "--out", folder / "m.tsv")
-    return path
+    return shutil.copytree(folder, tmp_path / "made") / path.name
 
 
 def test_training_writes_a_card_of_the_record(model):
@@ -122,10 +124,10 @@ def test_certificates_of_another_network_are_refused(model, digits_model, refuse
 
 
 def test_another_place_for_a_folder_that_cannot_be_written(model, sfumato, tmp_path):
-    code, _, err = sfumato("card", model, "--out", tmp_path / "x.md")
+    code, _, err = sfumato("card", model, "--out", tmp_path / "other" / "x.md")
     assert code == 0, err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.json", "x.md"]
-    assert read(tmp_path / "x.json").name == "m.safetensors"
+    assert sorted(path.name for path in (tmp_path / "other").iterdir()) == ["x.json", "x.md"]
+    assert read(tmp_path / "other" / "x.json").name == "m.safetensors"
 
 
 def test_text_of_a_record_changes_nothing_on_the_page(model):
