@@ -28,7 +28,7 @@ class AttackedSet:
     @property
     def reach(self) -> float:
         """The largest distance that was attacked within."""
-        return max(self.settings["radii"])
+        return float(max(self.settings["radii"]))
 
 
 @dataclass(frozen=True)
