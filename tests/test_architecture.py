@@ -41,7 +41,7 @@ ALLOWED = {
     },
     "reporting": {
         *("noise", "statistics", "plans", "theory", "datasets", "models", "smoothing", "certification"),
-        *("advice", "studies", "answers"),
+        *("training", "attacks", "advice", "studies", "answers"),
     },
     "cli": {
         *("noise", "statistics", "plans", "theory", "datasets", "models", "execution"),

@@ -15,6 +15,7 @@ import typer
 
 from sfumato.cli import (
     attack,
+    card,
     certify,
     data,
     demo,
@@ -48,7 +49,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _COMMANDS = (
-    *(train, normalize, risk, certify, attack, report, plot, table),
+    *(train, normalize, risk, certify, attack, card, report, plot, table),
     *(advise, interference, geometry, surrogate),
     *(demo, data, inspect),
 )

@@ -52,6 +52,7 @@ def command(
     from sfumato.files import require_writable
     from sfumato.models import save_model
     from sfumato.noise import make_noise
+    from sfumato.reporting.model_card import write_card
     from sfumato.smoothing.batch_norms import batch_norms, normalize_at, some_images
 
     smoothing = make_noise(noise, require_nonnegative("beta", beta))
@@ -71,6 +72,7 @@ def command(
     found = normalize_at(classifier, chosen, noise=smoothing, seed=seed, batch_size=batch_size, device=device)
     assert found.record is not None
     save_model(found.model, found.record, output)  # type: ignore[arg-type]  # a record is of a module
+    write_card(output)
     if found is classifier:
         OUT.print(f"{output}: {model} has no batch norms; it is written as it was", markup=False)
         return

@@ -19,6 +19,14 @@ DataDir = Annotated[
         "--data-dir", help="Where to look for the data first (then SFUMATO_DATA, then the user cache)."
     ),
 ]
+Attacks = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--attack",
+        help="A file of sfumato attack: robust accuracy lies in the band between attack and certificates. "
+        "Can be given several times.",
+    ),
+]
 Noise = Annotated[str, typer.Option("--noise", help=f"{NOISES}.")]
 Seed = Annotated[int, typer.Option("--seed", help="Determines all randomness.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]

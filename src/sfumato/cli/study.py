@@ -101,6 +101,7 @@ def run(
     Example: sfumato study run mnist.toml --out mnist-study --executor ray --ray-address auto
     """
     from sfumato.errors import require_count
+    from sfumato.reporting.model_card import write_study_cards
     from sfumato.studies.design import make_design
     from sfumato.studies.run import Watch, run_study
     from sfumato.studies.side_by_side import side_by_side
@@ -133,6 +134,7 @@ def run(
             on_warning=warn,
         )
         results = run_study(design, folder, device=device, watch=watch, executor=opened, threads=threads)
+    write_study_cards(folder)
     study_answers.print_risks(results)
     OUT.print(
         f"rule of the votes: {design.votes.rule}; batch norms: {design.votes.normalization}\n"

@@ -39,6 +39,7 @@ def command(
     """
     from sfumato.answers.race_study import race_study
     from sfumato.reporting.answer_tables import pairs_table
+    from sfumato.reporting.model_card import write_study_cards
     from sfumato.studies.run import Watch
 
     radii = options.parse_numbers("radius", radius)
@@ -67,6 +68,7 @@ def command(
             on_warning=warn,
         )
         found = {one: race(one) for one in radii}
+    write_study_cards(folder)
     if as_json:
         print_json([_as_json(result) for result in found.values()])
         return

@@ -71,6 +71,7 @@ def command(
     from sfumato.answers.pair_search import search_pairs
     from sfumato.answers.search import AlphaSearch, SearchPoint, search_study
     from sfumato.errors import SettingError
+    from sfumato.reporting.model_card import write_study_cards
     from sfumato.statistics.binomial import two_sided_interval
     from sfumato.studies.run import Watch
 
@@ -117,6 +118,7 @@ def command(
                 watch=watch,
                 on_point=announce_pair,
             )
+    write_study_cards(folder)
     if search is None:
         _print_pairs(pairs, folder, as_json)
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -19,6 +19,7 @@ from sfumato.answers.published import tables_as_study
 from sfumato.answers.settings import AnswerSettings
 from sfumato.datasets import load_dataset
 from sfumato.errors import DataError, SettingError, SfumatoError
+from sfumato.reporting.attacked_sets import read_attacks, told_of
 from sfumato.reporting.certified_sets import differences, usual_radii
 from sfumato.reporting.report.certificate_panels import certified_lead, certified_panels
 from sfumato.reporting.report.gallery_panels import gallery_panel
@@ -106,20 +107,27 @@ class ReportMaker:
     _no_table_images: str = ""
     _told: set[str] = field(default_factory=set)
 
-    def html(self, sources: Sources, *, reload_seconds: int | None = None) -> str:
+    def html(
+        self, sources: Sources, *, attacks: Sequence[Path] = (), reload_seconds: int | None = None
+    ) -> str:
         """Return the whole document; with ``reload_seconds`` the page reloads itself after that time.
 
+        ``attacks`` are files of ``sfumato attack`` on classifiers that are certified in the sources.
+
         Raises:
-            DataError, SettingError: what ``answer_study`` refuses.
+            DataError, SettingError: what ``answer_study`` and ``read_attacks`` refuse.
         """
         confidence = self.settings.confidence
         sections: list[Section] = []
         leads: list[str] = []
-        if sets := sources.certified_sets():
-            panels = certified_panels(sets, confidence, self.settings.radii or ())
+        sets = sources.certified_sets()
+        attacked = read_attacks(attacks, sets)
+        if sets:
+            panels = certified_panels(sets, confidence, self.settings.radii or (), attacked)
             sections.append(Section("certificates", "Certificates", panels))
             leads.append(certified_lead(sets, self.settings.radii or ()))
-            self._tell_differences(sets)
+            self._tell(differences({one.name: one.certificates for one in sets}))
+            self._tell(line for line, wrong in told_of(sets, attacked) if wrong)
         if pairs := self._pairs(sources):
             sections.append(Section("pairs", "Noises for a radius", pairs))
         provenance: list[Panel] = []
@@ -152,8 +160,9 @@ class ReportMaker:
         title = self.settings.title or _usual_title(sources)
         return render(title, " ".join(leads), sections, reload_seconds=reload_seconds)
 
-    def _tell_differences(self, sets: Sequence[CertifiedSet]) -> None:
-        for message in differences({one.name: one.certificates for one in sets}):
+    def _tell(self, messages: Iterable[str]) -> None:
+        """Warn of each once: a report that is followed is made again and again."""
+        for message in messages:
             if message not in self._told:
                 self._told.add(message)
                 self.on_warning(message)
