@@ -107,11 +107,16 @@ def test_a_study_is_told_of_the_fewest_images_and_a_race_of_all(sfumato, by_clas
     assert code == 0, errors
     (line,) = lines_of(errors)
     assert "the 7 taken hold 1 of 10 classes" in line
-    asked = ("--radius", "0.05", "--device", "cpu")
+    asked = ("--radius", "0.05,0.06", "--device", "cpu")
     code, _, errors = sfumato("study", "race", "s", *asked, "--images", "60")
     assert code == 0, errors
     (line,) = lines_of(errors)
     assert "the 60 taken hold 1 of 10 classes" in line
+    code, _, errors = sfumato("study", "race", "s", *asked, "--images", "797")
+    assert code == 0, errors
+    (line,) = lines_of(errors)
+    assert "a race needs them in random order" in line
+    asked = ("--radius", "0.05", "--device", "cpu")
     code, _, errors = sfumato("study", "search", "s", *asked, "--images", "60", "--budget", "1")
     assert code == 0, errors
     assert len(lines_of(errors)) == 1

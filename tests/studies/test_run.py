@@ -263,6 +263,7 @@ def test_a_study_re_estimates_batch_norms_at_each_beta_or_warns_once(tmp_path):
     assert len(warnings) == 1
     assert "batch norms" in warnings[0]
     assert '"at-beta"' in warnings[0]
+    assert warnings[0].endswith(f": sfumato study run {tmp_path} --normalization at-beta")
     again = make_design(tables, {"votes": {"n": 8, "normalization": "at-beta"}})
     assert (plan_study(again, tmp_path, device="cpu").models, plan_study(again, tmp_path).cells) == ([], 6)
     fitted, lines = run(again, tmp_path)

@@ -31,6 +31,7 @@ from sfumato.answers.race_study import (
     race_table,
 )
 from sfumato.answers.search import SearchedStudy, follow
+from sfumato.datasets.class_order import warn_of_class_order
 from sfumato.errors import (
     SettingError,
     require_count,
@@ -229,6 +230,7 @@ def search_pairs(
     search, objective = PairSearch(radius, able, budget, step=step), CertifiedAccuracy(radius)
     data = checked_data(design, folder)
     images = race_images(images, data)
+    warn_of_class_order(data, range(images), race=True)
     points: list[PairPoint] = []
     whole: dict[Pair, Bool[np.ndarray, " images"]] = {}
     with locked(folder, folder / LOCK_FILE):

@@ -104,6 +104,7 @@ def race_study(
     certificates: dict[Pair, list[Certificate]] = {}
     data = checked_data(design, folder)
     images = race_images(images, data)
+    warn_of_class_order(data, range(images), race=True)
     # the pairs of the rule alpha = beta race for themselves too: the gain is over the best of them
     race, habit = Race(len(pairs), images, level), Race(len(usual), images, level)
     with locked(folder, folder / LOCK_FILE):
@@ -215,18 +216,15 @@ def least_beta(plan: Decide, confidence: float) -> float:
 def race_images(images: int | None, data: Dataset) -> int:
     """Return over how many test images to race: 1,000 if not given and there are as many.
 
-    A race needs images in random order, and warns of class order even if it is over all of them.
-
     Raises:
         SettingError: fewer than one, or more than there are.
     """
     if images is None:
-        images = min(_IMAGES, len(data.test))
-    elif require_count("images", images) > len(data.test):
+        return min(_IMAGES, len(data.test))
+    if require_count("images", images) > len(data.test):
         raise SettingError(
             f"images must be at most the {len(data.test)} test images of {data.name}, got {images}"
         )
-    warn_of_class_order(data, range(images if images < len(data.test) else min(_FIRST, images)))
     return images
 
 

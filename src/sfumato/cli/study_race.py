@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sfumato.cli import options
+from sfumato.cli.slow_precision import warn_if_slow
 from sfumato.cli.study_search import read_study
 from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar, tell, warn
 
@@ -44,6 +45,7 @@ def command(
 
     radii = options.parse_numbers("radius", radius)
     design = read_study(folder, {"data": {} if data_dir is None else {"data_dir": str(data_dir)}})
+    warn_if_slow(device, design.model.shared.precision, design.votes.precision)
     with progress_bar("race", 1) as bar:
 
         def race(one: float) -> RaceResult:

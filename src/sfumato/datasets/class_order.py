@@ -14,20 +14,25 @@ from sfumato.datasets.base import Dataset
 _BEYOND_CHANCE = 4.0  # standard deviations
 
 
-def warn_of_class_order(data: Dataset, examples: Sequence[int]) -> None:
+def warn_of_class_order(data: Dataset, examples: Sequence[int], *, race: bool = False) -> None:
     """Warn, in one line, if the test images are in class order and ``examples`` end before the last of them.
 
-    ``examples`` are indices of test images, increasing. The images of a folder are in class order.
+    ``examples`` are indices of test images, increasing. A ``race`` needs random order even over all images.
+    The images of a folder are in class order.
     """
     labels = data.test.y
     step = examples[1] - examples[0] if len(examples) > 1 else 1
-    if len(examples) == 0 or examples[-1] + step >= len(labels) or not in_class_order(labels):
+    whole = len(examples) == 0 or examples[-1] + step >= len(labels)
+    if (whole and not race) or not in_class_order(labels):
         return
     seen, classes = len(np.unique(labels[examples])), len(np.unique(labels))
+    told = (
+        f"the {len(examples):,} taken hold {seen} of {classes} classes, so that results do not hold for all"
+    )
     warnings.warn(
-        f"{data.name}: the test images are in class order, and the {len(examples):,} taken hold {seen} of "
-        f"{classes} classes; results on these do not hold for the test set: shuffle it, e.g. in an .npz",
-        stacklevel=1,  # one place, so that Python shows the same line once
+        f"{data.name}: the test images are in class order: "
+        f"{'a race needs them in random order' if whole else told}; shuffle them, e.g. in an .npz",
+        stacklevel=2,
     )
 
 

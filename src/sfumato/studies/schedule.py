@@ -305,8 +305,8 @@ class Schedule:
                 beta: misfits(classifier, train, Gaussian(beta), seed=seed, device=device) for beta in betas
             }
             repair = (
-                'votes.normalization = "at-beta" (--normalization at-beta) re-estimates them, for this model '
-                "and the others"
+                'votes.normalization = "at-beta" re-estimates them, for this model and the others: '
+                f"sfumato study run {self.folder} --normalization at-beta"
             )
             if line := told_misfits(f"models/{Path(classifier.name).name}", found, repair):
                 self._warned = True

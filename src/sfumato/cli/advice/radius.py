@@ -43,7 +43,7 @@ def advise_at_radii(
         for radius in radii:
             # what is refused, is refused before any time is spent
             able_betas(tuple(betas), Decide(radius), CONFIDENCE)
-    total = race_images(images, dataset) if classifiers else 0
+    total = race_images(images, dataset)
     with progress_bar("neighbours", len(sample)) as bar:
         distances = geometry(nearest_by_class(sample, bar.advance))
     pages: list[dict[str, Any]] = []
