@@ -16,7 +16,7 @@ def test_sorted_labels_are_in_class_order_and_shuffled_ones_are_not(shares):
         for _ in range(200):
             labels = rng.choice(len(shares), size=count, p=shares)
             assert not in_class_order(labels)
-        assert in_class_order(np.sort(labels)) == (count == 1000 or len(shares) == 10 or shares[0] == 0.5)
+        assert in_class_order(np.sort(labels))
 
 
 def test_one_class_and_too_few_images_are_in_no_order():
