@@ -17,6 +17,7 @@ from sfumato.files import cache_folder, write_text
 
 _WORTHWHILE = 0.6
 _CLEARLY_SLOWER = 1.5
+_TOLD: set[torch.device] = set()  # that bf16 is slow on them
 
 
 def choose_device(name: str) -> torch.device:
@@ -72,13 +73,8 @@ def slow_bf16(device: torch.device, *precisions: str) -> str | None:
 
     It is returned once in a process for each device, and then None.
     """
-    return _first_word(device) if "bf16" in precisions and device not in _TOLD else None
-
-
-_TOLD: set[torch.device] = set()
-
-
-def _first_word(device: torch.device) -> str | None:
+    if "bf16" not in precisions or device in _TOLD:
+        return None
     _TOLD.add(device)
     slowdown = bf16_slowdown(device)
     if slowdown <= _CLEARLY_SLOWER:
