@@ -165,7 +165,8 @@ def test_a_race_keeps_its_certificates_and_json_is_all_that_it_prints(folder, st
     line = next(row.split() for row in printed.splitlines() if row.startswith("0.1 "))
     assert line[1:3] == [f"{answer['alpha']:g}", "0.5"]
     assert f"radius 0.1: {len(found['dropped'])} of 5 pairs dropped out, {found['votes']:,} votes" in printed
-    assert "each certificate holds with probability at least 0.999" in " ".join(printed.split())
+    assert found["certificate_confidence"] == 0.9
+    assert "each certificate holds with probability at least 0.9;" in " ".join(printed.split())
 
 
 def test_a_race_in_which_nothing_is_certified_says_so(folder, study, tmp_path):
