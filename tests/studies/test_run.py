@@ -290,7 +290,7 @@ def test_a_study_re_estimates_batch_norms_at_each_beta_or_warns_once(tmp_path):
     ("network", "words"),
     [
         ("shared", r"batch_norm_factory:shared: batch norm '1.1' is used in more than one place"),
-        ("without_statistics", r"batch norm '1.1' keeps no statistics"),
+        ("without_statistics", r"batch norm '1.1' has no running statistics"),
         ("frozen", r"'1.1' is a FrozenBatchNorm, whose statistics are fixed"),
     ],
 )
