@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--images", default="100,300,1000,2000,10000")
     parser.add_argument("--beta", default=",".join(map(str, BETAS)))
     parser.add_argument("--seeds", default="0")
+    parser.add_argument("--batch-size", type=int, help="for images; as many as fit if not given")
     settings = parser.parse_args()
     print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads\n", flush=True)
     if settings.table == "cost":
@@ -58,7 +59,7 @@ def main() -> None:
         print_batches(classifier, data, settings.test)
     else:
         counts, seeds = (list(map(int, text.split(","))) for text in (settings.images, settings.seeds))
-        print_images(classifier, data, betas, counts, seeds, settings.test)
+        print_images(classifier, data, betas, counts, seeds, settings.test, settings.batch_size)
 
 
 def accuracy(classifier: Classifier, data: Dataset, beta: float, count: int) -> float:
@@ -89,7 +90,13 @@ def print_fit(classifier: Classifier, data: Dataset, betas: list[float], count: 
 
 
 def print_images(
-    classifier: Classifier, data: Dataset, betas: list[float], counts: list[int], seeds: list[int], test: int
+    classifier: Classifier,
+    data: Dataset,
+    betas: list[float],
+    counts: list[int],
+    seeds: list[int],
+    test: int,
+    batch_size: int | None,
 ) -> None:
     """Print accuracy and seconds by the number of images."""
     print("| beta | images | accuracy, a seed each | CPU seconds |\n|---|---|---|---|")
@@ -100,7 +107,9 @@ def print_images(
             for seed in seeds:
                 images = some_images(data.train.x, count, seed)
                 began = time.process_time()
-                fitted = normalize_at(classifier, images, beta, seed=seed, device="cpu")
+                fitted = normalize_at(
+                    classifier, images, beta, seed=seed, batch_size=batch_size, device="cpu"
+                )
                 seconds.append(time.process_time() - began)
                 found.append(accuracy(fitted, data, beta, test))
             shown = ", ".join(f"{value:.4f}" for value in found)
