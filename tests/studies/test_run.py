@@ -13,7 +13,7 @@ import pytest
 
 from processes import kill
 from sfumato.datasets import Split, load_dataset
-from sfumato.errors import DataError, OutputError, SettingError
+from sfumato.errors import DataError, ModelError, OutputError, SettingError
 from sfumato.files import locked
 from sfumato.models import load_model
 from sfumato.smoothing.batch_norms import normalize_at, some_images
@@ -263,6 +263,7 @@ def test_a_study_re_estimates_batch_norms_at_each_beta_or_warns_once(tmp_path):
     assert len(warnings) == 1
     assert "batch norms" in warnings[0]
     assert '"at-beta"' in warnings[0]
+    assert warnings[0].endswith(f": sfumato study run {tmp_path} --normalization at-beta")
     again = make_design(tables, {"votes": {"n": 8, "normalization": "at-beta"}})
     assert (plan_study(again, tmp_path, device="cpu").models, plan_study(again, tmp_path).cells) == ([], 6)
     fitted, lines = run(again, tmp_path)
@@ -283,3 +284,27 @@ def test_a_study_re_estimates_batch_norms_at_each_beta_or_warns_once(tmp_path):
     }
     assert plan_study(again, tmp_path, device="cpu").images == {}
     assert plan_study(design, tmp_path, device="cpu").images == {}
+
+
+@pytest.mark.parametrize(
+    ("network", "words"),
+    [
+        ("shared", r"batch_norm_factory:shared: batch norm '1.1' is used in more than one place"),
+        ("without_statistics", r"batch norm '1.1' has no running statistics"),
+        ("frozen", r"'1.1' is a FrozenBatchNorm, whose statistics are fixed"),
+    ],
+)
+def test_norms_that_cannot_be_re_estimated_are_refused_before_any_training(network, words, tmp_path):
+    design = study(
+        model={"architecture": f"batch_norm_factory:{network}"}, votes={"normalization": "at-beta"}
+    )
+    with pytest.raises(ModelError, match=words):
+        run_study(design, tmp_path / "s", device="cpu")
+    assert not list(tmp_path.rglob("*.safetensors*"))
+
+
+def test_at_beta_without_batch_norms_says_once_that_it_changes_nothing(tmp_path):
+    told = []
+    design = study(votes={"normalization": "at-beta"}, model={"epochs": 1})
+    run_study(design, tmp_path, device="cpu", watch=Watch(on_warning=told.append))
+    assert told == ['the network has no batch norms, so that normalization "at-beta" changes nothing']

@@ -18,6 +18,7 @@ from sfumato.answers.race import Race
 from sfumato.answers.race_study import LEVEL, ROUNDING, able_betas, race_images, race_sizes
 from sfumato.certification.smoothed_classifier import SmoothedClassifier
 from sfumato.datasets import Dataset
+from sfumato.datasets.class_order import warn_of_class_order
 from sfumato.devices import choose_device
 from sfumato.errors import SettingError, require_nonnegative, require_open_unit, require_positive
 from sfumato.models.classifier import Classifier
@@ -133,6 +134,7 @@ def advise_radius(
     require_nonnegative("alpha0", alpha0)
     asked = tuple(sorted({require_positive("beta", beta) for beta in betas}))
     classifier, count = Classifier.of(model), race_images(images, data)
+    warn_of_class_order(data, range(count), race=True)
     able, cannot = able_betas(asked or usual_betas(alpha0, radius), plan, certificate_confidence)
     configuration = tuned_configuration(
         *(classifier.model, data.input_shape, choose_device(device)),

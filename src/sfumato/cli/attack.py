@@ -59,6 +59,7 @@ def command(
     from sfumato.attacks.file import attack_to_file
     from sfumato.attacks.smoothed_attack import Attack, attacked_accuracy
     from sfumato.datasets import load_dataset
+    from sfumato.datasets.class_order import warn_of_class_order
     from sfumato.errors import require_count, require_positive
     from sfumato.noise import make_noise
     from sfumato.statistics.binomial import two_sided_interval
@@ -70,6 +71,7 @@ def command(
     dataset = load_dataset(data, data_dir)
     (classifier,) = load_classifiers([model], dataset, mean, std, model_factory)
     examples = range(min(first, len(dataset.test)))
+    warn_of_class_order(dataset, examples)
     with progress_bar("attacking", len(examples)) as bar:
         found = attack_to_file(
             attack,

@@ -102,6 +102,7 @@ def command(
     from sfumato.certification.smoothed_classifier import SmoothedClassifier
     from sfumato.certification.summary import summarise
     from sfumato.datasets import load_dataset
+    from sfumato.datasets.class_order import warn_of_class_order
     from sfumato.errors import SettingError, require_count, require_positive
     from sfumato.noise import make_noise
     from sfumato.smoothing.configuration import require_precision
@@ -114,6 +115,7 @@ def command(
     dataset = load_dataset(data, data_dir)
     limit = len(dataset.test) if first is None else require_count("first", first)
     examples = range(0, len(dataset.test), require_count("skip", skip))[:limit]
+    warn_of_class_order(dataset, examples)
     what = Certification(examples, chosen, confidence, label_known)
     (classifier,) = load_classifiers([model], dataset, mean, std, model_factory, fingerprint)
     invalid: list[int] = []

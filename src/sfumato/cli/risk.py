@@ -43,6 +43,7 @@ def command(
     Example: sfumato risk a.safetensors b.safetensors --data mnist --beta 0.3,0.5
     """
     from sfumato.datasets import Split, load_dataset
+    from sfumato.datasets.class_order import warn_of_class_order
     from sfumato.devices import choose_device
     from sfumato.errors import require_count, require_nonnegative
     from sfumato.noise import Gaussian
@@ -56,6 +57,7 @@ def command(
     dataset = load_dataset(data, data_dir)
     count = len(dataset.test) if first is None else min(require_count("first", first), len(dataset.test))
     split = Split(dataset.test.x[:count], dataset.test.y[:count])
+    warn_of_class_order(dataset, range(count))
     classifiers = load_classifiers(models, dataset, mean, std, model_factory)
     warn_if_slow(device, precision)
     found: list[dict[str, Any]] = []

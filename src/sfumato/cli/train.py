@@ -10,7 +10,6 @@ import typer
 
 from sfumato.cli import options
 from sfumato.cli.from_settings import takes_fields
-from sfumato.cli.slow_precision import warn_if_slow
 from sfumato.cli.terminal import OUT, progress_bar, warn
 
 if TYPE_CHECKING:
@@ -67,7 +66,6 @@ def command(
 
     chosen = TrainingSettings.flat(settings)
     dataset = load_dataset(data, data_dir)
-    warn_if_slow(device, chosen.precision)
     with progress_bar("training", chosen.epochs_for(len(dataset.train))) as bar:
 
         def show(report: EpochReport) -> None:

@@ -16,15 +16,18 @@ import torch
 
 from sfumato.certification.shipped import computing_device
 from sfumato.datasets import Dataset
+from sfumato.datasets.class_order import warn_of_class_order
 from sfumato.devices import choose_device
 from sfumato.errors import SfumatoError
 from sfumato.execution.base import Executor
 from sfumato.execution.local import InProcess
 from sfumato.files import locked, require_writable
 from sfumato.models import build_model
+from sfumato.models.classifier import Classifier
 from sfumato.noise.keyed import require_same_noise
 from sfumato.smoothing.answers import require_classes
 from sfumato.smoothing.base_classifier import BaseClassifier
+from sfumato.smoothing.batch_norms import normalize_at
 from sfumato.studies.design import Design, write_design
 from sfumato.studies.keys import Keys, image_counts
 from sfumato.studies.results import StudyResults
@@ -68,6 +71,8 @@ def run_study(
     executor = executor or InProcess()
     with executor if executor.in_process else contextlib.nullcontext():
         data = checked_data(design, folder)
+        # the fewest of all that is measured
+        warn_of_class_order(data, range(min(filter(None, image_counts(design, data).values()))))
         watch = watch or Watch()
         with locked(folder, folder / LOCK_FILE):
             mend_results(folder, watch)
@@ -89,6 +94,8 @@ def checked_data(design: Design, folder: Path) -> Dataset:
         )
     base = BaseClassifier(built.eval(), torch.device("cpu"))
     require_classes(base.probe(torch.from_numpy(data.test.x[:1]), batch_size=1), data.num_classes)
+    if design.votes.normalization == "at-beta":
+        normalize_at(Classifier(architecture, built), data.train.x[:2], beta=0.0, device="cpu")
     image_counts(design, data)
     return data
 

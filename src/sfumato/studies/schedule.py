@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
+import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -26,7 +27,7 @@ from sfumato.execution.pace import Pace
 from sfumato.files import write_bytes
 from sfumato.models.classifier import Classifier, load_classifier
 from sfumato.noise import Gaussian
-from sfumato.smoothing.batch_norms import misfits, normalize_at, some_images, told_misfits
+from sfumato.smoothing.batch_norms import can_be_normalized, misfits, normalize_at, some_images, told_misfits
 from sfumato.smoothing.configuration import Network
 from sfumato.smoothing.risk import SHARD
 from sfumato.studies.keys import Keys
@@ -52,13 +53,13 @@ class Watch:
         on_start: the whole work, in test images voted on (epochs are worth as many as take as long).
         on_work: how much of it was just done, and on what.
         on_line: a finished model or cell, in one line.
-        on_warning: something the user should know.
+        on_warning: something the user should know; by default a Python warning.
     """
 
     on_start: Callable[[int], None] = lambda work: None
     on_work: Callable[[int, str], None] = lambda work, note: None
     on_line: Callable[[str], None] = lambda line: None
-    on_warning: Callable[[str], None] = lambda line: None
+    on_warning: Callable[[str], None] = warnings.warn
 
 
 @dataclass
@@ -285,11 +286,17 @@ class Schedule:
     ) -> Iterator[tuple[Classifier, Sequence[float]]]:
         """Yield each classifier that votes for the model, and at which betas.
 
-        With the trained statistics the first model whose batch norms do not fit is warned of.
+        With the trained statistics the first model whose batch norms do not fit is warned of, with others the
+        first that has none.
         """
         seed, device = self.design.votes.seed, str(self.keys.device if self.executor.in_process else "cpu")
         train = some_images(self.data.train.x, seed=seed)
         if self.design.votes.normalization == "at-beta":
+            if not (self._warned or can_be_normalized(classifier)):
+                self._warned = True
+                self.watch.on_warning(
+                    'the network has no batch norms, so that normalization "at-beta" changes nothing'
+                )
             for beta in betas:
                 yield normalize_at(classifier, train, beta, seed=seed, device=device), [beta]
             return
@@ -298,8 +305,8 @@ class Schedule:
                 beta: misfits(classifier, train, Gaussian(beta), seed=seed, device=device) for beta in betas
             }
             repair = (
-                'votes.normalization = "at-beta" (--normalization at-beta) re-estimates them, for this model '
-                "and the others"
+                'votes.normalization = "at-beta" re-estimates them, for this model and the others: '
+                f"sfumato study run {self.folder} --normalization at-beta"
             )
             if line := told_misfits(f"models/{Path(classifier.name).name}", found, repair):
                 self._warned = True

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import torch
 from torch import nn
 
 from sfumato.datasets import Dataset, Split
-from sfumato.devices import choose_device, device_name
+from sfumato.devices import choose_device, device_name, slow_bf16
 from sfumato.errors import ModelError, OutputError, SfumatoError
 from sfumato.files import locked, require_writable
 from sfumato.models import ModelRecord, build_model, load_model, save_model
@@ -53,13 +54,14 @@ def train(
     *,
     device: str = "auto",
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
-    on_warning: Callable[[str], None] = lambda line: None,
+    on_warning: Callable[[str], None] = warnings.warn,
     hold: Callable[[Path], AbstractContextManager[None]] = locked,
 ) -> ModelRecord:
     """Train a base classifier, write it to ``output`` and return its record.
 
     An interrupted training with the same settings continues after its last whole epoch. If its state is
-    damaged, it starts again and ``on_warning`` is called. ``hold`` locks the output against other runs.
+    damaged, it starts again and ``on_warning`` is called; so it is if the settings ask for bf16 and the
+    device is slower in it. ``hold`` locks the output against other runs.
 
     Raises:
         SettingError, ModelError: settings or model that do not fit the data, or the model's code failed.
@@ -87,6 +89,8 @@ def _trained(
 ) -> Iterator[EpochReport | ModelRecord]:
     """Yield what is known after each epoch, and the record once the model is written."""
     settings, data_sha = settings.settled(data, device), data.checksum()
+    if line := slow_bf16(device, settings.precision):
+        on_warning(line)
     unfinished = state_path(output)
     epochs = settings.epochs_for(len(data.train))
     with told_in_one_line(f"the model {settings.architecture}, in training, failed", lost=SfumatoError):

@@ -149,11 +149,14 @@ def _sweeps(
 ) -> list[Sweep]:
     from sfumato.advice.sweep import sweep, sweep_betas
     from sfumato.datasets import Split
+    from sfumato.datasets.class_order import warn_of_class_order
     from sfumato.devices import choose_device
     from sfumato.noise import Gaussian
     from sfumato.smoothing.tuning import tuned_configuration
 
     split = Split(dataset.test.x[:images], dataset.test.y[:images])
+    if classifiers:
+        warn_of_class_order(dataset, range(len(split)))
     plans = [(classifier, level, sweep_betas(level, max(asked))) for classifier, level in classifiers]
     found = []
     with progress_bar("sweep of beta", sum(len(split) * len(betas) for _, _, betas in plans)) as bar:
