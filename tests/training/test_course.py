@@ -13,8 +13,6 @@ from sfumato.training.methods.gaussian import GaussianAugmentation
 from sfumato.training.settings import TrainingSettings
 from sfumato.training.state import read_state, state_path
 
-STEPS = 15  # of 100 images in each of three epochs
-
 
 class Bursting(GaussianAugmentation):
     """Cross-entropy that is not finite, or has a gradient that is not, at one step counted from 1."""

@@ -52,7 +52,8 @@ def train(
 
     An interrupted training with the same settings continues after its last whole epoch. If its state is
     damaged, it starts again and ``on_warning`` is called. Where memory does not hold a batch, it is taken in
-    parts, as ``Gradients`` says, and ``on_warning`` is called once. ``hold`` locks the output against other runs.
+    parts, as ``Gradients`` says, and ``on_warning`` is called once. ``hold`` locks the output against other
+    runs.
 
     Raises:
         SettingError, ModelError: settings or model that do not fit the data, or the model's code failed.

@@ -48,8 +48,8 @@ def starting_model(data: Dataset, settings: TrainingSettings) -> Start:
         for name, given, found in (("mean", settings.mean, start.mean), ("std", settings.std, start.std)):
             if given is not None and not torch.allclose(torch.tensor(given), torch.tensor(found)):
                 raise SettingError(
-                    f"{name} must be that of {settings.warm_start}, {_told(found)}, got {_told(given)}; leave it "
-                    "out"
+                    f"{name} must be that of {settings.warm_start}, {_told(found)}, got {_told(given)}; "
+                    "leave it out"
                 )
     if settings.freeze is not None:
         _freeze(start.model, settings)
