@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 from sfumato.cli import options
 from sfumato.cli.terminal import warn
 
+_FREE = ("seed", "warm_start", "images_per_part")
+"""What differs between the seeds of one alpha: a warm start is from the same seed of another alpha."""
+
 if TYPE_CHECKING:
     from sfumato.datasets import Dataset
     from sfumato.models.classifier import Classifier
@@ -99,7 +102,7 @@ def seeds_of(reference: str) -> list[str]:
         known = {**first.training, "data": first.data_sha256}
         other = {**record.training, "data": record.data_sha256}
         for key in sorted(set(known) | set(other)):
-            if key not in ("seed", "warm_start") and known.get(key) != other.get(key):
+            if key not in _FREE and known.get(key) != other.get(key):
                 raise ModelError(
                     f"{reference}: a pattern takes the seeds of one training, but {name} has {key} "
                     f"{other.get(key)} and {found[0]} has {known.get(key)}; name the files one by one"

@@ -34,8 +34,8 @@ def command(
         str | None,
         typer.Option(
             "--model",
-            help="Loss stability: the classifier that the denoiser is for, a .safetensors written by train or "
-            "package.module:factory of a network.",
+            help="Loss stability: the classifier that the denoiser is for, a .safetensors written by train "
+            "or package.module:factory of a network.",
         ),
     ] = None,
     model_factory: options.ModelFactory = None,
@@ -76,7 +76,7 @@ def command(
             on_warning=warn,
         )
     OUT.print(
-        f"{out}: denoiser trained on {record.data} with alpha = {chosen.alpha:g} ({record.unit}) and the loss "
+        f"{out}: denoiser trained on {record.data} with alpha = {chosen.alpha:g} ({record.unit}) and loss "
         f"{chosen.loss} in {record.train_seconds:.0f} s; mean squared error {record.mse:.4g} on test images "
         f"with that noise, {chosen.alpha**2:.4g} without the denoiser",
         markup=False,

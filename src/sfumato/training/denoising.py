@@ -52,7 +52,10 @@ class DenoiserSettings(CheckedSettings):
     mse_epochs: int = Field(default=0, ge=0, description="with stability, first epochs that use mse")
     depth: int = Field(default=6, ge=2, le=100, description="convolutions of the denoiser")
     width: int = Field(default=32, ge=1, le=4096, description="channels of each convolution")
-    epochs: Count | None = TrainingSettings.model_fields["epochs"]  # type: ignore[assignment]
+    epochs: Count | None = Field(
+        default=None,
+        description="passes over the training set (default: enough for 1,500 steps, at least 10)",
+    )
     batch_size: Count = Field(default=128, description="images per step")
     learning_rate: float = Field(
         default=2e-3, gt=0, description="peak learning rate (one cycle)", json_schema_extra={"flag": "--lr"}

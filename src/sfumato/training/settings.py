@@ -44,8 +44,8 @@ class TrainingSettings(CheckedSettings):
     noise: str = Field(default="gaussian", description="distribution of the training noise")
     alpha_schedule: AlphaSchedule = Field(
         default="constant",
-        description="constant; ramp: alpha rises over the first half of the epochs; uniform: a level up to "
-        "alpha for each image",
+        description="constant: alpha itself; ramp: alpha rises over the first half of the epochs; uniform: "
+        "a level up to alpha for each image",
     )
     alpha_start: float = Field(
         default=0.0, ge=0, le=1, description="where a ramp begins, or the lowest level, as a share of alpha"
