@@ -221,15 +221,6 @@ def read_record(path: Path) -> ModelRecord:
         return _record(file.metadata() or {}, path)
 
 
-def is_checkpoint(path: Path) -> bool:
-    """Return whether the file has a record of Sfumato; weights from elsewhere have none."""
-    try:
-        with _opened(path) as file:
-            return _KEY in (file.metadata() or {})
-    except ModelError:
-        return False
-
-
 def _require_checksum(tensors: Mapping[str, torch.Tensor], record: ModelRecord, path: Path) -> None:
     found = weights_checksum(tensors)
     if found != record.weights_sha256:

@@ -11,11 +11,12 @@ from torch import nn
 from sfumato.datasets import Dataset
 from sfumato.errors import ModelError, SettingError
 from sfumato.models import build_model, load_model
-from sfumato.models.checkpoint import is_checkpoint, read_record, weights_checksum
+from sfumato.models.checkpoint import has_record, read_record, weights_checksum
 from sfumato.models.registry import is_built_in
-from sfumato.models.state_dict import load_weights, read_state_dict
+from sfumato.models.state_dict import load_into, read_state_dict
 from sfumato.training.gradients import is_batch_norm
 from sfumato.training.settings import TrainingSettings
+from sfumato.training.state import network_weights
 
 _SHOWN = 6
 
@@ -78,7 +79,7 @@ def _built(data: Dataset, settings: TrainingSettings) -> Start:
 def _loaded(data: Dataset, settings: TrainingSettings) -> Start:
     path = settings.warm_start
     assert path is not None
-    if not is_checkpoint(path):
+    if not has_record(path):
         return _from_elsewhere(data, settings)
     record = read_record(path)
     found = (record.architecture, record.input_shape, record.num_classes)
@@ -97,13 +98,12 @@ def _from_elsewhere(data: Dataset, settings: TrainingSettings) -> Start:
     """Return the network with the weights of a state dict: the body's, or those of all of our network."""
     path = settings.warm_start
     assert path is not None
-    start, weights = _built(data, settings), read_state_dict(path)
+    start, weights = _built(data, settings), network_weights(read_state_dict(path))
     sha256 = weights_checksum(weights)
-    what = f"{path}: does not fit {settings.architecture}"
     if set(weights) != set(start.model.state_dict()):
-        load_weights(_body(start.model), weights, what)
+        load_into(_body(start.model), weights, path)
         return Start(start.model, start.mean, start.std, sha256)
-    load_weights(start.model, weights, what)
+    load_into(start.model, weights, path)
     mean, std = (tuple(start.model.get_buffer(f"0.{name}").tolist()) for name in ("mean", "std"))
     return Start(start.model, mean, std, sha256)
 

@@ -28,6 +28,8 @@ from sfumato.noise.keyed import require_same_noise
 _KEY = "sfumato_training"
 _CHECKSUM = "sha256"
 _FORMAT = 2
+_NETWORK = "model/"
+"""Begins the names of the network's tensors."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def save_state(
 ) -> None:
     """Write the state."""
     # copies, since weights that the model shares among its layers cannot be written as they are
-    tensors = {f"model/{name}": _copied(value) for name, value in model.state_dict().items()}
+    tensors = {f"{_NETWORK}{name}": _copied(value) for name, value in model.state_dict().items()}
     for index, moments in optimizer.state_dict()["state"].items():
         for name, value in moments.items():
             tensors[f"optimizer/{index}/{name}"] = _copied(value)
@@ -109,7 +111,7 @@ def restore_state(
                 f"{path}: belongs to an unfinished training with {name} {found.get(name)}, not "
                 f"{wanted.get(name)}; remove it or choose another output"
             )
-    weights = {k.removeprefix("model/"): v for k, v in tensors.items() if k.startswith("model/")}
+    weights = network_weights(tensors)
     if wrong := tensor_difference(weights, model.state_dict()):
         # as where the code of a factory was changed
         raise OutputError(
@@ -124,6 +126,12 @@ def restore_state(
             moments.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
     return Progress(int(record["epochs_done"]), float(record["seconds"]), record.get("most"))
+
+
+def network_weights(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the network's tensors of a state by their own names; tensors from elsewhere as they are."""
+    found = {k.removeprefix(_NETWORK): v for k, v in tensors.items() if k.startswith(_NETWORK)}
+    return found or dict(tensors)
 
 
 def read_state(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
