@@ -114,7 +114,7 @@ class Unsafe:
         ([1, 2], "holds a list, not a state dict"),
         (
             {"0.weight": torch.zeros(4, 1, 3, 3), "fc.weight": torch.zeros(2), "4.bias": torch.zeros(3)},
-            r"its weights do not fit the network: '0.bias' is missing, expected floating point \(4,\), and 7 more",
+            r"do not fit the network: '0.bias' is missing, expected floating point \(4,\), and 7 more",
         ),
     ],
 )
