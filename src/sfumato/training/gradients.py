@@ -10,6 +10,7 @@ from torch import nn
 
 from sfumato.errors import SfumatoError
 from sfumato.noise import Stream
+from sfumato.user_code import failure_line
 
 LossOfRows = Callable[[Int[torch.Tensor, " rows"], Stream], Float[torch.Tensor, ""]]
 """From rows of the training set, and the stream that their noise comes from, to their mean loss."""
@@ -58,8 +59,8 @@ class Gradients:
                     raise
                 if len(parts[0]) == 1:
                     raise SfumatoError(
-                        "out of memory with one image at a time; try a smaller network, fewer noisy copies "
-                        "of each image, or a device with more memory"
+                        f"out of memory with one image at a time ({failure_line(error)}); try a smaller "
+                        "network, fewer noisy copies of each image, or a device with more memory"
                     ) from error
             else:
                 self._fitted = True
