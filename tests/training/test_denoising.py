@@ -62,27 +62,32 @@ def test_the_losses_by_hand(first):
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
-def test_a_classifier_trained_without_noise_certifies_more_behind_a_denoiser(digits, plain, tmp_path):
-    x = torch.from_numpy(digits.test.x[:60])
-    labels = digits.test.y[:60]
+@pytest.mark.parametrize("loss", ["mse", pytest.param("stability", marks=pytest.mark.slow)])
+def test_a_classifier_trained_without_noise_certifies_more_behind_a_denoiser(digits, plain, tmp_path, loss):
+    x, labels = torch.from_numpy(digits.test.x[:150]), digits.test.y[:150]
 
     def certified(classifier):
         rows = SmoothedClassifier(classifier, beta=0.25, device="cpu").certify(x, "decide(0.25)")
         return sum(row.prediction == label for row, label in zip(rows, labels, strict=True))
 
-    without = certified(plain)
-    settings = DenoiserSettings(alpha=0.25, epochs=15, depth=4, width=16)
-    record = train_denoiser(digits, settings, tmp_path / "mse.safetensors", device="cpu")
-    assert record.mse < 0.5 * 0.25**2
+    settings = DenoiserSettings(alpha=0.25, loss=loss, epochs=60, learning_rate=4e-3, depth=4, width=16)
+    path = tmp_path / "d.safetensors"
+    if loss == "mse":
+        record = train_denoiser(digits, settings, path, device="cpu")
+        assert record.mse < 0.35 * 0.25**2
+    else:
+        settings = settings.replace(mse_epochs=20)
+        record = train_denoiser(digits, settings, path, classifier=plain, device="cpu")
+    # measured: 119 without, 127 with mse and 126 with stability
+    assert certified(denoised(plain, load_denoiser(path)[0])) >= certified(plain) + 4
+
+
+def test_the_classifier_of_the_loss_is_left_as_it_was(digits, plain, tmp_path):
     before = {name: value.clone() for name, value in plain.state_dict().items()}
-    stable = settings.replace(loss="stability", mse_epochs=8)
-    train_denoiser(digits, stable, tmp_path / "stability.safetensors", classifier=plain, device="cpu")
+    settings = SMALL.replace(loss="stability", epochs=1)
+    train_denoiser(digits, settings, tmp_path / "d.safetensors", classifier=plain, device="cpu")
     assert all(torch.equal(value, before[name]) for name, value in plain.state_dict().items())
     assert all(parameter.requires_grad for parameter in plain.parameters())
-    for name in ("mse", "stability"):
-        front, _ = load_denoiser(tmp_path / f"{name}.safetensors")
-        assert certified(denoised(plain, front)) >= without + 6, name
-        assert certified(denoised(lambda images: plain(images), front)) >= without + 6, name
 
 
 def test_an_interrupted_training_ends_with_the_same_denoiser(digits, plain, tmp_path):
