@@ -115,6 +115,7 @@ def test_a_denoiser_is_trained_for_a_model(folder, sfumato, tmp_path, monkeypatc
     assert code == 0, err
     assert "and loss stability" in out
     record = load_denoiser(tmp_path / "denoiser.safetensors")[1]
+    assert json.loads(sfumato("inspect", "denoiser.safetensors")[1])["mse"] == record.mse
     assert record.training["classifier"] == load_model(folder / "seed-0.safetensors")[1].weights_sha256
 
 

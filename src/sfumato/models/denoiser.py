@@ -87,6 +87,14 @@ def save_denoiser(model: ResidualDenoiser, record: DenoiserRecord, path: Path) -
     return complete
 
 
+def is_denoiser(path: Path) -> bool:
+    """Return whether the file is a denoiser of Sfumato."""
+    try:
+        return _KEY in read_safetensors(path)[1]
+    except ModelError:
+        return False
+
+
 def load_denoiser(path: Path | str) -> tuple[ResidualDenoiser, DenoiserRecord]:
     """Return the denoiser in evaluation mode, on the CPU, and its record.
 
