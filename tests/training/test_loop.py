@@ -15,7 +15,8 @@ from sfumato.datasets import Dataset, Split
 from sfumato.errors import ModelError, OutputError, SettingError
 from sfumato.models import load_model
 from sfumato.models.checkpoint import read_safetensors
-from sfumato.training.loop import fastest_layout, lay_out, train
+from sfumato.training.layout import fastest_layout, lay_out
+from sfumato.training.loop import train
 from sfumato.training.settings import TrainingSettings
 from sfumato.training.state import state_path
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sfumato.cli import options
-from sfumato.cli.classifiers import load_classifiers
+from sfumato.cli.classifiers import load_one_classifier
 from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar
 from sfumato.settings import CONFIDENCE
 
@@ -40,6 +40,7 @@ def command(
         typer.Option("--confidence", help="Probability that an image called broken is truly broken."),
     ] = CONFIDENCE,
     noise: options.Noise = "gaussian",
+    denoiser: options.Denoiser = None,
     model_factory: options.ModelFactory = None,
     mean: options.Mean = None,
     std: options.Std = None,
@@ -69,7 +70,7 @@ def command(
     smoothing_noise = make_noise(noise, require_positive("beta", beta))
     require_count("first", first)
     dataset = load_dataset(data, data_dir)
-    (classifier,) = load_classifiers([model], dataset, mean, std, model_factory)
+    classifier = load_one_classifier(model, dataset, mean, std, model_factory, denoiser=denoiser)
     examples = range(min(first, len(dataset.test)))
     warn_of_class_order(dataset, examples)
     with progress_bar("attacking", len(examples)) as bar:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sfumato.cli import options
-from sfumato.cli.classifiers import load_classifiers
+from sfumato.cli.classifiers import load_one_classifier
 from sfumato.cli.execution import chosen_executor
 from sfumato.cli.normalize import as_smoothed
 from sfumato.cli.registered_names import PLANS
@@ -63,6 +63,7 @@ def command(
     skip: Annotated[
         int, typer.Option("--skip", help="Certify every SKIP-th test image: 20 takes 500 of 10,000.")
     ] = 1,
+    denoiser: options.Denoiser = None,
     model_factory: options.ModelFactory = None,
     mean: options.Mean = None,
     std: options.Std = None,
@@ -117,7 +118,7 @@ def command(
     examples = range(0, len(dataset.test), require_count("skip", skip))[:limit]
     warn_of_class_order(dataset, examples)
     what = Certification(examples, chosen, confidence, label_known)
-    (classifier,) = load_classifiers([model], dataset, mean, std, model_factory, fingerprint)
+    classifier = load_one_classifier(model, dataset, mean, std, model_factory, fingerprint, denoiser)
     invalid: list[int] = []
 
     def tell_reused(rows: int) -> None:

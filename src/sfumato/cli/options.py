@@ -37,8 +37,17 @@ BatchSize = Annotated[
     ),
 ]
 ModelSource = Annotated[
-    str,
-    typer.Option("--model", help="A .safetensors written by train, or package.module:factory of your own."),
+    list[str],
+    typer.Option(
+        "--model",
+        help="A .safetensors written by train, or package.module:factory of your own. Given several times, "
+        "the models are one classifier, the mean of their logits; a pattern such as "
+        "'study/models/alpha-0.4-*.safetensors' takes all seeds of a study's alpha.",
+    ),
+]
+Denoiser = Annotated[
+    Path | None,
+    typer.Option("--denoiser", help="A .safetensors written by train-denoiser, to stand before the model."),
 ]
 ModelFactory = Annotated[
     str | None,

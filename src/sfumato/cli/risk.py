@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from sfumato.cli import options
-from sfumato.cli.classifiers import load_classifiers
+from sfumato.cli.classifiers import behind, load_classifiers, together
 from sfumato.cli.normalize import as_smoothed
 from sfumato.cli.slow_precision import warn_if_slow
 from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar
@@ -26,6 +26,10 @@ def command(
         int, typer.Option("--n", help="Votes per image; their majority is the prediction.")
     ] = 100,
     first: Annotated[int | None, typer.Option("--first", help="Number of images (default: all).")] = None,
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="Measure all models as one, the mean of their logits.")
+    ] = False,
+    denoiser: options.Denoiser = None,
     model_factory: options.ModelFactory = None,
     mean: options.Mean = None,
     std: options.Std = None,
@@ -59,6 +63,9 @@ def command(
     split = Split(dataset.test.x[:count], dataset.test.y[:count])
     warn_of_class_order(dataset, range(count))
     classifiers = load_classifiers(models, dataset, mean, std, model_factory)
+    if ensemble:
+        classifiers = [together(classifiers)]
+    classifiers = [behind(denoiser, classifier, dataset) for classifier in classifiers]
     warn_if_slow(device, precision)
     found: list[dict[str, Any]] = []
     with progress_bar("risk", len(classifiers) * len(betas) * count) as bar:

@@ -26,14 +26,38 @@ def with_methods(shared: Mapping[str, FieldInfo]) -> dict[str, FieldInfo]:
     fields["method"] = FieldInfo(
         annotation=str, default="gaussian", description=f"training method: {', '.join(method_names())}"
     )
-    told: dict[str, dict[str, list[str]]] = {}
+    meanings: dict[str, dict[str, dict[str, Any]]] = {}
     for name in method_names():
         for own, field in method_class(name).model_fields.items():
-            words = told.setdefault(own, {}).setdefault(str(field.description), [])
-            words.append(f"{field.default} for {name}")
-            described = "; ".join(f"{text} (default: {', '.join(said)})" for text, said in told[own].items())
+            meanings.setdefault(own, {}).setdefault(str(field.description), {})[name] = field.default
+            described = described_for_methods(meanings[own])
             fields[own] = FieldInfo(annotation=field.annotation, default=None, description=described)
     return fields
+
+
+def described_for_methods(meanings: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the help of an option from each of its meanings, with the defaults of the methods that share it.
+
+    >>> described_for_methods({"copies": {"gaussian": 1, "macer": 16}})
+    'copies (default: 1 for gaussian, 16 for macer)'
+    >>> described_for_methods({"weight of the entropy": {"consistency": 0.5}, "weight": {"mix": 5.0}})
+    'with consistency, weight of the entropy (default: 0.5); with mix, weight (default: 5)'
+    """
+    alone = len(meanings) == 1
+    parts = []
+    for text, defaults in meanings.items():
+        whose = "" if alone else f"with {' and '.join(defaults)}, "
+        for_one = not alone and len(defaults) == 1
+        said = [
+            _value(value) if for_one else f"{_value(value)} for {name}" for name, value in defaults.items()
+        ]
+        parts.append(f"{whose}{text} (default: {', '.join(said)})")
+    return "; ".join(parts)
+
+
+def _value(value: Any) -> str:
+    words = {"None": "none", "True": "on", "False": "off"}
+    return f"{value:g}" if isinstance(value, float) else words.get(str(value), str(value))
 
 
 def _fields() -> Mapping[str, FieldInfo]:

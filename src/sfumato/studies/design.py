@@ -81,7 +81,7 @@ class ModelTable(Settings):
 
 
 _OF_A_STUDY = ("warm_start", "warm_epochs")
-_OF_ONE_TRAINING = ("alpha", "seed", "method", "warm_start")
+_OF_ONE_TRAINING = ("alpha", "seed", "method", "warm_start", "freeze")
 
 
 @functools.cache

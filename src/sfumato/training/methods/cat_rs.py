@@ -39,9 +39,11 @@ class CatRs(Method):
     name: ClassVar[str] = "cat-rs"
 
     draws: Count = Field(default=4, description="noisy copies of each image per step")
-    steps: Count = Field(default=4, description="steps of the attack on the noise")
+    steps: Count = Field(default=4, description="steps of the attack")
     epsilon: float = Field(default=1.0, gt=0, description="L2 size of the attack, input units")
-    lbd: float = Field(default=1.0, ge=0, description="weight of the worst copy's loss, lambda")
+    lbd: float = Field(
+        default=1.0, ge=0, description="weight of what the method adds to cross-entropy, lambda"
+    )
     targets: FilePath | None = Field(
         default=None, description="checkpoint whose mean predictions are targets"
     )
