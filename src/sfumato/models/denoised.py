@@ -27,7 +27,7 @@ class _Denoised(nn.Module):
 
 
 def denoised(
-    classifier: Callable[[torch.Tensor], torch.Tensor] | Classifier, denoiser: Denoiser
+    classifier: Callable[[torch.Tensor], torch.Tensor] | Classifier, denoiser: Denoiser | Classifier
 ) -> Classifier:
     """Return the classifier behind the denoiser: a base classifier to smooth and to certify.
 

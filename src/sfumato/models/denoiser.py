@@ -42,7 +42,8 @@ class ResidualDenoiser(nn.Module):
 
     def forward(self, x: Float[torch.Tensor, "batch channels height width"]) -> torch.Tensor:
         """Return the denoised images, shaped as ``x``."""
-        return x - self.noise(x)
+        noise: torch.Tensor = self.noise(x)
+        return x - noise
 
 
 class DenoiserRecord(BaseModel):
@@ -60,7 +61,7 @@ class DenoiserRecord(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     format: Annotated[int, Field(ge=1, le=1)] = 1
-    input_shape: tuple[_Count, _Count, _Count]
+    input_shape: Annotated[tuple[_Count, ...], Field(min_length=3, max_length=3)]
     depth: Annotated[int, Field(ge=2, le=_MOST_WIDE)]
     width: _Count
     training: dict[str, JsonValue]
