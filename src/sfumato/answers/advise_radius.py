@@ -18,6 +18,7 @@ from sfumato.answers.race import Race
 from sfumato.answers.race_study import LEVEL, ROUNDING, able_betas, race_images, race_sizes
 from sfumato.certification.smoothed_classifier import SmoothedClassifier
 from sfumato.datasets import Dataset
+from sfumato.datasets.on_demand import pick
 from sfumato.devices import choose_device
 from sfumato.errors import SettingError, require_nonnegative, require_open_unit, require_positive
 from sfumato.models.classifier import Classifier
@@ -154,7 +155,7 @@ def advise_radius(
         new = slice(race.seen, size)
         for row in np.flatnonzero(race.running):
             found = smoothed[row].certify(
-                data.test.x[new],
+                pick(data.test.x, new),
                 plan,
                 confidence=certificate_confidence,
                 examples=range(race.seen, size),

@@ -16,10 +16,11 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from sfumato.datasets import Dataset, Split
+from sfumato.datasets.on_demand import OnDemand, in_blocks
 from sfumato.errors import DataError
 
 Images = torch.Tensor | np.ndarray
-Inputs = Images | Dataset | Split | TorchDataset[Any] | DataLoader[Any]
+Inputs = Images | OnDemand | Dataset | Split | TorchDataset[Any] | DataLoader[Any]
 Batch = tuple[Images, "Int64[np.ndarray, ' images'] | None"]
 
 _TOGETHER = 256
@@ -38,7 +39,12 @@ def batches(x: Inputs) -> Iterator[Batch]:
     if isinstance(x, Dataset):
         x = x.test
     if isinstance(x, Split):
-        yield x.x, x.y
+        first = 0
+        for block in in_blocks(x.x):
+            yield block, x.y[first : first + len(block)]
+            first += len(block)
+    elif isinstance(x, OnDemand):
+        yield from ((block, None) for block in in_blocks(x))
     elif isinstance(x, DataLoader):
         yield from map(_parted, x)
     elif isinstance(x, TorchDataset):

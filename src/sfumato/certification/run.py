@@ -28,6 +28,7 @@ from sfumato.certification.shipped import (
 from sfumato.certification.smoothed_classifier import SmoothedClassifier
 from sfumato.certification.table import LARGEST_RADIUS
 from sfumato.datasets import Dataset
+from sfumato.datasets.on_demand import pick
 from sfumato.errors import SettingError, require_open_unit
 from sfumato.execution.base import Done, Executor, Task
 from sfumato.execution.pace import Pace
@@ -121,7 +122,7 @@ def certify_to_file(
             # not earlier: another run's file is refused before any time is spent on measuring what is fast
             if left:
                 smoothed.tune(data.input_shape, len(left) * what.stopping.least_votes)
-            x, labels = data.test.x[left], data.test.y[left]
+            x, labels = pick(data.test.x, left), data.test.y[left]
             for found in certify_images(
                 smoothed,
                 what.stopping,

@@ -42,7 +42,7 @@ def command(
 
     Example: sfumato risk a.safetensors b.safetensors --data mnist --beta 0.3,0.5
     """
-    from sfumato.datasets import Split, load_dataset
+    from sfumato.datasets import load_dataset
     from sfumato.devices import choose_device
     from sfumato.errors import require_count, require_nonnegative
     from sfumato.noise import Gaussian
@@ -55,7 +55,7 @@ def command(
     require_precision(precision)
     dataset = load_dataset(data, data_dir)
     count = len(dataset.test) if first is None else min(require_count("first", first), len(dataset.test))
-    split = Split(dataset.test.x[:count], dataset.test.y[:count])
+    split = dataset.test.part(slice(count))
     classifiers = load_classifiers(models, dataset, mean, std, model_factory)
     warn_if_slow(device, precision)
     found: list[dict[str, Any]] = []

@@ -17,7 +17,7 @@ from sfumato.datasets.idx import load_idx_folder
 from sfumato.datasets.mnist import MNIST
 from sfumato.datasets.reading import is_folder, require_regular_file, require_text
 from sfumato.datasets.user import load_folder, load_npz
-from sfumato.errors import DataError, DataNote, SettingError
+from sfumato.errors import DataError, DataNote, SettingError, require_count
 from sfumato.user_code import told_in_one_line
 
 Loader = Callable[[Path | None, bool], Dataset]
@@ -75,13 +75,19 @@ class _Checked:
 
 
 def load_dataset(
-    name: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None = None, *, fetch: bool = True
+    name: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    size: int | None = None,
+    fetch: bool = True,
 ) -> Dataset:
     """Return the data set called ``name``, or the user's own at that path.
 
     A path ends in ``.npz``, is a folder of images by class, or a folder of official files (IDX or CIFAR-10).
     Built-in sets are looked for in ``data_dir``, SFUMATO_DATA and the user cache, and downloaded into the
-    latter if missing, unless ``fetch`` is False. The data set's ``notes`` say what was left out or assumed
+    latter if missing, unless ``fetch`` is False. ``size`` is for a folder of images: their shorter side is
+    resized to it and their middle cropped to a square, as torchvision's ``Resize`` and ``CenterCrop`` do, in
+    front of any noise. Images that take more than a gigabyte are read when they are needed. The data set's ``notes`` say what was left out or assumed
     when it was read, and each note is also a ``DataNote`` warning.
 
     >>> load_dataset("digits")
@@ -89,21 +95,30 @@ def load_dataset(
 
     Raises:
         DataError: unknown name, damaged or inconsistent files; a missing set that is not to be fetched.
+        SettingError: a size for what is no folder of images, or below 1.
         DownloadError: a missing set that cannot be fetched.
     """
-    dataset = _load(_text(name, "the data set"), data_dir, fetch)
+    dataset = _load(_text(name, "the data set"), data_dir, fetch, size)
     for line in dataset.notes:
         warnings.warn(line, DataNote, stacklevel=2)
     return dataset
 
 
-def _load(name: str, data_dir: str | os.PathLike[str] | None, fetch: bool) -> Dataset:
+def _load(name: str, data_dir: str | os.PathLike[str] | None, fetch: bool, size: int | None) -> Dataset:
     root = None if data_dir is None else Path(_text(data_dir, "data_dir"))
+    path = Path(name)
+    if name not in DATASETS and is_folder(path):
+        official = load_cifar10_folder(path) or load_idx_folder(path)
+        if official is None:
+            return load_folder(path, None if size is None else require_count("size", size))
+    else:
+        official = None
+    if size is not None:
+        raise SettingError(f"size is for a folder of images, {_shortened(name)} is none; leave it out")
+    if official is not None:
+        return official
     if name in DATASETS:
         return DATASETS[name](root, fetch)
-    path = Path(name)
-    if is_folder(path):
-        return load_cifar10_folder(path) or load_idx_folder(path) or load_folder(path)
     if path.suffix.lower() == ".npz":
         require_regular_file(path)
         return load_npz(path)

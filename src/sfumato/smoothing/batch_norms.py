@@ -26,6 +26,7 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
+from sfumato.datasets.on_demand import Examples, OnDemand, pick
 from sfumato.devices import choose_device
 from sfumato.errors import DataError, ModelError, SettingError, SfumatoError, require_count
 from sfumato.models.checkpoint import Normalization, weights_checksum
@@ -47,7 +48,7 @@ _CHECKED_IMAGES = 256
 _VALUES = 2**27  # of a layer's input in one batch: 512 MiB
 _PART = 64  # images whose values are float64 at a time
 BatchNorm = nn.modules.batchnorm._BatchNorm
-Images = Float[np.ndarray, "images *shape"] | Float[torch.Tensor, "images *shape"]
+Images = Float[np.ndarray, "images *shape"] | Float[torch.Tensor, "images *shape"] | OnDemand
 
 
 def normalize_at(
@@ -124,10 +125,10 @@ def can_be_normalized(classifier: Classifier) -> bool:
     return bool(batch_norms(network))
 
 
-def some_images(train: Float[np.ndarray, "images *shape"], count: int = IMAGES, seed: int = 0) -> np.ndarray:
+def some_images(train: Examples, count: int = IMAGES, seed: int = 0) -> Examples:
     """Return ``count`` of the training images, chosen by the seed; all if there are no more."""
     order = Stream(Use.STATISTICS, seed, Span(0), part=1).permutation(len(train))
-    return np.asarray(train[order[:count].numpy()])
+    return pick(train, order[:count].numpy())
 
 
 def misfits(
@@ -149,7 +150,7 @@ def misfits(
     if not isinstance(network, nn.Module):
         return {}
     norms, sums = batch_norms(network), dict[BatchNorm, _Sums]()
-    rows = _Rows(_checked_images(images, classifier)[:_CHECKED_IMAGES], noise, seed, chosen)
+    rows = _Rows(_checked_images(images[:_CHECKED_IMAGES], classifier), noise, seed, chosen)
     with _watched(norms.values(), lambda norm, x: sums.setdefault(norm, _Sums()).add(x)):
         for start in range(0, len(rows.x), _PART):
             rows.pass_through(network, start, _PART, classifier.name)
@@ -362,7 +363,7 @@ def _require_estimable(network: nn.Module, model: str) -> None:
 
 
 def _checked_images(images: Images, classifier: Classifier) -> torch.Tensor:
-    x = torch.as_tensor(images).detach().cpu()
+    x = torch.as_tensor(images[:] if isinstance(images, OnDemand) else images).detach().cpu()
     if not x.is_floating_point():
         raise DataError(f"images must be floating point numbers in the unit of the noise, got {x.dtype}")
     if x.dim() < 2 or len(x) < 2:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Int
+from jaxtyping import Bool, Int
 
 from sfumato.datasets import Split
+from sfumato.datasets.on_demand import Examples, OnDemand, per_block
 from sfumato.devices import choose_device
 from sfumato.errors import require_nonnegative
 from sfumato.plans import Plan
@@ -162,7 +163,7 @@ def measure_risk(
 def vote_on(
     voter: Smoothed | BaseClassifier,
     plan: Plan,
-    x: Float32[np.ndarray, "images *shape"],
+    x: Examples,
     labels: Int[np.ndarray, " images"],
     examples: Sequence[int],
     *,
@@ -180,6 +181,8 @@ def vote_on(
     """
     needed = classes or int(labels.max()) + 1
     together = max(1, min(SHARD, _FIRST_VOTES // max(1, plan.least_votes)))
+    if isinstance(x, OnDemand):
+        together = min(together, per_block(x))
     found = []
     for start in range(0, len(x), together):
         part = slice(start, start + together)

@@ -148,12 +148,11 @@ def _sweeps(
     normalization: str,
 ) -> list[Sweep]:
     from sfumato.advice.sweep import sweep, sweep_betas
-    from sfumato.datasets import Split
     from sfumato.devices import choose_device
     from sfumato.noise import Gaussian
     from sfumato.smoothing.tuning import tuned_configuration
 
-    split = Split(dataset.test.x[:images], dataset.test.y[:images])
+    split = dataset.test.part(slice(images))
     plans = [(classifier, level, sweep_betas(level, max(asked))) for classifier, level in classifiers]
     found = []
     with progress_bar("sweep of beta", sum(len(split) * len(betas) for _, _, betas in plans)) as bar:
