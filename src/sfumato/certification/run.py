@@ -103,10 +103,14 @@ def certify_to_file(
     """
     settings = _settings(smoothed, data, what, executor)
     examples = what.examples
+    if what.label_known:
+        data.require_labels("label_known")
     smoothed.check(data.test.x[examples[0] : examples[0] + 1], data.num_classes)
     # what the plan refuses, it refuses before anything is written
     labels = np.array([data.test.y[examples[0]]]) if what.label_known else None
-    what.stopping.start(1, data.num_classes, noise=smoothed.noise, confidence=what.confidence, labels=labels)
+    what.stopping.start(
+        1, max(2, data.num_classes), noise=smoothed.noise, confidence=what.confidence, labels=labels
+    )
     with continued(output, settings, examples) as table:
         on_reused(len(table.rows))
         for row in table.rows:

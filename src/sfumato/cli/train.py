@@ -10,6 +10,7 @@ import typer
 
 from sfumato.cli import options
 from sfumato.cli.from_settings import takes_fields
+from sfumato.cli.load_data import load_data
 from sfumato.cli.slow_precision import warn_if_slow
 from sfumato.cli.terminal import OUT, progress_bar, warn
 
@@ -47,6 +48,7 @@ def _fields() -> Mapping[str, FieldInfo]:
 def command(
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
+    size: options.Size = None,
     out: Annotated[Path, typer.Option("--out", help="The .safetensors file to write.")] = Path(
         "model.safetensors"
     ),
@@ -59,12 +61,11 @@ def command(
 
     Example: sfumato train --data mnist --model cnn --alpha 0.4 --out mnist-0.4.safetensors
     """
-    from sfumato.datasets import load_dataset
     from sfumato.training.loop import EpochReport, train
     from sfumato.training.settings import TrainingSettings
 
     chosen = TrainingSettings.flat(settings)
-    dataset = load_dataset(data, data_dir)
+    dataset = load_data(data, data_dir, size, training_for="train")
     warn_if_slow(device, chosen.precision)
     with progress_bar("training", chosen.epochs_for(len(dataset.train))) as bar:
 

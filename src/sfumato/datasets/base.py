@@ -55,7 +55,7 @@ class Split:
         return Split(pick(self.x, rows), self.y[rows])
 
     def add_to(self, digest: Any) -> None:
-        """Add what identifies the examples and labels to a hash: arrays themselves, hashes of what is read."""
+        """Add what identifies the examples and labels to a hash: arrays, or hashes of what is read."""
         for array in (self.x, self.y):
             digest.update(str((array.shape, array.dtype.str)).encode())
             if isinstance(array, OnDemand):
@@ -128,6 +128,27 @@ class Dataset:
             values += block.size // x.shape[1]
         mean = first / values
         return mean, np.sqrt(np.maximum(second / values - mean**2, 0.0))
+
+    def require_training(self, what: str) -> None:
+        """Refuse a data set without training images, which ``what`` needs.
+
+        Raises:
+            DataError: it has none.
+        """
+        if not len(self.train):
+            raise DataError(f"{self.name}: holds no training images, which {what} needs; put them into train")
+
+    def require_labels(self, what: str) -> None:
+        """Refuse images without labels, which ``what`` needs.
+
+        Raises:
+            DataError: they have none.
+        """
+        if not self.class_names:
+            raise DataError(
+                f"{self.name}: its images have no labels, which {what} needs; put them into one folder for "
+                "each class"
+            )
 
     def checksum(self) -> str:
         """Return the SHA-256 of all arrays: two data sets with the same checksum are the same data.

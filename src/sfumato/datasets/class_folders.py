@@ -27,8 +27,9 @@ _ASIDE = (
 def find_parts(path: Path, notes: list[str]) -> tuple[Path | None, Path | None]:
     """Return the folders of the training and the test images, None for one that is not there.
 
-    ``test`` is preferred to ``val`` as test set. A folder without ``train``, and with others than these, holds
-    the classes themselves, of which a test set has to be set aside. What is left aside is added to ``notes``.
+    ``test`` is preferred to ``val`` as test set. A folder without ``train``, and with others than these,
+    holds the classes themselves, of which a test set has to be set aside. What is left aside is added to
+    ``notes``.
 
     Raises:
         DataError: two folders for one part, or one that cannot be read.

@@ -1,8 +1,8 @@
 """Image files as the examples of a data set, read when they are needed.
 
 All files are looked at once: their content is hashed, and their headers say size and channels, without any
-pixels being unpacked. For many files what was found is kept in the cache and used again as long as every name,
-length and time of change is the same.
+pixels being unpacked. For many files what was found is kept in the cache and used again as long as every
+name, length and time of change is the same.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -170,7 +169,7 @@ def _kept_at(root: Path, names: Sequence[str]) -> Path | None:
     total, latest = 0, 0.0
     for name in names:
         try:
-            status = os.stat(root / name)
+            status = (root / name).stat()
         except OSError:
             return None  # reading it says what is wrong
         total, latest = total + status.st_size, max(latest, status.st_mtime, status.st_ctime)

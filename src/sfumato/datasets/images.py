@@ -1,8 +1,8 @@
 """One image file becomes float32 pixels in [0, 1], scaled by the depth that its format states, or is refused.
 
 With a size it is resized so that its shorter side has that length, and cropped to the middle, both as
-torchvision's ``Resize`` and ``CenterCrop`` do. Pillow reads the file. What it hands over without a known white
-(32-bit integers, floating point numbers, signed values) or without a known conversion (LAB) is refused.
+torchvision's ``Resize`` and ``CenterCrop`` do. Pillow reads the file. What it hands over without a known
+white (32-bit integers, floating point numbers, signed values) or without a known conversion (LAB) is refused.
 """
 
 from __future__ import annotations

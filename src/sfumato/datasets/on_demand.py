@@ -1,8 +1,8 @@
 """Examples that are read when they are needed: in place of an array that may not fit into memory.
 
 ``OnDemand`` has the length, shape and type of the float32 array that it stands for. Indexing it reads the
-examples asked for, in threads; ``part`` picks examples without reading them. Every example is hashed once, and
-compared with its hash whenever it is read, so that nothing but the data that the checksum names is used.
+examples asked for, in threads; ``part`` picks examples without reading them. Every example is hashed once,
+and compared with its hash whenever it is read, so that only the data that the checksum names is used.
 """
 
 from __future__ import annotations

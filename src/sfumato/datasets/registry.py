@@ -85,10 +85,10 @@ def load_dataset(
 
     A path ends in ``.npz``, is a folder of images by class, or a folder of official files (IDX or CIFAR-10).
     Built-in sets are looked for in ``data_dir``, SFUMATO_DATA and the user cache, and downloaded into the
-    latter if missing, unless ``fetch`` is False. ``size`` is for a folder of images: their shorter side is
-    resized to it and their middle cropped to a square, as torchvision's ``Resize`` and ``CenterCrop`` do, in
-    front of any noise. Images that take more than a gigabyte are read when they are needed. The data set's ``notes`` say what was left out or assumed
-    when it was read, and each note is also a ``DataNote`` warning.
+    latter if missing, unless ``fetch`` is False. Images of a folder that take more than a gigabyte are read
+    when they are needed. ``size`` resizes the shorter side of such images and crops their middle to a square,
+    as torchvision's ``Resize`` and ``CenterCrop`` do, in front of any noise. The data set's ``notes`` say what
+    was left out or assumed when it was read, and each note is also a ``DataNote`` warning.
 
     >>> load_dataset("digits")
     Dataset('digits', 1000 train, 797 test, shape (1, 8, 8), 10 classes, unit: pixels in [0, 1])

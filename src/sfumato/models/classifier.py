@@ -98,13 +98,18 @@ def load_classifier(
 
     ``factory`` builds the network of a file whose record names a factory, as in ``load_model``; for a
     built-in architecture it is not used. ``fingerprint`` says what a model of a factory is, in place of an
-    attribute of this name.
+    attribute of this name. Where the data say nothing of classes, ``num_classes`` is 0; a factory needs it.
 
     Raises:
         ModelError: a missing or damaged file, one made for other data, or a factory that fails.
     """
     # unlike Path.exists it takes any name
     if ":" in reference and not os.path.exists(reference):  # noqa: PTH110
+        if not num_classes:
+            raise ModelError(
+                f"{reference}: a factory is told the number of classes, which images without labels do not "
+                "say; put the images into one folder for each class, or give a checkpoint"
+            )
         normalise = normalisation(mean or [0.0] * input_shape[0], std or [1.0] * input_shape[0], input_shape)
         body = build_body(reference, input_shape, num_classes)
         word = fingerprint or _fingerprint_of(body)
@@ -125,7 +130,7 @@ def load_classifier(
             )
     path = Path(reference)
     record = read_record(path)
-    if (record.input_shape, record.num_classes) != (input_shape, num_classes):
+    if (record.input_shape, record.num_classes) != (input_shape, num_classes or record.num_classes):
         raise ModelError(
             f"{reference}: is for inputs {record.input_shape} and {record.num_classes} classes, but the data "
             f"has {input_shape} and {num_classes}"

@@ -57,7 +57,7 @@ def study_data(design: Design) -> Dataset:
         DataError, DownloadError: it cannot be had.
     """
     folder = design.data.data_dir
-    return load_dataset(design.data.name, None if folder is None else Path(folder))
+    return load_dataset(design.data.name, None if folder is None else Path(folder), size=design.data.size)
 
 
 def what_is_left(keys: Keys, folder: Path, store: Store | None) -> ToDo:

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from sfumato.datasets import Dataset, Split
+from sfumato.datasets.on_demand import Examples, OnDemand, per_block
 from sfumato.devices import choose_device, device_name
 from sfumato.errors import ModelError, OutputError, SfumatoError
 from sfumato.files import locked, require_writable
@@ -92,8 +93,8 @@ def _trained(
     with told_in_one_line(f"the model {settings.architecture}, in training, failed", lost=SfumatoError):
         model, mean, std, warm_sha = _starting_model(data, settings)
         model.to(device)
-        x, y = torch.from_numpy(data.train.x).to(device), torch.from_numpy(data.train.y).to(device)
-        lay_out(model, x[:2])
+        x, y = _on(device, data.train.x), torch.from_numpy(data.train.y).to(device)
+        lay_out(model, torch.from_numpy(data.train.x[:2]).to(device))
         optimizer = torch.optim.AdamW(
             model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
@@ -132,6 +133,11 @@ def _trained(
         saved = save_model(model, record, output)
         unfinished.unlink(missing_ok=True)
         yield saved
+
+
+def _on(device: torch.device, x: Examples) -> torch.Tensor | OnDemand:
+    """Return the examples on the device; those that are read on demand go there batch by batch."""
+    return x if isinstance(x, OnDemand) else torch.from_numpy(x).to(device)
 
 
 def _starting_model(
@@ -209,13 +215,13 @@ def _lay_out_moments(optimizer: torch.optim.Optimizer) -> None:
 def train_epoch(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    x: torch.Tensor,
+    x: torch.Tensor | OnDemand,
     y: torch.Tensor,
     settings: TrainingSettings,
     epoch: int,
     epochs: int,
 ) -> float:
-    """Run one epoch and return its mean loss.
+    """Run one epoch and return its mean loss; ``y`` is on the model's device.
 
     Raises:
         SfumatoError: the loss is not finite.
@@ -225,14 +231,13 @@ def train_epoch(
     noise, method = settings.noise_in(epoch, epochs), settings.method.at_epoch(epoch)
     stream = Stream(Use.TRAINING_NOISE, settings.seed, Span(epoch))
     batches = torch.split(order, settings.batch_size)
-    take = batches_of(x, settings.augmentation or "none", settings.seed, epoch)
-    total = torch.zeros((), device=x.device)
-    for step, batch in enumerate(batches, epoch * len(batches)):
+    seen = batches_of(x, batches, y.device, settings.augmentation or "none", settings.seed, epoch)
+    total = torch.zeros((), device=y.device)
+    for step, (rows, images) in enumerate(seen, epoch * len(batches)):
         _set_one_cycle(optimizer, settings.learning_rate, step, epochs * len(batches))
-        rows = batch.to(x.device)
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=settings.precision == "bf16"):
-            loss = method.loss(model, take(rows), y[rows], noise, stream)
+        with torch.autocast(y.device.type, dtype=torch.bfloat16, enabled=settings.precision == "bf16"):
+            loss = method.loss(model, images, y[rows], noise, stream)
         torch.autograd.backward(loss)
         optimizer.step()
         total += loss.detach()
@@ -271,8 +276,9 @@ def _accuracies(
     stream = Stream(Use.EVALUATION, settings.seed, Span(0))
     hits = [0, 0]
     count = min(limit, len(split))
-    for start in range(0, count, _EVALUATION_BATCH):
-        stop = min(start + _EVALUATION_BATCH, count)
+    size = min(_EVALUATION_BATCH, per_block(split.x)) if isinstance(split.x, OnDemand) else _EVALUATION_BATCH
+    for start in range(0, count, size):
+        stop = min(start + size, count)
         x = torch.from_numpy(split.x[start:stop]).to(device)
         y = torch.from_numpy(split.y[start:stop]).to(device)
         for kind, inputs in enumerate((x, noise.add(x, stream))):

@@ -130,7 +130,9 @@ class TrainingSettings(CheckedSettings):
 
         Raises:
             SettingError: an augmentation of images where the data are none.
+            DataError: no training images.
         """
+        data.require_training("training")
         augmentation = self.augmentation or data.augmentation
         if augmentation != "none" and len(data.input_shape) != 3:
             raise SettingError(

@@ -40,6 +40,7 @@ def command(
     ] = None,
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
+    size: options.Size = None,
     models: Annotated[
         list[str] | None,
         typer.Option(
@@ -94,7 +95,7 @@ def command(
     if not (betas or radii):
         raise SettingError("--beta is missing; give the smoothing noise, or --radius for certified accuracy")
     count = DEFAULT_IMAGES if images is None else require_count("images", images)
-    dataset, sample = output.load_points(data, data_dir, points, seed, quiet=as_json)
+    dataset, sample = output.load_points(data, data_dir, size, points, seed, quiet=as_json)
     classifiers = _classifiers(load_classifiers(models or [], dataset, mean, std, model_factory), alpha0)
     if radii:
         advise_at_radii(
