@@ -17,7 +17,8 @@ from sfumato.answers.objective import CertifiedAccuracy, CertifiedCell
 from sfumato.answers.race import Race
 from sfumato.answers.race_study import LEVEL, ROUNDING, able_betas, race_images, race_sizes
 from sfumato.certification.smoothed_classifier import SmoothedClassifier
-from sfumato.datasets import Dataset
+from sfumato.datasets import Dataset, dataset_of
+from sfumato.datasets.given import Given
 from sfumato.datasets.on_demand import pick
 from sfumato.devices import choose_device
 from sfumato.errors import SettingError, require_nonnegative, require_open_unit, require_positive
@@ -102,7 +103,7 @@ class RadiusAdvice:
 
 def advise_radius(
     model: Network | Classifier,
-    data: Dataset,
+    data: Dataset | Given,
     alpha0: float,
     radius: float,
     *,
@@ -117,7 +118,7 @@ def advise_radius(
 ) -> RadiusAdvice:
     """Return which of ``betas`` certifies the most test images of ``data`` at ``radius`` for this network.
 
-    Without ``betas`` multiples of the radius and of ``alpha0`` are tried (``usual_betas``). The first
+    ``data`` is whatever ``dataset_of`` takes. Without ``betas`` multiples of the radius and of ``alpha0`` are tried (``usual_betas``). The first
     ``images`` test images are raced over, 1,000 if not given. An image counts if its label is certified at
     the radius by ``Decide(radius)`` at ``certificate_confidence``, with the noise of
     ``SmoothedClassifier(model, beta, seed=seed).certify(x, examples=range(images))``.
@@ -128,6 +129,8 @@ def advise_radius(
         SettingError: a radius that none of the betas can certify, or a number out of range.
         ModelError: a model that does not fit the images.
     """
+    data = dataset_of(data)
+    data.require_labels("certified accuracy")
     plan, objective = Decide(require_nonnegative("radius", radius)), CertifiedAccuracy(radius)
     if require_open_unit("confidence", confidence) + LEVEL > 1.0 - ROUNDING:
         raise SettingError(f"confidence must be below {1.0 - LEVEL:g}, got {confidence:g}")

@@ -161,7 +161,7 @@ class Voting:
     threads: int | None
 
     def images(self, here: Here) -> Examples:
-        """Return the images of the pieces, copied; what is read on demand is in one block, and not read yet."""
+        """Return the images of the pieces, copied; those that are read on demand are one block, unread."""
         parts = [pick(here.value(piece.block), piece.rows) for piece in self.pieces]
         arrays = [part for part in parts if not isinstance(part, OnDemand)]
         return np.concatenate(arrays) if len(arrays) == len(parts) else parts[0]

@@ -215,11 +215,8 @@ def _report(
     )
     clean = "" if summary.clean_accuracy is None else f"accuracy without noise {summary.clean_accuracy:.4f}; "
     bounds = "{:.4f}, {:.4f}, {:.4f}".format(*summary.p_lower) if summary.p_lower else ""
-    bounds = (
-        f"p_A of {'correct' if data.class_names else 'certified'} images at least {bounds} (10, 50, 90 % quantiles); "
-        if bounds
-        else ""
-    )
+    of = "correct" if data.class_names else "certified"
+    bounds = f"p_A of {of} images at least {bounds} (10, 50, 90 % quantiles); " if bounds else ""
     radius = "" if no_radius else f"average certified radius {summary.average_radius:.4f} at "
     OUT.print(
         f"{clean}{bounds}abstained on {summary.abstained} of {images}; {guarantee}\n"

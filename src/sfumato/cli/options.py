@@ -22,8 +22,8 @@ Size = Annotated[
     typer.Option(
         "--size",
         help="For a folder of images: resize the shorter side to SIZE pixels and crop the middle to SIZE x "
-        "SIZE, as torchvision's Resize and CenterCrop do. This is in front of the noise: beta, alpha and radii "
-        "are in the pixels of the resized images.",
+        "SIZE, as torchvision's Resize and CenterCrop do. This is in front of the noise: beta, alpha and "
+        "radii are in the pixels of the resized images.",
     ),
 ]
 DataDir = Annotated[

@@ -214,6 +214,18 @@ def _pixels(image: Image.Image, raw_mode: str, file: Path, size: int | None) -> 
     return pixels_from_bytes(np.asarray(plain if size is None else _fitted(plain, size)))
 
 
+def pixels_in(image: Image.Image, name: str) -> np.ndarray:
+    """Return the pixels of an open image as it stores them: bytes, or float32 in [0, 1] if deep grey.
+
+    Raises:
+        DataError: pixels without a known white.
+    """
+    channels = _channels(image, "", Path(name))
+    if _is_deep(image):
+        return _pixels(image, "", Path(name), None)
+    return np.asarray(image.convert("L" if channels == 1 else "RGB"))
+
+
 def _fitted(image: Image.Image, size: int) -> Image.Image:
     """Return the image with a shorter side of ``size``, cropped to a square, rounded as torchvision does."""
     from PIL import Image as images

@@ -162,9 +162,14 @@ def pick(x: Examples, rows: Rows) -> Examples:
     return x.part(rows) if isinstance(x, OnDemand) else x[rows]
 
 
+def is_small(nbytes: int) -> bool:
+    """Return whether data of this size are held in memory."""
+    return nbytes <= HELD_BYTES
+
+
 def held_or_streamed(*parts: OnDemand) -> tuple[Examples, ...]:
     """Return the parts as arrays if all of them together are small, else as they are."""
-    small = sum(part.nbytes for part in parts) <= HELD_BYTES
+    small = is_small(sum(part.nbytes for part in parts))
     return tuple(part[:] if small else part for part in parts)
 
 

@@ -13,12 +13,13 @@ from sfumato.datasets.base import Dataset, checked_split, require_one_shape
 from sfumato.datasets.cifar import load_cifar10, load_cifar10_folder
 from sfumato.datasets.digits import load_digits_dataset
 from sfumato.datasets.fashion_mnist import FASHION_MNIST
+from sfumato.datasets.given import dataset_of
 from sfumato.datasets.idx import load_idx_folder
 from sfumato.datasets.mnist import MNIST
 from sfumato.datasets.reading import is_folder, require_regular_file, require_text
 from sfumato.datasets.user import load_folder, load_npz
-from sfumato.errors import DataError, DataNote, SettingError, require_count
-from sfumato.user_code import told_in_one_line
+from sfumato.errors import DataError, DataNote, ModelError, SettingError, require_count
+from sfumato.user_code import import_named, told_in_one_line
 
 Loader = Callable[[Path | None, bool], Dataset]
 """Takes the folder to look in first, or None, and whether what is missing may be fetched."""
@@ -80,15 +81,18 @@ def load_dataset(
     *,
     size: int | None = None,
     fetch: bool = True,
+    run_code: bool = True,
 ) -> Dataset:
     """Return the data set called ``name``, or the user's own at that path.
 
     A path ends in ``.npz``, is a folder of images by class, or a folder of official files (IDX or CIFAR-10).
-    Built-in sets are looked for in ``data_dir``, SFUMATO_DATA and the user cache, and downloaded into the
-    latter if missing, unless ``fetch`` is False. Images of a folder that take more than a gigabyte are read
-    when they are needed. ``size`` resizes the shorter side of such images and crops their middle to a square,
-    as torchvision's ``Resize`` and ``CenterCrop`` do, in front of any noise. The data set's ``notes`` say what
-    was left out or assumed when it was read, and each note is also a ``DataNote`` warning.
+    ``package.module:factory`` is a function of your own that returns whatever ``dataset_of`` takes;
+    ``run_code=False`` refuses it, for a name that comes out of a file. Built-in sets are looked for in
+    ``data_dir``, SFUMATO_DATA and the user cache, and downloaded into the latter if missing, unless ``fetch``
+    is False. Images of a folder that take more than a gigabyte are read when they are needed. ``size``
+    resizes the shorter side of such images and crops their middle to a square, as torchvision's ``Resize``
+    and ``CenterCrop`` do, in front of any noise. The data set's ``notes`` say what was left out or assumed
+    when it was read, and each note is also a ``DataNote`` warning.
 
     >>> load_dataset("digits")
     Dataset('digits', 1000 train, 797 test, shape (1, 8, 8), 10 classes, unit: pixels in [0, 1])
@@ -98,10 +102,38 @@ def load_dataset(
         SettingError: a size for what is no folder of images, or below 1.
         DownloadError: a missing set that cannot be fetched.
     """
-    dataset = _load(_text(name, "the data set"), data_dir, fetch, size)
+    text = _text(name, "the data set")
+    if is_factory(text):
+        if not run_code:
+            raise DataError(
+                f"data set {_shortened(text)} is code, which a file does not choose to run; name it"
+            )
+        dataset = _made(text, size)
+    else:
+        dataset = _load(text, data_dir, fetch, size)
     for line in dataset.notes:
         warnings.warn(line, DataNote, stacklevel=2)
     return dataset
+
+
+def is_factory(name: str) -> bool:
+    """Return whether the name is ``package.module:factory``, and no path."""
+    return (
+        ":" in name and not os.path.lexists(name.partition("\0")[0]) and not re.search(r"[/\\]|\.npz$", name)
+    )
+
+
+def _made(name: str, size: int | None) -> Dataset:
+    """Return what the user's function makes."""
+    if size is not None:
+        raise SettingError(f"size is for a folder of images, {_shortened(name)} is none; leave it out")
+    try:
+        make = import_named(name)
+    except ModelError as error:
+        raise DataError(f"data set {error}") from error
+    with told_in_one_line(f"{name}: the data set cannot be loaded", lost=DataError):
+        made = make()
+    return replace(dataset_of(made, name=name), name=name)
 
 
 def _load(name: str, data_dir: str | os.PathLike[str] | None, fetch: bool, size: int | None) -> Dataset:
@@ -124,7 +156,7 @@ def _load(name: str, data_dir: str | os.PathLike[str] | None, fetch: bool, size:
         return load_npz(path)
     raise DataError(
         f"data set {_shortened(name)} is not known; accepted are {', '.join(DATASETS)}, a path ending in "
-        ".npz, or a folder of images by class"
+        ".npz, a folder of images by class, or package.module:factory"
     )
 
 

@@ -8,7 +8,8 @@ set aside as one, the same at every load.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -73,26 +74,37 @@ def load_npz(path: Path) -> Dataset:
         return [spelled[name] for name in (*wanted, _CLASS_NAMES) if name in spelled]
 
     arrays = {name.lower(): array for name, array in read_npz(path, choose).items()}
-    units = in_one_unit({images: arrays[images] for images, _ in pairs}, str(path))
-    labels_of = class_labels(
-        {labels: arrays[labels] for _, labels in pairs},
-        str(path),
-        _class_names(arrays.get(_CLASS_NAMES), path),
-    )
-    notes += [*units.notes, *labels_of.notes]
+    names = _class_names(arrays.get(_CLASS_NAMES), path)
+    found = of_arrays(arrays, pairs, str(path), escaped(path.resolve()), names)
+    return replace(found, notes=(*notes, *found.notes))
+
+
+def of_arrays(
+    arrays: Mapping[str, np.ndarray],
+    pairs: Sequence[tuple[str, str]],
+    name: str,
+    source: str,
+    class_names: tuple[str, ...] | None = None,
+) -> Dataset:
+    """Return the data set of arrays; ``pairs`` are the names of images and labels, of training first.
+
+    Raises:
+        DataError: as ``load_npz``.
+    """
+    units = in_one_unit({images: arrays[images] for images, _ in pairs}, name)
+    labels_of = class_labels({labels: arrays[labels] for _, labels in pairs}, name, class_names)
+    notes = [*units.notes, *labels_of.notes]
     splits = []
     for (images, labels), x, y in zip(pairs, units.arrays, labels_of.arrays, strict=True):
         if len(x) != len(y):
             found = f"{images} has {len(x)} examples but {labels} has {len(y)}"
-            raise DataError(f"{path}: {found}; give one label for each")
-        turned, said = channels_first(x, f"{path}: {images}")
+            raise DataError(f"{name}: {found}; give one label for each")
+        turned, said = channels_first(x, f"{name}: {images}")
         notes += said
         splits.append(Split(turned, y))
-    train, test = splits if len(splits) > 1 else set_aside(splits[0], str(path))
-    require_one_shape(train, test, str(path))
-    return Dataset(
-        str(path), train, test, labels_of.class_names, units.unit, escaped(path.resolve()), tuple(notes)
-    )
+    train, test = splits if len(splits) > 1 else set_aside(splits[0], name)
+    require_one_shape(train, test, name)
+    return Dataset(name, train, test, labels_of.class_names, units.unit, source, tuple(notes))
 
 
 def _choose_pairs(names: dict[str, str], path: Path, notes: list[str]) -> list[tuple[str, str]]:

@@ -17,7 +17,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from sfumato.datasets import Dataset, Split
+from sfumato.datasets import Dataset, Split, dataset_of
+from sfumato.datasets.given import Given
 from sfumato.datasets.on_demand import Examples, OnDemand, per_block
 from sfumato.devices import choose_device, device_name
 from sfumato.errors import ModelError, OutputError, SfumatoError
@@ -48,7 +49,7 @@ class EpochReport:
 
 
 def train(
-    data: Dataset,
+    data: Dataset | Given,
     settings: TrainingSettings,
     output: Path,
     *,
@@ -59,6 +60,7 @@ def train(
 ) -> ModelRecord:
     """Train a base classifier, write it to ``output`` and return its record.
 
+    ``data`` is whatever ``dataset_of`` takes: a ``Dataset``, arrays, a PyTorch or Hugging Face data set.
     An interrupted training with the same settings continues after its last whole epoch. If its state is
     damaged, it starts again and ``on_warning`` is called. ``hold`` locks the output against other runs.
 
@@ -72,7 +74,7 @@ def train(
     if output.exists():
         raise OutputError(f"{output}: exists already; choose another output or remove it")
     with hold(output):
-        for found in _trained(data, settings, output, choose_device(device), on_warning):
+        for found in _trained(dataset_of(data), settings, output, choose_device(device), on_warning):
             if isinstance(found, ModelRecord):
                 return found
             on_epoch(found)

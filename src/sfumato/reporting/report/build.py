@@ -223,7 +223,9 @@ class ReportMaker:
             sizes = tuple(len(table.certificates) for table in shown)
             if (key, sizes) not in self._galleries:
                 # what nobody asked for by name is not worth a download
-                data = load_dataset(name, wanted.data_dir, fetch=wanted.data is not None)
+                data = load_dataset(
+                    name, wanted.data_dir, fetch=wanted.data is not None, run_code=wanted.data is not None
+                )
                 self._galleries[key, sizes] = sample_tables(
                     shown, data, count=wanted.gallery, beta=wanted.beta, seed=wanted.seed
                 )
