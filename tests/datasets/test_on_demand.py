@@ -1,14 +1,14 @@
 """Image folders that do not fit into memory, by a bound of 0 bytes, and what layouts and sizes mean."""
 
+import copy
 import os
-import pickle
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from sfumato.datasets import DataNote, image_files, load_dataset, on_demand
-from sfumato.datasets.on_demand import OnDemand, read_ahead
+from sfumato.datasets.on_demand import OnDemand, in_threads, read_ahead
 from sfumato.errors import DataError, SettingError
 
 pytestmark = pytest.mark.filterwarnings("ignore::sfumato.errors.DataNote")
@@ -46,14 +46,20 @@ def test_what_is_read_on_demand_is_what_would_be_held(tmp_path, monkeypatch, par
         assert np.array_equal(other.x[:], one.x)
         assert np.array_equal(np.asarray(other.x), one.x)
         assert np.array_equal(other.y, one.y)
-        for rows in (3, slice(1, 4), [2, 0], np.array([1, 1])):
+        for rows in (1, slice(1, 4), [1, 0], np.array([1, 1])):
             assert np.array_equal(other.x[rows], one.x[rows])
-        assert np.array_equal(other.part([2, 0]).part(slice(1)).x[:], one.x[[2]])
+        assert np.array_equal(other.part([1, 0]).part(slice(1)).x[:], one.x[[1]])
     assert np.allclose(streamed.channel_mean, held.channel_mean, atol=1e-6)
     assert np.allclose(streamed.channel_std, held.channel_std, atol=1e-6)
     batches = [np.array([4, 1]), np.array([0]), np.array([3, 2, 1]), np.array([0])]
-    found = list(read_ahead(pickle.loads(pickle.dumps(streamed.train.x)), batches))
+    sent = copy.deepcopy(streamed.train.x)  # as a worker gets it
+    found = list(read_ahead(sent, batches))
     assert all(np.array_equal(x, held.train.x[rows]) for x, rows in zip(found, batches, strict=True))
+
+
+def test_work_in_threads_leaves_nothing_out_and_keeps_the_order(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    assert list(in_threads(lambda n: n * n, iter(range(10)), 10, at_a_time=3)) == [n * n for n in range(10)]
 
 
 def test_the_checksum_is_of_contents_labels_order_and_size(tmp_path, streamed):

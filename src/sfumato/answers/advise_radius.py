@@ -118,10 +118,10 @@ def advise_radius(
 ) -> RadiusAdvice:
     """Return which of ``betas`` certifies the most test images of ``data`` at ``radius`` for this network.
 
-    ``data`` is whatever ``dataset_of`` takes. Without ``betas`` multiples of the radius and of ``alpha0`` are tried (``usual_betas``). The first
-    ``images`` test images are raced over, 1,000 if not given. An image counts if its label is certified at
-    the radius by ``Decide(radius)`` at ``certificate_confidence``, with the noise of
-    ``SmoothedClassifier(model, beta, seed=seed).certify(x, examples=range(images))``.
+    ``data`` is whatever ``dataset_of`` takes. Without ``betas`` multiples of the radius and of ``alpha0`` are
+    tried (``usual_betas``). The first ``images`` test images are raced over, 1,000 if not given. An image
+    counts if its label is certified at the radius by ``Decide(radius)`` at ``certificate_confidence``, with
+    the noise of ``SmoothedClassifier(model, beta, seed=seed).certify(x, examples=range(images))``.
     ``smoothed_at`` gives the classifier for each noise, as one whose batch norms are re-estimated under it.
     ``on_batch`` is told how many images were raced over, and how many betas are left.
 

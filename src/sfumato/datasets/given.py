@@ -87,7 +87,7 @@ def require_order(loader: Any) -> None:
     """
     if "Random" in type(loader.sampler).__name__:
         raise DataError(
-            "the loader shuffles (shuffle=True, or a random sampler): an image's number determines its noise, "
+            "the loader shuffles (shuffle=True, or a random sampler): an image's place determines its noise, "
             "so images must come in the same order each time; give shuffle=False, or its data set"
         )
 

@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -195,7 +196,7 @@ def in_threads(
         return
     with ThreadPoolExecutor(threads) as pool:
         waiting = iter(given)
-        while group := [one for one, _ in zip(waiting, range(at_a_time), strict=False)]:
+        while group := list(islice(waiting, at_a_time)):
             yield from pool.map(work, group)
 
 
@@ -205,9 +206,7 @@ def read_ahead(
     """Yield the examples of each batch of rows; the next batches are read in a thread meanwhile."""
     with ThreadPoolExecutor(1) as reader:
         waiting = iter(batches)
-        coming = [
-            reader.submit(x.__getitem__, rows) for rows, _ in zip(waiting, range(_READ_AHEAD), strict=False)
-        ]
+        coming = [reader.submit(x.__getitem__, rows) for rows in islice(waiting, _READ_AHEAD)]
         while coming:
             found = coming.pop(0).result()
             if (rows := next(waiting, None)) is not None:
