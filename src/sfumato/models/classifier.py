@@ -14,6 +14,7 @@ from torch import nn
 from sfumato.errors import ModelError, SfumatoError
 from sfumato.models.checkpoint import ModelRecord, Normalization, load_model, read_record, weights_checksum
 from sfumato.models.registry import Factory, build_body, factory_name, is_built_in, normalisation
+from sfumato.models.zoo import is_of_zoo
 from sfumato.user_code import told_in_one_line
 
 
@@ -109,6 +110,11 @@ def load_classifier(
             raise ModelError(
                 f"{reference}: a factory is told the number of classes, which images without labels do not "
                 "say; put the images into one folder for each class, or give a checkpoint"
+            )
+        if is_of_zoo(reference):
+            raise ModelError(
+                f"{reference}: is a network with random weights; train it, and give the checkpoint with "
+                f"--model-factory {reference}, or name a factory of your own that loads weights"
             )
         normalise = normalisation(mean or [0.0] * input_shape[0], std or [1.0] * input_shape[0], input_shape)
         body = build_body(reference, input_shape, num_classes)

@@ -54,7 +54,7 @@ class TrainingSettings(CheckedSettings):
     architecture: str = Field(
         default="mlp",
         description="mlp, cnn, lenet, fastcnn, fastcnn-group, resnet20, resnet20-group, resnet110, "
-        "resnet110-group, or package.module:factory",
+        "resnet110-group, timm:NAME, torchvision:NAME, or package.module:factory",
         json_schema_extra={"flag": "--model"},
     )
     epochs: Count | None = Field(
