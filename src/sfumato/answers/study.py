@@ -34,8 +34,8 @@ class Study:
 
     Args:
         data: the name or path of a data set, a ``Dataset``, arrays (x, y) or (x, y, x_test, y_test), or
-            whatever else ``dataset_of`` takes. What has no name and fits into a gigabyte is kept in the study's
-            folder; what is larger has to be given again to go on.
+            whatever else ``dataset_of`` takes. What has no name and fits into a gigabyte is kept in the
+            study's folder; what is larger has to be given again to go on.
         alphas: training noises, standard deviations in the input's unit; increasing, 0 is no noise.
         betas: smoothing noises, likewise.
         seeds: of the trainings, increasing.

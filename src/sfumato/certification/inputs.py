@@ -17,7 +17,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from sfumato.datasets import Dataset, Split
 from sfumato.datasets.given import require_order
-from sfumato.datasets.items import has_items, item_parts
+from sfumato.datasets.items import has_items, read_item
 from sfumato.datasets.on_demand import BLOCK_BYTES, OnDemand, in_blocks
 from sfumato.errors import DataError
 
@@ -70,7 +70,7 @@ def _stacked(data: Any) -> Iterator[Batch]:
         images: list[np.ndarray] = []
         labels, left = [], BLOCK_BYTES
         while start < len(data) and left > 0 and len(images) < _TOGETHER:
-            image, label = item_parts(data[start], f"item {start} of the data")
+            image, label = read_item(data, start, f"item {start} of the data")
             if images and (image.shape, image.dtype) != (images[0].shape, images[0].dtype):
                 raise DataError(
                     f"item {start} of the data has shape {image.shape} of {image.dtype}, others "

@@ -103,22 +103,22 @@ class LabelledItems(Source):
         """Return the image and the label (None without one) of an item, as the data set has them.
 
         Raises:
-            DataError: an item of another form.
+            DataError, ModelError: as ``read_item``.
         """
-        where = f"{self.name}: item {index}"
-        with told_in_one_line(f"{where} cannot be read", lost=DataError):
-            found = self.data[index]
-        return item_parts(found, where)
+        return read_item(self.data, index, f"{self.name}: item {index}")
 
 
-def item_parts(item: object, where: str) -> tuple[np.ndarray, Any]:
-    """Return an item's image and its label or None.
+def read_item(data: Any, index: int, where: str) -> tuple[np.ndarray, Any]:
+    """Return an item's image and its label or None; errors call the item ``where``.
 
     The image is (channels, height, width) or (features,), of bytes or float32.
 
     Raises:
-        DataError: an item of another form.
+        DataError: an item of another form, or that cannot be read from disk.
+        ModelError: the data set's own code failed.
     """
+    with told_in_one_line(f"{where} cannot be read", lost=DataError):
+        item = data[index]
     if isinstance(item, Mapping):
         image = item[_column(item, _IMAGES, where, "image")]
         label = item[_column(item, _LABELS, where, "label")] if set(_LABELS) & set(item) else None

@@ -78,7 +78,9 @@ def run_study(
 
 
 def checked_data(design: Design, folder: Path, data: Dataset | None = None) -> Dataset:
-    """Return the study's data, loaded if they are not given, after refusing, with nothing written, what could not be run.
+    """Return the study's data, loaded if they are not given, after refusing what could not be run.
+
+    Nothing is written.
 
     Raises:
         OutputError, SettingError, DataError, ModelError: as ``run_study``.
