@@ -13,7 +13,7 @@ from sfumato import SmoothedClassifier
 from sfumato.answers.study import Study
 from sfumato.datasets import Split, dataset_of, load_dataset, on_demand
 from sfumato.datasets.on_demand import OnDemand
-from sfumato.errors import DataError, SettingError
+from sfumato.errors import DataError, ModelError, SettingError
 from sfumato.training.loop import train
 from sfumato.training.settings import TrainingSettings
 
@@ -154,7 +154,7 @@ def test_items_that_fail_are_one_line_with_their_place():
             raise ValueError("no\nfile")
 
     with pytest.raises(
-        DataError, match=r"item 0 cannot be read \(ValueError: no file, at .*test_given\.py:\d+\)"
+        ModelError, match=r"item 0 cannot be read \(ValueError: no file, at .*test_given\.py:\d+\)"
     ):
         dataset_of(Failing())
 
