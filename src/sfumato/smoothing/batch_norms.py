@@ -46,7 +46,8 @@ at most 0.03 at the training noise, and 0.18 at 1.5 times it, which costs 7 poin
 
 _CHECKED_IMAGES = 256
 _VALUES = 2**27  # of a layer's input in one batch: 512 MiB
-_PART = 64  # images whose values are float64 at a time
+_PART = 64  # images at a time in a check, or whose values are float64 at a time
+_PART_VALUES = 2**22  # and less than 64 where these are many
 BatchNorm = nn.modules.batchnorm._BatchNorm
 Images = Float[np.ndarray, "images *shape"] | Float[torch.Tensor, "images *shape"] | OnDemand
 
@@ -152,8 +153,9 @@ def misfits(
     norms, sums = batch_norms(network), dict[BatchNorm, _Sums]()
     rows = _Rows(_checked_images(images[:_CHECKED_IMAGES], classifier), noise, seed, chosen)
     with _watched(norms.values(), lambda norm, x: sums.setdefault(norm, _Sums()).add(x)):
-        for start in range(0, len(rows.x), _PART):
-            rows.pass_through(network, start, _PART, classifier.name)
+        size = _part_of(rows.x)
+        for start in range(0, len(rows.x), size):
+            rows.pass_through(network, start, size, classifier.name)
     gaps = {name: _gap(norm, sums[norm]) for name, norm in norms.items() if norm in sums}
     return {name: gap for name, gap in gaps.items() if not gap <= LARGEST_GAP}
 
@@ -196,6 +198,10 @@ class _Enough(BaseException):
     """Ends a forward pass behind the layer that was to be seen; no user's ``except Exception`` is meant."""
 
 
+def _part_of(x: torch.Tensor) -> int:
+    return min(_PART, max(1, _PART_VALUES // max(1, x[0].numel())))
+
+
 @dataclass
 class _Sums:
     """Sums over all values of each channel, of themselves and of their squares."""
@@ -207,8 +213,9 @@ class _Sums:
 
     def add(self, x: torch.Tensor) -> None:
         axes = [axis for axis in range(x.dim()) if axis != 1]
-        for start in range(0, len(x), _PART):
-            exact = x[start : start + _PART].double()
+        size = _part_of(x)
+        for start in range(0, len(x), size):
+            exact = x[start : start + size].double()
             self.first = self.first + exact.sum(axes)
             self.second = self.second + exact.square().sum(axes)
         self.images += len(x)

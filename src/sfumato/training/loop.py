@@ -19,7 +19,7 @@ from torch import nn
 
 from sfumato.datasets import Dataset, Split, dataset_of
 from sfumato.datasets.given import Given
-from sfumato.datasets.on_demand import Examples, OnDemand, per_block
+from sfumato.datasets.on_demand import Examples, OnDemand
 from sfumato.devices import choose_device, device_name
 from sfumato.errors import ModelError, OutputError, SfumatoError
 from sfumato.files import locked, require_writable
@@ -34,6 +34,7 @@ from sfumato.user_code import told_in_one_line
 from sfumato.version import __version__
 
 _EVALUATION_BATCH = 500
+_EVALUATION_VALUES = 2**22  # fewer large images at once: a network needs many times their memory
 _MONITORED = 1000
 
 
@@ -278,7 +279,7 @@ def _accuracies(
     stream = Stream(Use.EVALUATION, settings.seed, Span(0))
     hits = [0, 0]
     count = min(limit, len(split))
-    size = min(_EVALUATION_BATCH, per_block(split.x)) if isinstance(split.x, OnDemand) else _EVALUATION_BATCH
+    size = max(1, min(_EVALUATION_BATCH, _EVALUATION_VALUES // math.prod(split.x.shape[1:])))
     for start in range(0, count, size):
         stop = min(start + size, count)
         x = torch.from_numpy(split.x[start:stop]).to(device)
