@@ -137,3 +137,8 @@ def test_loose_images_are_all_certified(folder, tmp_path, sfumato, monkeypatch, 
         ["certify", "--model", "math:sqrt", "--data", "loose", "--beta", "0.1"],
         "is told the number of classes",
     )
+    (folder / "train" / "dark").rename(folder / "train" / "black")
+    (folder / "test" / "dark").rename(folder / "test" / "black")
+    _, _, error = sfumato("risk", "m.safetensors", "--data", folder, "--beta", "0.1", "--n", "10")
+    assert "was trained on the classes dark, light, and" in error
+    assert "has black, light: a label may not mean the same in both" in error

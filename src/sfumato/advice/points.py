@@ -74,7 +74,7 @@ def labelled_points(
     labels = np.asarray(y, dtype=np.int64)
     if len(x) != len(labels):
         raise DataError(f"{len(x)} examples and {len(labels)} labels; give one label for each")
-    whole, too_many = f"{len(labels):,} examples", ()
+    whole, too_many = f"{len(labels):,} examples", tuple[str, ...]()
     if isinstance(x, OnDemand):
         fit = max(1, _MOST_VALUES // math.prod(x.shape[1:]))
         if fit < min(len(x), most or len(x)):

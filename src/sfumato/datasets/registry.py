@@ -118,9 +118,7 @@ def load_dataset(
 
 def is_factory(name: str) -> bool:
     """Return whether the name is ``package.module:factory``, and no path."""
-    return (
-        ":" in name and not os.path.lexists(name.partition("\0")[0]) and not re.search(r"[/\\]|\.npz$", name)
-    )
+    return ":" in name and not os.path.lexists(name) and not re.search(r"[/\\]|\.npz$", name)
 
 
 def _made(name: str, size: int | None) -> Dataset:

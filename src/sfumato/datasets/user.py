@@ -170,36 +170,23 @@ def load_folder(path: Path, size: int | None = None) -> Dataset:
     notes: list[str] = []
     train_root, test_root = find_parts(path, notes)
     roots = [root for root in (train_root, test_root) if root is not None]
-    if len(roots) == 1 and (names := loose_images(roots[0], notes)):
-        listed, classes = [{"": names}], ()
-        notes.append(
-            f"{path}: holds images without class folders, so all of them are test images without labels"
-        )
-    else:
-        listed = [list_classes(root, notes) for root in roots]
-        classes = tuple(listed[0])
-        _require_classes(roots, listed)
+    listed, classes = _listed(path, roots, notes)
     if train_root is None and classes:
         notes.append(
             f"{path}: there are no training images; classes are numbered in the order of their names, "
             f"0 is {classes[0]}"
         )
-    looked = [
-        look_at(root, [name for names in found.values() for name in names])
-        for root, found in zip(roots, listed, strict=True)
-    ]
+    looked = [look_at(root, [file for file, _ in files]) for root, files in zip(roots, listed, strict=True)]
     require_one_size(looked, size)
     channels = max(part.channels for part in looked)
     splits = []
-    for part, found in zip(looked, listed, strict=True):
+    for part, files in zip(looked, listed, strict=True):
         notes += part.notes(channels)
-        labels = [classes.index(name) if classes else -1 for name, names in found.items() for _ in names]
-        splits.append(Split(OnDemand.whole(ImageFiles(part, channels, size)), np.array(labels)))
+        x = OnDemand.whole(ImageFiles(part, channels, size))
+        splits.append(Split(x, np.array([label for _, label in files])))
     if len(splits) == 1 and train_root is not None and classes:
         splits = list(set_aside(splits[0], str(path)))
-    with quiet_pillow():
-        held = held_or_streamed(*(split.x for split in splits if isinstance(split.x, OnDemand)))
-    *train, test = (Split(x, split.y) for x, split in zip(held, splits, strict=True))
+    *train, test = _held_or_streamed(splits)
     nothing = Split(np.empty((0, *test.x.shape[1:]), np.float32), np.empty(0, np.int64))
     return Dataset(
         str(path),
@@ -213,14 +200,37 @@ def load_folder(path: Path, size: int | None = None) -> Dataset:
     )
 
 
-def _require_classes(roots: list[Path], listed: list[dict[str, list[str]]]) -> None:
-    """Refuse parts without images, with fewer than two classes, or with classes that the first part lacks."""
-    first, classes = roots[0], listed[0]
+_Files = list[tuple[str, int]]  # names below their folder, with class indices, -1 for none
+
+
+def _listed(path: Path, roots: list[Path], notes: list[str]) -> tuple[list[_Files], tuple[str, ...]]:
+    """Return the images of each part, and the names of the classes; none where the images have no labels.
+
+    Raises:
+        DataError: no images, fewer than two classes, or classes that the first part lacks.
+    """
+    if len(roots) == 1 and (names := loose_images(roots[0], notes)):
+        notes.append(
+            f"{path}: holds images without class folders, so all of them are test images without labels"
+        )
+        return [[(name, -1) for name in names]], ()
+    listed = [list_classes(root, notes) for root in roots]
+    classes = tuple(listed[0])
     if len(classes) < 2:
         held = f"{len(classes)} class folders with images"
-        raise DataError(f"{first}: holds {held}, at least 2 are needed")
+        raise DataError(f"{roots[0]}: holds {held}, at least 2 are needed")
     for root, found in zip(roots, listed, strict=True):
         if not found:
             raise DataError(f"{root}: holds no images in class folders; accepted are {accepted()}")
         if extra := sorted(set(found) - set(classes)):
-            raise DataError(f"{root}: class {extra[0]!r} is not among those in {first}")
+            raise DataError(f"{root}: class {extra[0]!r} is not among those in {roots[0]}")
+    numbers = {name: number for number, name in enumerate(classes)}
+    return [
+        [(file, numbers[name]) for name, files in found.items() for file in files] for found in listed
+    ], classes
+
+
+def _held_or_streamed(splits: list[Split]) -> list[Split]:
+    with quiet_pillow():
+        held = held_or_streamed(*(split.x for split in splits if isinstance(split.x, OnDemand)))
+    return [Split(x, split.y) for x, split in zip(held, splits, strict=True)]
