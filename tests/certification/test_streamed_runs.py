@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sfumato.certification.file import read_certificates
+from sfumato.certification.table import read_certificates
 from sfumato.datasets import load_dataset, on_demand
 from sfumato.models import load_model
 from sfumato.studies.design import make_design
