@@ -108,7 +108,7 @@ def test_a_study_on_demand_has_the_same_rows(folder, tmp_path, twice):
         certificates = {
             cell: [(c.predict, c.radius) for c in found] for cell, found in results.certificates.items()
         }
-        return [cell.predicted.tolist() for cell in results.cells], certificates
+        return {cell: found.predicted.tolist() for cell, found in results.cells.items()}, certificates
 
     held, streamed = twice(run)
     assert streamed == held

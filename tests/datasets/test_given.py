@@ -179,9 +179,12 @@ def test_the_command_line_takes_a_factory_of_data(module, sfumato, refused):
     assert out.startswith("Dataset('mydata:pair', 24 train, 6 test, shape (1, 8, 8), 2 classes")
     refused(
         ["data", "mydata:broken"],
-        r"mydata:broken: the data set cannot be loaded \(KeyError: 'lost', at mydata",
+        "mydata:broken: the data set cannot be loaded (KeyError: 'lost', at mydata",
     )
-    refused(["data", "mydata:wrong"], "data must be .* got")
+    refused(
+        ["data", "mydata:wrong"],
+        "data must be (x, y) or (x, y, x_test, y_test), a data set or (train, test), got int",
+    )
     refused(["data", "mydata:nothing"], "has no 'nothing'")
     refused(["data", "mydata:pair", "--size", "8"], "size is for a folder of images")
 
