@@ -67,7 +67,8 @@ def loose_images(root: Path, notes: list[str]) -> list[str]:
     """
     if _shown_folders(root):
         return []
-    images, other = [], []
+    images: list[str] = []
+    other: list[str] = []
     for entry in list_folder(root):
         if not is_folder(entry) and not _is_hidden(entry.name):
             (images if entry.suffix.lower() in SUFFIXES else other).append(entry.name)

@@ -85,6 +85,9 @@ class ReportSettings(AnswerSettings):
     data_dir: Path | None = Field(
         default=None, description="where to look for the data first (then SFUMATO_DATA, then the user cache)"
     )
+    size: Count | None = Field(
+        default=None, description="side that the images of a folder were resized and cropped to"
+    )
     command: str = ""
 
 
@@ -224,7 +227,11 @@ class ReportMaker:
             if (key, sizes) not in self._galleries:
                 # what nobody asked for by name is not worth a download
                 data = load_dataset(
-                    name, wanted.data_dir, fetch=wanted.data is not None, run_code=wanted.data is not None
+                    name,
+                    wanted.data_dir,
+                    size=wanted.size,
+                    fetch=wanted.data is not None,
+                    run_code=wanted.data is not None,
                 )
                 self._galleries[key, sizes] = sample_tables(
                     shown, data, count=wanted.gallery, beta=wanted.beta, seed=wanted.seed
