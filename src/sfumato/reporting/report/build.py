@@ -28,7 +28,7 @@ from sfumato.reporting.report.provenance_panel import study_panel, table_panel
 from sfumato.reporting.report.study_panels import published_panels, study_lead, study_panels
 from sfumato.reporting.sources import CertifiedSet, Sources, StudySource, study_sets
 from sfumato.reporting.table_gallery import named_data, sample_tables
-from sfumato.settings import Seed
+from sfumato.settings import Count, Seed
 from sfumato.studies.design import Design
 from sfumato.studies.provenance import study_progress, study_provenance
 from sfumato.studies.results import StudyResults
