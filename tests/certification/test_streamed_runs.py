@@ -142,3 +142,20 @@ def test_loose_images_are_all_certified(folder, tmp_path, sfumato, monkeypatch, 
     _, _, error = sfumato("risk", "m.safetensors", "--data", folder, "--beta", "0.1", "--n", "10")
     assert "was trained on the classes dark, light, and" in error
     assert "has black, light: a label may not mean the same in both" in error
+
+
+@pytest.mark.slow
+def test_workers_read_the_files_themselves(folder, tmp_path, twice, sfumato):
+    model = tmp_path / "m.safetensors"
+    train(load_dataset(folder), TrainingSettings(alpha=0.1, epochs=2), model, device="cpu")
+
+    def run(name):
+        out = tmp_path / f"{name}.tsv"
+        options = ["--beta", "0.2", "--plan", "fixed(10,100)", "--workers", "2", "--out", out]
+        code, _, error = sfumato("certify", "--model", model, "--data", folder, *options)
+        assert code == 0, error
+        return [(row.idx, row.label, row.predict, row.radius, row.votes) for row in read_certificates(out)]
+
+    held, streamed = twice(run)
+    assert streamed == held
+    assert len(held) == 16
