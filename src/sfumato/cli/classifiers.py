@@ -49,6 +49,13 @@ def load_classifiers(
         )
         for name in references
     ]
+    for found in loaded:
+        known = found.record.class_names if found.record else ()
+        if known and dataset.class_names and tuple(known) != dataset.class_names:
+            warn(
+                f"{found.name}: was trained on the classes {_shortened(known)}, and {dataset.name} has "
+                f"{_shortened(dataset.class_names)}: a label may not mean the same in both"
+            )
     made = [found for found in loaded if found.record and not is_built_in(found.record.architecture)]
     if factory is not None and not made:
         raise SettingError(f"none of the given checkpoints needs model-factory {factory!r}; leave it out")
@@ -140,3 +147,7 @@ def behind(denoiser: Path | None, classifier: Classifier, dataset: Dataset) -> C
             f"{denoiser}: is for images {record.input_shape}, but the data has {dataset.input_shape}"
         )
     return denoised(classifier, Named(str(denoiser), front, record.weights_sha256))
+
+
+def _shortened(names: Sequence[str]) -> str:
+    return ", ".join([*names[:5], *(["..."] if names[5:] else [])])

@@ -11,7 +11,20 @@ from sfumato.cli.registered_names import DATA_SETS, NOISES
 from sfumato.errors import SettingError
 
 Data = Annotated[
-    str, typer.Option("--data", help=f"{DATA_SETS}, a .npz with x and y, or a folder of images by class.")
+    str,
+    typer.Option(
+        "--data",
+        help=f"{DATA_SETS}, a .npz with x and y, a folder of images by class, or package.module:factory.",
+    ),
+]
+Size = Annotated[
+    int | None,
+    typer.Option(
+        "--size",
+        help="For a folder of images: resize the shorter side to SIZE pixels and crop the middle to SIZE x "
+        "SIZE, as torchvision's Resize and CenterCrop do. This is in front of the noise: beta, alpha and "
+        "radii are in the pixels of the resized images.",
+    ),
 ]
 DataDir = Annotated[
     Path | None,

@@ -10,6 +10,7 @@ import typer
 
 from sfumato.cli import options
 from sfumato.cli.from_settings import takes_fields
+from sfumato.cli.load_data import load_data
 from sfumato.cli.terminal import OUT, progress_bar, warn
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def _fields() -> Mapping[str, FieldInfo]:
 def command(
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
+    size: options.Size = None,
     out: Annotated[Path, typer.Option("--out", help="The .safetensors file to write.")] = Path(
         "model.safetensors"
     ),
@@ -83,13 +85,12 @@ def command(
 
     Example: sfumato train --data mnist --model cnn --alpha 0.4 --out mnist-0.4.safetensors
     """
-    from sfumato.datasets import load_dataset
     from sfumato.reporting.model_card import write_card
     from sfumato.training.loop import EpochReport, train
     from sfumato.training.settings import TrainingSettings
 
     chosen = TrainingSettings.flat(settings)
-    dataset = load_dataset(data, data_dir)
+    dataset = load_data(data, data_dir, size, training_for="train")
     with progress_bar("training", chosen.epochs_for(len(dataset.train))) as bar:
 
         def show(report: EpochReport) -> None:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Int
+from jaxtyping import Bool, Int
 
 from sfumato.datasets import Split
+from sfumato.datasets.on_demand import Examples, OnDemand, per_block
 from sfumato.devices import choose_device
-from sfumato.errors import require_nonnegative
+from sfumato.errors import DataError, require_nonnegative
 from sfumato.plans import Plan
 from sfumato.plans.early_vote import EarlyVote
 from sfumato.plans.vote import Vote
@@ -162,7 +163,7 @@ def measure_risk(
 def vote_on(
     voter: Smoothed | BaseClassifier,
     plan: Plan,
-    x: Float32[np.ndarray, "images *shape"],
+    x: Examples,
     labels: Int[np.ndarray, " images"],
     examples: Sequence[int],
     *,
@@ -175,11 +176,16 @@ def vote_on(
     ``classes`` and ``on_progress`` as of ``measure_risk``.
 
     Raises:
+        DataError: an unknown label.
         ModelError: the model does not fit the images, or has fewer outputs than the data has classes.
         SfumatoError: the forward pass failed.
     """
+    if labels.min() < 0:
+        raise DataError("the risk needs the label of each image, and some are unknown (-1)")
     needed = classes or int(labels.max()) + 1
     together = max(1, min(SHARD, _FIRST_VOTES // max(1, plan.least_votes)))
+    if isinstance(x, OnDemand):
+        together = min(together, per_block(x))
     found = []
     for start in range(0, len(x), together):
         part = slice(start, start + together)

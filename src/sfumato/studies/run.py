@@ -50,6 +50,7 @@ def run_study(
     watch: Watch | None = None,
     executor: Executor | None = None,
     threads: int | None = None,
+    data: Dataset | None = None,
 ) -> StudyResults:
     """Compute what is missing in ``folder`` and return the results of the study.
 
@@ -58,6 +59,8 @@ def run_study(
     which they finish, even if workers are lost. ``threads`` is how many threads each training on a CPU
     computes with, PyTorch's present number if not given: other numbers give weights that differ by rounding.
     If workers have their own GPUs, the executor decides the device.
+
+    ``data`` is the data of the study, where the design's name does not load them.
 
     A kill loses at most one epoch and the images being voted on; the same call then continues. In one process
     the order is: all alphas of the first seed, each with its betas, then the next seed.
@@ -70,7 +73,7 @@ def run_study(
     """
     executor = executor or InProcess()
     with executor if executor.in_process else contextlib.nullcontext():
-        data = checked_data(design, folder)
+        data = checked_data(design, folder, data)
         # the fewest of all that is measured
         warn_of_class_order(data, range(min(filter(None, image_counts(design, data).values()))))
         watch = watch or Watch()
@@ -79,14 +82,17 @@ def run_study(
             return _run(design, design, data, folder, device, watch, executor, threads)
 
 
-def checked_data(design: Design, folder: Path) -> Dataset:
-    """Return the study's data after refusing, with nothing written, what could not be run.
+def checked_data(design: Design, folder: Path, data: Dataset | None = None) -> Dataset:
+    """Return the study's data, loaded if they are not given, after refusing what could not be run.
+
+    Nothing is written.
 
     Raises:
         OutputError, SettingError, DataError, ModelError: as ``run_study``.
     """
     require_writable(folder / "models" / "any")
-    data = study_data(design)
+    data = study_data(design) if data is None else data
+    data.require_training("a study")
     architecture = design.model.shared.architecture
     with told_in_one_line(f"the model {architecture} failed", lost=SfumatoError):
         built = build_model(

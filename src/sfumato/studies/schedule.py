@@ -21,6 +21,7 @@ import torch
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.shipped import Counted, ImageShelf, Recipe, certify, first_size
 from sfumato.datasets import Dataset
+from sfumato.datasets.on_demand import pick
 from sfumato.errors import SfumatoError
 from sfumato.execution.base import Done, Executor, Shared, Task
 from sfumato.execution.pace import Pace
@@ -129,7 +130,7 @@ class Schedule:
         self._wanted: list[_Model] = []
         self._cells: deque[_Cell] = deque()
         self._unopened = sum(self._left.images.values())
-        self._shelf = ImageShelf(executor, self.data.test.x[: max(keys.images.values())])
+        self._shelf = ImageShelf(executor, pick(self.data.test.x, slice(max(keys.images.values()))))
         self._shared_data: Shared[Dataset] | None = None
         self._parents: dict[Path, Shared[bytes]] = {}
         self._place = None if executor.in_process else Place(folder.absolute(), f"{MARK}{uuid.uuid4().hex}")

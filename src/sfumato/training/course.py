@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from sfumato.datasets.on_demand import Examples, OnDemand
 from sfumato.errors import SfumatoError
 from sfumato.noise import Span, Stream, Use
 from sfumato.training.augmentation import batches_of
@@ -38,7 +39,8 @@ class Course:
 
     Args:
         model: on its device, its frozen parameters without gradients.
-        x, y: training examples (examples, *shape) and their classes, on the same device.
+        x: training examples (examples, *shape), on the device or read on demand.
+        y: their classes, on the device.
         settings: settled.
         identity: all that determines the weights; a saved state of another identity is refused.
         unfinished: where the state is saved after every epoch.
@@ -55,7 +57,7 @@ class Course:
     def __init__(
         self,
         model: nn.Module,
-        x: torch.Tensor,
+        x: torch.Tensor | OnDemand,
         y: torch.Tensor,
         settings: TrainingSettings,
         identity: dict[str, Any],
@@ -64,7 +66,7 @@ class Course:
     ) -> None:
         self._model, self._x, self._y, self._settings = model, x, y, settings
         self._identity, self._unfinished = identity, unfinished
-        lay_out(model, x[:2])
+        lay_out(model, torch.as_tensor(x[:2]).to(y.device))
         self._optimizer = torch.optim.AdamW(
             [parameter for parameter in model.parameters() if parameter.requires_grad],
             lr=settings.learning_rate,
@@ -102,10 +104,15 @@ class Course:
         return f"; {self._unfinished} keeps the state after epoch {epoch}, to start from" if epoch else ""
 
 
+def on_device(device: torch.device, x: Examples) -> torch.Tensor | OnDemand:
+    """Return the examples on the device; those that are read on demand go there batch by batch."""
+    return x if isinstance(x, OnDemand) else torch.from_numpy(x).to(device)
+
+
 def train_epoch(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    x: torch.Tensor,
+    x: torch.Tensor | OnDemand,
     y: torch.Tensor,
     settings: TrainingSettings,
     epoch: int,
@@ -124,18 +131,24 @@ def train_epoch(
     stream = Stream(Use.TRAINING_NOISE, settings.seed, Span(epoch))
     batches = torch.split(order, settings.batch_size)
     steps = epochs * len(batches)
-    take = batches_of(x, settings.augmentation or "none", settings.seed, epoch)
-    losses = torch.zeros(len(batches), device=x.device)
-
-    def loss_of(rows: torch.Tensor, noises: Stream) -> torch.Tensor:
-        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=settings.precision == "bf16"):
-            return method.loss(model, take(rows), y[rows], noise, noises)
-
-    for index, batch in enumerate(batches):
+    seen = batches_of(x, batches, y.device, settings.augmentation or "none", settings.seed, epoch)
+    losses = torch.zeros(len(batches), device=y.device)
+    for index, (rows, images) in enumerate(seen):
         step = epoch * len(batches) + index
         for group in optimizer.param_groups:
             group["lr"] = _one_cycle(settings.learning_rate, step, steps)
-        losses[index], stream = gradients.take(model, batch.to(x.device), loss_of, stream)
+
+        def loss_of(
+            part: torch.Tensor,
+            noises: Stream,
+            images: torch.Tensor = images,
+            labels: torch.Tensor = y[rows],
+        ) -> torch.Tensor:
+            with torch.autocast(y.device.type, dtype=torch.bfloat16, enabled=settings.precision == "bf16"):
+                return method.loss(model, images[part], labels[part], noise, noises)
+
+        places = torch.arange(len(rows), device=y.device)
+        losses[index], stream = gradients.take(model, places, loss_of, stream)
         optimizer.step()
         if index % _CHECKED == _CHECKED - 1 or index == len(batches) - 1:
             _require_finite(losses, steps, epoch, settings)

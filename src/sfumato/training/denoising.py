@@ -22,7 +22,7 @@ from sfumato.models.classifier import Classifier
 from sfumato.models.denoiser import DenoiserRecord, ResidualDenoiser, save_denoiser
 from sfumato.noise import Noise, Span, Stream, Use
 from sfumato.settings import CheckedSettings, Count, Seed
-from sfumato.training.course import Course
+from sfumato.training.course import Course, on_device
 from sfumato.training.methods.base import Method
 from sfumato.training.settings import TrainingSettings
 from sfumato.training.state import state_path
@@ -218,7 +218,7 @@ def _trained(
     with torch.random.fork_rng(devices=[]):  # initial weights are no keyed noise
         torch.manual_seed(settings.seed)
         model = ResidualDenoiser(data.input_shape[0], settings.depth, settings.width).to(device)
-    x, y = torch.from_numpy(data.train.x).to(device), torch.from_numpy(data.train.y).to(device)
+    x, y = on_device(device, data.train.x), torch.from_numpy(data.train.y).to(device)
     identity = training.identity(data_sha256=data_sha, device=device.type, warm_start=None)
     course = Course(model, x, y, training, identity, unfinished, on_warning)
 

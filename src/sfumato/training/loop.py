@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -11,13 +12,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from sfumato.datasets import Dataset, Split
+from sfumato.datasets import Dataset, Split, dataset_of
+from sfumato.datasets.given import Given
 from sfumato.devices import choose_device, device_name, slow_bf16
 from sfumato.errors import OutputError, SfumatoError
 from sfumato.files import locked, require_writable
 from sfumato.models import ModelRecord, save_model
 from sfumato.noise import Span, Stream, Use
-from sfumato.training.course import Course
+from sfumato.training.course import Course, on_device
 from sfumato.training.settings import TrainingSettings
 from sfumato.training.start import starting_model
 from sfumato.training.state import state_path
@@ -25,6 +27,7 @@ from sfumato.user_code import told_in_one_line
 from sfumato.version import __version__
 
 _EVALUATION_BATCH = 500
+_EVALUATION_VALUES = 2**22  # fewer large images at once: a network needs many times their memory
 _MONITORED = 1000
 
 
@@ -40,7 +43,7 @@ class EpochReport:
 
 
 def train(
-    data: Dataset,
+    data: Dataset | Given,
     settings: TrainingSettings,
     output: Path,
     *,
@@ -51,6 +54,7 @@ def train(
 ) -> ModelRecord:
     """Train a base classifier, write it to ``output`` and return its record.
 
+    ``data`` is whatever ``dataset_of`` takes: a ``Dataset``, arrays, a PyTorch or Hugging Face data set.
     An interrupted training with the same settings continues after its last whole epoch. If its state is
     damaged, it starts again and ``on_warning`` is called; so it is if the settings ask for bf16 and the
     device is slower in it. Where memory does not hold a batch, it is taken in parts, as ``Gradients`` says,
@@ -67,7 +71,7 @@ def train(
     if output.exists():
         raise OutputError(f"{output}: exists already; choose another output or remove it")
     with hold(output):
-        for found in _trained(data, settings, output, choose_device(device), on_warning):
+        for found in _trained(dataset_of(data), settings, output, choose_device(device), on_warning):
             if isinstance(found, ModelRecord):
                 return found
             on_epoch(found)
@@ -90,7 +94,7 @@ def _trained(
     with told_in_one_line(f"the model {settings.architecture}, in training, failed", lost=SfumatoError):
         start = starting_model(data, settings)
         model = start.model.to(device)
-        x, y = torch.from_numpy(data.train.x).to(device), torch.from_numpy(data.train.y).to(device)
+        x, y = on_device(device, data.train.x), torch.from_numpy(data.train.y).to(device)
         identity = settings.identity(data_sha256=data_sha, device=device.type, warm_start=start.sha256)
         course = Course(model, x, y, settings, identity, unfinished, on_warning)
 
@@ -144,8 +148,9 @@ def _accuracies(
     stream = Stream(Use.EVALUATION, settings.seed, Span(0))
     hits = [0, 0]
     count = min(limit, len(split))
-    for start in range(0, count, together):
-        stop = min(start + together, count)
+    size = max(1, min(together, _EVALUATION_VALUES // math.prod(split.x.shape[1:])))
+    for start in range(0, count, size):
+        stop = min(start + size, count)
         x = torch.from_numpy(split.x[start:stop]).to(device)
         y = torch.from_numpy(split.y[start:stop]).to(device)
         for kind, inputs in enumerate((x, noise.add(x, stream))):

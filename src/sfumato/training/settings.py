@@ -54,7 +54,7 @@ class TrainingSettings(CheckedSettings):
     architecture: str = Field(
         default="mlp",
         description="mlp, cnn, lenet, fastcnn, fastcnn-group, resnet20, resnet20-group, resnet110, "
-        "resnet110-group, or package.module:factory",
+        "resnet110-group, timm:NAME, torchvision:NAME, or package.module:factory",
         json_schema_extra={"flag": "--model"},
     )
     epochs: Count | None = Field(
@@ -140,7 +140,9 @@ class TrainingSettings(CheckedSettings):
 
         Raises:
             SettingError: an augmentation of images where the data are none.
+            DataError: no training images.
         """
+        data.require_training("training")
         augmentation = self.augmentation or data.augmentation
         if augmentation != "none" and len(data.input_shape) != 3:
             raise SettingError(

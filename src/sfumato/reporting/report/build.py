@@ -29,7 +29,7 @@ from sfumato.reporting.report.provenance_panel import study_panel, table_panel
 from sfumato.reporting.report.study_panels import published_panels, study_lead, study_panels
 from sfumato.reporting.sources import CertifiedSet, Sources, StudySource, study_sets
 from sfumato.reporting.table_gallery import named_data, sample_tables
-from sfumato.settings import Seed
+from sfumato.settings import Count, Seed
 from sfumato.studies.design import Design
 from sfumato.studies.provenance import study_progress, study_provenance
 from sfumato.studies.results import StudyResults
@@ -85,6 +85,9 @@ class ReportSettings(AnswerSettings):
     )
     data_dir: Path | None = Field(
         default=None, description="where to look for the data first (then SFUMATO_DATA, then the user cache)"
+    )
+    size: Count | None = Field(
+        default=None, description="side that the images of a folder were resized and cropped to"
     )
     command: str = ""
 
@@ -232,7 +235,13 @@ class ReportMaker:
             sizes = tuple(len(table.certificates) for table in shown)
             if (key, sizes) not in self._galleries:
                 # what nobody asked for by name is not worth a download
-                data = load_dataset(name, wanted.data_dir, fetch=wanted.data is not None)
+                data = load_dataset(
+                    name,
+                    wanted.data_dir,
+                    size=wanted.size,
+                    fetch=wanted.data is not None,
+                    run_code=wanted.data is not None,
+                )
                 self._galleries[key, sizes] = sample_tables(
                     shown, data, count=wanted.gallery, beta=wanted.beta, seed=wanted.seed
                 )
