@@ -42,6 +42,14 @@ class Pace:
             return max(1, min(first, share))
         return max(1, round(_LEAST_SECONDS / measured), min(round(TASK_SECONDS / measured), share))
 
+    def short(self, kind: Hashable, first: int, most: int) -> int:
+        """Return how many images a task gets that takes about two seconds: little to lose by a kill.
+
+        At least ``first``, which it is until one has been measured, and at most ``most``.
+        """
+        measured = self._per_image.get(kind)
+        return first if measured is None else max(first, min(most, round(_LEAST_SECONDS / measured)))
+
     def add(self, kind: Hashable, images: int, votes: int, done: Done) -> None:
         """Learn from a finished task."""
         found = done.seconds / images
