@@ -43,7 +43,7 @@ def compare(settings: argparse.Namespace, folder: Path) -> None:
         "`sfumato --help`": (*SFUMATO, "--help"),
         "`sfumato certify --help`": (*SFUMATO, "certify", "--help"),
         "`sfumato certify`, 10 digits, `decide(0.25)`": (*SFUMATO, *certified, "--plan", "decide(0.25)"),
-        "the same, `import torch` alone": ("-c", "import torch"),
+        "of that, `import torch`": ("-c", "import torch"),
     }
     print("| what | before, s | now, s | before / now |\n|---|---|---|---|")
     for name, command in commands.items():
@@ -51,7 +51,7 @@ def compare(settings: argparse.Namespace, folder: Path) -> None:
         for number in range(settings.rounds + 1):
             for source in list(seconds) if number % 2 else list(seconds)[::-1]:
                 out = ("--out", str(folder / f"{len(seconds[source])}.tsv")) if "--first" in command else ()
-                spent = run(source, folder / f"of {source.parent.name}", *command, *out)
+                spent = run(source, folder, *command, *out)
                 for table in folder.glob("*.tsv*"):
                     table.unlink()
                 if number:  # the first one writes the bytecode
