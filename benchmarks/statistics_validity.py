@@ -79,8 +79,8 @@ def exact_report(settings, level: float) -> list[str]:
     return [
         *lines,
         "",
-        "At p0; and that either of two classes crosses, with probabilities p and 1 - p, at the worst of 9 values "
-        "of p up to p0. The level of each radius is `1 - confidence` with the label known, else "
+        "At p0; and that either of two classes crosses, of probabilities p and 1 - p, at the worst of 9 "
+        "values of p up to p0. The level of each radius is `1 - confidence` with the label known, else "
         "`(1 - confidence) max(p0, 0.999)` where the smallest radius is at least about 0.05 of the noise, "
         "and `(1 - confidence) p0` where it is less.",
     ]
