@@ -243,11 +243,9 @@ def words_of(use: Use, seed: int, item: int, part: int, chunk: int = 0) -> UInt6
     philox = _generators.philox
     philox.state = {
         "bit_generator": "Philox",
-        "state": {
-            "counter": np.array([chunk, 0, use, part], dtype=np.uint64),
-            "key": np.array([seed, item], dtype=np.uint64),
-        },
-        "buffer": np.zeros(4, dtype=np.uint64),
+        # lists are read faster than arrays are made
+        "state": {"counter": [chunk, 0, use, part], "key": [seed, item]},
+        "buffer": [0, 0, 0, 0],
         "buffer_pos": 4,  # of a buffer that is used up
         "has_uint32": 0,
         "uinteger": 0,
