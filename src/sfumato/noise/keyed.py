@@ -241,15 +241,16 @@ _generators = _Generators()
 def words_of(use: Use, seed: int, item: int, part: int, chunk: int = 0) -> UInt64[np.ndarray, " 4"]:
     """Return the 256 bits of a key."""
     philox = _generators.philox
-    philox.state = {
+    # lists are read faster than the arrays that the type names are made
+    state: Any = {
         "bit_generator": "Philox",
-        # lists are read faster than arrays are made
         "state": {"counter": [chunk, 0, use, part], "key": [seed, item]},
         "buffer": [0, 0, 0, 0],
         "buffer_pos": 4,  # of a buffer that is used up
         "has_uint32": 0,
         "uinteger": 0,
     }
+    philox.state = state
     return philox.random_raw(4)
 
 
