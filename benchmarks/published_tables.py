@@ -126,7 +126,7 @@ def curve_report(tables, top: float, cost: float) -> list[str]:
     ratios: dict[str, list[float]] = {}
     all_losses = []
     for name, (sigma, table) in tables.items():
-        grid = tuple(np.arange(1, round(top * sigma / STEP) + 1) * STEP)
+        grid = tuple(np.arange(1, int(top * sigma / STEP) + 1) * STEP)
         votes, losses = measured(Curve(grid, cost=cost), sigma, table)
         above = table.leading > 1 - Gaussian(sigma).failure_at(grid[-1])
         ratios.setdefault(name.partition(" ")[0], []).append(FIXED_VOTES / votes.mean())
