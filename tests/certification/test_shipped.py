@@ -98,6 +98,7 @@ def test_images_voted_on_together_get_the_certificate_of_each_alone(linear, monk
         for i in range(60)
     ]
     assert [row for group in groups for row in group] == alone
+    assert not list(certify_images(smoothed, plan, x[:0], [], labels[:0], confidence=0.999))
     # 16 images are voted on together, in groups of 4, as long as there are others to begin
     assert max(packed) <= 16 + 3
     assert np.median(packed) >= 8 > 1 == max(wanting[len(packed) :])

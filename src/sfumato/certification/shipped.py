@@ -65,7 +65,8 @@ def certify_images(
     together = images_together(plan, smoothed.configuration)
     size = -(-together // _GROUPS)
     parts = [slice(begin, begin + size) for begin in range(0, len(examples), size)]
-    smoothed.check(x[:1], int(labels.max()) + 1)
+    if parts:
+        smoothed.check(x[:1], int(labels.max()) + 1)
     groups = ((x[part], examples[part], labels[part] if label_known else None) for part in parts)
     runs = smoothed.runs(groups, plan, confidence=confidence, together=together)
     for part, (run, seconds) in zip(parts, runs, strict=True):
