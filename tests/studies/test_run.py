@@ -142,6 +142,7 @@ class Stopped(Exception):
 
 def test_interrupted_after_every_step_it_ends_with_the_rows_of_an_unbroken_run(tmp_path, monkeypatch):
     monkeypatch.setattr(schedule, "SHARD", 25)
+    monkeypatch.setattr(schedule, "LARGEST_SHARD", 25)
     design = study(
         model={"warm_start": "nearest"}, certification={"beta": [0.5], "radii": [0.1], "images": 3}
     )
@@ -203,7 +204,7 @@ torch.set_num_threads(1)
 import sfumato.studies.schedule as module
 from sfumato.studies.design import make_design
 from sfumato.studies.run import run_study
-module.SHARD = 50
+module.SHARD = module.LARGEST_SHARD = 50
 design = make_design(json.loads(sys.argv[1]))
 for line in sys.stdin:
     if not (child := os.fork()):

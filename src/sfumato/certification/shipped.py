@@ -28,6 +28,7 @@ from sfumato.smoothing.tuning import tuned_configuration
 
 _MOST_TOGETHER = 64
 _FULL_BATCHES = 4
+_GROUPS = 4  # that are voted on together
 # that of a worker is not known to the driver
 _FIRST_CONFIGURATION = Configuration(256)
 
@@ -36,7 +37,7 @@ def images_together(plan: Plan, configuration: Configuration) -> int:
     """Return how many images to vote on at once: enough that their first votes fill some batches.
 
     It changes the speed only. A killed run loses the images in flight, so they are not more than needed:
-    one by one where a single image fills the batches.
+    one by one where a single image fills the batches. Where one ends before others the next is begun.
 
     >>> from sfumato.plans import Decide, Fixed
     >>> images_together(Fixed(), Configuration(256)), images_together(Decide(0.5), Configuration(256))
@@ -56,23 +57,25 @@ def certify_images(
     confidence: float,
     label_known: bool = False,
 ) -> Iterator[list[Certificate]]:
-    """Yield the rows of one group of images after another.
+    """Yield the rows of one group of images after another, which are voted on together.
 
     With probability at least ``confidence`` over the noise, for each row that is no abstention, the
     smoothed classifier returns the predicted class everywhere within the radius.
     """
     together = images_together(plan, smoothed.configuration)
-    for begin in range(0, len(examples), together):
-        group = slice(begin, begin + together)
-        found = smoothed.certify(
-            x[group],
-            plan,
-            confidence=confidence,
-            examples=examples[group],
-            labels=labels[group],
-            known_labels=labels[group] if label_known else None,
-        )
-        yield [certificate.as_written() for certificate in found]
+    size = -(-together // _GROUPS)
+    parts = [slice(begin, begin + size) for begin in range(0, len(examples), size)]
+    if parts:
+        smoothed.check(x[:1], int(labels.max()) + 1)
+    groups = ((x[part], examples[part], labels[part] if label_known else None) for part in parts)
+    runs = smoothed.runs(groups, plan, confidence=confidence, together=together)
+    for part, (run, seconds) in zip(parts, runs, strict=True):
+        per_vote = seconds / max(1, int(run.votes.sum()))
+        rows = zip(examples[part], labels[part].tolist(), run.decisions(), strict=True)
+        yield [
+            Certificate.of(example, label, decision, per_vote * decision.votes).as_written()
+            for example, label, decision in rows
+        ]
 
 
 @dataclass(frozen=True)

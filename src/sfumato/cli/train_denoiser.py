@@ -11,6 +11,7 @@ import typer
 from sfumato.cli import options
 from sfumato.cli.classifiers import load_classifiers
 from sfumato.cli.from_settings import takes_fields
+from sfumato.cli.load_data import load_data
 from sfumato.cli.terminal import OUT, progress_bar, warn
 
 if TYPE_CHECKING:
@@ -52,11 +53,10 @@ def command(
 
     Example: sfumato train-denoiser --data mnist --alpha 0.5 --out denoiser-0.5.safetensors
     """
-    from sfumato.datasets import load_dataset
     from sfumato.training.denoising import DenoiserReport, DenoiserSettings, train_denoiser
 
     chosen = DenoiserSettings.read(settings)
-    dataset = load_dataset(data, data_dir)
+    dataset = load_data(data, data_dir, training_for="train-denoiser")
     given = [] if model is None else load_classifiers([model], dataset, mean, std, model_factory)
     epochs = chosen.training(None).epochs_for(len(dataset.train))
     with progress_bar("training", epochs) as bar:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
-
-import torch
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sfumato.errors import require_nonnegative
 from sfumato.noise.keyed import Stream
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Noise(ABC):
         """Return ``inputs`` (rows, *shape) plus one fresh draw; without noise ``inputs`` itself."""
         if self.standard_deviation == 0:
             return inputs
-        noisy = torch.empty(inputs.shape, dtype=inputs.dtype, device=inputs.device)
+        noisy = inputs.new_empty(inputs.shape)
         self.draw(noisy, stream)
         return noisy.add_(inputs)
 

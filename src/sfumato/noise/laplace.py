@@ -14,12 +14,13 @@ rival bounded by q it is the second, -log(2 q): for moves along one axis no bett
 from __future__ import annotations
 
 import math
-from typing import ClassVar
-
-import torch
+from typing import TYPE_CHECKING, ClassVar
 
 from sfumato.noise.base import Noise
 from sfumato.noise.keyed import Stream
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Laplace(Noise):
@@ -45,6 +46,8 @@ class Laplace(Noise):
 
         They are taken in float64, from uniform numbers with all of their tail, and rounded once.
         """
+        import torch
+
         other = stream.part(1)
         one, two = (torch.empty(out.shape, dtype=torch.float64, device=out.device) for _ in range(2))
         stream.uniform(one)

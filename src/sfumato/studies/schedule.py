@@ -30,7 +30,7 @@ from sfumato.models.classifier import Classifier, load_classifier
 from sfumato.noise import Gaussian
 from sfumato.smoothing.batch_norms import can_be_normalized, misfits, normalize_at, some_images, told_misfits
 from sfumato.smoothing.configuration import Network
-from sfumato.smoothing.risk import SHARD
+from sfumato.smoothing.risk import LARGEST_SHARD, SHARD
 from sfumato.studies.keys import Keys
 from sfumato.studies.results import CellResult
 from sfumato.studies.store import Member, Store
@@ -352,7 +352,7 @@ class Schedule:
         certified = table is not None and cell.member.kind == "certificates"
         if self.executor.in_process:
             # certificates are kept group by group as they come
-            return left if certified else min(left, SHARD)
+            return left if certified else min(left, self._pace.short(self._kind(cell), SHARD, LARGEST_SHARD))
         first = first_size(table.stopping()) if table is not None and certified else SHARD
         return min(left, self._pace.size(self._kind(cell), first, self._unopened))
 
