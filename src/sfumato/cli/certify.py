@@ -20,6 +20,7 @@ from sfumato.settings import CONFIDENCE
 if TYPE_CHECKING:
     from sfumato.certification.smoothed_classifier import SmoothedClassifier
     from sfumato.certification.summary import Summary
+    from sfumato.certification.without_noise import CleanAccuracy
     from sfumato.datasets import Dataset
     from sfumato.noise import Noise
     from sfumato.plans import Plan
@@ -101,6 +102,7 @@ def command(
     from sfumato.certification.run import Certification, certify_to_file
     from sfumato.certification.smoothed_classifier import SmoothedClassifier
     from sfumato.certification.summary import summarise
+    from sfumato.certification.without_noise import accuracy_without_noise
     from sfumato.datasets import load_dataset
     from sfumato.errors import SettingError, require_count, require_positive
     from sfumato.noise import make_noise
@@ -138,6 +140,8 @@ def command(
             device=here,
             precision=precision,
         )
+        without_noise = accuracy_without_noise(smoothed, dataset, examples)
+        _tell_accuracy(without_noise, own=classifier.record is None, printed=not as_json)
         started = time.perf_counter()
         with progress_bar("certifying", len(examples)) as bar:
             rows = certify_to_file(
@@ -157,6 +161,7 @@ def command(
     if as_json:
         about = {"data": dataset.name, "unit": dataset.unit, "confidence": confidence, "plan": chosen.name}
         about |= {**smoothing_noise.identity(), "norm": smoothing_noise.norm}
+        about |= {"without_noise": without_noise}
         print_json({"table": str(out), "images": len(rows), **about, "summary": summary})
     else:
         _report(summary, len(rows), chosen, smoothing_noise, confidence, dataset, out)
@@ -173,6 +178,22 @@ def command(
         lowest = summary.curve[0]
         if message := lack_of_noise(record.alpha, beta, lowest.radius, lowest.share, record.clean_accuracy):
             warn(message)
+
+
+def _tell_accuracy(found: CleanAccuracy, *, own: bool, printed: bool) -> None:
+    """Say how accurate the model is without noise, and what may be wrong where it only guesses."""
+    if printed and found.images:
+        OUT.print(f"without noise the model is right about {found.right} of {found.images} images")
+    if found.at_chance():
+        cause = (
+            "give --mean and --std if the model expects normalised inputs, and compare the order of its classes"
+            if own
+            else "is this the data that it was trained for?"
+        )
+        warn(
+            f"{found.right} of {found.images} right without noise is what guessing among {found.classes} "
+            f"classes gives: {cause}"
+        )
 
 
 def _plan(text: str, n0: int | None, n: int | None) -> Plan:

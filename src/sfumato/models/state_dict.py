@@ -67,18 +67,18 @@ def load_into(module: nn.Module, state: Mapping[str, torch.Tensor], source: Path
 
 
 def _loaded(path: Path) -> Any:
+    if _is_torchscript(path):
+        raise ModelError(
+            f"{path}: is a TorchScript program, which is code; in Python give torch.jit.load(path)"
+        )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ModelError(
-            f"{path}: holds Python objects, not only weights, and reading them could run code; save the weights "
-            "alone where they come from: torch.save(model.state_dict(), path)"
+            f"{path}: holds Python objects, not only weights, and reading them could run code; save the "
+            "weights alone where they come from: torch.save(model.state_dict(), path)"
         ) from error
-    except Exception as error:  # a damaged file fails in many ways; TorchScript is refused as RuntimeError
-        if _is_torchscript(path):
-            raise ModelError(
-                f"{path}: is a TorchScript program, which is code; in Python give torch.jit.load(path)"
-            ) from error
+    except Exception as error:  # a damaged file fails in many ways
         raise ModelError(f"{path}: not a whole file of PyTorch ({failure_line(error)})") from error
 
 
