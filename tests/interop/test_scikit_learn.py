@@ -16,24 +16,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 import sfumato as sf
 from sfumato.errors import DataError, ModelError, SettingError
-
-
-def linear():
-    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-
-
-def distances(smoothed, rows):
-    """Return how far each row is from another class of the linear estimator, in the unit of its scale."""
-    scaler, model = smoothed.estimator_[0], smoothed.estimator_[1]
-    coefficients, intercepts = model.coef_, model.intercept_
-    if len(smoothed.classes_) == 2:  # one row for two classes
-        coefficients, intercepts = np.vstack([-coefficients, coefficients]), np.r_[-intercepts, intercepts]
-    logits = scaler.transform(rows) @ coefficients.T + intercepts
-    best = logits.argmax(1)
-    per_unit = coefficients / scaler.scale_ * smoothed.scale_
-    lengths = np.linalg.norm(per_unit[best][:, None] - per_unit[None], axis=2)
-    gaps = logits[np.arange(len(rows)), best][:, None] - logits
-    return np.where(lengths > 0, gaps / np.where(lengths > 0, lengths, 1), np.inf).min(1)
+from tabular import distances, linear
 
 
 @pytest.mark.parametrize("load", [load_breast_cancer, load_wine, load_iris])

@@ -186,7 +186,7 @@ def _tell_accuracy(found: CleanAccuracy, *, own: bool, printed: bool) -> None:
         OUT.print(f"without noise the model is right about {found.right} of {found.images} images")
     if found.at_chance():
         cause = (
-            "give --mean and --std if the model expects normalised inputs, and compare the order of its classes"
+            "give --mean and --std if the model expects normalised inputs, and check the order of its classes"
             if own
             else "is this the data that it was trained for?"
         )
