@@ -17,7 +17,10 @@ from sfumato.cli.slow_precision import warn_if_slow
 from sfumato.cli.terminal import OUT, detail, note, print_json, print_table, progress_bar, warn
 from sfumato.settings import CONFIDENCE
 
+_LONG = 60.0  # seconds
+
 if TYPE_CHECKING:
+    from sfumato.certification.forecast import Forecast
     from sfumato.certification.smoothed_classifier import SmoothedClassifier
     from sfumato.certification.summary import Summary
     from sfumato.certification.without_noise import CleanAccuracy
@@ -85,6 +88,12 @@ def command(
     gpus_per_worker: options.GpusPerWorker = None,
     ray_address: options.RayAddress = None,
     profile: Annotated[bool, typer.Option("--profile", help="Print how the time was spent.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Print how many votes and how much time it will take, and write nothing."
+        ),
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Certify test images: find a class, and a radius within which the smoothed classifier returns it.
@@ -99,6 +108,7 @@ def command(
     --plan "curve(0.25,0.5,0.75,1)"
     """
     from sfumato.advice.recorded_radii import lack_of_noise
+    from sfumato.certification.forecast import forecast
     from sfumato.certification.run import Certification, certify_to_file
     from sfumato.certification.smoothed_classifier import SmoothedClassifier
     from sfumato.certification.summary import summarise
@@ -127,8 +137,9 @@ def command(
     with chosen_executor(executor, workers, gpus_per_worker, ray_address, device) as opened:
         if opened.in_process:
             warn_if_slow(device, precision)
-        elif batch_size is not None or profile:
-            option = "--profile" if batch_size is None else f"--batch-size {batch_size}"
+        elif batch_size is not None or profile or dry_run:
+            option = f"--batch-size {batch_size}" if batch_size is not None else "--profile"
+            option = "--dry-run" if dry_run else option
             raise SettingError(f"{option} is for one process; leave it out, or --executor and --workers")
         here = device if opened.in_process else "cpu"
         fitted = as_smoothed(classifier, [smoothing_noise], normalization, dataset, seed, here)
@@ -142,6 +153,12 @@ def command(
         )
         without_noise = accuracy_without_noise(smoothed, dataset, examples)
         _tell_accuracy(without_noise, own=classifier.record is None, printed=not as_json)
+        if dry_run:
+            smoothed.tune(dataset.input_shape, len(examples) * chosen.least_votes)
+            first_image = dataset.test.x[examples[0] : examples[0] + 1]
+            expected = forecast(smoothed, chosen, first_image, len(examples))
+            print_json(expected) if as_json else OUT.print(str(expected), markup=False)
+            return
         started = time.perf_counter()
         with progress_bar("certifying", len(examples)) as bar:
             rows = certify_to_file(
@@ -154,6 +171,7 @@ def command(
                 on_pace=lambda note: bar.advance(0, note),
                 on_invalid=invalid.append,
                 on_reused=tell_reused,
+                on_forecast=_tell_if_long,
             )
     detail(f"{dataset!r}; {smoothed!r}")
     seconds = time.perf_counter() - started
@@ -194,6 +212,12 @@ def _tell_accuracy(found: CleanAccuracy, *, own: bool, printed: bool) -> None:
             f"{found.right} of {found.images} right without noise is what guessing among {found.classes} "
             f"classes gives: {cause}"
         )
+
+
+def _tell_if_long(expected: Forecast) -> None:
+    """Say before the first vote of a run how long it will take, if that may be over a minute."""
+    if expected.most_seconds > _LONG:
+        note(str(expected))
 
 
 def _plan(text: str, n0: int | None, n: int | None) -> Plan:

@@ -9,6 +9,7 @@ here, in ``sfumato.certification``, which makes certificates of them.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -145,6 +146,25 @@ class Smoothed:
         self.configuration = tuned
         self._base = BaseClassifier.configured(self.model, self.device, self.configuration)
         self._counter = None
+
+    def votes_per_second(self, x: torch.Tensor | np.ndarray, seconds: float) -> float:
+        """Return how fast votes of these images come, measured for about so many seconds, in full batches.
+
+        The votes are thrown away, and no profile counts them.
+
+        Raises:
+            DataError, ModelError: as ``votes``.
+        """
+        images, counter = self._prepare(x)
+        full = self.configuration.batch_size * self.configuration.workers
+        kept, counter.profile = counter.profile, Profile()
+        first = np.zeros(len(images), dtype=np.int64)
+        counted, started = 0, time.perf_counter()
+        while not counted or time.perf_counter() - started < seconds:
+            counter.count(images, np.arange(len(images)), first, first + full)
+            counted += full * len(images)
+        counter.profile = kept
+        return counted / (time.perf_counter() - started)
 
     def outputs(self, x: torch.Tensor) -> torch.Tensor:
         """Return what the base classifier answers to (images, *shape) without noise: (images, classes)."""
