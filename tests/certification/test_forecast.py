@@ -11,8 +11,10 @@ from sfumato.certification.forecast import Forecast, forecast
 from sfumato.noise import Gaussian
 from sfumato.plans import parse_plan
 
-PLANS = ["fixed(100,500)", "two_class(10,500)", "decide(0.25)", "curve(0.1,0.5)", "precision(0.05)", "predict()",
-         "vote(101)", "early_vote(101)"]  # fmt: skip
+PLANS = [
+    *("fixed(100,500)", "two_class(10,500)", "decide(0.25)", "curve(0.1,0.5)"),
+    *("precision(0.05)", "predict()", "vote(101)", "early_vote(101)"),
+]
 
 
 @pytest.mark.parametrize("text", PLANS)

@@ -1,8 +1,8 @@
 """The one console, the one progress bar and the one table of the command line.
 
-Results go to standard output; progress, warnings and details to standard error. Nothing moves where it is
-not a terminal: progress is a plain line a minute there. Nothing is coloured there or with NO_COLOR. ``--quiet`` leaves results and errors only,
-``--verbose`` adds details.
+Results go to standard output; progress, warnings and details to standard error. Where that is not a terminal,
+nothing moves, and progress is a plain line a minute. Nothing is coloured there or with NO_COLOR. ``--quiet``
+leaves results and errors only, ``--verbose`` adds details.
 """
 
 from __future__ import annotations

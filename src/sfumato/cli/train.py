@@ -11,7 +11,7 @@ import typer
 from sfumato.cli import options
 from sfumato.cli.from_settings import takes_fields
 from sfumato.cli.slow_precision import warn_if_slow
-from sfumato.cli.terminal import OUT, progress_bar, warn
+from sfumato.cli.terminal import OUT, note, progress_bar, warn
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -55,7 +55,8 @@ def command(
 ) -> None:
     """Train a base classifier on noisy copies of the data, with fresh noise at every step.
 
-    The state is saved after every epoch: if the command is killed, give it again to continue.
+    The state is saved after every epoch: if the command is killed, give it again to continue. A model that is
+    finished with the same settings is not trained again.
 
     Example: sfumato train --data mnist --model cnn --alpha 0.4 --out mnist-0.4.safetensors
     """
@@ -66,6 +67,8 @@ def command(
     chosen = TrainingSettings.flat(settings)
     dataset = load_dataset(data, data_dir)
     warn_if_slow(device, chosen.precision)
+    if out.exists():
+        note(f"{out} exists already; if it is of the same settings it is not trained again")
     with progress_bar("training", chosen.epochs_for(len(dataset.train))) as bar:
 
         def show(report: EpochReport) -> None:

@@ -19,13 +19,14 @@ from torch import nn
 
 from sfumato.datasets import Dataset, Split
 from sfumato.devices import choose_device, device_name
-from sfumato.errors import ModelError, OutputError, SfumatoError
+from sfumato.errors import ModelError, SfumatoError
 from sfumato.files import locked, require_writable
 from sfumato.models import ModelRecord, build_model, load_model, save_model
 from sfumato.models.checkpoint import read_record
 from sfumato.models.registry import is_built_in
 from sfumato.noise import Span, Stream, Use
 from sfumato.training.augmentation import batches_of
+from sfumato.training.finished import finished_model
 from sfumato.training.settings import TrainingSettings
 from sfumato.training.state import restore_state, save_state, state_path
 from sfumato.user_code import told_in_one_line
@@ -58,18 +59,22 @@ def train(
 ) -> ModelRecord:
     """Train a base classifier, write it to ``output`` and return its record.
 
-    An interrupted training with the same settings continues after its last whole epoch. If its state is
-    damaged, it starts again and ``on_warning`` is called. ``hold`` locks the output against other runs.
+    A finished training with the same settings is not repeated: the record of its model is returned. An
+    interrupted one continues after its last whole epoch. If its state is damaged, it starts again and
+    ``on_warning`` is called. ``hold`` locks the output against other runs.
 
     Raises:
         SettingError, ModelError: settings or model that do not fit the data, or the model's code failed.
-        OutputError: ``output`` exists, cannot be written, is another run's at this moment, or has an
-            unfinished training of other settings.
+        OutputError: ``output`` exists and is of other settings, cannot be written, is another run's at this
+            moment, or has an unfinished training of other settings.
         SfumatoError: the training diverged.
     """
     require_writable(output)
     if output.exists():
-        raise OutputError(f"{output}: exists already; choose another output or remove it")
+        settled = settings.settled(data, choose_device(device))
+        with told_in_one_line(f"the model {settings.architecture} cannot be made", lost=SfumatoError):
+            _, mean, std, warm_sha = _starting_model(data, settled)
+        return finished_model(output, settled, data, mean, std, warm_sha)
     with hold(output):
         for found in _trained(data, settings, output, choose_device(device), on_warning):
             if isinstance(found, ModelRecord):
