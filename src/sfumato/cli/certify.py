@@ -152,7 +152,12 @@ def command(
             precision=precision,
         )
         without_noise = accuracy_without_noise(smoothed, dataset, examples)
-        _tell_accuracy(without_noise, own=classifier.record is None, printed=not as_json)
+        if not as_json and without_noise.images:
+            OUT.print(
+                f"without noise the model is right about {without_noise.right} of {without_noise.images} images"
+            )
+        if normalization == "trained":  # statistics of noisy inputs do not fit clean ones
+            _warn_at_chance(without_noise, own=classifier.record is None)
         if dry_run:
             smoothed.tune(dataset.input_shape, len(examples) * chosen.least_votes)
             first_image = dataset.test.x[examples[0] : examples[0] + 1]
@@ -198,10 +203,8 @@ def command(
             warn(message)
 
 
-def _tell_accuracy(found: CleanAccuracy, *, own: bool, printed: bool) -> None:
-    """Say how accurate the model is without noise, and what may be wrong where it only guesses."""
-    if printed and found.images:
-        OUT.print(f"without noise the model is right about {found.right} of {found.images} images")
+def _warn_at_chance(found: CleanAccuracy, *, own: bool) -> None:
+    """Say what may be wrong where the model, the user's ``own`` or one of ours, only guesses."""
     if found.at_chance():
         cause = (
             "give --mean and --std if the model expects normalised inputs, and check the order of its classes"

@@ -176,7 +176,7 @@ def as_classifier(
             f"{name}: the factory must return a torch.nn.Module or a callable, got {type(inner).__name__}"
         )
     seen = weights_checksum(normalise.state_dict())
-    return Classifier(name, _black_box(normalise, inner, num_classes), seen, fingerprint=word)
+    return Classifier(name, _BlackBox(normalise, inner, num_classes), seen, fingerprint=word)
 
 
 def _fingerprint_of(model: object) -> str | None:
@@ -186,11 +186,11 @@ def _fingerprint_of(model: object) -> str | None:
     return found
 
 
-def _black_box(
-    normalise: nn.Module, scores: Callable[[torch.Tensor], Any], classes: int
-) -> Callable[[torch.Tensor], torch.Tensor]:
-    def classify(x: torch.Tensor) -> torch.Tensor:
-        answer = understood(scores(normalise.to(x.device)(x)), classes)
-        return answer.to(x.device) if isinstance(answer, torch.Tensor) else answer
+class _BlackBox:
+    """A callable behind its normalisation, whose labels become logits."""
 
-    return classify
+    def __init__(self, normalise: nn.Module, scores: Callable[[torch.Tensor], Any], classes: int) -> None:
+        self._normalise, self._scores, self._classes = normalise, scores, classes
+
+    def __call__(self, x: torch.Tensor) -> Any:
+        return understood(self._scores(self._normalise.to(x.device)(x)), self._classes)
