@@ -26,6 +26,7 @@ class Answering(torch.nn.Module):
 
 
 CERTAIN = {
+    "lists": lambda logits: logits.tolist(),
     "array": lambda logits: logits.detach().numpy(),
     "attribute": lambda logits: SimpleNamespace(logits=logits, loss=None),
     "key": lambda logits: {"logits": logits, "features": logits.repeat(1, 9)},

@@ -153,9 +153,8 @@ def command(
         )
         without_noise = accuracy_without_noise(smoothed, dataset, examples)
         if not as_json and without_noise.images:
-            OUT.print(
-                f"without noise the model is right about {without_noise.right} of {without_noise.images} images"
-            )
+            right, images = without_noise.right, without_noise.images
+            OUT.print(f"without noise the model is right about {right} of {images} images")
         if normalization == "trained":  # statistics of noisy inputs do not fit clean ones
             _warn_at_chance(without_noise, own=classifier.record is None)
         if dry_run:

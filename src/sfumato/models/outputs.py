@@ -1,6 +1,6 @@
 """What a model answers, as logits: understood where it is certain which part of an answer they are.
 
-Certain are a tensor or a NumPy array (batch, classes), an answer with ``logits`` (an attribute, as of Hugging
+Certain are a tensor, an array or lists (batch, classes), an answer with ``logits`` (an attribute, as of Hugging
 Face models, or a key), and a tuple whose first part and no other has two axes. A vector of whole numbers is a
 vector of labels, which are understood where the number of classes is known. Everything else is left as it is,
 and refused where votes are counted.
@@ -53,10 +53,16 @@ def one_hot(labels: torch.Tensor, classes: int) -> torch.Tensor:
 
 
 def _tensor(answer: Any) -> Any:
-    """Return an array of numbers as a tensor; a copy, since a callable may fill its array again."""
-    if isinstance(answer, np.ndarray) and answer.dtype.kind in "fiu":
-        return torch.from_numpy(np.array(answer, answer.dtype.newbyteorder("=")))
-    return answer
+    """Return an array or lists of numbers as a tensor; a copy, since a callable may fill its array again."""
+    listed = isinstance(answer, list) and all(isinstance(row, list | int) for row in answer)
+    if isinstance(answer, torch.Tensor) or not (listed or hasattr(answer, "__array__")):
+        return answer
+    try:
+        array = np.array(answer)
+    except Exception:  # an array class of anyone's, or rows of several lengths
+        return answer
+    numbers = array.dtype.kind in "fiu"
+    return torch.from_numpy(array.astype(array.dtype.newbyteorder("="))) if numbers else answer
 
 
 def _logits_of(answer: Any) -> Any:
