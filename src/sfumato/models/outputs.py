@@ -1,9 +1,9 @@
 """What a model answers, as logits: understood where it is certain which part of an answer they are.
 
-Certain are a tensor, an array or lists (batch, classes), an answer with ``logits`` (an attribute, as of Hugging
-Face models, or a key), and a tuple whose first part and no other has two axes. A vector of whole numbers is a
-vector of labels, which are understood where the number of classes is known. Everything else is left as it is,
-and refused where votes are counted.
+Certain are a tensor, an array or lists (batch, classes), an answer with ``logits`` (an attribute, as of
+Hugging Face models, or a key), and a tuple whose first part and no other has two axes. A vector of whole
+numbers is a vector of labels, which are understood where the number of classes is known. Everything else is
+left as it is, and refused where votes are counted.
 """
 
 from __future__ import annotations

@@ -13,6 +13,10 @@ from sfumato.smoothing.configuration import Network
 from sfumato.user_code import PASSED_ON
 
 
+class UncertainAnswerError(ModelError):
+    """An answer that may well be a classifier's, of which it is not certain what the logits are."""
+
+
 class Asked:
     """A network that is asked before any vote: its answers are checked, and its inputs are protected from it.
 
@@ -63,7 +67,10 @@ def require_form(logits: Any, rows: int, classes: int | None, dtype: torch.dtype
     kind = _no_array(logits)
     if kind or logits.dim() != 2 or len(logits) != rows or classes not in (None, logits.shape[1]):
         wanted, got = f"({rows}, {classes or 'classes'})", kind or tuple(logits.shape)
-        raise ModelError(f"the model must return (batch, classes) = {wanted}, got {got}{_advice(logits)}")
+        refusal = f"the model must return (batch, classes) = {wanted}, got {got}"
+        if advice := _advice(logits):
+            raise UncertainAnswerError(f"{refusal}; {advice}")
+        raise ModelError(refusal)
     if logits.shape[1] < 2:
         raise ModelError(f"the model must return at least 2 classes, got {logits.shape[1]}")
     if logits.dtype != dtype and (dtype is not None or logits.dtype == torch.bool or logits.is_complex()):
@@ -71,12 +78,12 @@ def require_form(logits: Any, rows: int, classes: int | None, dtype: torch.dtype
 
 
 def _advice(answer: Any) -> str:
-    """Return which adapter takes an answer like this, as the end of a sentence; empty if none is meant."""
+    """Return which adapter takes an answer like this; empty if none is meant."""
     if isinstance(answer, tuple | list | Mapping):
         keys = list(answer) if isinstance(answer, Mapping) else range(len(answer))
-        return f"; say which part is the logits: sfumato.take_output(model, KEY), KEY one of {list(keys)[:8]}"
-    if isinstance(answer, torch.Tensor) and answer.dim() == 1:
-        return "; for one label for each input give sfumato.from_labels(model, classes=...)"
+        return f"say which part is the logits: sfumato.take_output(model, KEY), KEY one of {list(keys)[:8]}"
+    if isinstance(answer, torch.Tensor) and answer.dim() == 1 and not answer.is_floating_point():
+        return "for one label for each input give sfumato.from_labels(model, classes=...)"
     return ""
 
 

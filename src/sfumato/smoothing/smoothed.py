@@ -30,7 +30,7 @@ from sfumato.models.classifier import Classifier
 from sfumato.noise import Gaussian, Noise
 from sfumato.plans import ABSTAIN, Plan, Run, as_plan
 from sfumato.settings import CONFIDENCE
-from sfumato.smoothing.answers import require_classes
+from sfumato.smoothing.answers import UncertainAnswerError, require_classes
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.configuration import Configuration, Network, require_precision, usual_configuration
 from sfumato.smoothing.tuning import tuned_configuration
@@ -298,6 +298,8 @@ class Smoothed:
             )
         try:
             return self._base.probe(images, self.beta, self.configuration.batch_size)
+        except UncertainAnswerError:
+            raise
         except ModelError as error:
             if alone or images.dim() > 3 or not self._takes(images[None]):
                 raise
