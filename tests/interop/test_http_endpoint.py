@@ -1,5 +1,6 @@
 """A model behind an address of this machine: batches, labels or scores, failures that pass and others."""
 
+import contextlib
 import json
 import threading
 import time
@@ -45,10 +46,11 @@ def service():
             batch = np.array(json.loads(body)["instances"])
             state.sizes.append(len(batch))
             answer = json.dumps({"predictions": state.answer(batch)}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
+            with contextlib.suppress(BrokenPipeError):  # a client that waits no longer
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
 
         def log_message(self, *_):
             pass

@@ -114,6 +114,8 @@ class _Endpoint:
         body = self._sent(self._encode(rows.numpy()))
         try:
             found = understood(self._decode(body), self._classes)
+        except SfumatoError:  # labels that are none, say
+            raise
         except (ValueError, LookupError, TypeError) as error:
             raise ModelError(
                 f"{self._url}: answered {body[:80]!r}, which is not understood; give decode="
