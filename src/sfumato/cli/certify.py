@@ -161,7 +161,10 @@ def command(
             smoothed.tune(dataset.input_shape, len(examples) * chosen.least_votes)
             first_image = dataset.test.x[examples[0] : examples[0] + 1]
             expected = forecast(smoothed, chosen, first_image, len(examples))
-            print_json(expected) if as_json else OUT.print(str(expected), markup=False)
+            if as_json:
+                print_json(expected)
+            else:
+                OUT.print(str(expected), markup=False)
             return
         started = time.perf_counter()
         with progress_bar("certifying", len(examples)) as bar:

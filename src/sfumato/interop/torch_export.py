@@ -63,8 +63,5 @@ def _batch_sizes(program: ExportedProgram, size: Any) -> tuple[int, int | None]:
     limits = program.range_constraints.get(size.node.expr)
     if limits is None:
         return 1, None
-    try:
-        most = int(limits.upper)
-    except (TypeError, ValueError, OverflowError):  # infinity of its own kind
-        most = None
-    return max(1, int(limits.lower)), most
+    limited = isinstance(limits.upper, int) or getattr(limits.upper, "is_Integer", False)  # not infinity
+    return max(1, int(limits.lower)), int(limits.upper) if limited else None
