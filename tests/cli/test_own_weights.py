@@ -17,16 +17,11 @@ from torch import nn
 def build(input_shape, num_classes):
     return nn.Sequential(nn.Flatten(), nn.Linear(64, num_classes))
 
-class Wrapped(nn.Module):
-    def __init__(self, inner):
-        super().__init__()
-        self.inner = inner
-    def forward(self, x):
-        return {"logits": self.inner((x - 0.5) / 0.5), "features": x.flatten(1)}
+def clipped(input_shape, num_classes):
+    return nn.Sequential(nn.Flatten(), nn.Hardtanh(-5.5, -1.5), nn.Linear(64, num_classes))
 
 ready = build((1, 8, 8), 10)
 ready.load_state_dict(torch.load("raw.pt", weights_only=True))
-guess = lambda shape, classes: lambda x: x.flatten(1)[:, :classes]
 labels = lambda shape, classes: lambda x: ready(x).argmax(1)
 small = lambda shape, classes: nn.Linear(3, classes)
 """
@@ -35,18 +30,19 @@ DECIDE = ("--beta", "0.3", "--plan", "decide(0.1)", "--first", "20")
 
 @pytest.fixture(scope="module")
 def trained():
-    """The digits as a user's loop learns them, from pixels and from normalised pixels."""
+    """The digits as a user's loop learns them: from pixels, and from pixels - 4, clipped to -5.5 to -1.5."""
     data = sf.load_dataset("digits")
     x, y = torch.from_numpy(data.train.x), torch.from_numpy(data.train.y)
     found = []
     for shift in (0.0, 4.0):
         torch.manual_seed(0)
-        model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+        clip = [nn.Hardtanh(-5.5, -1.5)] if shift else []
+        model = nn.Sequential(nn.Flatten(), *clip, nn.Linear(64, 10))
         optimizer = torch.optim.Adam(model.parameters(), 0.02)
         for _ in range(150):
             noisy = x + 0.3 * torch.randn_like(x)
             optimizer.zero_grad()
-            nn.functional.cross_entropy(model((noisy - shift) / (0.05 if shift else 1)), y).backward()
+            nn.functional.cross_entropy(model(noisy - shift), y).backward()
             optimizer.step()
         found.append(model)
     return found
@@ -110,11 +106,11 @@ def test_a_file_of_weights_alone_gets_the_line_that_says_how(folder, sfumato):
 
 
 def test_forgotten_mean_and_std_are_hinted_at_before_any_vote(folder, sfumato):
-    own = ("certify", "--model", "normalised.pt", "--network", "mine:build", *DECIDE)
+    own = ("certify", "--model", "normalised.pt", "--network", "mine:clipped", *DECIDE)
     _, out, errors = sfumato(*own)
     assert "give --mean and --std if the model expects normalised inputs" in errors
     assert int(out.split("right about ")[1].split()[0]) <= 6
-    _, out, errors = sfumato(*own, "--mean", "4", "--std", "0.05", "--out", "right.tsv", "--json")
+    _, out, errors = sfumato(*own, "--mean", "4", "--std", "1", "--out", "right.tsv", "--json")
     assert "guessing" not in errors
     found = json.loads(out)["without_noise"]
     assert found["images"] == 20

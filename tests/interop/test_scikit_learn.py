@@ -30,7 +30,7 @@ def test_the_radius_of_a_linear_model_never_exceeds_the_true_distance(load, scal
     radii, true = np.array([one.radius for one in found]), distances(smoothed, test_x)
     assert (radii <= true).all()
     # two classes: the smoothed linear model is the model itself, and votes find nearly all of the distance
-    if len(smoothed.classes_) == 2:
+    if len(smoothed.classes_) == 2 and scale == "std":
         near = (true < 2 * beta) & (true > 0.5 * beta)
         assert near.sum() > 5
         assert np.median(radii[near] / true[near]) > 0.85
@@ -109,7 +109,8 @@ def test_any_fitted_classifier_is_a_base_classifier():
         points[:3], "decide(0.1)", labels=y[:3]
     )
     assert found.accuracy([0.1]).shares == (1.0,)
-    same = sf.from_estimator(copy.deepcopy(forest), scale=x.std(0)).fingerprint
+    again = RandomForestClassifier(20, min_samples_leaf=3, random_state=0, n_jobs=2).fit(x, y)
+    same = sf.from_estimator(again, scale=x.std(0)).fingerprint
     other = sf.from_estimator(
         RandomForestClassifier(20, random_state=1).fit(x, y), scale=x.std(0)
     ).fingerprint

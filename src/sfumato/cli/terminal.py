@@ -55,7 +55,8 @@ class Bar:
     def __init__(self, progress: Progress, description: str, total: int) -> None:
         self._progress = progress
         self._task = progress.add_task(description, total=total, note="")
-        self._begin(description, total)
+        self.done, self._note, self._told = 0, "", monotonic()
+        self._description, self._total, self._began = description, total, self._told
 
     def advance(self, steps: int = 1, note: str | None = None) -> None:
         """Move on by ``steps``; ``note`` replaces the text behind the bar."""
@@ -68,12 +69,8 @@ class Bar:
     def restart(self, description: str, total: int) -> None:
         """Begin a new stage on the same line."""
         self._progress.reset(self._task, description=description, total=total, note="")
-        self._begin(description, total)
-
-    def _begin(self, description: str, total: int) -> None:
-        self.done, self._note = 0, ""
-        self._description, self._total = description, total
-        self._began = self._told = monotonic()
+        self.done, self._note, self._told = 0, "", monotonic()
+        self._description, self._total, self._began = description, total, self._told
 
     def _tell(self) -> None:
         self._told = monotonic()

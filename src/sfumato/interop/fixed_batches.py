@@ -18,7 +18,7 @@ def in_batches(
     tensor([2., 2., 2., 2., 2.])
     """
     answers = []
-    for rows in x.split(most or len(x)):
+    for rows in torch.split(x, most or len(x)):
         missing = max(0, least - len(rows))
         filled = torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])]) if missing else rows
         answers.append(call(filled)[: len(rows)])

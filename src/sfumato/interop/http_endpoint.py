@@ -59,7 +59,7 @@ def from_endpoint(
 
     Args:
         url: where to post to, http or https.
-        classes: how many there are.
+        classes: how many there are; scores of more classes are accepted.
         batch_size: most inputs in a request.
         timeout: seconds to wait for an answer.
         retries: how often a request that failed for a reason that may pass is sent again: no answer, or one
@@ -108,7 +108,7 @@ class _Endpoint:
         self._encode, self._decode = encode, decode
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.cat([self._scores(rows) for rows in x.float().cpu().split(self._batch_size)])
+        return torch.cat([self._scores(rows) for rows in torch.split(x.float().cpu(), self._batch_size)])
 
     def _scores(self, rows: torch.Tensor) -> torch.Tensor:
         body = self._sent(self._encode(rows.numpy()))
@@ -120,11 +120,12 @@ class _Endpoint:
             raise ModelError(
                 f"{self._url}: answered {body[:80]!r}, which is not understood; give decode="
             ) from error
-        wanted = (len(rows), self._classes)
-        if not isinstance(found, torch.Tensor) or tuple(found.shape) != wanted:
-            shape = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
-            raise ModelError(f"{self._url}: must answer {wanted} scores or {len(rows)} labels, got {shape}")
-        return found
+        scores = found if isinstance(found, torch.Tensor) else torch.empty(0)
+        if scores.dim() != 2 or len(scores) != len(rows) or scores.shape[1] < self._classes:
+            got = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+            wanted = (len(rows), self._classes)
+            raise ModelError(f"{self._url}: must answer {wanted} scores or {len(rows)} labels, got {got}")
+        return scores
 
     def _sent(self, body: bytes) -> bytes:
         """Return the answer to a request, sent again while it fails for a reason that may pass."""

@@ -39,14 +39,15 @@ from sfumato.noise import Span, Stream, Use
 from sfumato.plans import Plan
 from sfumato.settings import CONFIDENCE
 
-Scale = str | Sequence[float] | Float[np.ndarray, " features"] | None
+_Units = float | Sequence[float] | Float[np.ndarray, " features"]
+Scale = str | _Units | None
 
 _STANDARD_DEVIATIONS = "std"
 _MOST_VALUES = 2**19
 _LARGEST_BATCH = 4096
 
 
-def from_estimator(estimator: Any, scale: Sequence[float] | float | None = None) -> Classifier:
+def from_estimator(estimator: Any, scale: _Units | None = None) -> Classifier:
     """Return the classifier of a fitted classifier or pipeline; class k is ``estimator.classes_[k]``.
 
     With ``scale`` its input is the table's divided by it: x / scale. Then beta and radii are in these units.
@@ -210,13 +211,13 @@ class SmoothedEstimator(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # 
     def _training_noise(self, shape: tuple[int, ...], copy: int) -> Float32[np.ndarray, "rows features"]:
         drawn = torch.empty(shape)
         Stream(Use.TRAINING_NOISE, self._seed, Span(copy)).normal(drawn)
-        return drawn.numpy()
+        return np.asarray(drawn)
 
     def _points(self, X: Any) -> Float32[np.ndarray, "rows features"]:
         """Return the rows in the unit of the noise."""
         check_is_fitted(self)
         rows = validate_data(self, X, reset=False, dtype=np.float64)
-        return (rows / self.scale_).astype(np.float32)
+        return np.asarray(rows / self.scale_, dtype=np.float32)
 
     def _smoothed(self) -> SmoothedClassifier:
         classifier = from_estimator(self.estimator_, self.scale_)
@@ -259,7 +260,7 @@ def _places(labels: np.ndarray, classes: np.ndarray) -> Int[np.ndarray, " rows"]
     order = np.argsort(classes)
     places = order[np.searchsorted(classes, labels, sorter=order).clip(max=len(classes) - 1)]
     if (wrong := classes[places] != labels).any():
-        raise DataError(f"{labels[wrong][0]!r} is not one of the classes {list(classes)[:10]}")
+        raise DataError(f"{labels[wrong].tolist()[0]!r} is not one of the classes {classes.tolist()[:10]}")
     return np.asarray(places, dtype=np.int64)
 
 
@@ -271,7 +272,7 @@ def _numbers(points: Float32[np.ndarray, "rows features"]) -> list[int]:
     ]
 
 
-def _positive_scale(scale: Sequence[float] | float) -> Float[np.ndarray, " features"]:
+def _positive_scale(scale: _Units) -> Float[np.ndarray, " features"]:
     units = np.asarray(scale, dtype=np.float64)
     if not (np.isfinite(units) & (units > 0)).all():
         raise SettingError(f"scale must be positive finite numbers, got {scale!r}")

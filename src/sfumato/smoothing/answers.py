@@ -55,7 +55,8 @@ class Asked:
         self.answers = logits.dtype
         self.writes = self.writes or not torch.equal(given, before)
         wanted = torch.float64 if self._dtype == torch.float64 else torch.float32
-        return logits.to(dtype=wanted, device=x.device)
+        found: torch.Tensor = logits.to(dtype=wanted, device=x.device)
+        return found
 
 
 def require_form(logits: Any, rows: int, classes: int | None, dtype: torch.dtype | None) -> None:

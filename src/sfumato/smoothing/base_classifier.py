@@ -319,7 +319,7 @@ class BaseClassifier:
         engine = self._ready
         given = x.clone() if engine.in_place else x
         version = None if given.is_inference() else given._version
-        logits = understood(forward(self._laid_out(given)))
+        logits: torch.Tensor = understood(forward(self._laid_out(given)))
         if not engine.in_place and version is not None and given._version != version:
             raise ModelError("the model changes its input at times; let it work on a copy (x.clone())")
         require_form(logits, len(x), engine.classes, engine.answers)
