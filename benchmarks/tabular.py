@@ -172,11 +172,11 @@ In the user's own units a radius of 0.25 standard deviations allows a change of 
 
 and of several features together if their squared changes in standard deviations add up to at most 0.25^2.
 
-## Linear models: no radius beyond the true distance
+## Linear models: radii against the true distance
 
-The distance to the nearest other class is computed from the weights. Each radius holds with probability
-0.999. The last column is over certified rows nearer than 2.5 beta. With two classes, infinitely many votes
-would find all of their distance.
+The distance to the nearest other class is computed from the weights. Each radius holds with probability at
+least 0.999, so about 1 of 1,000 may be beyond the distance. The last column is over certified rows nearer
+than 2.5 beta. With two classes, infinitely many votes would find all of their distance.
 
 {table(["table", "unit", "beta", "rows", "beyond", "largest radius / distance", "median, near rows"], lines)}
 
