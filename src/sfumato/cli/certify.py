@@ -129,8 +129,18 @@ def command(
     what = Certification(examples, chosen, confidence, label_known)
     (classifier,) = load_classifiers([model], dataset, mean, std, model_factory, fingerprint)
     invalid: list[int] = []
+    without_noise: list[CleanAccuracy] = []
+
+    def tell_accuracy() -> None:
+        found = accuracy_without_noise(smoothed, dataset, examples)
+        without_noise.append(found)
+        if not as_json and found.images:
+            OUT.print(f"without noise the model is right about {found.right} of {found.images} images")
+        if normalization == "trained":  # statistics of noisy inputs do not fit clean ones
+            _warn_at_chance(found, own=classifier.record is None)
 
     def tell_reused(rows: int) -> None:
+        tell_accuracy()  # not earlier: what is refused prints nothing
         if 0 < rows < len(examples):
             note(f"{out} already holds {rows:,} of the {len(examples):,} images; the others are added")
 
@@ -151,13 +161,8 @@ def command(
             device=here,
             precision=precision,
         )
-        without_noise = accuracy_without_noise(smoothed, dataset, examples)
-        if not as_json and without_noise.images:
-            right, images = without_noise.right, without_noise.images
-            OUT.print(f"without noise the model is right about {right} of {images} images")
-        if normalization == "trained":  # statistics of noisy inputs do not fit clean ones
-            _warn_at_chance(without_noise, own=classifier.record is None)
         if dry_run:
+            tell_accuracy()
             smoothed.tune(dataset.input_shape, len(examples) * chosen.least_votes)
             first_image = dataset.test.x[examples[0] : examples[0] + 1]
             expected = forecast(smoothed, chosen, first_image, len(examples))
@@ -186,7 +191,7 @@ def command(
     if as_json:
         about = {"data": dataset.name, "unit": dataset.unit, "confidence": confidence, "plan": chosen.name}
         about |= {**smoothing_noise.identity(), "norm": smoothing_noise.norm}
-        about |= {"without_noise": without_noise}
+        about |= {"without_noise": without_noise[0]}
         print_json({"table": str(out), "images": len(rows), **about, "summary": summary})
     else:
         _report(summary, len(rows), chosen, smoothing_noise, confidence, dataset, out)
