@@ -28,6 +28,7 @@ ALLOWED = {
     "execution": set(),
     "smoothing": {"noise", "statistics", "plans", "datasets", "models", "execution"},
     "certification": {"noise", "statistics", "plans", "datasets", "models", "execution", "smoothing"},
+    "interop": {"noise", "plans", "models", "smoothing", "certification"},
     "training": {"noise", "datasets", "models"},
     "attacks": {"noise", "plans", "datasets", "models", "smoothing", "training"},
     "advice": {"noise", "statistics", "plans", "theory", "datasets", "smoothing"},
@@ -44,8 +45,8 @@ ALLOWED = {
         *("training", "attacks", "advice", "studies", "answers"),
     },
     "cli": {
-        *("noise", "statistics", "plans", "theory", "datasets", "models", "execution"),
-        *("smoothing", "certification", "training", "attacks", "advice", "studies", "answers", "reporting"),
+        *("noise", "statistics", "plans", "theory", "datasets", "models", "execution", "smoothing"),
+        *("certification", "interop", "training", "attacks", "advice", "studies", "answers", "reporting"),
     },
 }
 

@@ -31,6 +31,12 @@ _PUBLIC = {
     "sfumato.datasets.base": "Dataset Split",
     "sfumato.datasets.registry": "load_dataset",
     "sfumato.errors": "SfumatoError",
+    "sfumato.interop.answers": "from_labels take_output",
+    "sfumato.interop.hugging_face": "from_hugging_face",
+    "sfumato.interop.http_endpoint": "from_endpoint",
+    "sfumato.interop.onnx_runtime": "from_onnx",
+    "sfumato.interop.scikit_learn": "SmoothedEstimator from_estimator",
+    "sfumato.interop.torch_export": "from_exported",
     "sfumato.models.checkpoint": "ModelRecord load_model save_model",
     "sfumato.models.classifier": "Classifier load_classifier",
     "sfumato.models.denoised": "OneStepDiffusion denoised",
@@ -86,6 +92,14 @@ if TYPE_CHECKING:  # the same names for type checkers
     from sfumato.datasets.base import Split as Split
     from sfumato.datasets.registry import load_dataset as load_dataset
     from sfumato.errors import SfumatoError as SfumatoError
+    from sfumato.interop.answers import from_labels as from_labels
+    from sfumato.interop.answers import take_output as take_output
+    from sfumato.interop.http_endpoint import from_endpoint as from_endpoint
+    from sfumato.interop.hugging_face import from_hugging_face as from_hugging_face
+    from sfumato.interop.onnx_runtime import from_onnx as from_onnx
+    from sfumato.interop.scikit_learn import SmoothedEstimator as SmoothedEstimator
+    from sfumato.interop.scikit_learn import from_estimator as from_estimator
+    from sfumato.interop.torch_export import from_exported as from_exported
     from sfumato.models.checkpoint import ModelRecord as ModelRecord
     from sfumato.models.checkpoint import load_model as load_model
     from sfumato.models.checkpoint import save_model as save_model

@@ -239,7 +239,7 @@ BAD = [
     (["risk", "MODEL", "--beta", "0.1,x"], "beta must be numbers separated by commas, or first:last:count"),
     (["risk", "MODEL", "--beta", "-1"], "beta must be a finite number of at least 0, got -1.0"),
     (["data", "bad.npz"], "x has 4 examples but y has 3"),
-    (["inspect", "bad.npz"], "not a whole safetensors file"),
+    (["inspect", "bad.npz"], "has no Sfumato record"),
     (["demo", "--out", "file/demo"], "is not a folder"),
     (["paint"], "paint"),
     (["certify", "--model", "MODEL", "--beta", "0.5", "--out", "a" * 300], "at most 255 are possible"),

@@ -172,7 +172,7 @@ AFTER_THE_PROBE = {
     "Exception": (raising(Exception("quota")), r"\(Exception: quota\)$"),
     "RuntimeError": (raising(RuntimeError("lost")), r"failed on \d+ noisy copies on cpu \(lost\)$"),
     "nothing": (lambda logits: None, r"must return \(batch, classes\) = \(\d+, 10\), got NoneType$"),
-    "a pair": (lambda logits: (logits, logits), "got tuple$"),
+    "a pair": (lambda logits: (logits, logits), "got tuple; say which part"),
     "fewer rows": (lambda logits: logits[:-1], r"got \(\d+, 10\)$"),
     "more classes": (lambda logits: torch.cat([logits, logits[:, :1] + 50], dim=1), r"got \(\d+, 11\)$"),
     "fewer classes": (lambda logits: logits[:, :9], r"got \(\d+, 9\)$"),

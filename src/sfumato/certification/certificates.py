@@ -126,7 +126,7 @@ class Certificates(Sequence[Certificate]):
             MissingPackageError: pandas is not installed.
         """
         try:
-            import pandas  # type: ignore[import-untyped, unused-ignore]
+            import pandas
         except ImportError:
             raise MissingPackageError("to_frame needs pandas: pip install pandas") from None
         return pandas.DataFrame.from_records(self._rows(), index="idx")

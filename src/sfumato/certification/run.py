@@ -15,6 +15,7 @@ import torch
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.certificates import Certificates
 from sfumato.certification.file import continued
+from sfumato.certification.forecast import Forecast, forecast
 from sfumato.certification.recorded_answers import answers
 from sfumato.certification.shipped import (
     Counted,
@@ -37,6 +38,7 @@ from sfumato.plans import Fixed, Plan, as_plan
 from sfumato.settings import CONFIDENCE
 from sfumato.version import __version__
 
+_LONG = 60.0  # seconds of a run that a forecast is worth its time for
 LARGEST_BETA = LARGEST_RADIUS / 100  # no number of votes certifies 100 beta
 
 
@@ -83,6 +85,7 @@ def certify_to_file(
     on_pace: Callable[[str], None] = lambda note: None,
     on_invalid: Callable[[int], None] = lambda votes: None,
     on_reused: Callable[[int], None] = lambda rows: None,
+    on_forecast: Callable[[Forecast], None] | None = None,
 ) -> Certificates:
     """Certify the test examples into ``output``; return all rows of the file.
 
@@ -92,7 +95,8 @@ def certify_to_file(
     row, reused ones first. ``smoothed.tune`` chooses how the votes are computed.
 
     With an ``executor`` of workers the images are shared out among them. The file is the same, apart from
-    the times. ``on_pace`` then hears the rates, ``on_invalid`` how many of a task's votes were NaN.
+    the times. ``on_pace`` then hears the rates, ``on_invalid`` how many of a task's votes were NaN. Without
+    workers ``on_forecast`` hears before the first vote how long it will take.
 
     Raises:
         ModelError: the classifier's weights are no longer those that were loaded.
@@ -126,6 +130,10 @@ def certify_to_file(
             # not earlier: another run's file is refused before any time is spent on measuring what is fast
             if left:
                 smoothed.tune(data.input_shape, len(left) * what.stopping.least_votes)
+                if on_forecast is not None:
+                    on_forecast(
+                        forecast(smoothed, what.stopping, data.test.x[left[0] : left[0] + 1], len(left))
+                    )
             x, labels = pick(data.test.x, left), data.test.y[left]
             for found in certify_images(
                 smoothed,

@@ -19,9 +19,13 @@ from sfumato.cli.slow_precision import warn_if_slow
 from sfumato.cli.terminal import OUT, detail, note, print_json, print_table, progress_bar, warn
 from sfumato.settings import CONFIDENCE
 
+_LONG = 60.0  # seconds
+
 if TYPE_CHECKING:
+    from sfumato.certification.forecast import Forecast
     from sfumato.certification.smoothed_classifier import SmoothedClassifier
     from sfumato.certification.summary import Summary
+    from sfumato.certification.without_noise import CleanAccuracy
     from sfumato.datasets import Dataset
     from sfumato.noise import Noise
     from sfumato.plans import Plan
@@ -88,6 +92,12 @@ def command(
     gpus_per_worker: options.GpusPerWorker = None,
     ray_address: options.RayAddress = None,
     profile: Annotated[bool, typer.Option("--profile", help="Print how the time was spent.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Print how many votes and how much time it will take, and write nothing."
+        ),
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Certify test images: find a class, and a radius within which the smoothed classifier returns it.
@@ -102,9 +112,11 @@ def command(
     --plan "curve(0.25,0.5,0.75,1)"
     """
     from sfumato.advice.recorded_radii import lack_of_noise
+    from sfumato.certification.forecast import forecast
     from sfumato.certification.run import Certification, certify_to_file
     from sfumato.certification.smoothed_classifier import SmoothedClassifier
     from sfumato.certification.summary import summarise
+    from sfumato.certification.without_noise import accuracy_without_noise
     from sfumato.datasets.class_order import warn_of_class_order
     from sfumato.errors import SettingError, require_count, require_positive
     from sfumato.noise import make_noise
@@ -122,16 +134,27 @@ def command(
     what = Certification(examples, chosen, confidence, label_known)
     classifier = load_one_classifier(model, dataset, mean, std, model_factory, fingerprint, denoiser)
     invalid: list[int] = []
+    without_noise: list[CleanAccuracy] = []
+
+    def tell_accuracy() -> None:
+        found = accuracy_without_noise(smoothed, dataset, examples)
+        without_noise.append(found)
+        if not as_json and found.images:
+            OUT.print(f"without noise the model is right about {found.right} of {found.images} images")
+        if normalization == "trained":  # statistics of noisy inputs do not fit clean ones
+            _warn_at_chance(found, own=classifier.record is None)
 
     def tell_reused(rows: int) -> None:
+        tell_accuracy()  # not earlier: what is refused prints nothing
         if 0 < rows < len(examples):
             note(f"{out} already holds {rows:,} of the {len(examples):,} images; the others are added")
 
     with chosen_executor(executor, workers, gpus_per_worker, ray_address, device) as opened:
         if opened.in_process:
             warn_if_slow(device, precision)
-        elif batch_size is not None or profile:
-            option = "--profile" if batch_size is None else f"--batch-size {batch_size}"
+        elif batch_size is not None or profile or dry_run:
+            option = f"--batch-size {batch_size}" if batch_size is not None else "--profile"
+            option = "--dry-run" if dry_run else option
             raise SettingError(f"{option} is for one process; leave it out, or --executor and --workers")
         here = device if opened.in_process else "cpu"
         fitted = as_smoothed(classifier, [smoothing_noise], normalization, dataset, seed, here)
@@ -143,6 +166,16 @@ def command(
             device=here,
             precision=precision,
         )
+        if dry_run:
+            tell_accuracy()
+            smoothed.tune(dataset.input_shape, len(examples) * chosen.least_votes)
+            first_image = dataset.test.x[examples[0] : examples[0] + 1]
+            expected = forecast(smoothed, chosen, first_image, len(examples))
+            if as_json:
+                print_json(expected)
+            else:
+                OUT.print(str(expected), markup=False)
+            return
         started = time.perf_counter()
         with progress_bar("certifying", len(examples)) as bar:
             rows = certify_to_file(
@@ -155,6 +188,7 @@ def command(
                 on_pace=lambda note: bar.advance(0, note),
                 on_invalid=invalid.append,
                 on_reused=tell_reused,
+                on_forecast=_tell_if_long,
             )
     detail(f"{dataset!r}; {smoothed!r}")
     seconds = time.perf_counter() - started
@@ -168,6 +202,7 @@ def command(
     if as_json:
         about = {"data": dataset.name, "unit": dataset.unit, "confidence": confidence, "plan": chosen.name}
         about |= {"labels": labelled, **smoothing_noise.identity(), "norm": smoothing_noise.norm}
+        about |= {"without_noise": without_noise[0]}
         print_json({"table": str(out), "images": len(rows), **about, "summary": summary})
     else:
         _report(summary, len(rows), chosen, smoothing_noise, confidence, dataset, out)
@@ -183,6 +218,26 @@ def command(
         lowest = summary.curve[0]
         if message := lack_of_noise(record.alpha, beta, lowest.radius, lowest.share, record.clean_accuracy):
             warn(message)
+
+
+def _warn_at_chance(found: CleanAccuracy, *, own: bool) -> None:
+    """Say what may be wrong where the model, the user's ``own`` or one of ours, only guesses."""
+    if found.at_chance():
+        cause = (
+            "give --mean and --std if the model expects normalised inputs, and check the order of its classes"
+            if own
+            else "is this the data that it was trained for?"
+        )
+        warn(
+            f"{found.right} of {found.images} right without noise is what guessing among {found.classes} "
+            f"classes gives: {cause}"
+        )
+
+
+def _tell_if_long(expected: Forecast) -> None:
+    """Say before the first vote of a run how long it will take, if that may be over a minute."""
+    if expected.most_seconds > _LONG:
+        note(str(expected))
 
 
 def _plan(text: str, n0: int | None, n: int | None) -> Plan:

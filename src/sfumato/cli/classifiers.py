@@ -26,29 +26,24 @@ def load_classifiers(
     factory: str | None,
     fingerprint: str | None = None,
 ) -> list[Classifier]:
-    """Return the classifiers named by ``--model``; ``factory`` is what ``--model-factory`` says.
+    """Return the classifiers named by ``--model``; ``factory`` is what ``--network`` says.
 
     Raises:
         SettingError: a factory that none of them needs.
         ModelError: as ``sfumato.models.classifier.load_classifier``.
     """
     from sfumato.errors import SettingError
-    from sfumato.models.classifier import load_classifier
+    from sfumato.models.classifier import as_classifier, load_classifier
     from sfumato.models.registry import is_built_in
 
     means, stds = (options.parse_numbers(name, text) or None for name, text in (("mean", mean), ("std", std)))
-    loaded = [
-        load_classifier(
-            name,
-            dataset.input_shape,
-            dataset.num_classes,
-            means,
-            stds,
-            factory=factory,
-            fingerprint=fingerprint,
-        )
-        for name in references
-    ]
+    sizes = (dataset.input_shape, dataset.num_classes, means, stds)
+    loaded = []
+    for name in references:
+        if (adapted := _adapted(name, dataset.num_classes)) is not None:
+            loaded.append(as_classifier(name, adapted, *sizes, fingerprint=fingerprint))
+        else:
+            loaded.append(load_classifier(name, *sizes, factory=factory, fingerprint=fingerprint))
     for found in loaded:
         known = found.record.class_names if found.record else ()
         if known and dataset.class_names and tuple(known) != dataset.class_names:
@@ -57,8 +52,8 @@ def load_classifiers(
                 f"{_shortened(dataset.class_names)}: a label may not mean the same in both"
             )
     made = [found for found in loaded if found.record and not is_built_in(found.record.architecture)]
-    if factory is not None and not made:
-        raise SettingError(f"none of the given checkpoints needs model-factory {factory!r}; leave it out")
+    if factory is not None and not made and not any(found.factory for found in loaded):
+        raise SettingError(f"none of the given models needs network {factory!r}; leave it out")
     for found in made:
         if found.record and found.record.architecture != factory:
             warn(
@@ -151,3 +146,16 @@ def behind(denoiser: Path | None, classifier: Classifier, dataset: Dataset) -> C
 
 def _shortened(names: Sequence[str]) -> str:
     return ", ".join([*names[:5], *(["..."] if names[5:] else [])])
+
+
+def _adapted(reference: str, classes: int) -> Classifier | None:
+    """Return the model of another tool that the text names, an ONNX file or a service; None if none."""
+    if reference.startswith(("http://", "https://")):
+        from sfumato.interop.http_endpoint import from_endpoint
+
+        return from_endpoint(reference, classes)
+    if reference.endswith(".onnx"):
+        from sfumato.interop.onnx_runtime import from_onnx
+
+        return from_onnx(reference)
+    return None

@@ -53,8 +53,9 @@ ModelSource = Annotated[
     list[str],
     typer.Option(
         "--model",
-        help="A .safetensors written by train, or package.module:factory of your own. Given several times, "
-        "the models are one classifier, the mean of their logits; a pattern such as "
+        help="A .safetensors written by train; a .pt or .safetensors of ordinary weights, with --network; an "
+        ".onnx; the http address of a service; or package.module:name, a module or a factory of your own. "
+        "Given several times, the models are one classifier, the mean of their logits; a pattern such as "
         "'study/models/alpha-0.4-*.safetensors' takes all seeds of a study's alpha.",
     ),
 ]
@@ -65,9 +66,11 @@ Denoiser = Annotated[
 ModelFactory = Annotated[
     str | None,
     typer.Option(
+        "--network",
         "--model-factory",
-        help="package.module:factory that builds the network of a checkpoint. Needed if the network came "
-        "from a factory of your own, since its name in the file is never imported.",
+        help="package.module:name of the factory or module whose weights the file holds. Needed for ordinary "
+        "PyTorch weights, and for a checkpoint of a network of your own: its name in the file is never "
+        "imported.",
     ),
 ]
 Mean = Annotated[

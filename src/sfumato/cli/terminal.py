@@ -1,8 +1,8 @@
 """The one console, the one progress bar and the one table of the command line.
 
-Results go to standard output; progress, warnings and details to standard error. Nothing moves where it is
-not a terminal, and nothing is coloured there or with NO_COLOR. ``--quiet`` leaves results and errors only,
-``--verbose`` adds details.
+Results go to standard output; progress, warnings and details to standard error. Where that is not a terminal,
+nothing moves, and progress is a plain line a minute. Nothing is coloured there or with NO_COLOR. ``--quiet``
+leaves results and errors only, ``--verbose`` adds details.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 from rich.console import Console
@@ -30,6 +31,7 @@ from rich.table import Table
 
 from sfumato.errors import DataNote
 
+_LINE_SECONDS = 60.0
 _PIPED_WIDTH = 200  # a file or pipe has no width to fit into
 
 OUT = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
@@ -48,29 +50,44 @@ LEVEL = Level()
 
 
 class Bar:
-    """A running progress bar."""
+    """A running progress bar; where nothing moves, a plain line a minute."""
 
     def __init__(self, progress: Progress, description: str, total: int) -> None:
         self._progress = progress
         self._task = progress.add_task(description, total=total, note="")
-        self.done = 0
+        self.done, self._note, self._told = 0, "", monotonic()
+        self._description, self._total, self._began = description, total, self._told
 
     def advance(self, steps: int = 1, note: str | None = None) -> None:
         """Move on by ``steps``; ``note`` replaces the text behind the bar."""
         self.done += steps
-        self._progress.update(self._task, advance=steps)
-        if note is not None:
-            self._progress.update(self._task, note=note)
+        self._note = self._note if note is None else note
+        self._progress.update(self._task, advance=steps, note=self._note)
+        if not (LEVEL.quiet or ERR.is_terminal) and monotonic() - self._told >= _LINE_SECONDS:
+            self._tell()
 
     def restart(self, description: str, total: int) -> None:
         """Begin a new stage on the same line."""
-        self.done = 0
         self._progress.reset(self._task, description=description, total=total, note="")
+        self.done, self._note, self._told = 0, "", monotonic()
+        self._description, self._total, self._began = description, total, self._told
+
+    def _tell(self) -> None:
+        self._told = monotonic()
+        spent = self._told - self._began
+        left = (
+            f", about {spent / self.done * (self._total - self.done) / 60:.0f} min left" if self.done else ""
+        )
+        behind = f"; {self._note}" if self._note else ""
+        ERR.print(
+            f"{self._description}: {self.done:,} of {self._total:,} after {spent / 60:.0f} min{left}{behind}",
+            markup=False,
+        )
 
 
 @contextmanager
 def progress_bar(description: str, total: int) -> Iterator[Bar]:
-    """Show a bar on standard error while the block runs; nothing where that is not a terminal."""
+    """Show a bar on standard error while the block runs; where that is no terminal, a line a minute."""
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),

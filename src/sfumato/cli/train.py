@@ -11,7 +11,7 @@ import typer
 from sfumato.cli import options
 from sfumato.cli.from_settings import takes_fields
 from sfumato.cli.load_data import load_data
-from sfumato.cli.terminal import OUT, progress_bar, warn
+from sfumato.cli.terminal import OUT, note, progress_bar, warn
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -80,8 +80,9 @@ def command(
 ) -> None:
     """Train a base classifier on noisy copies of the data, with fresh noise at every step.
 
-    The state is saved after every epoch: if the command is killed, give it again to continue. Beside the
-    checkpoint stands its model card, which sfumato card writes anew with certified accuracy.
+    The state is saved after every epoch: if the command is killed, give it again to continue. A model that is
+    finished with the same settings is not trained again. Beside the checkpoint stands its model card, which
+    sfumato card writes anew with certified accuracy.
 
     Example: sfumato train --data mnist --model cnn --alpha 0.4 --out mnist-0.4.safetensors
     """
@@ -91,6 +92,8 @@ def command(
 
     chosen = TrainingSettings.flat(settings)
     dataset = load_data(data, data_dir, size, training_for="train")
+    if out.exists():
+        note(f"{out} exists already; if it is of the same settings it is not trained again")
     with progress_bar("training", chosen.epochs_for(len(dataset.train))) as bar:
 
         def show(report: EpochReport) -> None:

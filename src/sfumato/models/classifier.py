@@ -12,8 +12,18 @@ import torch
 from torch import nn
 
 from sfumato.errors import ModelError, SfumatoError
-from sfumato.models.checkpoint import ModelRecord, Normalization, load_model, read_record, weights_checksum
+from sfumato.models.checkpoint import (
+    WITHOUT_RECORD,
+    ModelRecord,
+    Normalization,
+    has_record,
+    load_model,
+    read_record,
+    weights_checksum,
+)
+from sfumato.models.outputs import understood
 from sfumato.models.registry import Factory, build_body, factory_name, is_built_in, normalisation
+from sfumato.models.state_dict import load_into, read_state_dict
 from sfumato.models.zoo import is_of_zoo
 from sfumato.user_code import told_in_one_line
 
@@ -28,8 +38,8 @@ class Classifier:
         weights_sha256: checksum of the tensors that were loaded (of a black box those of ``mean`` and
             ``std``); None for a model that was handed over, whose tensors count as they are.
         record: what its checkpoint says of it; None for a model of one's own.
-        factory: name of the factory that made the network, where its record names another: the same weights
-            in other code are another classifier.
+        factory: name of the factory that made the network, where a record names another or there is none:
+            the same weights in other code are another classifier.
         fingerprint: a text by its owner that identifies a model whose weights are not visible. Without it,
             the answers to fixed inputs identify the model.
         normalization: how its batch norms were re-estimated, if they were.
@@ -91,15 +101,17 @@ def load_classifier(
     factory: Factory | None = None,
     fingerprint: str | None = None,
 ) -> Classifier:
-    """Return the classifier in a ``.safetensors`` of ours, or made by ``package.module:factory``.
+    """Return the classifier in a file of weights, or made by ``package.module:name``.
 
-    The factory gets (input_shape, num_classes) and returns a trained module, or any callable from a batch
-    (batch, *input_shape), a float32 tensor, to logits or scores (batch, classes), a tensor or an array.
-    ``mean`` and ``std`` wrap it for inputs in [0, 1] if it expects normalised ones.
+    The name is that of a module, or of a factory, which gets (input_shape, num_classes) and returns a trained
+    module, a ``Classifier``, or any callable from a batch (batch, *input_shape), a float32 tensor, to logits
+    or scores (batch, classes) or labels (batch,), a tensor or an array. ``mean`` and ``std`` wrap it for
+    inputs in [0, 1] if it expects normalised ones.
 
-    ``factory`` builds the network of a file whose record names a factory, as in ``load_model``; for a
-    built-in architecture it is not used. ``fingerprint`` says what a model of a factory is, in place of an
-    attribute of this name. Where the data say nothing of classes, ``num_classes`` is 0; a factory needs it.
+    ``factory`` builds the network of ordinary PyTorch weights (``read_state_dict``), and of a file of ours
+    whose record names a factory, as in ``load_model``; for a built-in architecture it is not used.
+    ``fingerprint`` says what a model of a factory is, in place of an attribute of this name. Where the data
+    say nothing of classes, ``num_classes`` is 0; a factory needs it.
 
     Raises:
         ModelError: a missing or damaged file, one made for other data, or a factory that fails.
@@ -114,25 +126,24 @@ def load_classifier(
         if is_of_zoo(reference):
             raise ModelError(
                 f"{reference}: is a network with random weights; train it, and give the checkpoint with "
-                f"--model-factory {reference}, or name a factory of your own that loads weights"
+                f"--network {reference}, or name a factory of your own that loads weights"
             )
-        normalise = normalisation(mean or [0.0] * input_shape[0], std or [1.0] * input_shape[0], input_shape)
         body = build_body(reference, input_shape, num_classes)
-        word = fingerprint or _fingerprint_of(body)
-        if isinstance(body, nn.Module):
-            loaded = Classifier(reference, nn.Sequential(normalise, body).eval(), fingerprint=word)
-            return replace(loaded, weights_sha256=loaded.checksum())
-        if not callable(body):
-            raise ModelError(
-                f"{reference}: the factory must return a torch.nn.Module or a callable, got "
-                f"{type(body).__name__}"
-            )
-        seen = weights_checksum(normalise.state_dict())
-        return Classifier(reference, _black_box(normalise, body), seen, fingerprint=word)
+        return as_classifier(reference, body, input_shape, num_classes, mean, std, fingerprint=fingerprint)
+    if not has_record(Path(reference)):
+        if factory is None:
+            raise ModelError(f"{reference}: {WITHOUT_RECORD}")
+        body = build_body(factory, input_shape, num_classes)
+        if not isinstance(body, nn.Module):
+            made = type(body).__name__
+            raise ModelError(f"{factory_name(factory)}: must return a torch.nn.Module, got {made}")
+        load_into(body, read_state_dict(reference), reference)
+        loaded = as_classifier(reference, body, input_shape, num_classes, mean, std, fingerprint=fingerprint)
+        return replace(loaded, factory=factory_name(factory))
     for options, given in (("--fingerprint", (fingerprint,)), ("--mean and --std", (mean, std))):
         if any(value is not None for value in given):
             raise ModelError(
-                f"{reference}: {options} is only for a package.module:factory; this file already states it"
+                f"{reference}: {options} is for models and weights of your own; this file already states it"
             )
     path = Path(reference)
     record = read_record(path)
@@ -151,6 +162,35 @@ def load_classifier(
     )
 
 
+def as_classifier(
+    name: str,
+    model: object,
+    input_shape: tuple[int, ...],
+    num_classes: int,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    *,
+    fingerprint: str | None = None,
+) -> Classifier:
+    """Return a module, a callable or a ``Classifier`` as the classifier of this name, normalised in front.
+
+    Raises:
+        ModelError: anything else, or not one mean and std for each channel.
+    """
+    normalise = normalisation(mean or [0.0] * input_shape[0], std or [1.0] * input_shape[0], input_shape)
+    inner = model.model if isinstance(model, Classifier) else model
+    word = fingerprint or _fingerprint_of(model)
+    if isinstance(inner, nn.Module):
+        loaded = Classifier(name, nn.Sequential(normalise, inner).eval(), fingerprint=word)
+        return replace(loaded, weights_sha256=loaded.checksum())
+    if not callable(inner):
+        raise ModelError(
+            f"{name}: the factory must return a torch.nn.Module or a callable, got {type(inner).__name__}"
+        )
+    seen = weights_checksum(normalise.state_dict())
+    return Classifier(name, _BlackBox(normalise, inner, num_classes), seen, fingerprint=word)
+
+
 def _fingerprint_of(model: object) -> str | None:
     found = getattr(model, "fingerprint", None)
     if found is not None and not isinstance(found, str):
@@ -158,10 +198,11 @@ def _fingerprint_of(model: object) -> str | None:
     return found
 
 
-def _black_box(
-    normalise: nn.Module, scores: Callable[[torch.Tensor], Any]
-) -> Callable[[torch.Tensor], torch.Tensor]:
-    def classify(x: torch.Tensor) -> torch.Tensor:
-        return torch.as_tensor(scores(normalise.to(x.device)(x)), device=x.device)
+class _BlackBox:
+    """A callable behind its normalisation, whose labels become logits."""
 
-    return classify
+    def __init__(self, normalise: nn.Module, scores: Callable[[torch.Tensor], Any], classes: int) -> None:
+        self._normalise, self._scores, self._classes = normalise, scores, classes
+
+    def __call__(self, x: torch.Tensor) -> Any:
+        return understood(self._scores(self._normalise.to(x.device)(x)), self._classes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -91,7 +92,8 @@ def build_body(
 ) -> object:
     """Return what the architecture's builder or the factory makes, whatever it is.
 
-    The sizes that a lazy module leaves open are filled in by one forward pass of zeros.
+    A name may also be that of a module, ready to use: then it is a copy of that. The sizes that a lazy module
+    leaves open are filled in by one forward pass of zeros.
 
     Raises:
         ModelError: unknown name, or a factory that cannot be imported or fails.
@@ -103,7 +105,8 @@ def build_body(
         torch.manual_seed(seed)
         builder = _builder(architecture)
         with told_in_one_line(f"{name}: the factory failed {given}"):
-            body = builder(input_shape, num_classes)
+            ready = isinstance(builder, nn.Module)
+            body = copy.deepcopy(builder) if ready else builder(input_shape, num_classes)
         if isinstance(body, nn.Module) and _open_sizes(body):
             with told_in_one_line(f"{name}: the lazy module does not accept a batch of zeros {given}"):
                 _fill_in_sizes(body, input_shape)

@@ -211,6 +211,11 @@ class Plan(ABC):
         """The votes that every image gets, however easy."""
 
     @property
+    def most_votes(self) -> int | None:
+        """The votes that no image gets more than; None where the plan does not say."""
+        return None
+
+    @property
     def asked_radii(self) -> tuple[float, ...]:
         """The radii that the plan was asked about; none where it finds them itself."""
         return ()

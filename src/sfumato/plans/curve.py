@@ -75,6 +75,11 @@ class GridPlan(Plan):
         """The votes that every image gets."""
         return self.chunk
 
+    @property
+    def most_votes(self) -> int:
+        """The cap of the votes."""
+        return self.n_max
+
     def tests(self, noise: Noise, confidence: float, *, label_known: bool) -> GridTest:
         """Return the tests of the grid under ``noise``, from the cache where they are known.
 

@@ -65,6 +65,11 @@ class EarlyVote(Plan):
         """The votes that every image gets."""
         return min(_FIRST_LOOK, max(1, self.n // 2))
 
+    @property
+    def most_votes(self) -> int:
+        """The votes of an image that is undecided to the end."""
+        return self.n
+
     def prepare(self, run: Run) -> Any:
         """Return the looks and the votes needed at each; noise, confidence and labels change nothing."""
         return boundaries(self.n, self.error)

@@ -65,6 +65,11 @@ class Fixed(Plan):
         return self.n0 + self.n
 
     @property
+    def most_votes(self) -> int:
+        """The same."""
+        return self.n0 + self.n
+
+    @property
     def bounding_votes(self) -> int:
         """The votes that bound the class."""
         return self.n

@@ -72,6 +72,11 @@ class Precision(Plan):
         return self.pilot
 
     @property
+    def most_votes(self) -> int:
+        """The largest pilot and the most votes that bound the class."""
+        return max(self.pilot, int(PILOT_GROWTH * PILOT_SHARE * self.n_max)) + self.n_max
+
+    @property
     def bounding_votes(self) -> int:
         """The most votes that bound the class."""
         return self.n_max

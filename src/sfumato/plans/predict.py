@@ -66,6 +66,11 @@ class Predict(Plan):
         """The votes that every image gets."""
         return self.chunk
 
+    @property
+    def most_votes(self) -> int:
+        """The cap of the votes."""
+        return self.n_max
+
     def prepare(self, run: Run) -> _Walks:
         """Return the walks before the first vote. Noise and labels change nothing."""
         level = 1.0 - run.confidence

@@ -53,6 +53,11 @@ class Vote(Plan):
         """The votes that every image gets."""
         return min(self.n, max(self.n // 2, self.chunk))
 
+    @property
+    def most_votes(self) -> int:
+        """The votes of an image that is undecided to the end."""
+        return self.n
+
     def next(self, run: Run) -> Int[np.ndarray, " images"]:
         """Return the fewest votes after which each image can be decided, 0 once it is."""
         leader, rival = leader_and_rival(run.counts)

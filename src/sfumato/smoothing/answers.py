@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 
 from sfumato.errors import ModelError, SfumatoError, first_line
+from sfumato.models.outputs import understood
 from sfumato.smoothing.configuration import Network
 from sfumato.user_code import PASSED_ON
+
+
+class UncertainAnswerError(ModelError):
+    """An answer that may well be a classifier's, of which it is not certain what the logits are."""
 
 
 class Asked:
@@ -39,7 +43,7 @@ class Asked:
         given = x.to(dtype=self._dtype, memory_format=layout, copy=True)
         before = given.clone()
         try:
-            logits = self._network(given)
+            logits = understood(self._network(given))
         except (MemoryError, torch.OutOfMemoryError, *PASSED_ON):
             raise
         except OSError as error:  # a model that asks a service
@@ -51,7 +55,8 @@ class Asked:
         self.answers = logits.dtype
         self.writes = self.writes or not torch.equal(given, before)
         wanted = torch.float64 if self._dtype == torch.float64 else torch.float32
-        return logits.to(dtype=wanted, device=x.device)
+        found: torch.Tensor = logits.to(dtype=wanted, device=x.device)
+        return found
 
 
 def require_form(logits: Any, rows: int, classes: int | None, dtype: torch.dtype | None) -> None:
@@ -63,11 +68,24 @@ def require_form(logits: Any, rows: int, classes: int | None, dtype: torch.dtype
     kind = _no_array(logits)
     if kind or logits.dim() != 2 or len(logits) != rows or classes not in (None, logits.shape[1]):
         wanted, got = f"({rows}, {classes or 'classes'})", kind or tuple(logits.shape)
-        raise ModelError(f"the model must return (batch, classes) = {wanted}, got {got}")
+        refusal = f"the model must return (batch, classes) = {wanted}, got {got}"
+        if advice := _advice(logits):
+            raise UncertainAnswerError(f"{refusal}; {advice}")
+        raise ModelError(refusal)
     if logits.shape[1] < 2:
         raise ModelError(f"the model must return at least 2 classes, got {logits.shape[1]}")
     if logits.dtype != dtype and (dtype is not None or logits.dtype == torch.bool or logits.is_complex()):
         raise ModelError(f"the model must return {dtype or 'floating point logits'}, got {logits.dtype}")
+
+
+def _advice(answer: Any) -> str:
+    """Return which adapter takes an answer like this; empty if none is meant."""
+    if isinstance(answer, tuple | list | Mapping):
+        keys = list(answer) if isinstance(answer, Mapping) else range(len(answer))
+        return f"say which part is the logits: sfumato.take_output(model, KEY), KEY one of {list(keys)[:8]}"
+    if isinstance(answer, torch.Tensor) and answer.dim() == 1 and not answer.is_floating_point():
+        return "for one label for each input give sfumato.from_labels(model, classes=...)"
+    return ""
 
 
 def _no_array(answer: Any) -> str | None:
@@ -79,19 +97,6 @@ def _no_array(answer: Any) -> str | None:
     if not found and answer.layout == torch.strided:
         return None
     return f"a {' '.join(found) or 'sparse'} tensor"
-
-
-def answering_tensors(function: Callable[[torch.Tensor], Any]) -> Callable[[torch.Tensor], Any]:
-    """Return the callable, with NumPy arrays of its answers made tensors."""
-
-    def call(x: torch.Tensor) -> Any:
-        answer = function(x)
-        if isinstance(answer, np.ndarray) and answer.dtype.kind in "fiu":
-            native = answer.dtype.newbyteorder("=")
-            return torch.from_numpy(np.array(answer, native))  # copied: a callable may fill its array again
-        return answer
-
-    return call
 
 
 def said(error: BaseException) -> str:

@@ -36,8 +36,9 @@ import torch
 from torch import nn
 
 from sfumato.errors import ModelError, SfumatoError, first_line
+from sfumato.models.outputs import understood
 from sfumato.noise import Span, Stream, Use
-from sfumato.smoothing.answers import Asked, answering_tensors, require_form, said
+from sfumato.smoothing.answers import Asked, require_form, said
 from sfumato.smoothing.compiling import compiled_network
 from sfumato.smoothing.configuration import Configuration, Network, require_precision
 from sfumato.smoothing.engine import MARGINS, Engine, Subject, measured_engine, one_at_a_time
@@ -113,7 +114,7 @@ class BaseClassifier:
 
     def _take_copy(self) -> None:
         """Copy the model; results of ``probe`` for an earlier copy are forgotten."""
-        network: Any = answering_tensors(self._given)
+        network: Any = self._given
         copied, self._snapshot = False, None
         if isinstance(self._given, nn.Module):
             network, copied = private_copy(self._given, self.device)
@@ -318,7 +319,7 @@ class BaseClassifier:
         engine = self._ready
         given = x.clone() if engine.in_place else x
         version = None if given.is_inference() else given._version
-        logits = forward(self._laid_out(given))
+        logits: torch.Tensor = understood(forward(self._laid_out(given)))
         if not engine.in_place and version is not None and given._version != version:
             raise ModelError("the model changes its input at times; let it work on a copy (x.clone())")
         require_form(logits, len(x), engine.classes, engine.answers)

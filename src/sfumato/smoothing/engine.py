@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from sfumato.errors import ModelError, SfumatoError
+from sfumato.models.outputs import understood
 from sfumato.smoothing.answers import Asked, require_form
 from sfumato.smoothing.configuration import Network
 from sfumato.smoothing.fixed_function import (
@@ -176,7 +177,7 @@ def _float64_twin(
         return None
 
     def twin(x: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = network(x.double())
+        logits: torch.Tensor = understood(network(x.double()))
         return logits
 
     return twin
@@ -186,7 +187,7 @@ def one_at_a_time(network: Callable[[torch.Tensor], Any], x: torch.Tensor) -> to
     """Return the float32 network's logits for each input by itself."""
     found = []
     for row in x:
-        logits = network(row.unsqueeze(0).clone())
+        logits = understood(network(row.unsqueeze(0).clone()))
         require_form(logits, 1, None, None)
         found.append(logits.to(dtype=torch.float32, device=x.device))
     return torch.cat(found)
@@ -199,7 +200,7 @@ def _canonical(network: Network, x: torch.Tensor) -> torch.Tensor:
         part = x[start : start + _CANONICAL_BATCH]
         batch = torch.zeros((_CANONICAL_BATCH, *x.shape[1:]), dtype=torch.bfloat16, device=x.device)
         batch[: len(part)] = part
-        found.append(network(batch)[: len(part)].float())
+        found.append(understood(network(batch))[: len(part)].float())
     return torch.cat(found)
 
 

@@ -32,7 +32,7 @@ from sfumato.models.classifier import Classifier
 from sfumato.noise import Gaussian, Noise
 from sfumato.plans import ABSTAIN, Plan, Run, as_plan
 from sfumato.settings import CONFIDENCE
-from sfumato.smoothing.answers import require_classes
+from sfumato.smoothing.answers import UncertainAnswerError, require_classes
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.configuration import Configuration, Network, require_precision, usual_configuration
 from sfumato.smoothing.tuning import tuned_configuration
@@ -173,6 +173,25 @@ class Smoothed:
         self.configuration = tuned
         self._base = BaseClassifier.configured(self.model, self.device, self.configuration)
         self._counter = None
+
+    def votes_per_second(self, x: torch.Tensor | np.ndarray, seconds: float) -> float:
+        """Return how fast votes of these images come, measured for about so many seconds, in full batches.
+
+        The votes are thrown away, and no profile counts them.
+
+        Raises:
+            DataError, ModelError: as ``votes``.
+        """
+        images, counter = self._prepare(x)
+        full = self.configuration.batch_size * self.configuration.workers
+        kept, counter.profile = counter.profile, Profile()
+        first = np.zeros(len(images), dtype=np.int64)
+        counted, started = 0, time.perf_counter()
+        while not counted or time.perf_counter() - started < seconds:
+            counter.count(images, np.arange(len(images)), first, first + full)
+            counted += full * len(images)
+        counter.profile = kept
+        return counted / (time.perf_counter() - started)
 
     def outputs(self, x: torch.Tensor) -> torch.Tensor:
         """Return what the base classifier answers to (images, *shape) without noise: (images, classes)."""
@@ -357,6 +376,8 @@ class Smoothed:
             )
         try:
             return self._base.probe(images, self.beta, self.configuration.batch_size)
+        except UncertainAnswerError:
+            raise
         except ModelError as error:
             if alone or images.dim() > 3 or not self._takes(images[None]):
                 raise

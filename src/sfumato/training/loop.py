@@ -15,11 +15,12 @@ from torch import nn
 from sfumato.datasets import Dataset, Split, dataset_of
 from sfumato.datasets.given import Given
 from sfumato.devices import choose_device, device_name, slow_bf16
-from sfumato.errors import OutputError, SfumatoError
+from sfumato.errors import SfumatoError
 from sfumato.files import locked, require_writable
 from sfumato.models import ModelRecord, save_model
 from sfumato.noise import Span, Stream, Use
 from sfumato.training.course import Course, on_device
+from sfumato.training.finished import finished_model
 from sfumato.training.settings import TrainingSettings
 from sfumato.training.start import starting_model
 from sfumato.training.state import state_path
@@ -55,23 +56,28 @@ def train(
     """Train a base classifier, write it to ``output`` and return its record.
 
     ``data`` is whatever ``dataset_of`` takes: a ``Dataset``, arrays, a PyTorch or Hugging Face data set.
-    An interrupted training with the same settings continues after its last whole epoch. If its state is
-    damaged, it starts again and ``on_warning`` is called; so it is if the settings ask for bf16 and the
-    device is slower in it. Where memory does not hold a batch, it is taken in parts, as ``Gradients`` says,
-    and ``on_warning`` is called once. ``hold`` locks the output against other runs.
+    A finished training with the same settings is not repeated: the record of its model is returned. An
+    interrupted one continues after its last whole epoch. If its state is damaged, it starts again and
+    ``on_warning`` is called; so it is if the settings ask for bf16 and the device is slower in it. Where
+    memory does not hold a batch, it is taken in parts, as ``Gradients`` says, and ``on_warning`` is called
+    once. ``hold`` locks the output against other runs.
 
     Raises:
         SettingError, ModelError: settings or model that do not fit the data, or the model's code failed.
-        OutputError: ``output`` exists, cannot be written, is another run's at this moment, or has an
-            unfinished training of other settings.
+        OutputError: ``output`` exists and is of other settings, cannot be written, is another run's at this
+            moment, or has an unfinished training of other settings.
         SfumatoError: the training diverged, or memory does not hold a single image; the state of its last
             whole epoch is kept.
     """
+    data = dataset_of(data)
     require_writable(output)
     if output.exists():
-        raise OutputError(f"{output}: exists already; choose another output or remove it")
+        settled = settings.settled(data, choose_device(device))
+        with told_in_one_line(f"the model {settings.architecture} cannot be made", lost=SfumatoError):
+            start = starting_model(data, settled)
+        return finished_model(output, settled, data, start.mean, start.std, start.sha256)
     with hold(output):
-        for found in _trained(dataset_of(data), settings, output, choose_device(device), on_warning):
+        for found in _trained(data, settings, output, choose_device(device), on_warning):
             if isinstance(found, ModelRecord):
                 return found
             on_epoch(found)

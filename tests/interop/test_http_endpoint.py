@@ -1,0 +1,120 @@
+"""A model behind an address of this machine: batches, labels or scores, failures that pass and others."""
+
+import contextlib
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+import sfumato as sf
+from sfumato.errors import ModelError, SettingError, SfumatoError
+
+WEIGHTS = np.array([[1.0, -1.0, 0.0], [0.0, 0.5, 1.0]])
+X = np.array([[1.0, 0.0], [-1.0, 0.5]], dtype=np.float32)
+
+
+def scores(batch):
+    return (batch @ WEIGHTS).tolist()
+
+
+class Service:
+    """What the server answers, and what it was asked."""
+
+    def __init__(self):
+        self.answer = scores
+        self.failures: list[int] = []
+        self.pause = 0.0
+        self.sizes: list[int] = []
+        self.headers: list[str | None] = []
+
+
+@pytest.fixture
+def service():
+    state = Service()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            state.headers.append(self.headers["Authorization"])
+            time.sleep(state.pause)
+            if state.failures:
+                self.send_error(state.failures.pop(0))
+                return
+            batch = np.array(json.loads(body)["instances"])
+            state.sizes.append(len(batch))
+            answer = json.dumps({"predictions": state.answer(batch)}).encode()
+            with contextlib.suppress(BrokenPipeError):  # a client that waits no longer
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    state.url = f"http://127.0.0.1:{server.server_port}/v1"
+    yield state
+    server.shutdown()
+    server.server_close()
+
+
+def votes(classifier):
+    return sf.SmoothedClassifier(classifier, 0.5, device="cpu").votes(X, 50)
+
+
+EXPECTED = votes(lambda x: x.numpy() @ WEIGHTS)
+
+
+@pytest.mark.parametrize("answer", [scores, lambda batch: (batch @ WEIGHTS).argmax(1).tolist()])
+def test_scores_and_labels_give_the_votes_of_the_model(service, answer):
+    service.answer = answer
+    classifier = sf.from_endpoint(service.url, 3, batch_size=8, headers={"Authorization": "Bearer me"})
+    assert np.array_equal(votes(classifier), EXPECTED)
+    assert max(service.sizes) == 8
+    assert set(service.headers) == {"Bearer me"}
+
+
+def test_failures_that_may_pass_are_tried_again(service):
+    service.failures = [503, 429]
+    assert np.array_equal(votes(sf.from_endpoint(service.url, 3, wait=0.001)), EXPECTED)
+    service.failures = [503] * 3
+    with pytest.raises(SfumatoError, match=r"no answer after 3 tries .*503"):
+        votes(sf.from_endpoint(service.url, 3, retries=2, wait=0.001))
+    service.failures, service.sizes = [404, 404], []
+    with pytest.raises(SfumatoError, match=r"refuses the request .*404"):
+        votes(sf.from_endpoint(service.url, 3, wait=0.001))
+    assert service.failures == [404]
+
+
+def test_a_service_that_hangs_ends_the_run(service):
+    service.pause = 0.5
+    with pytest.raises(SfumatoError, match="no answer after 1 tries"):
+        votes(sf.from_endpoint(service.url, 3, timeout=0.05, retries=0))
+
+
+def test_answers_that_are_not_understood_are_never_votes(service):
+    for answer, words in [
+        (lambda batch: scores(batch)[1:], "must answer"),
+        (lambda batch: [9] * len(batch), "labels must be from 0 to 2"),
+        (lambda batch: {"class": 1}, "must answer|not understood"),
+        (lambda batch: [row[:2] for row in scores(batch)], "must answer"),
+    ]:
+        service.answer = answer
+        with pytest.raises(ModelError, match=words):
+            votes(sf.from_endpoint(service.url, 3))
+    with pytest.raises(SettingError, match="url must begin with http"):
+        sf.from_endpoint("ftp://here", 3)
+
+
+def test_the_command_line_takes_an_address(service, tmp_path, monkeypatch, sfumato):
+    monkeypatch.chdir(tmp_path)
+    np.savez("points.npz", x=np.repeat(X, 10, 0), y=np.repeat((X @ WEIGHTS).argmax(1), 10))
+    command = ("certify", "--model", service.url, "--data", "points.npz", "--beta", "0.2", "--first", "2")
+    code, _, errors = sfumato(*command, "--plan", "decide(0.1)", "--batch-size", "32", "--out", "t.tsv")
+    assert code == 0, errors
+    assert len(sf.Certificates.from_tsv("t.tsv")) == 2

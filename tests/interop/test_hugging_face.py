@@ -1,0 +1,68 @@
+"""Image classifiers of transformers, made from a configuration: logits found, mean and std taken over."""
+
+import numpy as np
+import pytest
+import torch
+
+import sfumato as sf
+from sfumato.errors import ModelError
+
+MEAN, STD = [0.5, 0.4, 0.3], [0.2, 0.3, 0.4]
+PROCESSOR = {
+    "do_rescale": True,
+    "rescale_factor": 1 / 255,
+    "do_normalize": True,
+    "image_mean": MEAN,
+    "image_std": STD,
+}
+
+
+@pytest.fixture(scope="module")
+def vit():
+    from transformers import ViTConfig, ViTForImageClassification
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    return ViTForImageClassification(
+        ViTConfig(**sizes, image_size=8, patch_size=4, num_labels=3, initializer_range=0.5)
+    ).eval()
+
+
+X = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def test_pixels_pass_what_the_processor_does(vit):
+    expected = vit((X - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]).logits
+    classifier = sf.from_hugging_face(vit, PROCESSOR)
+    assert torch.allclose(classifier.model(X), expected, atol=1e-6)
+    assert classifier.checksum() == sf.from_hugging_face(vit, PROCESSOR).weights_sha256
+    for changed in ({"image_mean": [0.5] * 3}, {"do_normalize": False}, {"rescale_factor": 1 / 127.5}):
+        other = sf.from_hugging_face(vit, PROCESSOR | changed)
+        assert other.weights_sha256 != classifier.weights_sha256
+    # other scales, in bytes: (255 x / 127.5 - mean) / std
+    doubled = sf.from_hugging_face(vit, PROCESSOR | {"rescale_factor": 1 / 127.5}).model(X / 2)
+    assert torch.allclose(doubled, expected, atol=1e-5)
+    assert torch.equal(sf.from_hugging_face(vit, None).model(X), vit(X).logits)
+
+
+def test_a_real_processor_is_read(vit):
+    from transformers import ViTImageProcessorPil
+
+    processor = ViTImageProcessorPil(size={"height": 8, "width": 8}, image_mean=MEAN, image_std=STD)
+    taken, given = sf.from_hugging_face(vit, processor), sf.from_hugging_face(vit, PROCESSOR)
+    assert torch.allclose(taken.model(X), given.model(X), atol=1e-6)
+
+
+def test_a_network_of_transformers_can_be_certified_as_it_is(vit):
+    plain = sf.SmoothedClassifier(vit, 0.5, device="cpu").votes(X, 100)
+    assert np.array_equal(plain, sf.SmoothedClassifier(sf.from_hugging_face(vit, None), 0.5).votes(X, 100))
+
+
+def test_processors_that_are_not_understood_are_refused(vit):
+    for processor, words in [
+        (PROCESSOR | {"rescale_offset": True}, "rescale_offset is not supported"),
+        (PROCESSOR | {"image_std": None}, "image_std None; both are needed"),
+        (7, "processor must be an image processor of transformers"),
+    ]:
+        with pytest.raises(ModelError, match=words):
+            sf.from_hugging_face(vit, processor)
