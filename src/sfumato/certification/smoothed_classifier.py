@@ -94,8 +94,10 @@ class SmoothedClassifier(Smoothed):
             # the time of each by its share of the votes
             per_vote = (time.perf_counter() - started) / max(1, int(run.votes.sum()))
             found += [
-                Certificate.of(index, label, decision, per_vote * decision.votes)
-                for index, label, decision in zip(indices, of_batch.tolist(), run.decisions(), strict=True)
+                Certificate.of(index, label, decision, per_vote * decision.votes, counts)
+                for index, label, decision, counts in zip(
+                    indices, of_batch.tolist(), run.decisions(), run.written_counts(), strict=True
+                )
             ]
         for dealt in (numbers, recorded, known):
             if dealt is not None:

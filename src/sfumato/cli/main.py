@@ -28,6 +28,7 @@ from sfumato.cli import (
     terminal,
     theory,
     train,
+    verify,
 )
 from sfumato.cli.advice import advise, geometry, interference, surrogate
 from sfumato.cli.from_settings import register
@@ -50,7 +51,7 @@ app = typer.Typer(
 _COMMANDS = (
     *(train, normalize, risk, certify, attack, report, plot, table),
     *(advise, interference, geometry, surrogate),
-    *(demo, data, inspect),
+    *(demo, data, inspect, verify),
 )
 for module in _COMMANDS:
     register(app, module.command, module.__name__.rpartition(".")[2])
