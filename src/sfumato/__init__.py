@@ -25,6 +25,7 @@ _PUBLIC = {
     "sfumato.certification.accuracy": "CurvePoint certified_accuracy",
     "sfumato.certification.certificate": "Certificate",
     "sfumato.certification.certificates": "Certificates",
+    "sfumato.certification.conformal": "ConformalClassifier PredictionSets",
     "sfumato.certification.run": "Certification certify_to_file",
     "sfumato.certification.smoothed_classifier": "SmoothedClassifier",
     "sfumato.certification.table": "read_certificates",
@@ -76,6 +77,8 @@ if TYPE_CHECKING:  # the same names for type checkers
     from sfumato.certification.accuracy import certified_accuracy as certified_accuracy
     from sfumato.certification.certificate import Certificate as Certificate
     from sfumato.certification.certificates import Certificates as Certificates
+    from sfumato.certification.conformal import ConformalClassifier as ConformalClassifier
+    from sfumato.certification.conformal import PredictionSets as PredictionSets
     from sfumato.certification.run import Certification as Certification
     from sfumato.certification.run import certify_to_file as certify_to_file
     from sfumato.certification.smoothed_classifier import SmoothedClassifier as SmoothedClassifier
