@@ -26,6 +26,8 @@ _PUBLIC = {
     "sfumato.certification.certificate": "Certificate",
     "sfumato.certification.certificates": "Certificates",
     "sfumato.certification.conformal": "ConformalClassifier PredictionSets",
+    "sfumato.certification.later_radii": "at_radii",
+    "sfumato.certification.median": "MedianBounds MedianSmoothed",
     "sfumato.certification.run": "Certification certify_to_file",
     "sfumato.certification.smoothed_classifier": "SmoothedClassifier",
     "sfumato.certification.table": "read_certificates",
@@ -37,7 +39,7 @@ _PUBLIC = {
     "sfumato.models.denoised": "OneStepDiffusion denoised",
     "sfumato.models.ensemble": "ensemble",
     "sfumato.models.registry": "build_model",
-    "sfumato.noise": "Gaussian Laplace Noise Uniform register_noise",
+    "sfumato.noise": "AnisotropicGaussian Gaussian Laplace Noise Uniform register_noise",
     "sfumato.plans": "Curve Decide Fixed FixedTwoClass Plan Precision Predict Vote parse_plan register_plan",
     "sfumato.smoothing.batch_norms": "normalize_at",
     "sfumato.smoothing.risk": "ImageVotes Risk measure_risk",
@@ -79,6 +81,9 @@ if TYPE_CHECKING:  # the same names for type checkers
     from sfumato.certification.certificates import Certificates as Certificates
     from sfumato.certification.conformal import ConformalClassifier as ConformalClassifier
     from sfumato.certification.conformal import PredictionSets as PredictionSets
+    from sfumato.certification.later_radii import at_radii as at_radii
+    from sfumato.certification.median import MedianBounds as MedianBounds
+    from sfumato.certification.median import MedianSmoothed as MedianSmoothed
     from sfumato.certification.run import Certification as Certification
     from sfumato.certification.run import certify_to_file as certify_to_file
     from sfumato.certification.smoothed_classifier import SmoothedClassifier as SmoothedClassifier
@@ -96,6 +101,7 @@ if TYPE_CHECKING:  # the same names for type checkers
     from sfumato.models.denoised import denoised as denoised
     from sfumato.models.ensemble import ensemble as ensemble
     from sfumato.models.registry import build_model as build_model
+    from sfumato.noise import AnisotropicGaussian as AnisotropicGaussian
     from sfumato.noise import Gaussian as Gaussian
     from sfumato.noise import Laplace as Laplace
     from sfumato.noise import Noise as Noise

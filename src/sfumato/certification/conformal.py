@@ -1,7 +1,7 @@
 """Prediction sets that hold the true label with a chosen probability, wherever the input is moved to.
 
-The steps have MAPIE's names: ``conformalize`` on calibration inputs with labels, ``predict_set`` on others. The
-guarantee and its proof are in ``statistics.conformal``.
+The steps have MAPIE's names: ``conformalize`` on calibration inputs with labels, ``predict_set`` on others.
+The guarantee and its proof are in ``statistics.conformal``.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class PredictionSets:
     """The set of labels of each input.
 
     With probability at least ``coverage``, over calibration inputs, test input and noise, the set of a test
-    input holds its true label, wherever within ``radius`` it was moved to before the votes. It is no statement
-    about each single input or class.
+    input holds its true label, wherever within ``radius`` it was moved to before the votes. It is no
+    statement about each single input or class.
 
     Attributes:
         members: whether a label is in the set of an input.

@@ -115,7 +115,7 @@ class SmoothedClassifier(Smoothed):
         *,
         votes: int = DEFAULT_VOTES,
     ) -> PredictionSets:
-        """Return sets of labels for the ``test`` inputs, ``calibration`` being other inputs with their labels.
+        """Return sets of labels for ``test``, after a ``calibration`` on other inputs with their labels.
 
         With probability at least ``coverage`` over both and the noise, the set of a test input holds its true
         label, wherever within ``radius`` the input was moved to before the votes (``ConformalClassifier``,

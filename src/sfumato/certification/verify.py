@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from sfumato.datasets import Dataset, load_dataset
 from sfumato.errors import DataError, SfumatoError
 from sfumato.models.checkpoint import verify_checkpoint
 from sfumato.models.classifier import Classifier, load_classifier
-from sfumato.noise import NOISE_VERSION, NOISES, Noise
+from sfumato.noise import NOISE_VERSION, NOISES, Noise, make_noise
 from sfumato.plans import Plan, parse_plan
 from sfumato.smoothing.batch_norms import normalize_at, some_images
 from sfumato.version import __version__
@@ -162,8 +162,8 @@ def _noise(settings: dict[str, Any]) -> Noise:
     name = str(settings.get("noise", "gaussian"))
     if name not in NOISES:
         raise DataError(f"noise {name!r} is not registered; name its module with --plugin")
-    own = [key for key in NOISES[name].__dataclass_fields__ if key != "standard_deviation"]
-    return NOISES[name](float(settings["beta"]), **{key: settings[key] for key in own if key in settings})
+    own = {one.name for one in fields(NOISES[name])} - {"standard_deviation"}
+    return make_noise(name, float(settings["beta"]), **{key: settings[key] for key in own & set(settings)})
 
 
 def check_derived(

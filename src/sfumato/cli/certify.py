@@ -34,6 +34,7 @@ def command(
         ),
     ],
     noise: options.Noise = "gaussian",
+    scales: options.Scales = None,
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
     out: Annotated[
@@ -106,7 +107,8 @@ def command(
     from sfumato.noise import make_noise
     from sfumato.smoothing.configuration import require_precision
 
-    smoothing_noise = make_noise(noise, require_positive("beta", beta))
+    own = {} if scales is None else {"scales": options.parse_numbers("scales", scales)}
+    smoothing_noise = make_noise(noise, require_positive("beta", beta), **own)
     require_precision(precision)
     if batch_size is not None:
         require_count("batch_size", batch_size)

@@ -1,5 +1,6 @@
 """What is added to the input: distributions with their certificates, and the keys of their draws."""
 
+from sfumato.noise.anisotropic import AnisotropicGaussian
 from sfumato.noise.base import Noise
 from sfumato.noise.gaussian import Gaussian
 from sfumato.noise.keyed import NOISE_VERSION, Span, Stream, Use
@@ -10,6 +11,7 @@ from sfumato.noise.uniform import Uniform
 __all__ = [
     "NOISES",
     "NOISE_VERSION",
+    "AnisotropicGaussian",
     "Gaussian",
     "Laplace",
     "Noise",

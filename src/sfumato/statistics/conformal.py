@@ -6,8 +6,8 @@ its probability under the noise. Within the radius p falls to no less than c(p),
 count is at least t.
 
 **Theorem.** Let F_k(p) = P(Binomial(m, p) >= k), and let alpha, alpha' and a slope s >= 0 be fixed before
-any vote. Let k be the floor(alpha' (n + 1))-th smallest count of the true label over n calibration inputs, and t
-such that, for all p in [0, 1],
+any vote. Let k be the floor(alpha' (n + 1))-th smallest count of the true label over n calibration inputs,
+and t such that, for all p in [0, 1],
 
     F_t(c(p)) >= 1 - alpha + s (F_k(p) - (1 - alpha')).                                             (1)
 
@@ -29,6 +29,7 @@ image or class.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -46,7 +47,9 @@ _MOST_CELLS = 20_000
 _SLACK = 1e-6  # of alpha' and s, for rounding and for the last cells
 _SHARES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0)  # of alpha, candidates for alpha'
 _SLOPES = 5
-_PRIOR = special.ndtr(np.linspace(-1.2, 5.0, 249))  # the flat prior of z that ``plans.precision`` has, too
+_PRIOR = special.ndtr(
+    np.linspace(-1.2, 5.0, 249)
+)  # p of the flat prior of z that ``plans.precision`` has, too
 
 Worst = Callable[[Float[np.ndarray, " *many"]], Float[np.ndarray, " *many"]]
 """From probabilities q = 1 - p to the largest ones within the radius: 1 - c(1 - q)."""
@@ -83,7 +86,11 @@ class ConformalPlan:
 
     def threshold(self, k: int, worst: Worst) -> int:
         """Return the largest t that (1) allows for the calibration's k; 0 is the set of all labels."""
-        if _changes_nothing(worst) and self.slope == 1.0 and self.error <= 1.0 - self.coverage:
+        if (
+            _changes_nothing(worst)
+            and self.slope == 1.0
+            and self.error <= (1.0 - self.coverage) * (1.0 + 1e-12)
+        ):
             return k  # then (1) holds with equality
         low, high = 0, k  # t = 0 is always allowed, and one above k never helps
         while low < high:
@@ -147,15 +154,22 @@ def plan_conformal(votes: int, coverage: float, worst: Worst) -> ConformalPlan:
     """
     require_count("votes", votes)
     alpha = 1.0 - require_open_unit("coverage", coverage)
-    prior = np.array([special.bdtrc(k - 1, votes, _PRIOR).mean() if k else 1.0 for k in range(votes + 1)])
     best: tuple[float, ConformalPlan] | None = None
     for plan in _candidates(votes, alpha, worst):
-        k = int(np.flatnonzero(prior >= 1.0 - plan.error)[-1])
-        reached = plan.threshold(k, worst)
+        reached = plan.threshold(_usual_count(plan), worst)
         if best is None or reached > best[0]:
             best = reached, plan
     assert best is not None
     return best[1]
+
+
+def _usual_count(plan: ConformalPlan) -> int:
+    """Return the largest k that a count of the prior reaches with probability 1 - alpha'."""
+    return bisect_left(
+        range(1, plan.votes + 1),
+        True,
+        key=lambda k: bool(_at_least(k, plan.votes, 1.0 - _PRIOR).mean() < 1.0 - plan.error),
+    )
 
 
 def _candidates(votes: int, alpha: float, worst: Worst) -> list[ConformalPlan]:
