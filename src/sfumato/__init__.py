@@ -40,7 +40,8 @@ _PUBLIC = {
     "sfumato.models.ensemble": "ensemble",
     "sfumato.models.registry": "build_model",
     "sfumato.noise": "AnisotropicGaussian Gaussian Laplace Noise Uniform register_noise",
-    "sfumato.plans": "Curve Decide Fixed FixedTwoClass Plan Precision Predict Vote parse_plan register_plan",
+    "sfumato.plans": "Curve Decide Fixed FixedTwoClass Plan Precision Predict TopK Vote parse_plan "
+    "register_plan",
     "sfumato.smoothing.batch_norms": "normalize_at",
     "sfumato.smoothing.risk": "ImageVotes Risk measure_risk",
     "sfumato.studies.design": "Design make_design read_design",
@@ -114,6 +115,7 @@ if TYPE_CHECKING:  # the same names for type checkers
     from sfumato.plans import Plan as Plan
     from sfumato.plans import Precision as Precision
     from sfumato.plans import Predict as Predict
+    from sfumato.plans import TopK as TopK
     from sfumato.plans import Vote as Vote
     from sfumato.plans import parse_plan as parse_plan
     from sfumato.plans import register_plan as register_plan

@@ -1,10 +1,10 @@
 """Other radii than those that were asked for, from the same votes and at the same level.
 
 A certificate of ``fixed``, ``two_class`` or ``precision`` answers for every radius up to its own. The plans
-``curve`` and ``decide`` test each radius by itself, at a level of its own, at looks that are fixed before the
-votes. So the recorded counts can be tested at further radii: the theorem of ``plans.curve`` holds for any list
-of radii that is fixed beforehand, whatever rule stopped the votes. It was the rule of the first list, which may
-have stopped early: a radius may stay uncertified that a run of its own would certify.
+``curve`` and ``decide`` test each radius by itself, at a level of its own, at looks that are fixed before
+the votes. So the recorded counts can be tested at further radii: the theorem of ``plans.curve`` holds for
+any list of radii that is fixed beforehand, whatever rule stopped the votes. It was the rule of the first
+list, which may have stopped early: a radius may stay uncertified that a run of its own would certify.
 
 What is promised: for a list of radii chosen without a look at these certificates, all of them hold together
 with the run's confidence. Who tries radii until one pleases has chosen it by the votes; each answer is then
@@ -34,9 +34,10 @@ def at_radii(
 ) -> list[Certificate]:
     """Return the certificates that the same votes give if these ``radii`` are asked for too.
 
-    With probability at least each certificate's confidence over its noise, for each one that is no abstention,
-    the smoothed classifier returns the predicted class everywhere within the radius: for radii that were
-    chosen without a look at the certificates. The radii that the plan was asked for stay in the list.
+    With probability at least each certificate's confidence over its noise, for each one that is no
+    abstention, the smoothed classifier returns the predicted class everywhere within the radius: for radii
+    that were chosen without a look at the certificates. The radii that the plan was asked for stay in the
+    list.
 
     ``noise`` is that of the run. ``label_known`` says that the run tested the label alone.
 

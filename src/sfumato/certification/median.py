@@ -43,9 +43,9 @@ DRAWS = 10_000
 class MedianBounds:
     """The bounds of each output of each input.
 
-    With probability at least ``confidence`` over the noise, for each input and output by itself, the median of
-    the output under the noise lies in [``lower``, ``upper``] at every point within ``radius`` of the input.
-    ``median`` is that of the draws: an estimate, which carries no guarantee.
+    With probability at least ``confidence`` over the noise, for each input and output by itself, the median
+    of the output under the noise lies in [``lower``, ``upper``] at every point within ``radius`` of the
+    input. ``median`` is that of the draws: an estimate, which carries no guarantee.
 
     Attributes:
         median, lower, upper: (inputs, outputs); the bounds are infinite where too few draws were made.
@@ -64,8 +64,8 @@ class MedianSmoothed:
     """A model with real outputs, smoothed by the median under noise.
 
     Args:
-        model: from (batch, *shape) to (batch,) or (batch, outputs). A module is copied and put into evaluation
-            mode; a callable is called as it is.
+        model: from (batch, *shape) to (batch,) or (batch, outputs). A module is copied and put into
+            evaluation mode; a callable is called as it is.
         beta: standard deviation of Gaussian noise, in the input's unit.
         noise: in place of beta, any noise that says how much probabilities change within a radius.
         seed: determines the noise, together with the number of the input.
@@ -110,8 +110,8 @@ class MedianSmoothed:
     ) -> MedianBounds:
         """Return the bounds of ``MedianBounds`` for each input, from ``n`` noisy copies of it.
 
-        ``examples`` are the inputs' numbers, by which their noise is keyed (0, 1, ... if not given: the result
-        is a function of the arguments). An output that is not a number counts against both bounds.
+        ``examples`` are the inputs' numbers, by which their noise is keyed (0, 1, ... if not given: the
+        result is a function of the arguments). An output that is not a number counts against both bounds.
 
         Raises:
             SettingError: a radius below 0, no draws, a confidence outside (0, 1), a noise that does not say

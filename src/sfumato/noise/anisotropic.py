@@ -1,10 +1,11 @@
 """Gaussian noise with a scale of its own for each feature, which certifies ellipsoids.
 
-With scales s, the noise of feature i is N(0, (beta s_i)^2). Measured in units of its scales, x / s, the noise
-is N(0, beta^2 I): all that holds of isotropic noise holds of x / s (Cohen et al. 2019, Theorem 1, through the
-linear map; as in Eiras et al. 2022, ANCER). So a radius R certifies the ellipsoid of all moves d with
-sum_i (d_i / s_i)^2 < R^2, whose half axes are R s_i, in the units of the features. The scales are the same for
-every input: choosing them by the input would need a proof that they are the same at every moved input.
+With scales s, the noise of feature i is N(0, (beta s_i)^2). Measured in units of its scales, x / s, the
+noise is N(0, beta^2 I): all that holds of isotropic noise holds of x / s (Cohen et al. 2019, Theorem 1,
+through the linear map; as in Eiras et al. 2022, ANCER). So a radius R certifies the ellipsoid of all moves d
+with sum_i (d_i / s_i)^2 < R^2, whose half axes are R s_i, in the units of the features. The scales are the
+same for every input: choosing them by the input would need a proof that they are the same at every moved
+input.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from sfumato.answers.best_pair import Gain, Pair, PairAnswer
 from sfumato.certification.accuracy import certified_accuracy
 from sfumato.certification.summary import p_lower_quantiles
 from sfumato.reporting.certified_sets import (
-    answering,
     FULL,
+    answering,
     common_norm,
     outcomes,
     require_certified,

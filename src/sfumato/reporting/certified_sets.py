@@ -120,7 +120,7 @@ def _asked(plan: str) -> set[float]:
 
 
 def answering(found: CertifiedSet, radii: Sequence[float]) -> CertifiedSet:
-    """Return the set with an answer at these radii too, where its votes were counted by a plan that allows it.
+    """Return the set with an answer at these radii too, where its plan and its counts allow it.
 
     Without the counts, or where the settings do not say the noise, it is returned as it is.
     """
