@@ -18,7 +18,18 @@ from sfumato.plans import PLANS
 from sfumato.smoothing import smoothed
 
 COMMANDS = [
-    *(["train"], ["risk"], ["certify"], ["report"], ["plot"], ["table"], ["demo"], ["data"], ["inspect"]),
+    *(
+        ["train"],
+        ["risk"],
+        ["certify"],
+        ["report"],
+        ["plot"],
+        ["table"],
+        ["demo"],
+        ["data"],
+        ["inspect"],
+        ["verify"],
+    ),
     *(["study", name] for name in ("init", "run", "race", "search", "show", "best", "plot")),
 ]
 

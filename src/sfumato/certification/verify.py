@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from sfumato.datasets import Dataset, load_dataset
 from sfumato.errors import DataError, SfumatoError
 from sfumato.models.checkpoint import verify_checkpoint
 from sfumato.models.classifier import Classifier, load_classifier
-from sfumato.noise import NOISE_VERSION, NOISES, Noise, make_noise
+from sfumato.noise import NOISE_VERSION, Noise, noise_of
 from sfumato.plans import Plan, parse_plan
 from sfumato.smoothing.batch_norms import normalize_at, some_images
 from sfumato.version import __version__
@@ -104,7 +104,7 @@ def verify_table(path: Path, at_hand: AtHand | None = None) -> Verification:
     _check_seal(path, settings, found)
     _check_rows_present(rows, settings, found)
     try:
-        plan, noise = parse_plan(str(settings.get("plan"))), _noise(settings)
+        plan, noise = parse_plan(str(settings.get("plan"))), noise_of(settings)
         confidence = float(settings["confidence"])
     except (SfumatoError, KeyError, TypeError, ValueError) as error:
         found.differ("settings", [f"no run can have them ({error})"])
@@ -155,15 +155,6 @@ def _expected(count: int, first: int, last: int) -> Sequence[int]:
     """Return the images of a run over every n-th one; none of another choice, which is not recorded."""
     step, rest = divmod(last - first, max(1, count - 1))
     return range(first, last + 1, step) if step > 0 and rest == 0 else ()
-
-
-def _noise(settings: dict[str, Any]) -> Noise:
-    """Return the noise of the settings, fields of its own included."""
-    name = str(settings.get("noise", "gaussian"))
-    if name not in NOISES:
-        raise DataError(f"noise {name!r} is not registered; name its module with --plugin")
-    own = {one.name for one in fields(NOISES[name])} - {"standard_deviation"}
-    return make_noise(name, float(settings["beta"]), **{key: settings[key] for key in own & set(settings)})
 
 
 def check_derived(

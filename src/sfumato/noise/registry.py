@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -46,3 +47,23 @@ def make_noise(name: str, standard_deviation: float, **own: Any) -> Noise:
     if unknown := set(own) - {field.name for field in fields(NOISES[name])}:
         raise SettingError(f"{name} noise has no {', '.join(sorted(unknown))}; leave it out")
     return NOISES[name](standard_deviation, **own)
+
+
+def noise_of(settings: Mapping[str, Any]) -> Noise:
+    """Return the noise whose ``identity`` is part of these settings of a run; Gaussian where none is named.
+
+    >>> noise_of({"noise": "anisotropic", "beta": 0.5, "scales": [10.0, 0.1], "seed": 3})
+    AnisotropicGaussian(standard_deviation=0.5, scales=(10.0, 0.1))
+
+    Raises:
+        SettingError: an unknown noise, or no beta that it can have.
+    """
+    name, beta = str(settings.get("noise", Gaussian.name)), settings.get("beta")
+    if isinstance(beta, bool) or not isinstance(beta, int | float):
+        raise SettingError(f"beta must be a number, got {beta!r}")
+    own = {field.name for field in fields(NOISES[name])} if name in NOISES else set()
+    given = {key: settings[key] for key in own & set(settings)}
+    try:
+        return make_noise(name, float(beta), **given)
+    except TypeError as error:
+        raise SettingError(f"{name} noise cannot have {str(given)[:80]}") from error

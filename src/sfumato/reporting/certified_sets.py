@@ -16,7 +16,7 @@ from sfumato.certification.accuracy import CurvePoint, certified_accuracy, radiu
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.later_radii import at_radii
 from sfumato.errors import DataError, SettingError
-from sfumato.noise import make_noise
+from sfumato.noise import noise_of
 from sfumato.plans import ABSTAIN, parse_plan
 from sfumato.plans.base import FULL_VOTES
 from sfumato.reporting.sources import CertifiedSet
@@ -131,9 +131,9 @@ def answering(found: CertifiedSet, radii: Sequence[float]) -> CertifiedSet:
     if set(radii) <= _asked(asked := plans.pop()) or not _asked(asked):
         return found
     with contextlib.suppress(SettingError):
-        noise = make_noise(str(settings.get("noise", "gaussian")), float(settings["beta"]))
         known = bool(settings.get("label_known"))
-        return replace(found, certificates=at_radii(rows, radii, noise=noise, label_known=known))
+        later = at_radii(rows, radii, noise=noise_of(settings), label_known=known)
+        return replace(found, certificates=later)
     return found
 
 
