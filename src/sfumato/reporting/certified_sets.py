@@ -122,16 +122,16 @@ def _asked(plan: str) -> set[float]:
 def answering(found: CertifiedSet, radii: Sequence[float]) -> CertifiedSet:
     """Return the set with an answer at these radii too, where its plan and its counts allow it.
 
-    Without the counts, or where the settings do not say the noise, it is returned as it is.
+    Without the counts, or where the settings do not say what was tested (a study's), it is returned as it is.
     """
     settings, rows = found.settings or {}, found.certificates
     plans = {row.plan for row in rows}
-    if "beta" not in settings or not all(row.counts for row in rows) or len(plans) != 1:
+    if "label_known" not in settings or not all(row.counts for row in rows) or len(plans) != 1:
         return found
     if set(radii) <= _asked(asked := plans.pop()) or not _asked(asked):
         return found
     with contextlib.suppress(SettingError):
-        known = bool(settings.get("label_known"))
+        known = bool(settings["label_known"])
         later = at_radii(rows, radii, noise=noise_of(settings), label_known=known)
         return replace(found, certificates=later)
     return found
