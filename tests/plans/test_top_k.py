@@ -115,7 +115,7 @@ def test_a_known_label_is_certified_where_it_is_not_the_first():
 @pytest.mark.parametrize("p", [(0.34, 0.33, 0.33, 0.0), (0.5, 0.26, 0.24, 0.0), (0.4, 0.2, 0.2, 0.2)])
 def test_a_certificate_is_false_less_often_than_its_level(p):
     generator, level = np.random.default_rng(1), 0.05
-    plan, runs = TopK(2, 50, 200), 4000
+    plan, runs = TopK(2, 50, 200), 700
     order = np.sort(p)[::-1]
     truth = [
         as_published(pi, np.sort(np.delete(p, i))[::-1][:2].tolist()) if pi >= order[1] else 0.0

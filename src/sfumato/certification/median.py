@@ -133,8 +133,8 @@ class MedianSmoothed:
         rise = float(self.noise.worst_failure(np.array(0.5), radius))
         ranks = lower_rank(n, 1.0 - rise, level), upper_rank(n, rise, level)
         rows = [_bounds(self._draws(one, int(key), n), *ranks) for one, key in zip(inputs, keys, strict=True)]
-        found = np.array(rows).reshape(len(rows), 3, -1).transpose(1, 0, 2)
-        return MedianBounds(*found, radius=radius, confidence=confidence, draws=n)
+        median, lower, upper = np.array(rows).reshape(len(rows), 3, -1).transpose(1, 0, 2)
+        return MedianBounds(median, lower, upper, radius, confidence, n)
 
     def _draws(self, x: torch.Tensor, key: int, n: int) -> Float[np.ndarray, "draws outputs"]:
         """Return the model's outputs for ``n`` noisy copies of one input."""

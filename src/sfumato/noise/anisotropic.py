@@ -29,7 +29,7 @@ class AnisotropicGaussian(Gaussian):
             axis of an input), in the features' own units; none for 1 everywhere.
 
     >>> noise = AnisotropicGaussian(0.5, (10.0, 0.1))  # say, years and metres
-    >>> noise.radius(0.1586552539), noise.half_axes(0.5)
+    >>> round(noise.radius(0.1586552539), 6), noise.half_axes(0.5)
     (0.5, (5.0, 0.05))
 
     Raises:

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
     from sfumato.noise import Noise
 
-_STEPS = 60
+_DOUBLINGS = 60
+_RELATIVE = 1e-9
 
 
 def top_k_radius(noise: Noise, q_upper: float, others: Sequence[float]) -> float:
@@ -62,14 +63,14 @@ def top_k_radius(noise: Noise, q_upper: float, others: Sequence[float]) -> float
     low, high = 0.0, noise.standard_deviation
     if not holds(0.0):
         return 0.0
-    for _ in range(_STEPS):
+    for _ in range(_DOUBLINGS):
         if not holds(high):
             break
         low, high = high, 2.0 * high
-    for _ in range(_STEPS):
+    while high - low > _RELATIVE * high and high > _RELATIVE * noise.standard_deviation:
         middle = (low + high) / 2.0
         low, high = (middle, high) if holds(middle) else (low, middle)
-    return low * (1.0 - 1e-9)
+    return low * (1.0 - _RELATIVE)
 
 
 @dataclass(frozen=True)

@@ -148,8 +148,9 @@ def _check_models(store: Store, folder: Path, keys: Keys | None, found: Verifica
             here += 1
         except SfumatoError as error:
             wrong.append(str(error))
-    for alpha, seed in keys.models if keys else ():
-        path, weights = keys.model_path(folder, alpha, seed), store.weights(keys.model(alpha, seed))
+    models = [] if keys is None else [(keys, *model) for model in keys.models]
+    for names, alpha, seed in models:
+        path, weights = names.model_path(folder, alpha, seed), store.weights(names.model(alpha, seed))
         if not path.is_file():
             found.unchecked.append(f"votes of alpha {alpha:g}, seed {seed}: its model is not here")
         elif weights is not None and not wrong and verify_checkpoint(path).weights_sha256 != weights:
@@ -160,8 +161,10 @@ def _check_models(store: Store, folder: Path, keys: Keys | None, found: Verifica
 
 def _check_cells(store: Store, keys: Keys, current: Current, found: Verification) -> None:
     """Compare each cell's key with what its model, data, noise, seed and plan give, and its labels."""
-    numbers = dict(store.held["cells"].values())
-    wrong, labels, right = [], [], 0
+    numbers = {int(row[0]): str(row[1]) for row in store.held["cells"].values()}
+    wrong: list[str] = []
+    labels: list[str] = []
+    right = 0
     asked = set(keys.models)
     for member, cell in _members(store, current).items():
         if (member.alpha, member.seed) not in asked:
