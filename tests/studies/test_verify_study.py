@@ -51,7 +51,7 @@ def test_nothing_is_found_in_a_sound_study(study):
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE certificates SET radius = 0.2 WHERE example = 3",
+        "UPDATE certificates SET radius = radius + 0.05 WHERE example = 3",
         "UPDATE certificates SET counts = '10|3=32' WHERE example = 3",
         "UPDATE images SET predicted = 1 - predicted % 2 WHERE example = 3",
         "DELETE FROM images WHERE example = 3",

@@ -83,11 +83,13 @@ def changed_since_sealed(settings: Mapping[str, Any], content: bytes) -> str | N
     ``content`` is the table's. Rows behind the sealed ones, of a run that was killed, are not looked at.
     """
     seal = settings.get("seal", {})
+    if not isinstance(seal.get("bytes", 0), int):
+        return "seal"
     if "settings_sha256" in seal and seal["settings_sha256"] != checksum_of_settings(settings):
         return "record of settings"
     if "bytes" in seal:
-        found = hashlib.sha256(content[: int(seal["bytes"])]).hexdigest()
-        if len(content) < int(seal["bytes"]) or found != seal.get("table_sha256"):
+        found = hashlib.sha256(content[: seal["bytes"]]).hexdigest()
+        if len(content) < seal["bytes"] or found != seal.get("table_sha256"):
             return "table"
     return None
 

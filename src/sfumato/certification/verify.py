@@ -69,6 +69,7 @@ class AtHand:
         redraw: how many rows are drawn again.
         seed: chooses them; None for other ones each time.
         device: where votes are drawn again.
+        mean, std: of the channels, for a factory's network that expects normalised inputs.
     """
 
     model: str | None = None
@@ -78,6 +79,8 @@ class AtHand:
     redraw: int = 3
     seed: int | None = None
     device: str = "auto"
+    mean: Sequence[float] | None = None
+    std: Sequence[float] | None = None
     on_start: Callable[[int], None] = lambda rows: None
     on_step: Callable[[], None] = lambda: None
 
@@ -120,13 +123,9 @@ def verify_table(path: Path, at_hand: AtHand | None = None) -> Verification:
 
 def _check_seal(path: Path, settings: dict[str, Any], found: Verification) -> None:
     seal, content = settings.get("seal", {}), path.read_bytes()
-    try:
-        changed = changed_since_sealed(settings, content)
-    except (TypeError, ValueError):
-        changed = "seal"
-    if changed is not None:
+    if (changed := changed_since_sealed(settings, content)) is not None:
         found.differ("checksum", [f"the {changed} was changed after the run"])
-    elif "bytes" in seal and int(seal["bytes"]) == len(content):
+    elif seal.get("bytes") == len(content):
         found.checked.append("table and settings match their checksums")
     else:
         found.unchecked.append(
@@ -228,7 +227,13 @@ def _classifier(
             verify_checkpoint(Path(name))
         word = settings.get("fingerprint") if ":" in name else None
         classifier = load_classifier(
-            name, data.input_shape, data.num_classes, factory=at_hand.model_factory, fingerprint=word
+            name,
+            data.input_shape,
+            data.num_classes,
+            at_hand.mean,
+            at_hand.std,
+            factory=at_hand.model_factory,
+            fingerprint=word,
         )
         how = settings.get("normalization")
         if how and classifier.normalization is None:
@@ -262,11 +267,15 @@ def _redraw(
     if device == "cuda" and not torch.cuda.is_available():
         found.unchecked.append("votes: the run was on CUDA, whose noise this machine cannot draw")
         return
+    chosen_device = device if at_hand.device == "auto" else at_hand.device
+    if torch.device(chosen_device).type != device:
+        found.unchecked.append(f"votes: the run was on {device}, whose noise {chosen_device} does not draw")
+        return
     smoothed = SmoothedClassifier(
         classifier,
         noise=noise,
         seed=int(settings.get("seed", 0)),
-        device=device if at_hand.device == "auto" else at_hand.device,
+        device=chosen_device,
         precision=str(settings.get("precision", "float32")),
     )
     if settings.get("answers") is not None:

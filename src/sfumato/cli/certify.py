@@ -56,7 +56,8 @@ def command(
         bool,
         typer.Option(
             "--label-known",
-            help="decide and curve test only the true label: same accuracy table, fewer votes.",
+            help="decide and curve test only the true label: same accuracy table, fewer votes. top_k "
+            "tests the label in place of the class of the first votes.",
         ),
     ] = False,
     confidence: options.Confidence = CONFIDENCE,

@@ -27,6 +27,8 @@ def command(
         ),
     ] = None,
     model_factory: options.ModelFactory = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
     data: Annotated[
         str | None, typer.Option("--data", help="The data of a table, if its settings name another place.")
     ] = None,
@@ -57,6 +59,8 @@ def command(
     with progress_bar("verifying", 1) as bar:
         at_hand = AtHand(
             *(model, model_factory, data, data_dir, redraw, seed, device),
+            mean=options.parse_numbers("mean", mean) or None,
+            std=options.parse_numbers("std", std) or None,
             on_start=lambda rows: bar.restart("drawing again", rows),
             on_step=bar.advance,
         )
