@@ -73,8 +73,8 @@ def simulation() -> None:
     print(
         "The probability of the true label is Phi(z), z normal with mean 1.6 and deviation 0.9, and is moved "
         f"to Phi(z - R / beta), which a half-space attains. {RUNS:,} calibrations of 999 inputs, the "
-        "coverage of a test input computed exactly; asked for: 0.9. *Nearest* is the population of two kinds of "
-        "inputs that comes nearest to the bound, for the median count of the calibrations.\n"
+        "coverage of a test input computed exactly; asked for: 0.9. *Nearest* is the population of two kinds "
+        "of inputs that comes nearest to the bound, for the median count of the calibrations.\n"
     )
     print("| votes | R / beta | coverage (standard error) | nearest |")
     print("|---|---|---|---|")
@@ -143,8 +143,8 @@ def main() -> None:
         f"busy machine), accuracy without noise {record.clean_accuracy:.4f}; beta = {BETA:g}, {VOTES} votes "
         f"for each of the 10,000 test images. Means over {SPLITS} random splits into 5,000 images of "
         "calibration and 5,000 of test. *Lowest* is the lowest coverage of a split. The binomial error of "
-        "one split, of its two halves together, is sqrt(2 alpha (1 - alpha) / 5000): 0.0060 at 0.9, 0.0044 at "
-        "0.95. *Attacked* images are moved by the whole radius in 8 gradient steps through the noise. No "
+        "one split, of its two halves together, is sqrt(2 alpha (1 - alpha) / 5000): 0.0060 at 0.9, 0.0044 "
+        "at 0.95. *Attacked* images are moved by the whole radius in 8 gradient steps through the noise. No "
         "attack shows the worst case, so the true coverage may be lower; the guarantee says by how much at "
         "most.\n"
     )

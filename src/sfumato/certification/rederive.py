@@ -87,7 +87,9 @@ def not_redrawn(found: Certificate, again: Certificate) -> tuple[str, bool] | No
     """
     names = [one.name for one in fields(Certificate) if one.name not in ("seconds", "counts")]
     if found.counts:
-        moved, votes = _moved(found.counts, again.counts)
+        if (changed := _moved(found.counts, again.counts)) is None:
+            return "its counts are not those of this plan and these classes", True
+        moved, votes = changed
         if moved:
             return f"{moved:,} of its {votes:,} votes are others", moved > 2 + _FEW * votes
     for name in names:
@@ -97,14 +99,17 @@ def not_redrawn(found: Certificate, again: Certificate) -> tuple[str, bool] | No
     return None
 
 
-def _moved(old: str, new: str) -> tuple[int, int]:
-    """Return how many votes of the rounds that both have are for other classes, and their number."""
+def _moved(old: str, new: str) -> tuple[int, int] | None:
+    """Return how many votes of the rounds that both have are for other classes, and their number.
+
+    None for counts that cannot be read, or of another number of classes.
+    """
     try:
         before, after = read_counts(old), read_counts(new)
     except DataError:
-        return 10**9, 0
+        return None
     if before.shape[1] != after.shape[1]:
-        return 10**9, int(before.sum())
+        return None
     rounds = min(len(before), len(after))
     gap = np.abs(before[:rounds] - after[:rounds]).sum()
     return int(-(-gap // 2)), int(before[:rounds].sum())
