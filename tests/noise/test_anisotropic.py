@@ -29,7 +29,7 @@ def test_it_is_the_isotropic_noise_in_units_of_the_scales():
     plain = drawn(Gaussian(0.5), 7, 3, 4, 4)
     # powers of two are exact; one scale for each channel
     assert torch.equal(scaled, plain * torch.tensor([2.0, 4.0, 0.5])[:, None, None])
-    assert torch.equal(drawn(AnisotropicGaussian(0.5), 7, 3), drawn(Gaussian(0.5), 7, 3))
+    assert torch.equal(drawn(AnisotropicGaussian(0.5, (1.0,)), 7, 3), drawn(Gaussian(0.5), 7, 3))
     every = AnisotropicGaussian(0.5, tuple(2.0**i for i in range(6)))
     assert torch.equal(
         drawn(every, 5, 2, 3), drawn(Gaussian(0.5), 5, 2, 3) * 2.0 ** torch.arange(6.0).reshape(2, 3)
@@ -66,6 +66,8 @@ def test_wrong_scales_are_refused():
     for scales in ((0.0,), (-1.0, 1.0), (float("nan"),)):
         with pytest.raises(SettingError, match="each scale must be a positive finite number"):
             AnisotropicGaussian(0.5, scales)
+    with pytest.raises(SettingError, match="scales must name"):
+        make_noise("anisotropic", 0.5)
     with pytest.raises(SettingError, match="one for each of 4 features or 4 channels, got 3"):
         drawn(AnisotropicGaussian(0.5, (1.0, 2.0, 3.0)), 2, 4)
     with pytest.raises(SettingError, match="gaussian noise has no scales"):

@@ -26,14 +26,14 @@ class AnisotropicGaussian(Gaussian):
 
     Attributes:
         scales: one positive number for each feature of the flattened input, or for each channel (the first
-            axis of an input), in the features' own units; none for 1 everywhere.
+            axis of an input), in the features' own units; or a single one for all.
 
     >>> noise = AnisotropicGaussian(0.5, (10.0, 0.1))  # say, years and metres
     >>> round(noise.radius(0.1586552539), 6), noise.half_axes(0.5)
     (0.5, (5.0, 0.05))
 
     Raises:
-        SettingError: a standard deviation below 0, or a scale that is not positive and finite.
+        SettingError: a standard deviation below 0, no scales, or one that is not positive and finite.
     """
 
     scales: tuple[float, ...] = ()
@@ -41,8 +41,10 @@ class AnisotropicGaussian(Gaussian):
     norm: ClassVar[str] = "L2 in scales"
 
     def __post_init__(self) -> None:
-        """Refuse scales of 0, below, or infinite."""
+        """Refuse no scales, and scales of 0, below, or infinite."""
         super().__post_init__()
+        if not self.scales:
+            raise SettingError("scales must name a scale for each feature or channel, got none")
         object.__setattr__(self, "scales", tuple(require_positive("each scale", s) for s in self.scales))
 
     def half_axes(self, radius: float) -> tuple[float, ...]:
@@ -61,7 +63,7 @@ class AnisotropicGaussian(Gaussian):
 
     def _of(self, shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
         """Return the scales in a form that multiplies (rows, *shape)."""
-        scales = torch.tensor(self.scales or (1.0,), dtype=torch.float64, device=device)
+        scales = torch.tensor(self.scales, dtype=torch.float64, device=device)
         features = 1
         for size in shape:
             features *= size
