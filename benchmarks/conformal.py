@@ -141,8 +141,8 @@ def main() -> None:
     print(
         f"The network `mlp`, {options.epochs} epochs with alpha = {BETA:g} ({trained:.0f} s of training on a "
         f"busy machine), accuracy without noise {record.clean_accuracy:.4f}; beta = {BETA:g}, {VOTES} votes "
-        f"for each of the first {IMAGES:,} test images. Means over {SPLITS} random splits into two halves, of "
-        "calibration and of test. *Lowest* is the lowest coverage of a split. The binomial error of "
+        f"for each of the first {IMAGES:,} test images. Means over {SPLITS} random splits into two halves, "
+        "of calibration and of test. *Lowest* is the lowest coverage of a split. The binomial error of "
         "one split, of its two halves together, is sqrt(2 alpha (1 - alpha) / 2500): 0.0085 at 0.9, 0.0062 "
         "at 0.95. *Attacked* images are moved by the whole radius in 8 gradient steps through the noise. No "
         "attack shows the worst case, so the true coverage may be lower; the guarantee says by how much at "

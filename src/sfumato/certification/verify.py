@@ -86,6 +86,7 @@ class AtHand:
 
     def chosen(self, count: int) -> list[int]:
         """Return the places of the rows that are drawn again, increasing."""
+        # not keyed noise: which rows are drawn again, to be foreseen by nobody
         generator = np.random.default_rng(secrets.randbits(63) if self.seed is None else self.seed)
         return sorted(generator.choice(count, size=min(self.redraw, count), replace=False).tolist())
 

@@ -205,6 +205,7 @@ def _redraw(
         found.unchecked.append("votes: the study ran on CUDA, whose noise this machine cannot draw")
         return
     members, cells = _members(store, current), [m for m in whole if (m.alpha, m.seed) in keys.models]
+    # not keyed noise: which rows are drawn again
     generator = np.random.default_rng(at_hand.seed)
     for place in at_hand.chosen(len(cells)):
         member = cells[place]
