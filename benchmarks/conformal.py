@@ -146,7 +146,9 @@ def main() -> None:
         "one split, of its two halves together, is sqrt(2 alpha (1 - alpha) / 2500): 0.0085 at 0.9, 0.0062 "
         "at 0.95. *Attacked* images are moved by the whole radius in 8 gradient steps through the noise. No "
         "attack shows the worst case, so the true coverage may be lower; the guarantee says by how much at "
-        "most.\n"
+        "most. The two columns on the right use the same votes. BinCP and RCP1 take real-valued scores in "
+        "their papers, which votes are not; a single vote can only name one class. BinCP: a share of 0.01 of "
+        "alpha for all Clopper-Pearson bounds together.\n"
     )
     print(
         "| coverage asked | radius | clean coverage, mean (lowest) | attacked coverage, mean (lowest) | "
