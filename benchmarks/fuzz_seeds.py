@@ -135,10 +135,11 @@ def images(kind: str) -> Callable[[], list[bytes]]:
 
 
 def parse_image(path: Path) -> object:
-    from sfumato.datasets.images import quiet_pillow, read_image
+    from sfumato.datasets.images import pixels_of, quiet_pillow
+    from sfumato.datasets.reading import read_file
 
     with quiet_pillow():
-        return read_image(path)
+        return pixels_of(read_file(path), path)
 
 
 def tables() -> list[bytes]:

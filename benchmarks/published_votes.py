@@ -65,15 +65,33 @@ class Population:
 
 def load(reference: Path, data: str, sigma: float, repeats: int, seed: int) -> Population:
     """Return ``repeats`` independent draws of each published image."""
-    generator = np.random.default_rng(seed)
-    with (reference / FILES[data, sigma]).open() as handle:
-        rows = list(csv.DictReader(handle, delimiter="\t")) * repeats
+    share = (5, 2) if data == "CIFAR-10" else (3, 3)
+    return load_table(
+        reference / FILES[data, sigma], sigma, 0.01, share, np.random.default_rng(seed), repeats
+    )
+
+
+def load_table(
+    path: Path,
+    sigma: float,
+    level: float,
+    beta: tuple[float, float],
+    generator: np.random.Generator,
+    repeats: int = 1,
+    every: int = 1,
+) -> Population:
+    """Return draws of every ``every``-th image of a table made at this one-sided level.
+
+    The runner-up's share of 1 - p is Beta-distributed with the parameters ``beta``.
+    """
+    with path.open() as handle:
+        rows = list(csv.DictReader(handle, delimiter="\t"))[::every] * repeats
     radius = np.array([float(row["radius"]) for row in rows])
     abstained = np.array([int(row["predict"]) < 0 for row in rows])
     correct = np.array([int(row["correct"]) == 1 for row in rows])
-    z = _latent_z(radius / sigma, abstained, generator)
+    z = _latent_z(radius / sigma, abstained, level, generator)
     p, q = special.ndtr(z), special.ndtr(-z)
-    share = generator.beta(*((5, 2) if data == "CIFAR-10" else (3, 3)), size=p.size)
+    share = generator.beta(*beta, size=p.size)
     second = np.minimum(p, q * share)
     rest = np.repeat(((q - second) / (CLASSES - 2))[:, None], CLASSES - 2, axis=1)
     probabilities = np.column_stack([p, second, rest])
@@ -82,9 +100,11 @@ def load(reference: Path, data: str, sigma: float, repeats: int, seed: int) -> P
     )
 
 
-def _latent_z(z_lower: np.ndarray, abstained: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+def _latent_z(
+    z_lower: np.ndarray, abstained: np.ndarray, level: float, generator: np.random.Generator
+) -> np.ndarray:
     failures = np.arange(PUBLISHED_N)
-    q_upper = special.betainccinv(failures + 1, PUBLISHED_N - failures, 0.01)
+    q_upper = special.betainccinv(failures + 1, PUBLISHED_N - failures, level)
     published = -special.ndtri(q_upper)
     count = np.clip(np.searchsorted(-published, -(z_lower + 5e-4)), 0, PUBLISHED_N - 1)
     posterior = generator.beta(count + 0.5, PUBLISHED_N - count + 0.5)

@@ -49,12 +49,11 @@ def row(result: RaceResult) -> str:
         f"beta {beta:g}: alpha {', '.join(f'{a:g}' for a, b in sorted(found.members) if b == beta)}"
         for beta in betas
     )
-    started = len(result.dropped) + len(found.pairs) - sum(pair in result.dropped for pair in found.pairs)
     return (
         f"| {result.radius:g} | {found.alpha:g}, {found.beta:g} | {found.accuracy:.3f} "
         f"[{found.low:.3f}, {found.high:.3f}] | {members} | {1 - gain.risk:.3f} at {gain.beta:g} | "
         f"{gain.gain:.3f} [{gain.low:.3f}, {gain.high:.3f}] | {gain.p_value:.2g} | "
-        f"{len(result.dropped)} of {started} | {result.votes:,} |"
+        f"{len(result.dropped)} of {len(found.among)} | {result.votes:,} |"
     )
 
 

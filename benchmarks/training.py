@@ -26,7 +26,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from sfumato import TrainingSettings
 from sfumato.models import build_model
-from sfumato.training.loop import lay_out, train_epoch
+from sfumato.training.course import train_epoch
+from sfumato.training.gradients import Gradients
+from sfumato.training.layout import lay_out
 
 NETWORKS = {"cnn": (1, 28, 28), "resnet20": (3, 32, 32), "fastcnn": (3, 32, 32)}
 BATCH, ALPHA = 128, 0.25
@@ -87,7 +89,7 @@ def ours(name: str, images: np.ndarray, labels: np.ndarray, precision: str) -> T
     model = network(name)
     lay_out(model, x[:2])
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
-    return lambda: train_epoch(model, optimizer, x, y, settings, 0, 10)
+    return lambda: train_epoch(model, optimizer, x, y, settings, 0, 10, Gradients())
 
 
 def bare(name: str, steps: int, precision: str, compiled: bool) -> Turn:

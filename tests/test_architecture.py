@@ -41,7 +41,7 @@ ALLOWED = {
     },
     "reporting": {
         *("noise", "statistics", "plans", "theory", "datasets", "models", "smoothing", "certification"),
-        *("advice", "studies", "answers"),
+        *("training", "attacks", "advice", "studies", "answers"),
     },
     "cli": {
         *("noise", "statistics", "plans", "theory", "datasets", "models", "execution"),
@@ -228,6 +228,15 @@ def test_import_and_command_line_load_nothing_heavy():
     code = (
         "import sys, sfumato, sfumato.cli.main;"
         "print([m for m in ('torch', 'scipy', 'matplotlib', 'sklearn', 'numpy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_help_of_a_command_names_what_is_registered_without_torch_or_scikit_learn():
+    code = (
+        "import sys; from sfumato.cli.registered_names import _registered; _registered();"
+        "print([m for m in ('torch', 'matplotlib', 'sklearn') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

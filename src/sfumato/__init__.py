@@ -37,6 +37,7 @@ _PUBLIC = {
     "sfumato.models.checkpoint": "ModelRecord load_model save_model",
     "sfumato.models.classifier": "Classifier load_classifier",
     "sfumato.models.denoised": "OneStepDiffusion denoised",
+    "sfumato.models.denoiser": "load_denoiser",
     "sfumato.models.ensemble": "ensemble",
     "sfumato.models.registry": "build_model",
     "sfumato.noise": "AnisotropicGaussian Gaussian Laplace Noise Uniform register_noise",
@@ -48,6 +49,7 @@ _PUBLIC = {
     "sfumato.studies.results": "StudyResults",
     "sfumato.studies.run": "run_study",
     "sfumato.studies.store": "load_results",
+    "sfumato.training.denoising": "DenoiserSettings train_denoiser",
     "sfumato.training.loop": "train",
     "sfumato.training.methods.registry": "register_method",
     "sfumato.training.settings": "TrainingSettings",
@@ -100,6 +102,7 @@ if TYPE_CHECKING:  # the same names for type checkers
     from sfumato.models.classifier import load_classifier as load_classifier
     from sfumato.models.denoised import OneStepDiffusion as OneStepDiffusion
     from sfumato.models.denoised import denoised as denoised
+    from sfumato.models.denoiser import load_denoiser as load_denoiser
     from sfumato.models.ensemble import ensemble as ensemble
     from sfumato.models.registry import build_model as build_model
     from sfumato.noise import AnisotropicGaussian as AnisotropicGaussian
@@ -129,6 +132,8 @@ if TYPE_CHECKING:  # the same names for type checkers
     from sfumato.studies.results import StudyResults as StudyResults
     from sfumato.studies.run import run_study as run_study
     from sfumato.studies.store import load_results as load_results
+    from sfumato.training.denoising import DenoiserSettings as DenoiserSettings
+    from sfumato.training.denoising import train_denoiser as train_denoiser
     from sfumato.training.loop import train as train
     from sfumato.training.methods.registry import register_method as register_method
     from sfumato.training.settings import TrainingSettings as TrainingSettings

@@ -16,6 +16,8 @@ from sfumato.errors import OutputError, SettingError
 from sfumato.files import cache_folder, write_text
 
 _WORTHWHILE = 0.6
+_CLEARLY_SLOWER = 1.5
+_TOLD: set[torch.device] = set()  # that bf16 is slow on them
 
 
 def choose_device(name: str) -> torch.device:
@@ -64,6 +66,23 @@ def bf16_slowdown(device: torch.device) -> float:
             seconds.append(time.perf_counter() - began)
         best[dtype] = min(seconds)
     return best[torch.bfloat16] / best[torch.float32]
+
+
+def slow_bf16(device: torch.device, *precisions: str) -> str | None:
+    """Return a warning if one of the precisions is bf16 and the device is clearly slower in it.
+
+    It is returned once in a process for each device, and then None.
+    """
+    if "bf16" not in precisions or device in _TOLD:
+        return None
+    _TOLD.add(device)
+    slowdown = bf16_slowdown(device)
+    if slowdown <= _CLEARLY_SLOWER:
+        return None
+    return (
+        f"this processor lacks instructions for bfloat16: products take {slowdown:.1f} times as long in bf16 "
+        "as in float32"
+    )
 
 
 def pays_in_bf16(device: torch.device) -> bool:

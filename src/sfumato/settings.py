@@ -8,6 +8,7 @@ fields, so no place can forget a field.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -64,6 +65,15 @@ def as_tuple(value: object) -> object:
 
 Numbers = Annotated[tuple[float, ...], BeforeValidator(as_tuple)]
 """A list of finite numbers."""
+
+
+def as_path(value: object) -> object:
+    """Let the texts of TOML and JSON be paths, which strict validation would refuse."""
+    return Path(value) if isinstance(value, str) else value
+
+
+FilePath = Annotated[Path, BeforeValidator(as_path)]
+"""The path of a file."""
 
 Count = Annotated[int, Field(ge=1)]
 """A whole number of at least 1."""

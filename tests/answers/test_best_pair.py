@@ -79,6 +79,20 @@ def test_the_gain_and_the_bounds_are_those_of_textbooks():
     assert found.high == pytest.approx(exact.high, abs=1e-6)
 
 
+@pytest.mark.parametrize("unstated", [(0.5, 0.5, 0), (1.0, 0.5, 0)])
+def test_certificates_that_state_no_confidence_count_with_the_usual_one(unstated):
+    results = random_study(np.random.default_rng(1), {(0.5, 0.5): 0.3, (1.0, 0.5): 0.6})
+    usual = best_pair(results, CertifiedAccuracy(1.0))
+    for key, rows in results.certificates.items():
+        level = float("nan") if key == unstated else 0.999999
+        results.certificates[key] = certified([row.radius for row in rows], confidence=level)
+    for objective in (CertifiedAccuracy(1.0), WeightedAccuracy({1.0: 1})):
+        assert best_pair(results, objective).low == usual.low
+    for key, rows in results.certificates.items():
+        results.certificates[key] = certified([row.radius for row in rows], confidence=0.999999)
+    assert best_pair(results, CertifiedAccuracy(1.0)).low > usual.low
+
+
 def test_the_set_and_the_bounds_hold_the_truth_as_often_as_stated():
     rng = np.random.default_rng(2)
     rates = {(0.5, 0.5): 0.5, (1.0, 0.5): 0.53, (0.5, 1.0): 0.4, (1.0, 1.0): 0.5, (2.0, 1.0): 0.52}

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,9 @@ def test_certified_accuracy_counts_only_correct_rows_with_an_exact_interval():
     assert points[0].high == pytest.approx(stats.beta.ppf(0.975, 2, 2))
     assert points[0].low == pytest.approx((stats.beta.ppf(0.025, 1, 3) - 0.001) / 0.999)
     assert points[2].low == 0.0
+    sure = [replace(row, confidence=0.999999) for row in ROWS]
+    assert certified_accuracy([*sure[:1], *ROWS[1:]], [0.0])[0].low == points[0].low
+    assert certified_accuracy(sure, [0.0])[0].low > points[0].low
 
 
 @pytest.mark.parametrize("radius", [0.29, 0.57, 0.07, 1 / 3, 1.15, 2.3])

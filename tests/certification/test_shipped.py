@@ -4,13 +4,21 @@ import numpy as np
 import pytest
 import torch
 
-from sfumato.certification.shipped import ImageShelf, Recipe, certify, computing_device, images_together
+from sfumato.certification.shipped import (
+    ImageShelf,
+    Recipe,
+    certify,
+    certify_images,
+    computing_device,
+    images_together,
+)
 from sfumato.certification.smoothed_classifier import SmoothedClassifier
 from sfumato.execution.base import Here
 from sfumato.execution.local import InProcess
 from sfumato.noise import Gaussian
 from sfumato.plans import Decide, Fixed
 from sfumato.smoothing.configuration import Configuration
+from sfumato.smoothing.voting import VoteCounter
 
 MANY = np.random.default_rng(0).random((70, 1, 512, 512), dtype=np.float32)  # a megabyte each
 
@@ -64,6 +72,55 @@ def test_a_worker_certifies_as_one_process_does_and_reports_group_by_group(linea
     assert found.rows == [certificate.as_written() for certificate in expected]
     assert (found.images, found.votes, found.invalid) == (3, 3 * 120, 0)
     assert [row for group in groups for row in group] == found.rows
+
+
+@pytest.mark.parametrize("label_known", [False, True])
+def test_images_voted_on_together_get_the_certificate_of_each_alone(linear, monkeypatch, label_known):
+    x = np.random.default_rng(1).uniform(-0.5, 0.5, (60, 2)).astype(np.float32)
+    labels, plan = np.ones(60, dtype=np.int64), Decide(0.25, n_max=3000)
+    wanting, count = [], VoteCounter.count
+
+    def watched(counter, images, examples, first, votes):
+        wanting.append(np.count_nonzero(votes))
+        return count(counter, images, examples, first, votes)
+
+    monkeypatch.setattr(VoteCounter, "count", watched)
+    smoothed = SmoothedClassifier(linear, 0.5, seed=3, device="cpu", configuration=Configuration(128))
+    groups = list(
+        certify_images(smoothed, plan, x, range(60), labels, confidence=0.999, label_known=label_known)
+    )
+    assert [len(group) for group in groups] == [4] * 15
+    packed = wanting.copy()
+    alone = [
+        smoothed.certify(x[[i]], plan, examples=[i], labels=[1], known_labels=[1] if label_known else None)[
+            0
+        ].as_written()
+        for i in range(60)
+    ]
+    assert [row for group in groups for row in group] == alone
+    assert not list(certify_images(smoothed, plan, x[:0], [], labels[:0], confidence=0.999))
+    # 16 images are voted on together, in groups of 4, as long as there are others to begin
+    assert max(packed) <= 16 + 3
+    assert np.median(packed) >= 8 > 1 == max(wanting[len(packed) :])
+
+
+def test_no_more_groups_are_begun_than_a_kill_may_lose(linear):
+    """The first image is long undecided at its radius; all others are decided at once."""
+    x = np.array([[0.25, 0.0], *[[3.0, 0.0]] * 99], dtype=np.float32)
+    begun = []
+
+    def groups():
+        for i in range(100):
+            begun.append(i)
+            yield x[[i]], [i], None
+
+    smoothed = SmoothedClassifier(linear, 0.5, device="cpu")
+    runs = smoothed.runs(groups(), Decide(0.25, n_max=3000, cost=1e9), together=4)
+    first, seconds = next(runs)
+    assert len(begun) == 16
+    assert first.votes[0] > 1000
+    assert seconds > 0
+    assert sum(run.images for run, _ in runs) == 99
 
 
 def test_what_a_recipe_makes_is_made_once_in_a_process():

@@ -18,18 +18,8 @@ from sfumato.plans import PLANS
 from sfumato.smoothing import smoothed
 
 COMMANDS = [
-    *(
-        ["train"],
-        ["risk"],
-        ["certify"],
-        ["report"],
-        ["plot"],
-        ["table"],
-        ["demo"],
-        ["data"],
-        ["inspect"],
-        ["verify"],
-    ),
+    *(["train"], ["risk"], ["certify"], ["report"], ["plot"], ["table"], ["demo"], ["data"], ["inspect"]),
+    *(["attack"], ["card"], ["normalize"], ["verify"]),
     *(["study", name] for name in ("init", "run", "race", "search", "show", "best", "plot")),
 ]
 

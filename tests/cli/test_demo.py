@@ -30,8 +30,8 @@ def test_the_demo_is_a_study_and_prints_what_study_best_prints(small, sfumato, t
         assert sfumato("study", "best", folder, *asked)[1] in out
     assert {path.name for path in folder.glob("*.png")} == {"risk.png", "best.png"}
 
-    before = {path: path.stat().st_mtime_ns for path in folder.glob("models/*")}
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("models/*.safetensors")}
     code, again, err = sfumato("demo", "--out", folder, "--seed", 3, "--device", "cpu")
     assert code == 0, err
     assert out.endswith(again)
-    assert {path: path.stat().st_mtime_ns for path in folder.glob("models/*")} == before
+    assert {path: path.stat().st_mtime_ns for path in folder.glob("models/*.safetensors")} == before

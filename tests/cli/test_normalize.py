@@ -130,6 +130,38 @@ def test_advice_at_a_radius_re_estimates_too(sfumato, own):
 
 
 @pytest.mark.parametrize(
+    ("network", "words"),
+    [
+        ("frozen", "is a FrozenBatchNorm, whose statistics are fixed"),
+        ("shared", "batch norm '1.1' is used in more than one place"),
+        ("without_statistics", "batch norm '1.1'"),
+    ],
+)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("risk", "MODEL", "--beta", "0.5"),
+        ("certify", "--model", "MODEL", "--beta", "0.5", "--first", "2"),
+        ("advise", "--model", "MODEL", "--alpha0", "0", "--beta", "0.5", "--points", "50"),
+        ("advise", "--model", "MODEL", "--alpha0", "0", "--radius", "0.1", "--points", "50"),
+    ],
+)
+def test_norms_that_cannot_be_re_estimated_are_one_line_in_every_command(
+    sfumato, tmp_path, monkeypatch, command, network, words
+):
+    monkeypatch.chdir(tmp_path)
+    name = f"batch_norm_factory:{network}"
+    given = [name if word == "MODEL" else word for word in command]
+    code, out, err = sfumato(*given, "--normalization", "at-beta", "--device", "cpu")
+    assert (code, out) == (2, "")
+    *notes, line = err.splitlines()
+    assert line.startswith("error: ")
+    assert words in line
+    assert all(note.startswith(("note: ", "warning: ")) for note in notes), notes
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["risk", "own_norms:scores", "--beta", "0.5", "--normalization", "at-beta"], "is a black box"),

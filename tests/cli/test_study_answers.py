@@ -165,6 +165,16 @@ def test_a_race_keeps_its_certificates_and_json_is_all_that_it_prints(folder, st
     line = next(row.split() for row in printed.splitlines() if row.startswith("0.1 "))
     assert line[1:3] == [f"{answer['alpha']:g}", "0.5"]
     assert f"radius 0.1: {len(found['dropped'])} of 5 pairs dropped out, {found['votes']:,} votes" in printed
+    assert found["certificate_confidence"] == 0.9
+    assert "each certificate holds with probability at least 0.9;" in " ".join(printed.split())
+
+
+def test_a_race_in_which_nothing_is_certified_says_so(folder, study, tmp_path):
+    mine = shutil.copytree(folder, tmp_path / "mine")
+    code, _, errors = study("race", mine, "--radius", "1.88", "--images", "5", "--device", "cpu")
+    assert code == 0, errors
+    (line,) = errors.splitlines()
+    assert line == "warning: radius 1.88: no pair certifies any image; ask for a smaller radius"
 
 
 def table(path, radii, first=0):
@@ -211,6 +221,9 @@ def test_tables_that_cannot_be_compared_are_refused(tmp_path, study):
         ([one, "--radius", "0.5", "--beta", "0.3"], "beta must be one of those measured (0.5), got 0.3"),
         ([one, tmp_path, "--radius", "0.5"], "holds no results.sqlite"),
         ([one, "--radius", "0.5", "--weights", "1,2"], "one for each radius of --radius (1), got 2"),
+        ([one, "--radius", "0.5,0.5", "--weights", "2"], "--radius has 0.5 twice"),
+        ([one, "--radius", "0.5,0.5", "--weights", "2,1"], "--radius has 0.5 twice"),
+        ([one, "--radius", "0.5,1", "--weights", "2"], "one for each radius of --radius (2), got 1"),
         ([one, "--radius", "0.5", "--weights", "0.5"], "weights must be whole numbers"),
         ([one, "--weights", "1"], "one for each radius of --radius (0), got 1"),
     ):

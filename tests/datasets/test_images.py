@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from sfumato.datasets import images
-from sfumato.datasets.images import quiet_pillow, read_image
+from sfumato.datasets.images import pixels_of, quiet_pillow, read_header
+from sfumato.datasets.reading import read_file
 from sfumato.errors import DataError
 
 RAMP = np.linspace(0, 1, 64).reshape(8, 8)
@@ -24,7 +25,10 @@ SHALLOW = np.round(RAMP * 255).astype(np.uint8)
 
 def read(path):
     with quiet_pillow():
-        return read_image(path)
+        content = read_file(path)
+        pixels, header = pixels_of(content, path), read_header(content, path)
+    assert header.shape == pixels.shape  # what is known without unpacking is true
+    return pixels, header.remarks
 
 
 def png(bits, colour_type, rows):

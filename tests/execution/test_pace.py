@@ -22,6 +22,15 @@ def test_tasks_are_sized_to_the_wanted_seconds_by_what_was_measured():
     assert pace.size("risk", first=500, left=10**6) == pytest.approx(TASK_SECONDS / 0.05, rel=0.01)
 
 
+def test_a_short_task_takes_five_seconds_within_its_bounds():
+    pace = Pace(lambda: 1)
+    assert pace.short("risk", 500, 2000) == 500, "not known yet"
+    for seconds, expected in ((100.0, 500), (2.5, 1000), (0.01, 2000)):
+        pace = Pace(lambda: 1)
+        pace.add("risk", 500, 25_000, Done(None, "a", seconds))
+        assert pace.short("risk", 500, 2000) == expected
+
+
 def test_towards_the_end_tasks_are_shared_out_but_never_shorter_than_two_seconds():
     pace = Pace(lambda: 4)
     pace.add("risk", 100, 1, Done(None, "a", 1.0))

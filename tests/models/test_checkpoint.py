@@ -141,7 +141,7 @@ def test_a_record_of_version_0_1_is_read(parts, tmp_path):
     former["warm_start_sha256"] = None
     path = with_record(parts, tmp_path / "former.safetensors", json.dumps(former))
     found = load_model(path)[1]
-    later = ("alpha_schedule", "alpha_start", "augmentation")
+    later = ("alpha_schedule", "alpha_start", "augmentation", "freeze")
     assert found.training == {n: v for n, v in present["training"].items() if n not in later}
     assert (found.alpha, found.seed, found.noise) == (0.3, 0, "gaussian")
 

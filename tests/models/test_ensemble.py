@@ -18,6 +18,7 @@ def test_logits_are_averaged_and_not_votes():
     classifier = ensemble([member(1.0), member(1.0), member(-10.0)])
     logits = classifier.model(torch.tensor([[1.0, 0.0]]))
     assert logits.tolist() == [[pytest.approx(-8.0 / 3), 0.0]]
+    assert classifier.name == "mean of 3 networks, the first Linear"
     assert Smoothed(classifier, beta=0.1).predict(torch.tensor([[1.0, 0.0]]), n=50).tolist() == [1]
 
 

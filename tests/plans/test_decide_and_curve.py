@@ -10,6 +10,7 @@ from vote_sequences import all_sequences, run_on, simulate, weights
 from sfumato.errors import SettingError
 from sfumato.noise import Gaussian
 from sfumato.plans import ABSTAIN, Curve, Decide
+from sfumato.statistics.walk import crossing_probability
 
 TIES = [
     (0.5, 0.5, 0.0),
@@ -54,6 +55,30 @@ def test_a_known_label_is_tested_at_the_full_level_over_all_sequences():
         assert {d.prediction for d in decisions} == {ABSTAIN, label}
         rates = [false_rate(decisions, sequences, np.roll(p, label)) for p in TIES]
         assert 0.02 < max(rates) <= 0.2
+
+
+def test_two_classes_stay_within_the_level_although_each_radius_has_nearly_all_of_it():
+    """The leader passes its smallest false radius, or its rival the smallest of all: exact, by the walk."""
+    error, grid = 0.001, (0.05, 0.25, 0.5)
+    test = Curve(grid, n_max=3000).tests(Gaussian(1.0), 1 - error, label_known=False)
+
+    def crossing(radius, p):
+        return crossing_probability(test.looks, test.certify[:, radius], p, 1 - p)
+
+    thresholds = special.ndtr(grid)
+    for radius, threshold in enumerate(thresholds):
+        assert 0.98 * error < crossing(radius, threshold) <= error
+        lowest = thresholds[radius - 1] if radius else 0.5
+        for p in np.linspace(lowest, threshold, 9):
+            assert crossing(radius, p) + crossing(0, 1 - p) <= error
+
+
+def test_a_grid_that_begins_near_0_shares_its_level_with_the_rivals():
+    for grid in ((0.0, 0.25), (0.01, 0.25)):
+        test = Curve(grid, n_max=3000).tests(Gaussian(1.0), 0.999, label_known=False)
+        for radius, threshold in enumerate(special.ndtr(grid)):
+            crossing = crossing_probability(test.looks, test.certify[:, radius], threshold, 1 - threshold)
+            assert 0.9 < crossing / (0.001 * threshold) <= 1.0
 
 
 def test_giving_up_only_ever_lowers_the_false_rate():

@@ -56,6 +56,21 @@ def test_votes_after_the_end_are_refused(plan):
         run.update(np.zeros((2, 3), dtype=int))
 
 
+@pytest.mark.parametrize("plan", [*PLANS, EarlyVote(100)], ids=lambda plan: plan.name)
+def test_predictions_are_those_of_the_decisions(plan):
+    run = start(plan, images=4)
+    with pytest.raises(SettingError, match="still need votes"):
+        run.predictions()
+    # one image votes for no class at all, one may end in a tie
+    probabilities = np.array([[0.99, 0.01, 0.0], [0.0, 0.5, 0.5], [0.0, 0.2, 0.8]])
+    generator = np.random.default_rng(0)
+    while (wanted := run.demand()).any():
+        counts = np.zeros((4, 3), dtype=int)
+        counts[:3] = generator.multinomial(wanted[:3], probabilities)
+        run.update(counts)
+    assert run.predictions().tolist() == [decision.prediction for decision in run.decisions()]
+
+
 @pytest.mark.parametrize("plan", PLANS[3:], ids=lambda plan: plan.name)
 def test_votes_for_a_finished_image_are_refused(plan):
     run = start(plan)

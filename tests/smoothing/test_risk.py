@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from oracles import gaussian_tail
-from sfumato.datasets import Split
-from sfumato.smoothing.risk import measure_risk
+from sfumato.datasets import Split, load_dataset
+from sfumato.plans.early_vote import EarlyVote
+from sfumato.smoothing.risk import measure_risk, vote_on
 from sfumato.smoothing.smoothed import Smoothed
 
 
@@ -42,6 +43,36 @@ def test_fewer_votes_are_counted_and_the_predictions_are_those_of_all(linear, er
     assert (risk.images.first_votes == first).all()
     assert risk.images.first_hits.tolist() == hits.tolist()
     assert risk.images.votes.mean() < 90
+
+
+def nearest_mean(train):
+    """Return a network that names the class whose mean image is nearest; it is computed, not trained."""
+    flat = torch.from_numpy(train.x).flatten(1)
+    means = torch.stack([flat[torch.from_numpy(train.y == c)].mean(dim=0) for c in range(10)])
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+    network[1].weight.data, network[1].bias.data = means, -means.square().sum(dim=1) / 2
+    return network
+
+
+@pytest.mark.parametrize("together", [100, 797])
+def test_the_rows_of_the_digits_are_what_they_were(together):
+    """Numbers from the version before images were voted on in larger groups."""
+    data = load_dataset("digits")
+    smoothed = Smoothed(nearest_mean(data.train), 0.75, seed=3, device="cpu")
+    rows = vote_on(
+        smoothed, EarlyVote(100), data.test.x, data.test.y, range(len(data.test)), together=together
+    )
+    assert rows.sum(axis=0).tolist() == [317206, 3547, 3614, 51124, 12752, 7256]
+    assert rows[:8].tolist() == [
+        [0, 1, 1, 83, 16, 9],
+        [1, 7, 7, 16, 16, 15],
+        [2, 8, 5, 97, 16, 6],
+        [3, 7, 7, 32, 16, 13],
+        [4, 4, 4, 32, 16, 12],
+        [5, 6, 6, 16, 16, 15],
+        [6, 6, 6, 67, 16, 9],
+        [7, 0, 0, 61, 16, 11],
+    ]
 
 
 def test_the_risk_counts_a_classifier_without_votes_as_wrong():

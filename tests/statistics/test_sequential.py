@@ -2,12 +2,20 @@
 
 import itertools
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sfumato.errors import SettingError
-from sfumato.statistics.sequential import free_selection_floor, look_schedule
+from sfumato.statistics.planner import bayes_boundaries
+from sfumato.statistics.sequential import (
+    RIVALS,
+    Boundaries,
+    free_selection_floor,
+    leaves_rivals_little,
+    look_schedule,
+)
 from sfumato.statistics.walk import crossing_probability
 
 
@@ -33,6 +41,30 @@ def test_the_free_selection_floor_meets_the_condition_of_the_lemma(q0, n):
     (floor,) = free_selection_floor((n,), q0)
     assert floor >= n * (1 - q0) + q0 - 1e-6
     assert floor <= n * (1 - q0) + q0 + 1 + 1e-6
+
+
+def test_where_rivals_are_left_little_the_error_is_convex_and_two_classes_stay_within_the_level():
+    q0, error = 0.48, 0.001
+    test = bayes_boundaries(q0, error * (1 - RIVALS), look_schedule(2000, 32), cost=5e5)
+    assert leaves_rivals_little(test)
+    p = np.linspace(0.0, 1.0 - q0, 105)[1:]
+    found = np.array([crossing_probability(test.looks, test.certify, x, 1 - x) for x in p])
+    # each look counts 2e-18 that are left out as crossing
+    assert (found[2:] + found[:-2] >= 2 * found[1:-1] - 1e-15).all()
+    of_rivals = np.array([crossing_probability(test.looks, test.certify, 1 - x, x) for x in p[p >= 0.5]])
+    assert (found[p >= 0.5] + of_rivals).max() <= error
+
+
+@pytest.mark.parametrize(
+    ("q0", "certify", "level"),
+    [
+        (0.5, (10, 19, 28), 0.001),  # the rival is as likely as the leader
+        (0.499, (10, 19, 28), 0.001),  # nearly so
+        (0.3, (8, 15, 22), 0.5),  # less than a standard deviation above n p0
+    ],
+)
+def test_rivals_are_not_left_little_where_they_are_likely_or_the_boundaries_low(q0, certify, level):
+    assert not leaves_rivals_little(Boundaries((10, 20, 30), certify, (-1, -1, -1), q0, level, level))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 
 from processes import kill
 from sfumato.datasets import Split, load_dataset
-from sfumato.errors import DataError, OutputError, SettingError
+from sfumato.errors import DataError, ModelError, OutputError, SettingError
 from sfumato.files import locked
 from sfumato.models import load_model
 from sfumato.smoothing.batch_norms import normalize_at, some_images
@@ -142,6 +142,7 @@ class Stopped(Exception):
 
 def test_interrupted_after_every_step_it_ends_with_the_rows_of_an_unbroken_run(tmp_path, monkeypatch):
     monkeypatch.setattr(schedule, "SHARD", 25)
+    monkeypatch.setattr(schedule, "LARGEST_SHARD", 25)
     design = study(
         model={"warm_start": "nearest"}, certification={"beta": [0.5], "radii": [0.1], "images": 3}
     )
@@ -203,7 +204,7 @@ torch.set_num_threads(1)
 import sfumato.studies.schedule as module
 from sfumato.studies.design import make_design
 from sfumato.studies.run import run_study
-module.SHARD = 50
+module.SHARD = module.LARGEST_SHARD = 50
 design = make_design(json.loads(sys.argv[1]))
 for line in sys.stdin:
     if not (child := os.fork()):
@@ -263,6 +264,7 @@ def test_a_study_re_estimates_batch_norms_at_each_beta_or_warns_once(tmp_path):
     assert len(warnings) == 1
     assert "batch norms" in warnings[0]
     assert '"at-beta"' in warnings[0]
+    assert warnings[0].endswith(f": sfumato study run {tmp_path} --normalization at-beta")
     again = make_design(tables, {"votes": {"n": 8, "normalization": "at-beta"}})
     assert (plan_study(again, tmp_path, device="cpu").models, plan_study(again, tmp_path).cells) == ([], 6)
     fitted, lines = run(again, tmp_path)
@@ -283,3 +285,27 @@ def test_a_study_re_estimates_batch_norms_at_each_beta_or_warns_once(tmp_path):
     }
     assert plan_study(again, tmp_path, device="cpu").images == {}
     assert plan_study(design, tmp_path, device="cpu").images == {}
+
+
+@pytest.mark.parametrize(
+    ("network", "words"),
+    [
+        ("shared", r"batch_norm_factory:shared: batch norm '1.1' is used in more than one place"),
+        ("without_statistics", r"batch norm '1.1' has no running statistics"),
+        ("frozen", r"'1.1' is a FrozenBatchNorm, whose statistics are fixed"),
+    ],
+)
+def test_norms_that_cannot_be_re_estimated_are_refused_before_any_training(network, words, tmp_path):
+    design = study(
+        model={"architecture": f"batch_norm_factory:{network}"}, votes={"normalization": "at-beta"}
+    )
+    with pytest.raises(ModelError, match=words):
+        run_study(design, tmp_path / "s", device="cpu")
+    assert not list(tmp_path.rglob("*.safetensors*"))
+
+
+def test_at_beta_without_batch_norms_says_once_that_it_changes_nothing(tmp_path):
+    told = []
+    design = study(votes={"normalization": "at-beta"}, model={"epochs": 1})
+    run_study(design, tmp_path, device="cpu", watch=Watch(on_warning=told.append))
+    assert told == ['the network has no batch norms, so that normalization "at-beta" changes nothing']

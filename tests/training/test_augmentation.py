@@ -37,7 +37,7 @@ def test_the_places_of_cifar_images_are_uniform():
     """32 pixels are padded by 4: 81 places, each mirrored or not. Chi squared below its 1 - 1e-6 quantile."""
     one = torch.zeros(20_000, 1, 32, 32)
     one[:, :, 14, 15] = 1  # a column that lies beside the middle: the flip shows
-    crops = batches_of(one, "crop-flip", 1, 0)(torch.arange(len(one)))
+    crops = next(batches_of(one, [torch.arange(len(one))], CPU, "crop-flip", 1, 0))[1]
     assert int(crops.sum()) == len(one)
     counts = crops.sum(dim=(0, 1))
     columns = counts.sum(0)
@@ -55,8 +55,8 @@ def test_crops_depend_on_seed_epoch_and_example_and_on_no_batch():
     x = torch.rand(40, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
     def crops(seed, epoch, *batches):
-        take = batches_of(x, "crop-flip", seed, epoch)
-        return torch.cat([take(torch.tensor(batch)) for batch in batches])
+        taken = batches_of(x, list(map(torch.tensor, batches)), CPU, "crop-flip", seed, epoch)
+        return torch.cat([images for _, images in taken])
 
     whole = crops(0, 1, list(range(40)))
     assert torch.equal(crops(0, 1, [7, 3], [39]), whole[[7, 3, 39]])

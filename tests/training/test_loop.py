@@ -3,17 +3,20 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from sfumato import devices
 from sfumato.datasets import Dataset, Split
 from sfumato.errors import ModelError, OutputError, SettingError
 from sfumato.models import load_model
 from sfumato.models.checkpoint import read_safetensors
-from sfumato.training.loop import fastest_layout, lay_out, train
+from sfumato.training.layout import fastest_layout, lay_out
+from sfumato.training.loop import train
 from sfumato.training.settings import TrainingSettings
 from sfumato.training.state import state_path
 
@@ -85,6 +88,20 @@ def test_bf16_autocast_trains(digits, tmp_path):
     record = train(digits, SMALL.replace(precision="bf16"), tmp_path / "m.safetensors", device="cpu")
     assert record.training["precision"] == "bf16"
     assert record.clean_accuracy > 0.3
+
+
+def test_bf16_where_it_is_slow_is_warned_of_once(digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "bf16_slowdown", lambda device: 17.0)
+    monkeypatch.setattr(devices, "_TOLD", set())
+    settings = SMALL.replace(precision="bf16", epochs=1)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        train(digits, settings.replace(precision="float32"), tmp_path / "a.safetensors", device="cpu")
+        assert not told
+        for name in "bc":
+            train(digits, settings, tmp_path / f"{name}.safetensors", device="cpu")
+    (line,) = told
+    assert "products take 17.0 times as long in bf16" in str(line.message)
 
 
 def test_noise_training_pays_under_noise(digits, tmp_path):

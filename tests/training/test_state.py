@@ -65,7 +65,7 @@ def test_no_flipped_bit_is_ever_read(tmp_path):
     model(torch.ones(1, 3)).sum().backward()
     optimizer.step()
     path = tmp_path / "state"
-    state.save_state(path, model, optimizer, {"alpha": 0.25}, 1, 2.5)
+    state.save_state(path, model, optimizer, {"alpha": 0.25}, state.Progress(1, 2.5))
     content = bytearray(path.read_bytes())
     for bit in random.Random(0).sample(range(8 * len(content)), 250):
         content[bit // 8] ^= 1 << bit % 8

@@ -149,7 +149,7 @@ def test_a_training_that_diverges_stops_and_keeps_its_last_good_state(digits, ar
     path = tmp_path / "m.safetensors"
     with pytest.raises(
         SfumatoError,
-        match=r"alpha 0.2 diverged: its loss is nan in epoch 2 of 3; a learning rate below 0.002",
+        match=r"alpha 0.2 diverged: its loss is nan at step 3 of 6 \(epoch 2\), .* below 0.002; ",
     ) as caught:
         trained(digits, architecture(Diverging), path, epochs=3)
     assert caught.value.exit_code == 1

@@ -6,14 +6,17 @@ matter when distances are computed from products.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64, Int, Int64
 
+from sfumato.datasets.on_demand import Examples, OnDemand
 from sfumato.errors import DataError, require_count
 
 LEAST_PER_CLASS = 10
+_MOST_VALUES = 2**30 // 12  # of data that are read on demand: a gigabyte as float32 and as float64
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class LabelledPoints:
 
 
 def labelled_points(
-    x: np.ndarray,
+    x: Examples,
     y: np.ndarray,
     class_names: tuple[str, ...] | None = None,
     *,
@@ -68,17 +71,25 @@ def labelled_points(
     """
     if len(x) == 0:
         raise DataError("there are no examples; advice compares classes and needs at least 2")
-    flat = np.asarray(x, dtype=np.float32).reshape(len(x), -1)
     labels = np.asarray(y, dtype=np.int64)
-    if len(flat) != len(labels):
-        raise DataError(f"{len(flat)} examples and {len(labels)} labels; give one label for each")
-    if not np.isfinite(flat).all():
-        raise DataError("the examples hold NaN or infinite values; they must be finite")
-    whole = f"{len(labels):,} examples"
+    if len(x) != len(labels):
+        raise DataError(f"{len(x)} examples and {len(labels)} labels; give one label for each")
+    whole, too_many = f"{len(labels):,} examples", tuple[str, ...]()
+    if isinstance(x, OnDemand):
+        fit = max(1, _MOST_VALUES // math.prod(x.shape[1:]))
+        if fit < min(len(x), most or len(x)):
+            most, too_many = fit, (f"only {fit:,} of the {whole} are looked at: more take too much memory",)
+    chosen = None
     if most is not None and require_count("points", most) < len(labels):
         # not keyed noise: which points are looked at
         chosen = np.sort(np.random.default_rng(seed).permutation(len(labels))[:most])
-        flat, labels = flat[chosen], labels[chosen]
+        labels = labels[chosen]
+    if isinstance(x, OnDemand):
+        x, chosen = x[slice(None) if chosen is None else chosen], None
+    flat = np.asarray(x, dtype=np.float32).reshape(len(x), -1)
+    if not np.isfinite(flat).all():
+        raise DataError("the examples hold NaN or infinite values; they must be finite")
+    flat = flat if chosen is None else flat[chosen]
     present = np.unique(labels)
     names = class_names or tuple(str(label) for label in range(int(labels.max(initial=0)) + 1))
     if len(present) < 2:
@@ -86,7 +97,7 @@ def labelled_points(
             f"the {whole} belong to one class ({names[int(present[0])]}); advice compares classes and "
             f"needs at least 2"
         )
-    remarks = (*_few(labels, names), *_values(flat), *_duplicates(flat, labels))
+    remarks = (*too_many, *_few(labels, names), *_values(flat), *_duplicates(flat, labels))
     return LabelledPoints(flat - flat.mean(axis=0, dtype=np.float64), labels, names, remarks)
 
 

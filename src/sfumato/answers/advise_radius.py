@@ -17,7 +17,10 @@ from sfumato.answers.objective import CertifiedAccuracy, CertifiedCell
 from sfumato.answers.race import Race
 from sfumato.answers.race_study import LEVEL, ROUNDING, able_betas, race_images, race_sizes
 from sfumato.certification.smoothed_classifier import SmoothedClassifier
-from sfumato.datasets import Dataset
+from sfumato.datasets import Dataset, dataset_of
+from sfumato.datasets.class_order import warn_of_class_order
+from sfumato.datasets.given import Given
+from sfumato.datasets.on_demand import pick
 from sfumato.devices import choose_device
 from sfumato.errors import SettingError, require_nonnegative, require_open_unit, require_positive
 from sfumato.models.classifier import Classifier
@@ -101,7 +104,7 @@ class RadiusAdvice:
 
 def advise_radius(
     model: Network | Classifier,
-    data: Dataset,
+    data: Dataset | Given,
     alpha0: float,
     radius: float,
     *,
@@ -116,10 +119,10 @@ def advise_radius(
 ) -> RadiusAdvice:
     """Return which of ``betas`` certifies the most test images of ``data`` at ``radius`` for this network.
 
-    Without ``betas`` multiples of the radius and of ``alpha0`` are tried (``usual_betas``). The first
-    ``images`` test images are raced over, 1,000 if not given. An image counts if its label is certified at
-    the radius by ``Decide(radius)`` at ``certificate_confidence``, with the noise of
-    ``SmoothedClassifier(model, beta, seed=seed).certify(x, examples=range(images))``.
+    ``data`` is whatever ``dataset_of`` takes. Without ``betas`` multiples of the radius and of ``alpha0`` are
+    tried (``usual_betas``). The first ``images`` test images are raced over, 1,000 if not given. An image
+    counts if its label is certified at the radius by ``Decide(radius)`` at ``certificate_confidence``, with
+    the noise of ``SmoothedClassifier(model, beta, seed=seed).certify(x, examples=range(images))``.
     ``smoothed_at`` gives the classifier for each noise, as one whose batch norms are re-estimated under it.
     ``on_batch`` is told how many images were raced over, and how many betas are left.
 
@@ -127,12 +130,15 @@ def advise_radius(
         SettingError: a radius that none of the betas can certify, or a number out of range.
         ModelError: a model that does not fit the images.
     """
+    data = dataset_of(data)
+    data.require_labels("certified accuracy")
     plan, objective = Decide(require_nonnegative("radius", radius)), CertifiedAccuracy(radius)
     if require_open_unit("confidence", confidence) + LEVEL > 1.0 - ROUNDING:
         raise SettingError(f"confidence must be below {1.0 - LEVEL:g}, got {confidence:g}")
     require_nonnegative("alpha0", alpha0)
     asked = tuple(sorted({require_positive("beta", beta) for beta in betas}))
     classifier, count = Classifier.of(model), race_images(images, data)
+    warn_of_class_order(data, range(count), race=True)
     able, cannot = able_betas(asked or usual_betas(alpha0, radius), plan, certificate_confidence)
     configuration = tuned_configuration(
         *(classifier.model, data.input_shape, choose_device(device)),
@@ -154,7 +160,7 @@ def advise_radius(
         new = slice(race.seen, size)
         for row in np.flatnonzero(race.running):
             found = smoothed[row].certify(
-                data.test.x[new],
+                pick(data.test.x, new),
                 plan,
                 confidence=certificate_confidence,
                 examples=range(race.seen, size),

@@ -59,7 +59,8 @@ class PairAnswer:
         objective: in words.
         images: how many test images.
         seeds: training seeds that every pair here was trained with.
-        pairs: all pairs compared.
+        pairs: all pairs compared, on all images.
+        among: all pairs that took part: those compared, and those that dropped out of a race before.
         accuracies: share of images not lost, for each pair.
         alpha, beta: the best pair: fewest images lost; in a tie the smallest beta, then the smallest alpha.
         accuracy: share of images not lost there.
@@ -77,6 +78,7 @@ class PairAnswer:
     images: int
     seeds: tuple[int, ...]
     pairs: tuple[Pair, ...]
+    among: tuple[Pair, ...]
     accuracies: tuple[float, ...]
     alpha: float
     beta: float
@@ -91,8 +93,8 @@ class PairAnswer:
     @property
     def edges(self) -> tuple[str, ...]:
         """At which ends of the measured noises the best pair lies, so that the best may lie beyond."""
-        alphas = sorted({alpha for alpha, beta in self.pairs if beta == self.beta})
-        betas = sorted({beta for _, beta in self.pairs})
+        alphas = sorted({alpha for alpha, beta in self.among if beta == self.beta})
+        betas = sorted({beta for _, beta in self.among})
         found = []
         for name, value, measured in (("alpha", self.alpha, alphas), ("beta", self.beta, betas)):
             if len(measured) > 1 and value in (measured[-1], measured[0]) and value > 0:
@@ -191,27 +193,30 @@ def best_of(
     free: bool,
     confidence: float,
     seed: int = 0,
-    among: int | None = None,
+    among: Sequence[Pair] | None = None,
 ) -> PairAnswer:
     """Return the best of these pairs.
 
-    If the same images selected these pairs out of ``among``, set and bounds allow for all of ``among``.
+    If the same images selected these pairs out of ``among``, set and bounds allow for all of ``among``. The
+    gain is over those with alpha = beta in ``among``, as far as they are compared.
 
     ``error`` is the probability that a truly lost image counts as not lost. ``free`` says whether beta may be
     chosen. The rest is as in ``best_pair``.
     """
     pairs, lost = found.pairs, found.lost
+    began = tuple(pairs if among is None else among)
     means = lost.mean(axis=(0, 2))
     best = int(lost.sum(axis=(0, 2)).argmin())
     # the bounds hold for all pairs together
-    share = (1.0 - confidence) / (among or len(pairs))
+    share = (1.0 - confidence) / len(began)
     low, high = mean_rate_interval(~lost[:, best], confidence=1.0 - share)
-    kept = best_set(lost, confidence=confidence, among=among).kept
+    kept = best_set(lost, confidence=confidence, among=len(began)).kept
     return PairAnswer(
         objective=objective,
         images=lost.shape[2],
         seeds=tuple(found.seeds),
         pairs=tuple(pairs),
+        among=began,
         accuracies=tuple(float(1.0 - mean) for mean in means),
         alpha=pairs[best][0],
         beta=pairs[best][1],
@@ -219,15 +224,16 @@ def best_of(
         low=max(0.0, (low - error) / (1.0 - error)),
         high=high,
         members=tuple(pair for pair, inside in zip(pairs, kept, strict=True) if inside),
-        gain=_gain(found, free, confidence, seed),
+        gain=_gain(found, began, free, confidence, seed),
         left_out=found.left_out,
         confidence=confidence,
     )
 
 
-def _gain(found: Losses, free: bool, confidence: float, seed: int) -> Gain:
+def _gain(found: Losses, began: Sequence[Pair], free: bool, confidence: float, seed: int) -> Gain:
     pairs, counts = found.pairs, found.lost.sum(axis=(0, 2))
-    usual = _usual(pairs)
+    rules = {began[index] for index in usual_pairs(began)}
+    usual = [index for index, pair in enumerate(pairs) if pair in rules] or usual_pairs(pairs)
     rule = min(usual, key=lambda index: int(counts[index]))
     crossed = selected_gain(found.lost, usual, confidence=confidence, seed=seed)
     return Gain(
@@ -244,8 +250,14 @@ def _gain(found: Losses, free: bool, confidence: float, seed: int) -> Gain:
     )
 
 
-def _usual(pairs: Sequence[Pair]) -> list[int]:
-    """Return where alpha = beta; if that was never measured, at each beta the alpha nearest to it."""
+def usual_pairs(pairs: Sequence[Pair]) -> list[int]:
+    """Return where alpha = beta; if that was never measured, at each beta the alpha nearest to it.
+
+    >>> usual_pairs([(0.25, 0.5), (0.5, 0.5), (1.0, 0.5), (0.5, 1.0)])
+    [1]
+    >>> usual_pairs([(0.25, 0.5), (0.75, 0.5), (0.25, 1.0), (0.75, 1.0)])
+    [0, 3]
+    """
     same = [index for index, (alpha, beta) in enumerate(pairs) if math.isclose(alpha, beta)]
     betas = sorted({beta for _, beta in pairs})
     return same or [

@@ -158,7 +158,7 @@ def sample_gallery(
         raise SettingError(
             f"alpha {alphas[0]:g} and {alphas[1]:g} were not both measured at a positive beta {beta:g}"
         )
-    data = study_data(design)
+    data = study_data(design, run_code=False)
     cells = (results.cells[alphas[0], beta, run], results.cells[alphas[1], beta, run])
     _require_same_data(data, cells[0])
     first, second = (cell.first_hits / cell.first_votes for cell in cells)

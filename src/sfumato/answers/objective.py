@@ -14,10 +14,9 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from sfumato.certification.certificate import Certificate, written_radius
+from sfumato.certification.certificate import Certificate, lowest_confidence, written_radius
 from sfumato.errors import DataError, SettingError, require_count, require_nonnegative
 from sfumato.plans import parse_plan
-from sfumato.settings import CONFIDENCE
 from sfumato.studies.results import CellResult, StudyResults
 
 Key = tuple[float, float, int]
@@ -192,8 +191,7 @@ class CertifiedAccuracy(Objective[CertifiedCell]):
 
     def error(self, results: StudyResults) -> float:
         """Return the largest error of one certificate; the usual error for those that state none."""
-        stated = {row.confidence for rows in results.certificates.values() for row in rows}
-        return 1.0 - min((level for level in stated if level == level), default=CONFIDENCE)
+        return 1.0 - lowest_confidence(row for rows in results.certificates.values() for row in rows)
 
 
 def require_asked(radius: float, certificates: Iterable[Certificate]) -> None:

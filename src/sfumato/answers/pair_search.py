@@ -25,11 +25,13 @@ from sfumato.answers.race_study import (
     ROUNDING,
     able_betas,
     best_of_raced,
+    race_confidence,
     race_images,
     race_sizes,
     race_table,
 )
 from sfumato.answers.search import SearchedStudy, follow
+from sfumato.datasets.class_order import warn_of_class_order
 from sfumato.errors import (
     SettingError,
     require_count,
@@ -39,7 +41,6 @@ from sfumato.errors import (
 )
 from sfumato.files import locked
 from sfumato.plans import Decide
-from sfumato.settings import CONFIDENCE
 from sfumato.studies.design import Design
 from sfumato.studies.run import LOCK_FILE, Watch, checked_data, mend_results
 
@@ -179,6 +180,7 @@ class PairSearchResult:
             races is included in its ``confidence``.
         points: in the order in which they were measured.
         cannot: betas that cannot certify the radius, whatever the votes are.
+        certificate_confidence: probability with which each certificate holds.
         seed: of all trainings.
         unit: what a noise level of 1 means.
     """
@@ -187,6 +189,7 @@ class PairSearchResult:
     answer: PairAnswer
     points: tuple[PairPoint, ...]
     cannot: tuple[float, ...]
+    certificate_confidence: float
     seed: int
     unit: str
 
@@ -201,7 +204,6 @@ def search_pairs(
     step: float | None = None,
     images: int | None = None,
     confidence: float = 0.95,
-    certificate_confidence: float = CONFIDENCE,
     seed: int | None = None,
     device: str = "auto",
     watch: Watch | None = None,
@@ -210,8 +212,9 @@ def search_pairs(
     """Train what a search for the best pair at ``radius`` proposes, until it is finished.
 
     Every network is certified at all betas of the study's grid, or at ``beta`` alone, on the first ``images``
-    test images (1,000 if not given); betas drop out as in a race. Models that the study has trained already
-    cost none of the budget. Like ``search_study`` it continues after a kill, within its budget.
+    test images (1,000 if not given). Betas drop out as in a race, and certificates have its confidence.
+    Models that the study has trained already cost none of the budget. Like ``search_study`` it continues
+    after a kill, within its budget.
 
     Raises:
         SettingError: a radius that no beta can certify, or a number out of range.
@@ -222,10 +225,12 @@ def search_pairs(
         raise SettingError(f"confidence must be below {1.0 - LEVEL:g}, got {confidence:g}")
     betas = design.grid.beta if beta is None else (require_positive("beta", beta),)
     plan = Decide(require_nonnegative("radius", radius))
+    certificate_confidence = race_confidence(design)
     able, cannot = able_betas(betas, plan, certificate_confidence)
     search, objective = PairSearch(radius, able, budget, step=step), CertifiedAccuracy(radius)
     data = checked_data(design, folder)
     images = race_images(images, data)
+    warn_of_class_order(data, range(images), race=True)
     points: list[PairPoint] = []
     whole: dict[Pair, Bool[np.ndarray, " images"]] = {}
     with locked(folder, folder / LOCK_FILE):
@@ -263,10 +268,18 @@ def search_pairs(
     answer = best_of_raced(
         Losses(pairs, [chosen], np.array([[whole[pair] for pair in pairs]]), 0),
         str(objective),
-        raced=len(points) * len(able),
+        raced=[(point.alpha, b) for b in able for point in sorted(points, key=lambda point: point.alpha)],
         level=LEVEL,
         free=beta is None,
         confidence=confidence,
         certificate_confidence=certificate_confidence,
     )
-    return PairSearchResult(search, answer, tuple(points), cannot, chosen, data.unit)
+    return PairSearchResult(
+        search=search,
+        answer=answer,
+        points=tuple(points),
+        cannot=cannot,
+        certificate_confidence=certificate_confidence,
+        seed=chosen,
+        unit=data.unit,
+    )

@@ -8,7 +8,6 @@ was killed, or that is run again over more images, spends no vote twice.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,11 +15,12 @@ from pathlib import Path
 import numpy as np
 from scipy import special
 
-from sfumato.answers.best_pair import Losses, Pair, PairAnswer, best_of
+from sfumato.answers.best_pair import Losses, Pair, PairAnswer, best_of, usual_pairs
 from sfumato.answers.objective import CertifiedAccuracy, CertifiedCell
 from sfumato.answers.race import Race
 from sfumato.certification.certificate import Certificate
 from sfumato.datasets import Dataset
+from sfumato.datasets.class_order import warn_of_class_order
 from sfumato.errors import SettingError, require_count, require_nonnegative, require_open_unit
 from sfumato.files import locked
 from sfumato.noise import Gaussian
@@ -53,6 +53,7 @@ class RaceResult:
         cannot: betas that cannot certify the radius, whatever the votes are.
         votes: noisy copies that the certificates of this race took.
         images: how many test images were raced over.
+        certificate_confidence: probability with which each certificate holds.
         unit: what a noise level of 1 means.
         data: name of the data set.
     """
@@ -63,6 +64,7 @@ class RaceResult:
     cannot: tuple[float, ...]
     votes: int
     images: int
+    certificate_confidence: float
     unit: str
     data: str
 
@@ -75,15 +77,15 @@ def race_study(
     images: int | None = None,
     level: float = LEVEL,
     confidence: float = 0.95,
-    certificate_confidence: float = CONFIDENCE,
     device: str = "auto",
     watch: Watch | None = None,
     on_batch: Callable[[int, int, int], None] = lambda images, running, votes: None,
 ) -> RaceResult:
     """Race the pairs of the study at ``radius`` over its first ``images`` test images, 1,000 if not given.
 
-    Models that are not trained yet are trained. With several training seeds the first one runs. ``on_batch``
-    is called with the number of images so far, of pairs left, and of votes so far.
+    Models that are not trained yet are trained. With several training seeds the first one runs. Each
+    certificate has the confidence of those of the study (``race_confidence``). ``on_batch`` is called with
+    the number of images so far, of pairs left, and of votes so far.
 
     Raises:
         SettingError: a radius that no beta of the study can certify, or a number out of range.
@@ -93,22 +95,24 @@ def race_study(
     if require_open_unit("level", level) + confidence > 1.0 - ROUNDING:
         raise SettingError(f"level must be below 1 - confidence = {1.0 - confidence:.4g}, got {level:g}")
     plan = Decide(require_nonnegative("radius", radius))
+    certificate_confidence = race_confidence(design)
     able, cannot = able_betas(design.grid.beta, plan, certificate_confidence)
     pairs = [(alpha, beta) for beta in able for alpha in design.grid.alpha]
-    usual = [row for row, (alpha, beta) in enumerate(pairs) if math.isclose(alpha, beta)]
+    usual = usual_pairs(pairs)
     objective = CertifiedAccuracy(radius)
     dropped: dict[Pair, int] = {}
     certificates: dict[Pair, list[Certificate]] = {}
     data = checked_data(design, folder)
     images = race_images(images, data)
-    # pairs with alpha = beta race for themselves too: the gain is over the best of them
-    race, habit = Race(len(pairs), images, level), Race(max(1, len(usual)), images, level)
+    warn_of_class_order(data, range(images), race=True)
+    # the pairs of the rule alpha = beta race for themselves too: the gain is over the best of them
+    race, habit = Race(len(pairs), images, level), Race(len(usual), images, level)
     with locked(folder, folder / LOCK_FILE):
         watch = watch or Watch()
         mend_results(folder, watch)
         for size in race_sizes(images):
             runs = race.running.copy()
-            runs[usual] |= habit.running[: len(usual)]
+            runs[usual] |= habit.running
             # one run for all pairs, as each run hashes the test images and reads all that is kept
             running = [pairs[row] for row in np.flatnonzero(runs)]
             table = race_table(running, plan, certificate_confidence, size)
@@ -116,8 +120,7 @@ def race_study(
             lost = np.ones((len(pairs), size), dtype=bool)
             for row in np.flatnonzero(runs):
                 lost[row] = objective.loss(CertifiedCell.of(certificates[pairs[row]]))
-            if usual:
-                habit.add(lost[usual, habit.seen :])
+            habit.add(lost[usual, habit.seen :])
             race.add(lost[:, race.seen :])
             for row in np.flatnonzero(~race.running):
                 dropped.setdefault(pairs[row], size)
@@ -127,7 +130,7 @@ def race_study(
     answer = best_of_raced(
         losses,
         str(objective),
-        raced=len(pairs),
+        raced=pairs,
         level=level,
         free=True,
         confidence=confidence,
@@ -135,14 +138,24 @@ def race_study(
     )
     members = tuple(pair for pair in answer.members if pair not in dropped)
     answer = replace(answer, members=members)
-    return RaceResult(radius, answer, dropped, cannot, _votes(certificates), images, data.unit, data.name)
+    return RaceResult(
+        radius=radius,
+        answer=answer,
+        dropped=dropped,
+        cannot=cannot,
+        votes=_votes(certificates),
+        images=images,
+        certificate_confidence=certificate_confidence,
+        unit=data.unit,
+        data=data.name,
+    )
 
 
 def best_of_raced(
     losses: Losses,
     objective: str,
     *,
-    raced: int,
+    raced: Sequence[Pair],
     level: float,
     free: bool,
     confidence: float,
@@ -150,7 +163,7 @@ def best_of_raced(
 ) -> PairAnswer:
     """Return the best pair after a race; ``confidence`` includes the error of the race.
 
-    ``level`` is the largest probability that the race loses the best pair, ``raced`` how many pairs began it.
+    ``level`` is the largest probability that the race loses the best pair, ``raced`` the pairs that began it.
     ``objective`` and ``free`` are as in ``best_of``.
     """
     answer = best_of(
@@ -162,6 +175,11 @@ def best_of_raced(
         among=raced,
     )
     return replace(answer, confidence=confidence)
+
+
+def race_confidence(design: Design) -> float:
+    """Return the confidence of each certificate of a race: that of the study's certificates, else 0.999."""
+    return CONFIDENCE if design.certification is None else design.certification.confidence
 
 
 def able_betas(

@@ -14,7 +14,10 @@ from typing import Any
 import numpy as np
 
 from sfumato.answers.best import StudyAnswer, answer_study
-from sfumato.datasets import Dataset, load_dataset
+from sfumato.datasets import Dataset, dataset_of, load_dataset
+from sfumato.datasets.given import Given, without_loader
+from sfumato.datasets.items import has_items
+from sfumato.datasets.on_demand import OnDemand
 from sfumato.errors import DataError, OutputError, SettingError
 from sfumato.execution.base import Executor
 from sfumato.files import require_writable, write_bytes
@@ -30,7 +33,9 @@ class Study:
     """Train at each alpha, smooth at each beta, and compare on the same test images.
 
     Args:
-        data: the name or path of a data set, a ``Dataset``, or arrays (x, y) or (x, y, x_test, y_test).
+        data: the name or path of a data set, a ``Dataset``, arrays (x, y) or (x, y, x_test, y_test), or
+            whatever else ``dataset_of`` takes. What has no name and fits into a gigabyte is kept in the
+            study's folder; what is larger has to be given again to go on.
         alphas: training noises, standard deviations in the input's unit; increasing, 0 is no noise.
         betas: smoothing noises, likewise.
         seeds: of the trainings, increasing.
@@ -44,7 +49,7 @@ class Study:
 
     def __init__(
         self,
-        data: str | Path | Dataset | Sequence[Any],
+        data: Dataset | Given,
         alphas: Iterable[float],
         betas: Iterable[float],
         *,
@@ -80,12 +85,17 @@ class Study:
         Raises:
             as ``run_study``; OutputError: the folder holds the study of other data.
         """
-        folder = Path(folder)
-        if self.design.data.name == _SAVED and not isinstance(self._data, str | Path):
+        folder, data = Path(folder), None
+        if not isinstance(self._data, str | Path):
+            given = self._data if _are_arrays(self._data) else dataset_of(self._data)
+            if isinstance(given, Dataset) and isinstance(given.test.x, OnDemand) and not _is_known(given):
+                name, data = given.name, given
+            else:
+                name = str(_kept(given, folder))
             tables = self.design.model_dump(mode="python", exclude_none=True)
-            tables["data"]["name"] = str(_kept(self._data, folder))
+            tables["data"]["name"] = name
             self.design = make_design(tables)
-        self._results = run_study(self.design, folder, device=device, executor=executor)
+        self._results = run_study(self.design, folder, device=device, executor=executor, data=data)
         return self
 
     @property
@@ -106,6 +116,11 @@ class Study:
             SettingError: the study has not been run, or a confidence outside (0, 1).
         """
         return answer_study(self.results, confidence=confidence)
+
+
+def _are_arrays(data: Given) -> bool:
+    """Return whether the data are arrays, which are kept as they are."""
+    return isinstance(data, tuple | list) and not any(map(has_items, map(without_loader, data)))
 
 
 def _kept(data: Dataset | Sequence[Any], folder: Path) -> Path | str:

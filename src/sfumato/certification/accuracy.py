@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sfumato.certification.certificate import Certificate, written_radius
+from sfumato.certification.certificate import Certificate, lowest_confidence, written_radius
 from sfumato.errors import DataError
 from sfumato.settings import CONFIDENCE
 from sfumato.statistics.estimates import certified_accuracy_bounds
@@ -49,8 +49,8 @@ def certified_accuracy(
 ) -> list[CurvePoint]:
     """Return the certified accuracy at each radius; its bounds have ``confidence`` at each radius separately.
 
-    ``certificate_confidence`` is used for certificates that do not state their confidence. If certificates
-    state different ones, the lowest is used for all. See ``certified_accuracy_bounds``.
+    ``certificate_confidence`` is that of certificates that do not state their own. If certificates differ in
+    it, the lowest is used for all. See ``certified_accuracy_bounds``.
 
     >>> rows = [Certificate(0, 3, 3, 0.4, 1.0), Certificate(1, 5, -1, 0.0, 1.0)]
     >>> [point.share for point in certified_accuracy(rows, [0.0, 0.5])]
@@ -61,8 +61,7 @@ def certified_accuracy(
     """
     if not certificates:
         raise DataError("no certificates to summarise; at least 1 is needed")
-    stated = {c.confidence for c in certificates if not math.isnan(c.confidence)}
-    level = min(stated, default=certificate_confidence)
+    level = lowest_confidence(certificates, certificate_confidence)
     certified = sorted(c.radius for c in certificates if c.correct)
     points = []
     for radius in radii:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from decimal import ROUND_FLOOR, Decimal
 
 from sfumato.plans import ABSTAIN, Decision
+from sfumato.settings import CONFIDENCE
 
 _RADIUS_STEP = Decimal("0.000001")
 _WITHOUT_MORE_DECIMALS = 1e11  # a float has 17 digits
@@ -79,6 +81,16 @@ class Certificate:
     def as_written(self) -> Certificate:
         """Return the certificate as a table holds it: its radius rounded down."""
         return replace(self, radius=written_radius(self.radius))
+
+
+def lowest_confidence(certificates: Iterable[Certificate], unstated: float = CONFIDENCE) -> float:
+    """Return the lowest confidence of the certificates; one that states none has ``unstated``.
+
+    >>> lowest_confidence([Certificate(0, 1, 1, 0.5, 1.0, confidence=0.9999), Certificate(1, 1, 1, 0.5, 1.0)])
+    0.999
+    """
+    levels = (unstated if math.isnan(row.confidence) else row.confidence for row in certificates)
+    return min(levels, default=unstated)
 
 
 def written_radius(radius: float) -> float:

@@ -5,7 +5,7 @@ A loader is read batch by batch, so that the data need not fit into memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
@@ -16,10 +16,13 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from sfumato.datasets import Dataset, Split
+from sfumato.datasets.given import require_order
+from sfumato.datasets.items import has_items, read_item
+from sfumato.datasets.on_demand import BLOCK_BYTES, OnDemand, in_blocks
 from sfumato.errors import DataError
 
 Images = torch.Tensor | np.ndarray
-Inputs = Images | Dataset | Split | TorchDataset[Any] | DataLoader[Any]
+Inputs = Images | OnDemand | Dataset | Split | TorchDataset[Any] | DataLoader[Any]
 Batch = tuple[Images, "Int64[np.ndarray, ' images'] | None"]
 
 _TOGETHER = 256
@@ -29,18 +32,28 @@ _T = TypeVar("_T")
 def batches(x: Inputs) -> Iterator[Batch]:
     """Yield the images of ``x`` batch by batch, with their labels where ``x`` has them.
 
-    ``x`` is an array or a tensor (images, *shape), one of our data sets (its test split) or splits, or a
-    PyTorch ``Dataset`` or ``DataLoader`` of images or of (image, label).
+    ``x`` is an array or a tensor (images, *shape), one of our data sets (its test split) or splits, a
+    PyTorch ``Dataset`` or ``DataLoader`` of images or of (image, label), or a Hugging Face split.
 
     Raises:
-        DataError: items of another form.
+        DataError: items of another form, or a loader that shuffles.
     """
+    if isinstance(x, Mapping):
+        raise DataError(f"the data hold the parts {', '.join(map(str, x))}; give one of them")
     if isinstance(x, Dataset):
         x = x.test
     if isinstance(x, Split):
-        yield x.x, x.y
+        first = 0
+        for block in in_blocks(x.x):
+            yield block, x.y[first : first + len(block)]
+            first += len(block)
+    elif isinstance(x, OnDemand):
+        yield from ((block, None) for block in in_blocks(x))
     elif isinstance(x, DataLoader):
+        require_order(x)
         yield from map(_parted, x)
+    elif has_items(x):
+        yield from _stacked(x)
     elif isinstance(x, TorchDataset):
         try:
             yield from map(_parted, DataLoader(x, batch_size=_TOGETHER))
@@ -48,6 +61,25 @@ def batches(x: Inputs) -> Iterator[Batch]:
             raise DataError(f"the data set's items must be tensors or arrays ({error})") from error
     else:
         yield x, None
+
+
+def _stacked(data: Any) -> Iterator[Batch]:
+    """Yield the items of a map-style data set, so many together as take about as much as a block."""
+    start = 0
+    while start < len(data):
+        images: list[np.ndarray] = []
+        labels, left = [], BLOCK_BYTES
+        while start < len(data) and left > 0 and len(images) < _TOGETHER:
+            image, label = read_item(data, start, f"item {start} of the data")
+            if images and (image.shape, image.dtype) != (images[0].shape, images[0].dtype):
+                raise DataError(
+                    f"item {start} of the data has shape {image.shape} of {image.dtype}, others "
+                    f"{images[0].shape} of {images[0].dtype}; all must have one"
+                )
+            images.append(image)
+            labels.append(label)
+            left, start = left - 4 * image.size, start + 1
+        yield np.stack(images), None if all(one is None for one in labels) else whole_labels(labels)
 
 
 def _parted(batch: object) -> Batch:

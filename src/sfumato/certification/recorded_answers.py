@@ -12,8 +12,8 @@ import math
 
 import numpy as np
 import torch
-from jaxtyping import Float32
 
+from sfumato.datasets.on_demand import Examples
 from sfumato.noise import Gaussian, Span, Stream, Use
 from sfumato.smoothing.smoothed import Smoothed
 
@@ -26,7 +26,7 @@ Answers = list[str]
 """Three numbers each; as text, since JSON has no infinite ones."""
 
 
-def answers(smoothed: Smoothed, x: Float32[np.ndarray, "images *shape"]) -> Answers:
+def answers(smoothed: Smoothed, x: Examples) -> Answers:
     """Return the largest output, the root mean square and a weighted sum of them, for 32 fixed inputs.
 
     They are 16 images from the whole of ``x``, and one copy of each with noise of beta.

@@ -28,6 +28,7 @@ from sfumato.certification.shipped import (
 from sfumato.certification.smoothed_classifier import SmoothedClassifier
 from sfumato.certification.table import LARGEST_RADIUS
 from sfumato.datasets import Dataset
+from sfumato.datasets.on_demand import pick
 from sfumato.errors import SettingError, require_open_unit
 from sfumato.execution.base import Done, Executor, Task
 from sfumato.execution.pace import Pace
@@ -102,10 +103,14 @@ def certify_to_file(
     """
     settings = _settings(smoothed, data, what, executor)
     examples = what.examples
+    if what.label_known:
+        data.require_labels("label_known")
     smoothed.check(data.test.x[examples[0] : examples[0] + 1], data.num_classes)
     # what the plan refuses, it refuses before anything is written
     labels = np.array([data.test.y[examples[0]]]) if what.label_known else None
-    what.stopping.start(1, data.num_classes, noise=smoothed.noise, confidence=what.confidence, labels=labels)
+    what.stopping.start(
+        1, max(2, data.num_classes), noise=smoothed.noise, confidence=what.confidence, labels=labels
+    )
     with continued(output, settings, examples) as table:
         on_reused(len(table.rows))
         for row in table.rows:
@@ -121,7 +126,7 @@ def certify_to_file(
             # not earlier: another run's file is refused before any time is spent on measuring what is fast
             if left:
                 smoothed.tune(data.input_shape, len(left) * what.stopping.least_votes)
-            x, labels = data.test.x[left], data.test.y[left]
+            x, labels = pick(data.test.x, left), data.test.y[left]
             for found in certify_images(
                 smoothed,
                 what.stopping,

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int
+from jaxtyping import Int
 
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.smoothed_classifier import SmoothedClassifier
+from sfumato.datasets.on_demand import Examples, OnDemand, per_block, pick
 from sfumato.devices import arithmetic_threads
 from sfumato.execution.base import Done, Executor, Here, Report, Shared, Task
 from sfumato.noise import Noise
@@ -27,7 +28,7 @@ from sfumato.smoothing.tuning import tuned_configuration
 
 _MOST_TOGETHER = 64
 _FULL_BATCHES = 4
-_BLOCK_BYTES = 64 * 2**20
+_GROUPS = 4  # that are voted on together
 # that of a worker is not known to the driver
 _FIRST_CONFIGURATION = Configuration(256)
 
@@ -36,7 +37,7 @@ def images_together(plan: Plan, configuration: Configuration) -> int:
     """Return how many images to vote on at once: enough that their first votes fill some batches.
 
     It changes the speed only. A killed run loses the images in flight, so they are not more than needed:
-    one by one where a single image fills the batches.
+    one by one where a single image fills the batches. Where one ends before others the next is begun.
 
     >>> from sfumato.plans import Decide, Fixed
     >>> images_together(Fixed(), Configuration(256)), images_together(Decide(0.5), Configuration(256))
@@ -49,30 +50,32 @@ def images_together(plan: Plan, configuration: Configuration) -> int:
 def certify_images(
     smoothed: SmoothedClassifier,
     plan: Plan,
-    x: torch.Tensor | np.ndarray,
+    x: torch.Tensor | Examples,
     examples: Sequence[int],
     labels: Int[np.ndarray, " images"],
     *,
     confidence: float,
     label_known: bool = False,
 ) -> Iterator[list[Certificate]]:
-    """Yield the rows of one group of images after another.
+    """Yield the rows of one group of images after another, which are voted on together.
 
     With probability at least ``confidence`` over the noise, for each row that is no abstention, the
     smoothed classifier returns the predicted class everywhere within the radius.
     """
     together = images_together(plan, smoothed.configuration)
-    for begin in range(0, len(examples), together):
-        group = slice(begin, begin + together)
-        found = smoothed.certify(
-            x[group],
-            plan,
-            confidence=confidence,
-            examples=examples[group],
-            labels=labels[group],
-            known_labels=labels[group] if label_known else None,
-        )
-        yield [certificate.as_written() for certificate in found]
+    size = -(-together // _GROUPS)
+    parts = [slice(begin, begin + size) for begin in range(0, len(examples), size)]
+    if parts:
+        smoothed.check(x[:1], int(labels.max()) + 1)
+    groups = ((x[part], examples[part], labels[part] if label_known else None) for part in parts)
+    runs = smoothed.runs(groups, plan, confidence=confidence, together=together)
+    for part, (run, seconds) in zip(parts, runs, strict=True):
+        per_vote = seconds / max(1, int(run.votes.sum()))
+        rows = zip(examples[part], labels[part].tolist(), run.decisions(), strict=True)
+        yield [
+            Certificate.of(example, label, decision, per_vote * decision.votes).as_written()
+            for example, label, decision in rows
+        ]
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ def computing_device(here: str, executor: Executor | None) -> str:
 class Piece:
     """Some images of one shared block: ``rows`` of it."""
 
-    block: Shared[Float32[np.ndarray, "images *shape"]]
+    block: Shared[Examples]
     rows: Int[np.ndarray, " images"]
 
 
@@ -160,9 +163,11 @@ class Voting:
     labels: Int[np.ndarray, " images"]
     threads: int | None
 
-    def images(self, here: Here) -> Float32[np.ndarray, "images *shape"]:
-        """Return the images of the pieces, copied."""
-        return np.concatenate([here.value(piece.block)[piece.rows] for piece in self.pieces])
+    def images(self, here: Here) -> Examples:
+        """Return the images of the pieces, copied; those that are read on demand are one block, unread."""
+        parts = [pick(here.value(piece.block), piece.rows) for piece in self.pieces]
+        arrays = [part for part in parts if not isinstance(part, OnDemand)]
+        return np.concatenate(arrays) if len(arrays) == len(parts) else parts[0]
 
     def task(
         self,
@@ -178,11 +183,14 @@ class Voting:
 
 
 class ImageShelf:
-    """Images shared in blocks, each when it is first asked for."""
+    """Images shared in blocks, each when it is first asked for.
 
-    def __init__(self, executor: Executor, x: Float32[np.ndarray, "images *shape"]) -> None:
+    Images that are read on demand are one block: workers read the files themselves.
+    """
+
+    def __init__(self, executor: Executor, x: Examples) -> None:
         self._executor, self._x = executor, x
-        self._size = max(1, _BLOCK_BYTES // max(1, x[:1].nbytes))
+        self._size = len(x) if isinstance(x, OnDemand) else per_block(x)
         self._blocks: dict[int, Shared[Any]] = {}
 
     def _pieces(self, examples: Sequence[int]) -> tuple[Piece, ...]:
@@ -200,7 +208,7 @@ class ImageShelf:
 
     def _block(self, number: int) -> Shared[Any]:
         if number not in self._blocks:
-            part = self._x[number * self._size : (number + 1) * self._size]
+            part = pick(self._x, slice(number * self._size, (number + 1) * self._size))
             self._blocks[number] = self._executor.share(f"block {number} of the images", part)
         return self._blocks[number]
 

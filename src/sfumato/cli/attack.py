@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from sfumato.cli import options
-from sfumato.cli.classifiers import load_classifiers
+from sfumato.cli.classifiers import load_one_classifier
+from sfumato.cli.load_data import load_data
 from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar
 from sfumato.settings import CONFIDENCE
 
@@ -21,6 +22,7 @@ def command(
     ],
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
+    size: options.Size = None,
     out: Annotated[Path, typer.Option("--out", help="The JSON file to write.")] = Path("attack.json"),
     first: Annotated[int, typer.Option("--first", help="Number of test images, from the first on.")] = 100,
     draws: Annotated[int, typer.Option("--draws", help="Noisy copies per gradient.")] = 32,
@@ -40,6 +42,7 @@ def command(
         typer.Option("--confidence", help="Probability that an image called broken is truly broken."),
     ] = CONFIDENCE,
     noise: options.Noise = "gaussian",
+    denoiser: options.Denoiser = None,
     model_factory: options.ModelFactory = None,
     mean: options.Mean = None,
     std: options.Std = None,
@@ -58,7 +61,7 @@ def command(
     """
     from sfumato.attacks.file import attack_to_file
     from sfumato.attacks.smoothed_attack import Attack, attacked_accuracy
-    from sfumato.datasets import load_dataset
+    from sfumato.datasets.class_order import warn_of_class_order
     from sfumato.errors import require_count, require_positive
     from sfumato.noise import make_noise
     from sfumato.statistics.binomial import two_sided_interval
@@ -67,9 +70,10 @@ def command(
     attack = Attack(radii, draws, steps, restarts, surrogate, n_max, confidence)
     smoothing_noise = make_noise(noise, require_positive("beta", beta))
     require_count("first", first)
-    dataset = load_dataset(data, data_dir)
-    (classifier,) = load_classifiers([model], dataset, mean, std, model_factory)
+    dataset = load_data(data, data_dir, size, labelled_for="attack")
+    classifier = load_one_classifier(model, dataset, mean, std, model_factory, denoiser=denoiser)
     examples = range(min(first, len(dataset.test)))
+    warn_of_class_order(dataset, examples)
     with progress_bar("attacking", len(examples)) as bar:
         found = attack_to_file(
             attack,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sfumato.cli import options
-from sfumato.cli.classifiers import load_classifiers
+from sfumato.cli.classifiers import load_one_classifier
 from sfumato.cli.execution import chosen_executor
+from sfumato.cli.load_data import load_data
 from sfumato.cli.normalize import as_smoothed
 from sfumato.cli.registered_names import PLANS
 from sfumato.cli.slow_precision import warn_if_slow
@@ -37,6 +39,7 @@ def command(
     scales: options.Scales = None,
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
+    size: options.Size = None,
     out: Annotated[
         Path, typer.Option("--out", help="The table to write; its settings are written to OUT.json.")
     ] = Path("certificates.tsv"),
@@ -65,6 +68,7 @@ def command(
     skip: Annotated[
         int, typer.Option("--skip", help="Certify every SKIP-th test image: 20 takes 500 of 10,000.")
     ] = 1,
+    denoiser: options.Denoiser = None,
     model_factory: options.ModelFactory = None,
     mean: options.Mean = None,
     std: options.Std = None,
@@ -103,7 +107,7 @@ def command(
     from sfumato.certification.run import Certification, certify_to_file
     from sfumato.certification.smoothed_classifier import SmoothedClassifier
     from sfumato.certification.summary import summarise
-    from sfumato.datasets import load_dataset
+    from sfumato.datasets.class_order import warn_of_class_order
     from sfumato.errors import SettingError, require_count, require_positive
     from sfumato.noise import make_noise
     from sfumato.smoothing.configuration import require_precision
@@ -114,11 +118,12 @@ def command(
     if batch_size is not None:
         require_count("batch_size", batch_size)
     chosen = _plan(plan, n0, n)
-    dataset = load_dataset(data, data_dir)
+    dataset = load_data(data, data_dir, size)
     limit = len(dataset.test) if first is None else require_count("first", first)
     examples = range(0, len(dataset.test), require_count("skip", skip))[:limit]
+    warn_of_class_order(dataset, examples)
     what = Certification(examples, chosen, confidence, label_known)
-    (classifier,) = load_classifiers([model], dataset, mean, std, model_factory, fingerprint)
+    classifier = load_one_classifier(model, dataset, mean, std, model_factory, fingerprint, denoiser)
     invalid: list[int] = []
 
     def tell_reused(rows: int) -> None:
@@ -156,10 +161,16 @@ def command(
             )
     detail(f"{dataset!r}; {smoothed!r}")
     seconds = time.perf_counter() - started
-    summary = summarise(rows, chosen, noise=smoothing_noise, confidence=confidence, record=classifier.record)
+    labelled = bool(dataset.class_names)
+    # without labels, whatever a certificate states counts
+    counted = rows if labelled else [replace(row, label=row.predict) for row in rows]
+    record = classifier.record
+    summary = summarise(
+        counted, chosen, noise=smoothing_noise, confidence=confidence, record=record if labelled else None
+    )
     if as_json:
         about = {"data": dataset.name, "unit": dataset.unit, "confidence": confidence, "plan": chosen.name}
-        about |= {**smoothing_noise.identity(), "norm": smoothing_noise.norm}
+        about |= {"labels": labelled, **smoothing_noise.identity(), "norm": smoothing_noise.norm}
         print_json({"table": str(out), "images": len(rows), **about, "summary": summary})
     else:
         _report(summary, len(rows), chosen, smoothing_noise, confidence, dataset, out)
@@ -171,8 +182,7 @@ def command(
             _print_profile(smoothed, seconds)
     if nans := smoothed.profile.invalid + sum(invalid):
         warn(f"{nans} votes were NaN; they count for no class")
-    record = classifier.record
-    if record is not None and smoothing_noise.name == record.noise == "gaussian":
+    if record is not None and labelled and smoothing_noise.name == record.noise == "gaussian":
         lowest = summary.curve[0]
         if message := lack_of_noise(record.alpha, beta, lowest.radius, lowest.share, record.clean_accuracy):
             warn(message)
@@ -195,9 +205,10 @@ def _report(
     summary: Summary, images: int, plan: Plan, noise: Noise, confidence: float, data: Dataset, out: Path
 ) -> None:
     no_radius = plan.states != "radius"
+    what = "accuracy" if data.class_names else "share (of any class: there are no labels)"
     other_noise = "" if noise.name == "gaussian" else f", {noise}"
     print_table(
-        f"{'A' if no_radius else 'Certified a'}ccuracy of {images} test images of {data.name}, "
+        f"{what.capitalize() if no_radius else f'Certified {what}'} of {images} test images of {data.name}, "
         f"beta = {noise.standard_deviation:g} ({data.unit}){other_noise}",
         [f"radius ({noise.norm})", "certified", "95 % bounds"],
         [[f"{p.radius:g}", f"{p.share:.4f}", f"{p.low:.4f} to {p.high:.4f}"] for p in summary.curve],
@@ -210,7 +221,8 @@ def _report(
     )
     clean = "" if summary.clean_accuracy is None else f"accuracy without noise {summary.clean_accuracy:.4f}; "
     bounds = "{:.4f}, {:.4f}, {:.4f}".format(*summary.p_lower) if summary.p_lower else ""
-    bounds = f"p_A of correct images at least {bounds} (10, 50, 90 % quantiles); " if bounds else ""
+    of = "correct" if data.class_names else "certified"
+    bounds = f"p_A of {of} images at least {bounds} (10, 50, 90 % quantiles); " if bounds else ""
     radius = "" if no_radius else f"average certified radius {summary.average_radius:.4f} at "
     OUT.print(
         f"{clean}{bounds}abstained on {summary.abstained} of {images}; {guarantee}\n"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sfumato.cli import options
 from sfumato.cli.terminal import warn
+
+_FREE = ("seed", "warm_start", "images_per_part")
+"""What differs between the seeds of one alpha: a warm start is from the same seed of another alpha."""
 
 if TYPE_CHECKING:
     from sfumato.datasets import Dataset
@@ -44,6 +49,13 @@ def load_classifiers(
         )
         for name in references
     ]
+    for found in loaded:
+        known = found.record.class_names if found.record else ()
+        if known and dataset.class_names and tuple(known) != dataset.class_names:
+            warn(
+                f"{found.name}: was trained on the classes {_shortened(known)}, and {dataset.name} has "
+                f"{_shortened(dataset.class_names)}: a label may not mean the same in both"
+            )
     made = [found for found in loaded if found.record and not is_built_in(found.record.architecture)]
     if factory is not None and not made:
         raise SettingError(f"none of the given checkpoints needs model-factory {factory!r}; leave it out")
@@ -54,3 +66,88 @@ def load_classifiers(
                 f"the weights fit, but only you know whether both compute the same"
             )
     return loaded
+
+
+def load_one_classifier(
+    references: Sequence[str],
+    dataset: Dataset,
+    mean: str | None,
+    std: str | None,
+    factory: str | None,
+    fingerprint: str | None = None,
+    denoiser: Path | None = None,
+) -> Classifier:
+    """Return the one classifier that several ``--model`` and ``--denoiser`` make.
+
+    Raises:
+        as ``load_classifiers``; ModelError: a pattern that matches no file, or models of several trainings,
+            models that cannot be averaged, or a denoiser for other images.
+    """
+    names = [name for reference in references for name in seeds_of(reference)]
+    loaded = load_classifiers(names, dataset, mean, std, factory, fingerprint)
+    return behind(denoiser, together(loaded), dataset)
+
+
+def seeds_of(reference: str) -> list[str]:
+    """Return the files that a pattern matches, which must differ in their seeds only; else the reference.
+
+    Raises:
+        ModelError: no such file, or files of trainings with other settings.
+    """
+    import glob
+
+    from sfumato.errors import ModelError
+    from sfumato.models.checkpoint import read_record
+
+    if not glob.has_magic(reference) or os.path.exists(reference):  # noqa: PTH110  # takes any name
+        return [reference]
+    found = sorted(glob.glob(reference))  # noqa: PTH207  # Path.glob refuses absolute patterns
+    if not found:
+        raise ModelError(f"{reference}: no file matches this pattern; give existing .safetensors files")
+    first, *others = (read_record(Path(name)) for name in found)
+    for name, record in zip(found[1:], others, strict=True):
+        known = {**first.training, "data": first.data_sha256}
+        other = {**record.training, "data": record.data_sha256}
+        for key in sorted(set(known) | set(other)):
+            if key not in _FREE and known.get(key) != other.get(key):
+                raise ModelError(
+                    f"{reference}: a pattern takes the seeds of one training, but {name} has {key} "
+                    f"{other.get(key)} and {found[0]} has {known.get(key)}; name the files one by one"
+                )
+    return found
+
+
+def together(classifiers: Sequence[Classifier]) -> Classifier:
+    """Return the classifier itself, or the mean of the logits of several.
+
+    Raises:
+        ModelError: models that cannot be averaged.
+    """
+    from sfumato.models.ensemble import ensemble
+
+    return ensemble(classifiers) if len(classifiers) > 1 else classifiers[0]
+
+
+def behind(denoiser: Path | None, classifier: Classifier, dataset: Dataset) -> Classifier:
+    """Return the classifier behind the denoiser, if one is given.
+
+    Raises:
+        ModelError: a file that is no denoiser, or one for other images.
+    """
+    if denoiser is None:
+        return classifier
+    from sfumato.errors import ModelError
+    from sfumato.models.classifier import Classifier as Named
+    from sfumato.models.denoised import denoised
+    from sfumato.models.denoiser import load_denoiser
+
+    front, record = load_denoiser(denoiser)
+    if record.input_shape != dataset.input_shape:
+        raise ModelError(
+            f"{denoiser}: is for images {record.input_shape}, but the data has {dataset.input_shape}"
+        )
+    return denoised(classifier, Named(str(denoiser), front, record.weights_sha256))
+
+
+def _shortened(names: Sequence[str]) -> str:
+    return ", ".join([*names[:5], *(["..."] if names[5:] else [])])

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext as _nothing
 from typing import Annotated
 
 import typer
 
 from sfumato.cli import options
+from sfumato.cli.load_data import load_data
 from sfumato.cli.registered_names import DATA_SETS
 from sfumato.cli.terminal import OUT, print_json
 
 
 def command(
-    name: Annotated[str, typer.Argument(help=f"{DATA_SETS}, a .npz, or a folder.")],
+    name: Annotated[str, typer.Argument(help=f"{DATA_SETS}, a .npz, a folder, or package.module:factory.")],
     data_dir: options.DataDir = None,
+    size: options.Size = None,
     as_json: options.Json = False,
 ) -> None:
     """Load, verify and describe a data set; a built-in one is downloaded if it is missing.
 
     Example: sfumato data mnist --data-dir /data
     """
-    from sfumato.datasets import load_dataset
-
-    with OUT.status(f"reading {name}") if OUT.is_terminal else _nothing():
-        dataset = load_dataset(name, data_dir)
-        checksum = dataset.checksum()
+    dataset = load_data(name, data_dir, size)
+    checksum = dataset.checksum()
     if as_json:
         print_json(
             {
@@ -42,5 +40,5 @@ def command(
         )
         return
     OUT.print(repr(dataset), markup=False)
-    OUT.print(f"classes: {', '.join(dataset.class_names)}", markup=False)
+    OUT.print(f"classes: {', '.join(dataset.class_names) or 'not known'}", markup=False)
     OUT.print(f"source: {dataset.source}\nsha256: {checksum}", markup=False)

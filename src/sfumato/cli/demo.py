@@ -34,6 +34,7 @@ def command(
     Example: sfumato demo --out sfumato-demo
     """
     with progress_bar("loading", 1) as bar:
+        from sfumato.reporting.model_card import write_study_cards
         from sfumato.studies.design import make_design
         from sfumato.studies.run import Watch, run_study
 
@@ -46,6 +47,7 @@ def command(
         )
         # networks as small as these are trained no faster by several threads
         run_study(design, out, device=device, watch=watch, threads=1)
+    write_study_cards(out)
     study_answers.best(sources=[str(out)])
     study_answers.best(sources=[str(out)], radius=",".join(map(str, RADII)))
     study_answers.plot(folder=out, out=out / "risk.png", best_out=out / "best.png")

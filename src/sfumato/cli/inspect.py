@@ -12,7 +12,7 @@ from sfumato.cli.terminal import note, print_json
 
 
 def command(
-    model: Annotated[Path, typer.Argument(help="A .safetensors written by train.")],
+    model: Annotated[Path, typer.Argument(help="A .safetensors written by train or train-denoiser.")],
     model_factory: options.ModelFactory = None,
 ) -> None:
     """Verify a checkpoint and print its record as JSON.
@@ -24,8 +24,12 @@ def command(
     """
     from sfumato.models import load_model
     from sfumato.models.checkpoint import read_record, verify_checkpoint
+    from sfumato.models.denoiser import is_denoiser, load_denoiser
     from sfumato.models.registry import is_built_in
 
+    if is_denoiser(model):
+        print_json(load_denoiser(model)[1].model_dump(mode="json"))
+        return
     record = read_record(model)
     if is_built_in(record.architecture) or model_factory is not None:
         load_model(model, factory=model_factory)

@@ -15,6 +15,7 @@ import typer
 
 from sfumato.cli import (
     attack,
+    card,
     certify,
     data,
     demo,
@@ -28,6 +29,7 @@ from sfumato.cli import (
     terminal,
     theory,
     train,
+    train_denoiser,
     verify,
 )
 from sfumato.cli.advice import advise, geometry, interference, surrogate
@@ -49,12 +51,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _COMMANDS = (
-    *(train, normalize, risk, certify, attack, report, plot, table),
+    *(train, train_denoiser, normalize, risk, certify, attack, card, report, plot, table),
     *(advise, interference, geometry, surrogate),
     *(demo, data, inspect, verify),
 )
 for module in _COMMANDS:
-    register(app, module.command, module.__name__.rpartition(".")[2])
+    register(app, module.command, module.__name__.rpartition(".")[2].replace("_", "-"))
 app.add_typer(theory.app, name="theory")
 app.add_typer(study.app, name="study")
 

@@ -10,6 +10,7 @@ import typer
 
 from sfumato.cli import options
 from sfumato.cli.classifiers import load_classifiers
+from sfumato.cli.load_data import load_data
 from sfumato.cli.terminal import OUT, note, warn
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def command(
     noise: options.Noise = "gaussian",
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
+    size: options.Size = None,
     images: Annotated[
         int, typer.Option("--images", help="Number of training images to use; the seed chooses them.")
     ] = 2000,
@@ -47,11 +49,11 @@ def command(
 
     Example: sfumato normalize cifar10-0.1.safetensors --beta 0.5 --data cifar10
     """
-    from sfumato.datasets import load_dataset
     from sfumato.errors import OutputError, SettingError, require_count, require_nonnegative
     from sfumato.files import require_writable
     from sfumato.models import save_model
     from sfumato.noise import make_noise
+    from sfumato.reporting.model_card import write_card
     from sfumato.smoothing.batch_norms import batch_norms, normalize_at, some_images
 
     smoothing = make_noise(noise, require_nonnegative("beta", beta))
@@ -60,7 +62,7 @@ def command(
     require_writable(output)
     if output.exists():
         raise OutputError(f"{output}: exists already; choose another output or remove it")
-    dataset = load_dataset(data, data_dir)
+    dataset = load_data(data, data_dir, size, training_for="normalize")
     (classifier,) = load_classifiers([str(model)], dataset, None, None, model_factory)
     if classifier.record is None:
         raise SettingError(
@@ -71,6 +73,7 @@ def command(
     found = normalize_at(classifier, chosen, noise=smoothing, seed=seed, batch_size=batch_size, device=device)
     assert found.record is not None
     save_model(found.model, found.record, output)  # type: ignore[arg-type]  # a record is of a module
+    write_card(output)
     if found is classifier:
         OUT.print(f"{output}: {model} has no batch norms; it is written as it was", markup=False)
         return
@@ -103,14 +106,16 @@ def as_smoothed(
         told_misfits,
     )
 
-    train = some_images(dataset.train.x, seed=seed)
     if require_how(how) == "at-beta":
+        dataset.require_training("--normalization at-beta")
+        train = some_images(dataset.train.x, seed=seed)
         if not can_be_normalized(classifier):
             note(f"{classifier.name}: has no batch norms, so that --normalization changes nothing")
         return lambda noise: normalize_at(classifier, train, noise=noise, seed=seed, device=device)
+    seen = some_images((dataset.train if len(dataset.train) else dataset.test).x, seed=seed)
     found = {
-        noise.standard_deviation: misfits(classifier, train, noise, seed=seed, device=device)
-        for noise in asked
+        noise.standard_deviation: misfits(classifier, seen, noise, seed=seed, device=device)
+        for noise in (asked if len(seen) > 1 else ())
     }
     repair = "re-estimate them with --normalization at-beta"
     if classifier.record is not None:

@@ -11,12 +11,33 @@ from sfumato.cli.registered_names import DATA_SETS, NOISES
 from sfumato.errors import SettingError
 
 Data = Annotated[
-    str, typer.Option("--data", help=f"{DATA_SETS}, a .npz with x and y, or a folder of images by class.")
+    str,
+    typer.Option(
+        "--data",
+        help=f"{DATA_SETS}, a .npz with x and y, a folder of images by class, or package.module:factory.",
+    ),
+]
+Size = Annotated[
+    int | None,
+    typer.Option(
+        "--size",
+        help="For a folder of images: resize the shorter side to SIZE pixels and crop the middle to SIZE x "
+        "SIZE, as torchvision's Resize and CenterCrop do. This is in front of the noise: beta, alpha and "
+        "radii are in the pixels of the resized images.",
+    ),
 ]
 DataDir = Annotated[
     Path | None,
     typer.Option(
         "--data-dir", help="Where to look for the data first (then SFUMATO_DATA, then the user cache)."
+    ),
+]
+Attacks = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--attack",
+        help="A file of sfumato attack: robust accuracy lies in the band between attack and certificates. "
+        "Can be given several times.",
     ),
 ]
 Noise = Annotated[str, typer.Option("--noise", help=f"{NOISES}.")]
@@ -37,8 +58,17 @@ BatchSize = Annotated[
     ),
 ]
 ModelSource = Annotated[
-    str,
-    typer.Option("--model", help="A .safetensors written by train, or package.module:factory of your own."),
+    list[str],
+    typer.Option(
+        "--model",
+        help="A .safetensors written by train, or package.module:factory of your own. Given several times, "
+        "the models are one classifier, the mean of their logits; a pattern such as "
+        "'study/models/alpha-0.4-*.safetensors' takes all seeds of a study's alpha.",
+    ),
+]
+Denoiser = Annotated[
+    Path | None,
+    typer.Option("--denoiser", help="A .safetensors written by train-denoiser, to stand before the model."),
 ]
 ModelFactory = Annotated[
     str | None,
@@ -77,7 +107,8 @@ Workers = Annotated[
     typer.Option(
         "--workers",
         help="Number of tasks that run at the same time, each in its own process. Default: local runs all "
-        "in this process; ray runs as many as fit into the cluster. No influence on results.",
+        "in this process, but the trainings of a long study side by side; ray runs as many as fit into the "
+        "cluster. No influence on results.",
     ),
 ]
 GpusPerWorker = Annotated[

@@ -17,7 +17,7 @@ from sfumato.cli.table import (
     compared_results,
     warn_of_differences,
 )
-from sfumato.cli.terminal import OUT, note
+from sfumato.cli.terminal import OUT, note, warn
 
 if TYPE_CHECKING:
     from sfumato.answers.best import StudyAnswer
@@ -47,6 +47,7 @@ def command(
     radius: Annotated[
         str | None, typer.Option("--radius", help="For pairs: one radius. For radius: several, 0.25,0.5,1.")
     ] = None,
+    attack: options.Attacks = None,
     width: Annotated[
         str, typer.Option("--width", help="column (3.25 inches), text (5.5 inches), or a number of inches.")
     ] = "text",
@@ -61,11 +62,14 @@ def command(
 
     Example: sfumato plot certified mine.tsv "Cohen et al.=cohen.tsv" --out certified.pdf --width column
 
+    Example: sfumato plot certified mine.tsv --attack attack.json --out band.pdf
+
     Example: sfumato plot map mnist-study --out map.svg
 
     Example: sfumato plot pairs cohen/cifar10_*.tsv --radius 1.25 --out pairs.png
     """
     from sfumato.answers.settings import AnswerSettings
+    from sfumato.errors import SettingError
     from sfumato.reporting.sources import read_sources
     from sfumato.reporting.static import save_picture
     from sfumato.reporting.study_figures import published_lines, risk_map
@@ -76,6 +80,8 @@ def command(
     figure_size(inches, height)
     radii = _radii(figure, radius)
     require_figures([out])
+    if attack and figure != "certified":
+        raise SettingError(f"only the figure certified takes --attack, {figure} does not")
     found = read_sources(sources, on_note=note)
     if radii:
         _draw_pairs(figure, found, radii, out, chosen, width=inches, height=height)
@@ -85,7 +91,7 @@ def command(
     elif figure in ("risk", "best", "map"):
         draw_study({figure: out}, found, chosen, width=inches, height=height)
     else:
-        _draw_certificates(figure, found, out, chosen.confidence, width=inches, height=height)
+        _draw_certificates(figure, found, attack or (), out, chosen.confidence, width=inches, height=height)
     OUT.print(str(out), markup=False)
 
 
@@ -179,14 +185,23 @@ def _draw_pairs(
 
 
 def _draw_certificates(
-    figure: str, found: Sources, out: Path, confidence: float, **size: float | None
+    figure: str,
+    found: Sources,
+    attacks: Sequence[Path],
+    out: Path,
+    confidence: float,
+    **size: float | None,
 ) -> None:
+    from sfumato.reporting.attacked_sets import read_attacks, told_of
     from sfumato.reporting.certified_figures import certified_accuracy, outcome_bars, radii, votes
     from sfumato.reporting.static import save_picture
 
     sets = certified_sets(found)
     if figure == "certified":
-        picture = certified_accuracy(sets, confidence=confidence)
+        attacked = read_attacks(attacks, sets)
+        picture = certified_accuracy(sets, confidence=confidence, attacks=attacked)
+        for line, wrong in told_of(sets, attacked):
+            (warn if wrong else note)(line)
     else:
         picture = {"radii": radii, "outcomes": outcome_bars, "votes": votes}[figure](sets)
     save_picture(picture, out, **size)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sfumato.cli import options
 from sfumato.cli.from_settings import takes_fields
 from sfumato.cli.terminal import OUT, note, progress_bar, warn
 
@@ -39,6 +40,7 @@ def command(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="The HTML file to write.")] = Path("report.html"),
+    attack: options.Attacks = None,
     follow: Annotated[
         bool,
         typer.Option("--follow", help="Write the file again while the studies run; the page reloads itself."),
@@ -72,7 +74,7 @@ def command(
             chosen, on_start=lambda steps: bar.restart("images", steps), on_step=bar.advance, on_warning=warn
         )
         bar.advance(0, "reading")
-        while not _write(maker, sources, out, every if follow else None, once) and follow:
+        while not _write(maker, sources, attack or (), out, every if follow else None, once) and follow:
             bar.restart(f"{out}: waiting for the next cells", 1)
             time.sleep(every)
     OUT.print(str(out), markup=False)
@@ -81,7 +83,12 @@ def command(
 
 
 def _write(
-    maker: ReportMaker, sources: list[str], out: Path, every: int | None, on_note: Callable[[str], None]
+    maker: ReportMaker,
+    sources: list[str],
+    attacks: Sequence[Path],
+    out: Path,
+    every: int | None,
+    on_note: Callable[[str], None],
 ) -> bool:
     """Write the report once; return whether everything that it shows is finished."""
     from sfumato.files import write_text
@@ -95,5 +102,5 @@ def _write(
     for study in found.studies:
         done, total = study_progress(read_design(study.folder / STUDY_FILE), study.results)
         finished = finished and done == total
-    write_text(out, maker.html(found, reload_seconds=None if finished else every))
+    write_text(out, maker.html(found, attacks=attacks, reload_seconds=None if finished else every))
     return finished

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from sfumato.cli import options
-from sfumato.cli.classifiers import load_classifiers
+from sfumato.cli.classifiers import behind, load_classifiers, together
+from sfumato.cli.load_data import load_data
 from sfumato.cli.normalize import as_smoothed
 from sfumato.cli.slow_precision import warn_if_slow
 from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar
@@ -22,10 +23,15 @@ def command(
     ],
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
+    size: options.Size = None,
     votes: Annotated[
         int, typer.Option("--n", help="Votes per image; their majority is the prediction.")
     ] = 100,
     first: Annotated[int | None, typer.Option("--first", help="Number of images (default: all).")] = None,
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="Measure all models as one, the mean of their logits.")
+    ] = False,
+    denoiser: options.Denoiser = None,
     model_factory: options.ModelFactory = None,
     mean: options.Mean = None,
     std: options.Std = None,
@@ -42,7 +48,7 @@ def command(
 
     Example: sfumato risk a.safetensors b.safetensors --data mnist --beta 0.3,0.5
     """
-    from sfumato.datasets import Split, load_dataset
+    from sfumato.datasets.class_order import warn_of_class_order
     from sfumato.devices import choose_device
     from sfumato.errors import require_count, require_nonnegative
     from sfumato.noise import Gaussian
@@ -53,10 +59,14 @@ def command(
     betas = [require_nonnegative("beta", value) for value in options.parse_numbers("beta", beta) or ()]
     require_count("n", votes)
     require_precision(precision)
-    dataset = load_dataset(data, data_dir)
+    dataset = load_data(data, data_dir, size, labelled_for="risk")
     count = len(dataset.test) if first is None else min(require_count("first", first), len(dataset.test))
-    split = Split(dataset.test.x[:count], dataset.test.y[:count])
+    split = dataset.test.part(slice(count))
+    warn_of_class_order(dataset, range(count))
     classifiers = load_classifiers(models, dataset, mean, std, model_factory)
+    if ensemble:
+        classifiers = [together(classifiers)]
+    classifiers = [behind(denoiser, classifier, dataset) for classifier in classifiers]
     warn_if_slow(device, precision)
     found: list[dict[str, Any]] = []
     with progress_bar("risk", len(classifiers) * len(betas) * count) as bar:

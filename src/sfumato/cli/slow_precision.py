@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from sfumato.cli.terminal import warn
 
-_CLEARLY = 1.5
-
 
 def warn_if_slow(device: str, *precisions: str) -> None:
     """Warn where one of the precisions is bf16 and the device computes that more slowly than float32."""
     if "bf16" not in precisions:
         return
-    from sfumato.devices import bf16_slowdown, choose_device
+    from sfumato.devices import choose_device, slow_bf16
 
-    slowdown = bf16_slowdown(choose_device(device))
-    if slowdown > _CLEARLY:
-        warn(
-            f"this processor lacks instructions for bfloat16: products take {slowdown:.1f} times as long in "
-            "bf16 as in float32"
-        )
+    if line := slow_bf16(choose_device(device), *precisions):
+        warn(line)

@@ -79,7 +79,8 @@ def run(
         typer.Option(
             "--threads",
             help="CPU threads of each training; another number changes the last bits of the weights "
-            "(default, for all workers: as many as PyTorch uses in this process).",
+            "(default: PyTorch's number in this process, shared by the trainings that run side by side "
+            "where --workers is left out).",
         ),
     ] = None,
     dry_run: Annotated[
@@ -100,8 +101,10 @@ def run(
     Example: sfumato study run mnist.toml --out mnist-study --executor ray --ray-address auto
     """
     from sfumato.errors import require_count
+    from sfumato.reporting.model_card import write_study_cards
     from sfumato.studies.design import make_design
     from sfumato.studies.run import Watch, run_study
+    from sfumato.studies.side_by_side import side_by_side
 
     changes: dict[str, dict[str, Any]] = {}
     for name, value in settings.items():
@@ -114,6 +117,10 @@ def run(
         return
     if threads is not None:
         require_count("threads", threads)
+    if workers is None and executor == "local" and gpus_per_worker is None and ray_address is None:
+        together, share = side_by_side(design, device=device, threads=threads)
+        if together > 1:
+            workers, threads = together, share
     with (
         chosen_executor(executor, workers, gpus_per_worker, ray_address, device) as opened,
         progress_bar("study", 1) as bar,
@@ -127,6 +134,7 @@ def run(
             on_warning=warn,
         )
         results = run_study(design, folder, device=device, watch=watch, executor=opened, threads=threads)
+    write_study_cards(folder)
     study_answers.print_risks(results)
     OUT.print(
         f"rule of the votes: {design.votes.rule}; batch norms: {design.votes.normalization}\n"

@@ -157,9 +157,12 @@ def best(
     if radii and objective != "vote-risk":
         raise SettingError("--radius and --objective exclude each other; give one of them")
     shares = options.parse_numbers("weights", weights, int)
-    if shares and len(shares) != len(set(radii)):
+    twice = [one for one in radii if radii.count(one) > 1]
+    if twice and shares:
+        raise SettingError(f"--radius has {twice[0]:g} twice; with --weights give each radius once")
+    if shares and len(shares) != len(radii):
         raise SettingError(
-            f"--weights must be one for each radius of --radius ({len(set(radii))}), got {len(shares)}"
+            f"--weights must be one for each radius of --radius ({len(radii)}), got {len(shares)}"
         )
     results = _results(sources)
     if radii:

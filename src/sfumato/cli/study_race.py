@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sfumato.cli import options
+from sfumato.cli.slow_precision import warn_if_slow
 from sfumato.cli.study_search import read_study
 from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar, tell, warn
 
@@ -32,17 +33,20 @@ def command(
     """Find the pair (alpha, beta) with the highest certified accuracy at a radius, with few votes.
 
     All pairs are certified on the same images, and a pair drops out as soon as another is surely better. The
-    best pair drops out with probability at most 0.001. Certificates are kept in the folder of the study: if
-    the command is killed, give it again to continue. The study shows the same certified accuracy as before.
+    best pair drops out with probability at most 0.001. Each certificate has the confidence of the study's
+    table [certification], else 0.999. Certificates are kept in the folder of the study: if the command is
+    killed, give it again to continue. The study shows the same certified accuracy as before.
 
     Example: sfumato study race mnist-study --radius 0.5,1 --images 1000
     """
     from sfumato.answers.race_study import race_study
     from sfumato.reporting.answer_tables import pairs_table
+    from sfumato.reporting.model_card import write_study_cards
     from sfumato.studies.run import Watch
 
     radii = options.parse_numbers("radius", radius)
     design = read_study(folder, {"data": {} if data_dir is None else {"data_dir": str(data_dir)}})
+    warn_if_slow(device, design.model.shared.precision, design.votes.precision)
     with progress_bar("race", 1) as bar:
 
         def race(one: float) -> RaceResult:
@@ -67,6 +71,7 @@ def command(
             on_warning=warn,
         )
         found = {one: race(one) for one in radii}
+    write_study_cards(folder)
     if as_json:
         print_json([_as_json(result) for result in found.values()])
         return
@@ -75,19 +80,23 @@ def command(
     table = pairs_table(answers, first.data, confidence=confidence, beta=None)
     print_table(table.title, table.columns, table.rows)
     for one, result in found.items():
-        pairs = len(result.dropped) + len(set(result.answer.pairs) - set(result.dropped))
         unable = f"; beta {', '.join(f'{b:g}' for b in result.cannot)} cannot" if result.cannot else ""
         OUT.print(
-            f"radius {one:g}: {len(result.dropped)} of {pairs} pairs dropped out, "
+            f"radius {one:g}: {len(result.dropped)} of {len(result.answer.among)} pairs dropped out, "
             f"{result.votes:,} votes{unable}",
             markup=False,
         )
     OUT.print(
-        "gain in certified accuracy: selected on one half of the images, measured on the other; radius, "
-        f"alpha and beta in: {first.unit}",
+        "gain in certified accuracy: selected on one half of the images, measured on the other; each "
+        f"certificate holds with probability at least {first.certificate_confidence:g}; radius, alpha and "
+        f"beta in: {first.unit}",
         markup=False,
     )
-    for edge in dict.fromkeys(edge for answer in answers.values() for edge in answer.edges):
+    nothing = [name for name, answer in answers.items() if answer.accuracy == 0]
+    if nothing:
+        warn(f"radius {', '.join(nothing)}: no pair certifies any image; ask for a smaller radius")
+    certified = [answer for name, answer in answers.items() if name not in nothing]
+    for edge in dict.fromkeys(edge for answer in certified for edge in answer.edges):
         warn(f"{edge} measured; the best may lie beyond")
 
 
@@ -103,4 +112,5 @@ def _as_json(result: RaceResult) -> dict[str, object]:
         "cannot": result.cannot,
         "votes": result.votes,
         "images": result.images,
+        "certificate_confidence": result.certificate_confidence,
     }

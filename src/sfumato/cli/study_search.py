@@ -58,6 +58,7 @@ def command(
     With --beta alone, the search is for the alpha with the fewest errors of the vote at this beta. With
     --radius, it is for the pair with the highest certified accuracy at this radius: every network is
     certified at all betas of the study, or at --beta; a beta that is surely not its best drops out early.
+    Each certificate has the confidence of the study's table [certification], else 0.999.
 
     Each alpha is chosen from the results so far. Models that the study has already trained cost nothing, and
     new models are added to the study. The study file is not changed, except that --data-dir is written into
@@ -71,6 +72,7 @@ def command(
     from sfumato.answers.pair_search import search_pairs
     from sfumato.answers.search import AlphaSearch, SearchPoint, search_study
     from sfumato.errors import SettingError
+    from sfumato.reporting.model_card import write_study_cards
     from sfumato.statistics.binomial import two_sided_interval
     from sfumato.studies.run import Watch
 
@@ -117,6 +119,7 @@ def command(
                 watch=watch,
                 on_point=announce_pair,
             )
+    write_study_cards(folder)
     if search is None:
         _print_pairs(pairs, folder, as_json)
         return
@@ -155,6 +158,7 @@ def _print_pairs(result: PairSearchResult, folder: Path, as_json: bool) -> None:
                 "radius": search.radius,
                 "betas": search.betas,
                 "cannot": result.cannot,
+                "certificate_confidence": result.certificate_confidence,
                 "unit": result.unit,
                 "seed": result.seed,
                 "best": {name: getattr(answer, name) for name in _BEST},
@@ -191,7 +195,8 @@ def _print_pairs(result: PairSearchResult, folder: Path, as_json: bool) -> None:
         )
     OUT.print(
         f"{trained} {'model' if trained == 1 else 'models'} trained, {search.spent} of the budget of "
-        f"{search.budget} spent; radius, alpha and beta in: {result.unit}\n"
+        f"{search.budget} spent; each certificate holds with probability at least "
+        f"{result.certificate_confidence:g}; radius, alpha and beta in: {result.unit}\n"
         f"{folder}: the models and their certificates",
         markup=False,
     )

@@ -111,10 +111,14 @@ def note(message: str) -> None:
 
 
 def show_warnings_on_one_line() -> None:
-    """Print what Python code warns of as the command line prints its own notes and warnings."""
+    """Print what Python code warns of as the command line prints its own notes and warnings, once each."""
+    shown: set[str] = set()
 
     def show(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
-        (note if issubclass(category, DataNote) else warn)(" ".join(str(message).split()))
+        line = " ".join(str(message).split())
+        if line not in shown:
+            shown.add(line)
+            (note if issubclass(category, DataNote) else warn)(line)
 
     warnings.showwarning = show
 

@@ -10,7 +10,7 @@ import typer
 
 from sfumato.cli import options
 from sfumato.cli.from_settings import takes_fields
-from sfumato.cli.slow_precision import warn_if_slow
+from sfumato.cli.load_data import load_data
 from sfumato.cli.terminal import OUT, progress_bar, warn
 
 if TYPE_CHECKING:
@@ -27,14 +27,38 @@ def with_methods(shared: Mapping[str, FieldInfo]) -> dict[str, FieldInfo]:
     fields["method"] = FieldInfo(
         annotation=str, default="gaussian", description=f"training method: {', '.join(method_names())}"
     )
-    told: dict[str, dict[str, list[str]]] = {}
+    meanings: dict[str, dict[str, dict[str, Any]]] = {}
     for name in method_names():
         for own, field in method_class(name).model_fields.items():
-            words = told.setdefault(own, {}).setdefault(str(field.description), [])
-            words.append(f"{field.default} for {name}")
-            described = "; ".join(f"{text} (default: {', '.join(said)})" for text, said in told[own].items())
+            meanings.setdefault(own, {}).setdefault(str(field.description), {})[name] = field.default
+            described = described_for_methods(meanings[own])
             fields[own] = FieldInfo(annotation=field.annotation, default=None, description=described)
     return fields
+
+
+def described_for_methods(meanings: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the help of an option from each of its meanings, with the defaults of the methods that share it.
+
+    >>> described_for_methods({"copies": {"gaussian": 1, "macer": 16}})
+    'copies (default: 1 for gaussian, 16 for macer)'
+    >>> described_for_methods({"weight of the entropy": {"consistency": 0.5}, "weight": {"mix": 5.0}})
+    'with consistency, weight of the entropy (default: 0.5); with mix, weight (default: 5)'
+    """
+    alone = len(meanings) == 1
+    parts = []
+    for text, defaults in meanings.items():
+        whose = "" if alone else f"with {' and '.join(defaults)}, "
+        for_one = not alone and len(defaults) == 1
+        said = [
+            _value(value) if for_one else f"{_value(value)} for {name}" for name, value in defaults.items()
+        ]
+        parts.append(f"{whose}{text} (default: {', '.join(said)})")
+    return "; ".join(parts)
+
+
+def _value(value: Any) -> str:
+    words = {"None": "none", "True": "on", "False": "off"}
+    return f"{value:g}" if isinstance(value, float) else words.get(str(value), str(value))
 
 
 def _fields() -> Mapping[str, FieldInfo]:
@@ -47,6 +71,7 @@ def _fields() -> Mapping[str, FieldInfo]:
 def command(
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
+    size: options.Size = None,
     out: Annotated[Path, typer.Option("--out", help="The .safetensors file to write.")] = Path(
         "model.safetensors"
     ),
@@ -55,17 +80,17 @@ def command(
 ) -> None:
     """Train a base classifier on noisy copies of the data, with fresh noise at every step.
 
-    The state is saved after every epoch: if the command is killed, give it again to continue.
+    The state is saved after every epoch: if the command is killed, give it again to continue. Beside the
+    checkpoint stands its model card, which sfumato card writes anew with certified accuracy.
 
     Example: sfumato train --data mnist --model cnn --alpha 0.4 --out mnist-0.4.safetensors
     """
-    from sfumato.datasets import load_dataset
+    from sfumato.reporting.model_card import write_card
     from sfumato.training.loop import EpochReport, train
     from sfumato.training.settings import TrainingSettings
 
     chosen = TrainingSettings.flat(settings)
-    dataset = load_dataset(data, data_dir)
-    warn_if_slow(device, chosen.precision)
+    dataset = load_data(data, data_dir, size, training_for="train")
     with progress_bar("training", chosen.epochs_for(len(dataset.train))) as bar:
 
         def show(report: EpochReport) -> None:
@@ -76,6 +101,7 @@ def command(
             )
 
         record = train(dataset, chosen, out, device=device, on_epoch=show, on_warning=warn)
+    write_card(out)
     OUT.print(
         f"{out}: {record.architecture} trained on {record.data} with alpha = {record.alpha:g} "
         f"({record.unit}){'' if record.noise == 'gaussian' else f', {chosen.distribution()},'} in "

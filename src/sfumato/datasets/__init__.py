@@ -5,7 +5,8 @@ layer of the model, so that alpha, beta and radii keep one unit everywhere.
 """
 
 from sfumato.datasets.base import Dataset, Split
+from sfumato.datasets.given import dataset_of
 from sfumato.datasets.registry import dataset_names, load_dataset, register_dataset
 from sfumato.errors import DataNote
 
-__all__ = ["DataNote", "Dataset", "Split", "dataset_names", "load_dataset", "register_dataset"]
+__all__ = ["DataNote", "Dataset", "Split", "dataset_names", "dataset_of", "load_dataset", "register_dataset"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sfumato.datasets.images import SUFFIXES
-from sfumato.datasets.reading import is_folder, list_folder, require_text
+from sfumato.datasets.reading import is_folder, list_folder, require_text, shown
 from sfumato.errors import DataError
 
 _TRAIN = frozenset({"train", "training"})
@@ -24,27 +24,57 @@ _ASIDE = (
 )
 
 
-def find_parts(path: Path, notes: list[str]) -> tuple[Path, Path | None]:
-    """Return the folders of the training and the test images, which hold one folder per class.
+def find_parts(path: Path, notes: list[str]) -> tuple[Path | None, Path | None]:
+    """Return the folders of the training and the test images, None for one that is not there.
 
-    ``test`` is preferred to ``val`` as test set, None where one has to be set aside; a folder without
-    ``train`` holds the classes themselves. What is left aside is added to ``notes``.
+    ``test`` is preferred to ``val`` as test set. A folder without ``train``, and with others than these,
+    holds the classes themselves, of which a test set has to be set aside. What is left aside is added to
+    ``notes``.
 
     Raises:
         DataError: two folders for one part, or one that cannot be read.
     """
-    folders = [entry for entry in list_folder(path) if not _is_hidden(entry.name) and is_folder(entry)]
+    folders = _shown_folders(path)
     train = _one_of(folders, _TRAIN, path)
     test = _one_of(folders, _TEST, path)
     validation = _one_of(folders, _VALIDATION, path)
-    if train is None or (test is None and validation is None and len(folders) > 1):
+    tested = test or validation
+    parts = [part for part in (train, test, validation) if part is not None]
+    if tested is None and (train is None or len(folders) > 1):
         return path, None
-    rest = [folder.name for folder in folders if folder not in (train, test or validation)]
-    if rest:
+    if train is None and (len(parts) < len(folders) or not _is_part(tested)):
+        return path, None
+    if rest := [folder.name for folder in folders if folder not in (train, tested)]:
         notes.append(f"{path}: {', '.join(map(shown, rest))} is not used")
     if test is None and validation is not None:
         notes.append(f"{path}: there is no folder test, so {validation.name} is the test set")
-    return train, test or validation
+    return train, tested
+
+
+def _is_part(folder: Path | None) -> bool:
+    """Return whether a folder named as a part is one where no ``train`` says so, and not a class."""
+    return folder is not None and (bool(_shown_folders(folder)) or folder.name.lower() in _TEST)
+
+
+def _shown_folders(path: Path) -> list[Path]:
+    return [entry for entry in list_folder(path) if not _is_hidden(entry.name) and is_folder(entry)]
+
+
+def loose_images(root: Path, notes: list[str]) -> list[str]:
+    """Return the names of the images that lie directly in a folder without any folders; else none.
+
+    What is left aside is added to ``notes``.
+    """
+    if _shown_folders(root):
+        return []
+    images: list[str] = []
+    other: list[str] = []
+    for entry in list_folder(root):
+        if not is_folder(entry) and not _is_hidden(entry.name):
+            (images if entry.suffix.lower() in SUFFIXES else other).append(entry.name)
+    if images and other:
+        notes.append(f"{root}: {_OTHER_FILES} ({len(other)}: {_first_of(other)})")
+    return images
 
 
 def _one_of(folders: list[Path], names: frozenset[str], path: Path) -> Path | None:
@@ -54,8 +84,10 @@ def _one_of(folders: list[Path], names: frozenset[str], path: Path) -> Path | No
     return found[0] if found else None
 
 
-def list_classes(root: Path, notes: list[str]) -> dict[str, list[Path]]:
+def list_classes(root: Path, notes: list[str]) -> dict[str, list[str]]:
     """Return the images in the class folders directly below ``root``, by class in the order of their names.
+
+    Images are named as seen from ``root``.
 
     Hidden folders and folders with nothing in them are no classes. A folder that holds files but no image
     is refused: leaving it out would silently drop a class. What is left aside is added to ``notes``.
@@ -63,7 +95,7 @@ def list_classes(root: Path, notes: list[str]) -> dict[str, list[Path]]:
     Raises:
         DataError: that, or names that cannot be written into a record.
     """
-    files: dict[str, list[Path]] = {}
+    files: dict[str, list[str]] = {}
     aside: dict[str, list[str]] = {what: [] for what in _ASIDE}
     for entry in list_folder(root):
         if not is_folder(entry):
@@ -81,7 +113,7 @@ def list_classes(root: Path, notes: list[str]) -> dict[str, list[Path]]:
     return files
 
 
-def _images_of_class(folder: Path, aside: dict[str, list[str]]) -> list[Path]:
+def _images_of_class(folder: Path, aside: dict[str, list[str]]) -> list[str]:
     images, nested, other = [], [], []
     for entry in list_folder(folder):
         name = f"{folder.name}/{entry.name}"
@@ -90,7 +122,7 @@ def _images_of_class(folder: Path, aside: dict[str, list[str]]) -> list[Path]:
         elif _is_hidden(entry.name):
             aside[_HIDDEN_FILES].append(name)
         elif entry.suffix.lower() in SUFFIXES:
-            images.append(entry)
+            images.append(name)
         else:
             other.append(name)
     if not images and (nested or other):
@@ -114,8 +146,3 @@ def _is_hidden(name: str) -> bool:
 
 def _first_of(names: list[str]) -> str:
     return ", ".join([*map(shown, names[:3]), *(["..."] if names[3:] else [])])
-
-
-def shown(name: str) -> str:
-    """Return a name as it is if a terminal can show it on one line."""
-    return name if name.isprintable() else ascii(name)

@@ -1,7 +1,8 @@
 """One image file becomes float32 pixels in [0, 1], scaled by the depth that its format states, or is refused.
 
-Pillow reads the file. What it hands over without a known white (32-bit integers, floating point numbers,
-signed values) or without a known conversion (LAB) is refused.
+With a size it is resized so that its shorter side has that length, and cropped to the middle, both as
+torchvision's ``Resize`` and ``CenterCrop`` do. Pillow reads the file. What it hands over without a known
+white (32-bit integers, floating point numbers, signed values) or without a known conversion (LAB) is refused.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float32
 
-from sfumato.datasets.reading import damage_is_a_data_error, read_file
+from sfumato.datasets.reading import damage_is_a_data_error
 from sfumato.datasets.units import pixels_from_bytes
 from sfumato.errors import DataError
 
@@ -34,6 +36,9 @@ _DEEP_GREY = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
 _DEEPEST = 65535
 _ORIENTATION, _PHOTOMETRIC, _SAMPLE_FORMAT = 274, 262, 339  # tags of TIFF and Exif
 _WHITE_IS_ZERO, _UNSIGNED = 0, 1
+_PNG_ORIENTATION = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")  # what may hold it
+
+Pixels = Float32[np.ndarray, "channels height width"]
 
 ALPHA = "have an alpha channel, which is dropped"
 TURNED = "are turned as their Exif orientation says"
@@ -53,40 +58,81 @@ def quiet_pillow() -> Iterator[None]:
         yield
 
 
-def read_image(file: Path) -> tuple[Float32[np.ndarray, "channels height width"], set[str]]:
-    """Return the pixels of one image, and remarks on it as ends of sentences.
+@dataclass(frozen=True)
+class Header:
+    """What a file says of its image, before its pixels are unpacked.
 
-    Grey images have one channel, all others three. Call it inside ``quiet_pillow``.
+    Attributes:
+        shape: (channels, height, width), turned as Exif says; grey has one channel, everything else three.
+        remarks: on the image, as ends of sentences.
+    """
+
+    shape: tuple[int, int, int]
+    remarks: frozenset[str]
+
+
+def read_header(content: bytes, file: Path) -> Header:
+    """Return what the content of a file says of its image. Call it inside ``quiet_pillow``.
+
+    Raises:
+        DataError: no image, several frames, pixels without a known white.
+    """
+    with _opened(content, file) as (image, raw_mode):
+        marked = image.format != "PNG" or any(mark in content for mark in _PNG_ORIENTATION)
+        remarks = _remarks(image, raw_mode, may_be_turned=marked)
+        if TURNED in remarks and image.format == "TIFF":
+            image.load()  # turns it
+        height, width = image.height, image.width
+        if image.format != "TIFF" and _orientation(image, marked) in range(5, 9):
+            height, width = width, height
+        return Header((_channels(image, raw_mode, file), height, width), frozenset(remarks))
+
+
+def pixels_of(content: bytes, file: Path, size: int | None = None) -> Pixels:
+    """Return the pixels in the content of a file.
+
+    Grey images have one channel, all others three. With ``size`` they are squares of this side.
 
     Raises:
         DataError: no image, damaged, several frames, pixels without a known white.
     """
     from PIL import ImageOps
 
-    # not by its name: Pillow would map the file into memory, and garbles a TIFF that is to be turned
-    content = io.BytesIO(read_file(file))
-    with damage_is_a_data_error(file, "image"), _opened(content, file) as opened:
+    with _opened(content, file) as (opened, raw_mode):
         image: Image.Image = opened
-        raw_mode = _raw_mode(image)  # forgotten as soon as the pixels are read, which Exif may cause
+        turned = TURNED in _remarks(image, raw_mode)
+        image.load()
+        if turned and image.format != "TIFF":  # a TIFF is turned by Pillow
+            image = ImageOps.exif_transpose(image)
+        pixels = _pixels(image, raw_mode, file, size)
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+@contextmanager
+def _opened(content: bytes, file: Path) -> Iterator[tuple[ImageFile.ImageFile, str]]:
+    """Give the image and its raw mode, which Pillow forgets as soon as the pixels are read."""
+    # not by its name: Pillow would map the file into memory, and garbles a TIFF that is to be turned
+    with damage_is_a_data_error(file, "image"), _identified(io.BytesIO(content), file) as image:
+        raw_mode = _raw_mode(image)
         _require_unsigned(image, file)
         _require_one_frame(image, file)
-        remarks = {FIRST_FRAME} if image.format == "MPO" else set()
-        if _orientation(image) in range(2, 9):
-            remarks.add(TURNED)
-        image.load()
-        if TURNED in remarks and image.format != "TIFF":  # a TIFF is turned by Pillow
-            image = ImageOps.exif_transpose(image)
-        if image.mode in _ALPHA or "transparency" in image.info:
-            remarks.add(ALPHA)
-        if image.mode == "CMYK":
-            remarks.add(CMYK)
-        if ";16" in raw_mode and image.mode not in _DEEP_GREY | {"I"} and image.format != "BMP":
-            remarks.add(EIGHT_OF_SIXTEEN)
-        pixels = _pixels(image, raw_mode, file)
-    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1), remarks
+        yield image, raw_mode
 
 
-def _opened(content: io.BytesIO, file: Path) -> ImageFile.ImageFile:
+def _remarks(image: Image.Image, raw_mode: str, *, may_be_turned: bool = True) -> set[str]:
+    remarks = {FIRST_FRAME} if image.format == "MPO" else set()
+    if _orientation(image, may_be_turned) in range(2, 9):
+        remarks.add(TURNED)
+    if image.mode in _ALPHA or "transparency" in image.info:
+        remarks.add(ALPHA)
+    if image.mode == "CMYK":
+        remarks.add(CMYK)
+    if ";16" in raw_mode and image.mode not in _DEEP_GREY | {"I"} and image.format != "BMP":
+        remarks.add(EIGHT_OF_SIXTEEN)
+    return remarks
+
+
+def _identified(content: io.BytesIO, file: Path) -> ImageFile.ImageFile:
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -101,8 +147,13 @@ def _require_one_frame(image: Image.Image, file: Path) -> None:
         raise DataError(f"{file}: holds {frames} frames or pages; an image has one")
 
 
-def _orientation(image: Image.Image) -> object:
-    """Return the Exif orientation, None where the Exif data are damaged: the pixels are not."""
+def _orientation(image: Image.Image, may_be_turned: bool = True) -> object:
+    """Return the Exif orientation, None where the Exif data are damaged: the pixels are not.
+
+    Pillow unpacks a whole PNG to look for it; ``may_be_turned`` is whether it is worth that.
+    """
+    if not may_be_turned:
+        return None
     try:
         return image.getexif().get(_ORIENTATION)
     except Exception:  # a damaged directory raises almost anything
@@ -129,19 +180,60 @@ def _require_unsigned(image: Image.Image, file: Path) -> None:
         )
 
 
-def _pixels(image: Image.Image, raw_mode: str, file: Path) -> np.ndarray:
-    """Return float32 (height, width) of a grey image, else (height, width, 3), in [0, 1]."""
-    if image.mode in _DEEP_GREY or (image.mode == "I" and image.format in ("PNG", "PPM")):
+def _channels(image: Image.Image, raw_mode: str, file: Path) -> int:
+    if _is_deep(image):
         tags = getattr(image, "tag_v2", {})
         if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
             raise DataError(f"{file}: is a grey TIFF of 16 bits with white as 0; save it with black as 0")
-        white = 4095 if raw_mode.startswith("I;12") else _DEEPEST
-        return np.asarray(image).astype(np.float32) / np.float32(white)
+        return 1
     if image.mode in _GREY or raw_mode.startswith("LA;16"):
-        return pixels_from_bytes(np.asarray(image.convert("L")))
+        return 1
     if image.mode in _COLOUR:
-        return pixels_from_bytes(np.asarray(image.convert("RGB")))
+        return 3
     raise DataError(
         f"{file}: pixels of Pillow's mode {image.mode} have no known white or conversion; save it as grey of "
         "8 or 16 bits or as RGB, or put the numbers into an .npz"
     )
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Return whether it is grey of more than 8 bits."""
+    return image.mode in _DEEP_GREY or (image.mode == "I" and image.format in ("PNG", "PPM"))
+
+
+def _pixels(image: Image.Image, raw_mode: str, file: Path, size: int | None) -> np.ndarray:
+    """Return float32 (height, width) of a grey image, else (height, width, 3), in [0, 1]."""
+    from PIL import Image as images
+
+    channels = _channels(image, raw_mode, file)
+    if _is_deep(image):
+        white = 4095 if raw_mode.startswith("I;12") else _DEEPEST
+        pixels = np.asarray(image).astype(np.float32) / np.float32(white)
+        return pixels if size is None else np.asarray(_fitted(images.fromarray(pixels), size))
+    plain = image.convert("L" if channels == 1 else "RGB")
+    return pixels_from_bytes(np.asarray(plain if size is None else _fitted(plain, size)))
+
+
+def pixels_in(image: Image.Image, name: str) -> np.ndarray:
+    """Return the pixels of an open image as it stores them: bytes, or float32 in [0, 1] if deep grey.
+
+    Raises:
+        DataError: pixels without a known white.
+    """
+    channels = _channels(image, "", Path(name))
+    if _is_deep(image):
+        return _pixels(image, "", Path(name), None)
+    return np.asarray(image.convert("L" if channels == 1 else "RGB"))
+
+
+def _fitted(image: Image.Image, size: int) -> Image.Image:
+    """Return the image with a shorter side of ``size``, cropped to a square, rounded as torchvision does."""
+    from PIL import Image as images
+
+    short, long = sorted(image.size)
+    if short != size:
+        scaled = int(size * long / short)
+        sides = (size, scaled) if image.width <= image.height else (scaled, size)
+        image = image.resize(sides, images.Resampling.BILINEAR)
+    left, top = (round((side - size) / 2) for side in image.size)
+    return image.crop((left, top, left + size, top + size))

@@ -124,3 +124,8 @@ def require_text(name: str, what: str) -> str:
     if any(ord(letter) < 32 or 127 <= ord(letter) < 160 for letter in name):
         raise DataError(f"{what} {name!a} holds control characters; rename it")
     return name
+
+
+def shown(name: str) -> str:
+    """Return a name as it is if a terminal can show it on one line."""
+    return name if name.isprintable() else ascii(name)

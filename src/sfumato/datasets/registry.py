@@ -13,12 +13,13 @@ from sfumato.datasets.base import Dataset, checked_split, require_one_shape
 from sfumato.datasets.cifar import load_cifar10, load_cifar10_folder
 from sfumato.datasets.digits import load_digits_dataset
 from sfumato.datasets.fashion_mnist import FASHION_MNIST
+from sfumato.datasets.given import dataset_of
 from sfumato.datasets.idx import load_idx_folder
 from sfumato.datasets.mnist import MNIST
 from sfumato.datasets.reading import is_folder, require_regular_file, require_text
 from sfumato.datasets.user import load_folder, load_npz
-from sfumato.errors import DataError, DataNote, SettingError
-from sfumato.user_code import told_in_one_line
+from sfumato.errors import DataError, DataNote, ModelError, SettingError, require_count
+from sfumato.user_code import import_named, told_in_one_line
 
 Loader = Callable[[Path | None, bool], Dataset]
 """Takes the folder to look in first, or None, and whether what is missing may be fetched."""
@@ -75,13 +76,22 @@ class _Checked:
 
 
 def load_dataset(
-    name: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None = None, *, fetch: bool = True
+    name: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    size: int | None = None,
+    fetch: bool = True,
+    run_code: bool = True,
 ) -> Dataset:
     """Return the data set called ``name``, or the user's own at that path.
 
     A path ends in ``.npz``, is a folder of images by class, or a folder of official files (IDX or CIFAR-10).
-    Built-in sets are looked for in ``data_dir``, SFUMATO_DATA and the user cache, and downloaded into the
-    latter if missing, unless ``fetch`` is False. The data set's ``notes`` say what was left out or assumed
+    ``package.module:factory`` is a function of your own that returns whatever ``dataset_of`` takes;
+    ``run_code=False`` refuses it, for a name that comes out of a file. Built-in sets are looked for in
+    ``data_dir``, SFUMATO_DATA and the user cache, and downloaded into the latter if missing, unless ``fetch``
+    is False. Images of a folder that take more than a gigabyte are read when they are needed. ``size``
+    resizes the shorter side of such images and crops their middle to a square, as torchvision's ``Resize``
+    and ``CenterCrop`` do, in front of any noise. The data set's ``notes`` say what was left out or assumed
     when it was read, and each note is also a ``DataNote`` warning.
 
     >>> load_dataset("digits")
@@ -89,27 +99,62 @@ def load_dataset(
 
     Raises:
         DataError: unknown name, damaged or inconsistent files; a missing set that is not to be fetched.
+        SettingError: a size for what is no folder of images, or below 1.
         DownloadError: a missing set that cannot be fetched.
     """
-    dataset = _load(_text(name, "the data set"), data_dir, fetch)
+    text = _text(name, "the data set")
+    if is_factory(text):
+        if not run_code:
+            raise DataError(
+                f"data set {_shortened(text)} is code, which a file does not choose to run; name it"
+            )
+        dataset = _made(text, size)
+    else:
+        dataset = _load(text, data_dir, fetch, size)
     for line in dataset.notes:
         warnings.warn(line, DataNote, stacklevel=2)
     return dataset
 
 
-def _load(name: str, data_dir: str | os.PathLike[str] | None, fetch: bool) -> Dataset:
+def is_factory(name: str) -> bool:
+    """Return whether the name is ``package.module:factory``, and no path."""
+    return ":" in name and not os.path.lexists(name) and not re.search(r"[/\\]|\.npz$", name)
+
+
+def _made(name: str, size: int | None) -> Dataset:
+    """Return what the user's function makes."""
+    if size is not None:
+        raise SettingError(f"size is for a folder of images, {_shortened(name)} is none; leave it out")
+    try:
+        make = import_named(name)
+    except ModelError as error:
+        raise DataError(f"data set {error}") from error
+    with told_in_one_line(f"{name}: the data set cannot be loaded", lost=DataError):
+        made = make()
+    return replace(dataset_of(made, name=name), name=name)
+
+
+def _load(name: str, data_dir: str | os.PathLike[str] | None, fetch: bool, size: int | None) -> Dataset:
     root = None if data_dir is None else Path(_text(data_dir, "data_dir"))
+    path = Path(name)
+    if name not in DATASETS and is_folder(path):
+        official = load_cifar10_folder(path) or load_idx_folder(path)
+        if official is None:
+            return load_folder(path, None if size is None else require_count("size", size))
+    else:
+        official = None
+    if size is not None:
+        raise SettingError(f"size is for a folder of images, {_shortened(name)} is none; leave it out")
+    if official is not None:
+        return official
     if name in DATASETS:
         return DATASETS[name](root, fetch)
-    path = Path(name)
-    if is_folder(path):
-        return load_cifar10_folder(path) or load_idx_folder(path) or load_folder(path)
     if path.suffix.lower() == ".npz":
         require_regular_file(path)
         return load_npz(path)
     raise DataError(
         f"data set {_shortened(name)} is not known; accepted are {', '.join(DATASETS)}, a path ending in "
-        ".npz, or a folder of images by class"
+        ".npz, a folder of images by class, or package.module:factory"
     )
 
 

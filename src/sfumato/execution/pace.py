@@ -12,6 +12,7 @@ TASK_SECONDS = 30.0
 """What a task of images is to last: little to lose with a worker, and nothing to schedule."""
 
 _LEAST_SECONDS = 2.0  # a shorter task is not worth its way
+_SHORT_SECONDS = 5.0  # what a kill may cost where tasks run in one process
 _WINDOW = 120.0  # seconds over which rates are taken
 _SHOWN = 4  # nodes named one by one
 _MEMORY = 0.5  # weight of all earlier tasks against the last one
@@ -41,6 +42,14 @@ class Pace:
         if measured is None:
             return max(1, min(first, share))
         return max(1, round(_LEAST_SECONDS / measured), min(round(TASK_SECONDS / measured), share))
+
+    def short(self, kind: Hashable, first: int, most: int) -> int:
+        """Return how many images a task gets that takes about five seconds: little to lose by a kill.
+
+        At least ``first``, which it is until one has been measured, and at most ``most``.
+        """
+        measured = self._per_image.get(kind)
+        return first if measured is None else max(first, min(most, round(_SHORT_SECONDS / measured)))
 
     def add(self, kind: Hashable, images: int, votes: int, done: Done) -> None:
         """Learn from a finished task."""

@@ -38,11 +38,17 @@ from sfumato.files import write_bytes
 from sfumato.models.registry import Factory, build_model, factory_name, is_built_in, model_names
 from sfumato.user_code import failure_line
 
+WITHOUT_RECORD = (
+    "has no Sfumato record, which names the network; certify, risk, advise and attack take such weights with "
+    "--network package.module:name, the code that builds it"
+)
+"""What is said of ordinary weights where a checkpoint is needed."""
 _KEY = "sfumato"
 _SETTINGS_OF_FORMAT_1 = frozenset(
     ("method", "alpha", "draws", "epochs", "batch_size", "learning_rate", "weight_decay", "seed", "precision")
 )
 _LONGEST_HEADER = 100_000_000  # bytes, as the format's own readers have it
+_PYTORCH = (b"PK\x03\x04", b"\x80\x02")  # archives, and pickles of versions before 1.6
 _MOST_VALUES = 2**28  # of one input
 _MOST_CLASSES = 2**24
 
@@ -248,7 +254,7 @@ def _rebuilt(record: ModelRecord, factory: Factory | None, path: Path) -> nn.Mod
 
 def _record(metadata: Mapping[str, str], path: Path) -> ModelRecord:
     if _KEY not in metadata:
-        raise ModelError(f"{path}: has no Sfumato record; give a file written by sfumato train")
+        raise ModelError(f"{path}: {WITHOUT_RECORD}")
     try:
         present = _in_present_format(_strict_json(metadata[_KEY]))
         return ModelRecord.model_validate_json(json.dumps(present), strict=True)
@@ -329,6 +335,8 @@ def _opened(path: Path) -> Iterator[Any]:
     if not os.path.isfile(path):  # noqa: PTH113  # unlike Path.is_file it takes any name
         raise ModelError(f"{path}: no such file; give an existing .safetensors")
     try:
+        if is_pytorch_file(path):
+            raise ModelError(f"{path}: {WITHOUT_RECORD}")
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
             if size > min(_LONGEST_HEADER, path.stat().st_size):
@@ -340,6 +348,27 @@ def _opened(path: Path) -> Iterator[Any]:
         raise
     except Exception as error:  # the reader of the format answers a damaged file in many ways
         raise ModelError(f"{path}: not a whole safetensors file ({failure_line(error)})") from error
+
+
+def is_pytorch_file(path: Path) -> bool:
+    """Return whether the file begins as ``torch.save`` writes it; false for one that cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4).startswith(_PYTORCH)
+    except (OSError, ValueError):
+        return False
+
+
+def has_record(path: Path) -> bool:
+    """Return whether a file is one of Sfumato's, and not ordinary weights of PyTorch or safetensors.
+
+    Raises:
+        ModelError: no such file, or neither of the two formats.
+    """
+    if is_pytorch_file(path):
+        return False
+    with _opened(path) as file:
+        return _KEY in (file.metadata() or {})
 
 
 def write_safetensors(tensors: dict[str, torch.Tensor], metadata: dict[str, str], path: Path) -> None:

@@ -14,6 +14,7 @@ from torch import nn
 from sfumato.errors import ModelError, SfumatoError
 from sfumato.models.checkpoint import ModelRecord, Normalization, load_model, read_record, weights_checksum
 from sfumato.models.registry import Factory, build_body, factory_name, is_built_in, normalisation
+from sfumato.models.zoo import is_of_zoo
 from sfumato.user_code import told_in_one_line
 
 
@@ -98,13 +99,23 @@ def load_classifier(
 
     ``factory`` builds the network of a file whose record names a factory, as in ``load_model``; for a
     built-in architecture it is not used. ``fingerprint`` says what a model of a factory is, in place of an
-    attribute of this name.
+    attribute of this name. Where the data say nothing of classes, ``num_classes`` is 0; a factory needs it.
 
     Raises:
         ModelError: a missing or damaged file, one made for other data, or a factory that fails.
     """
     # unlike Path.exists it takes any name
     if ":" in reference and not os.path.exists(reference):  # noqa: PTH110
+        if not num_classes:
+            raise ModelError(
+                f"{reference}: a factory is told the number of classes, which images without labels do not "
+                "say; put the images into one folder for each class, or give a checkpoint"
+            )
+        if is_of_zoo(reference):
+            raise ModelError(
+                f"{reference}: is a network with random weights; train it, and give the checkpoint with "
+                f"--model-factory {reference}, or name a factory of your own that loads weights"
+            )
         normalise = normalisation(mean or [0.0] * input_shape[0], std or [1.0] * input_shape[0], input_shape)
         body = build_body(reference, input_shape, num_classes)
         word = fingerprint or _fingerprint_of(body)
@@ -125,7 +136,7 @@ def load_classifier(
             )
     path = Path(reference)
     record = read_record(path)
-    if (record.input_shape, record.num_classes) != (input_shape, num_classes):
+    if (record.input_shape, record.num_classes) != (input_shape, num_classes or record.num_classes):
         raise ModelError(
             f"{reference}: is for inputs {record.input_shape} and {record.num_classes} classes, but the data "
             f"has {input_shape} and {num_classes}"

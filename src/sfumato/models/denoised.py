@@ -27,11 +27,12 @@ class _Denoised(nn.Module):
 
 
 def denoised(
-    classifier: Callable[[torch.Tensor], torch.Tensor] | Classifier, denoiser: Denoiser
+    classifier: Callable[[torch.Tensor], torch.Tensor] | Classifier, denoiser: Denoiser | Classifier
 ) -> Classifier:
     """Return the classifier behind the denoiser: a base classifier to smooth and to certify.
 
-    Noise is added to the input; the denoiser is a part of what is certified. Either may be a black box.
+    Noise is added to the input; the denoiser is a part of what is certified. Either may be a black box. The
+    result is identified by both: by all their weights, or by the fingerprint or the weights of each.
 
     >>> denoised(nn.Linear(2, 3), nn.Identity()).name
     'Linear behind Identity'
@@ -44,12 +45,22 @@ def denoised(
     name = f"{inner.name} behind {front.name}"
     if isinstance(inner.model, nn.Module) and isinstance(front.model, nn.Module):
         return Classifier(name, _Denoised(front.model, inner.model).eval())
-    words = [word for word in (inner.fingerprint, front.fingerprint) if word]
+    # a fingerprint that leaves one of the two out would let another one pass for it
+    words = [_word(part) for part in (inner, front)]
 
     def both(x: torch.Tensor) -> torch.Tensor:
         return inner.model(front.model(x))
 
-    return Classifier(name, both, fingerprint=" behind ".join(words) or None)
+    fingerprint = " behind ".join(map(str, words)) if all(words) else None
+    return Classifier(name, both, fingerprint=fingerprint)
+
+
+def _word(part: Classifier) -> str | None:
+    """Return what identifies the part: its owner's word and its weights; None if it has neither."""
+    known = isinstance(part.model, nn.Module)
+    if part.fingerprint is None and not known:
+        return None
+    return " ".join(filter(None, (part.fingerprint, part.checksum() if known else part.weights_sha256)))
 
 
 class OneStepDiffusion(nn.Module):

@@ -10,6 +10,8 @@ from torch import nn
 from sfumato.errors import ModelError
 from sfumato.models.classifier import Classifier
 
+_MANY = 3  # whose names would fill a line of a table
+
 
 class MeanLogits(nn.Module):
     """The mean of the logits of its members."""
@@ -50,5 +52,7 @@ def ensemble(models: Sequence[nn.Module | Classifier]) -> Classifier:
             f"members of an ensemble must be for the same inputs and classes, got {shape} with {classes} and "
             f"{other_shape} with {other_classes}"
         )
-    name = f"mean of {' and '.join(member.name for member in members)}"
+    names = [member.name for member in members]
+    of = " and ".join(names) if len(names) < _MANY else f"{len(names)} networks, the first {names[0]}"
+    name = f"mean of {of}"
     return Classifier(name, MeanLogits(modules).eval())

@@ -16,11 +16,13 @@ from sfumato.models.lenet import build_lenet
 from sfumato.models.mlp import build_mlp
 from sfumato.models.normalize import Normalize
 from sfumato.models.resnet import build_resnet
+from sfumato.models.zoo import is_of_zoo, zoo_builder
 from sfumato.user_code import import_named, told_in_one_line
 
 Builder = Callable[[tuple[int, ...], int], nn.Module]
 Factory = str | Callable[[tuple[int, ...], int], object]
-"""A registry name, ``package.module:name``, or the function itself, from (input_shape, num_classes)."""
+"""A registry name, ``timm:NAME``, ``torchvision:NAME`` or ``package.module:name``, or the function itself,
+from (input_shape, num_classes)."""
 
 _BUILDERS: dict[str, Builder] = {
     "mlp": build_mlp,
@@ -60,7 +62,8 @@ def build_model(
 ) -> nn.Module:
     """Return a freshly initialised network behind its normalisation layer.
 
-    ``architecture`` is a built-in name, or ``package.module:factory`` or that factory itself, where
+    ``architecture`` is a built-in name, ``timm:NAME`` or ``torchvision:NAME`` of these libraries (with random
+    weights), or ``package.module:factory`` or that factory itself, where
     ``factory(input_shape, num_classes)`` returns a ``torch.nn.Module`` from a batch to (batch, classes)
     logits. ``mean`` and ``std`` are per channel, in the input's unit. Global random state is left as it was.
 
@@ -139,9 +142,11 @@ def _builder(architecture: Factory) -> Callable[[tuple[int, ...], int], object]:
         return _BUILDERS[architecture]
     if ":" not in architecture:
         raise ModelError(
-            f"model {architecture!r} is not known; accepted are {', '.join(_BUILDERS)} or "
-            "package.module:factory"
+            f"model {architecture!r} is not known; accepted are {', '.join(_BUILDERS)}, timm:NAME, "
+            "torchvision:NAME or package.module:factory"
         )
+    if is_of_zoo(architecture):
+        return zoo_builder(architecture)
     return import_named(architecture)
 
 

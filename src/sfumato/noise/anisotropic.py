@@ -11,13 +11,14 @@ input.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
-
-import torch
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sfumato.errors import SettingError, require_positive
 from sfumato.noise.gaussian import Gaussian
 from sfumato.noise.keyed import Stream
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,16 @@ class AnisotropicGaussian(Gaussian):
         Raises:
             SettingError: not one scale for each feature or channel.
         """
+        import torch
+
         exact = torch.empty(out.shape, dtype=torch.float64, device=out.device)
         stream.normal(exact, self.standard_deviation)
         out.copy_(exact.mul_(self._of(tuple(out.shape[1:]), out.device)))
 
     def _of(self, shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
         """Return the scales in a form that multiplies (rows, *shape)."""
+        import torch
+
         scales = torch.tensor(self.scales, dtype=torch.float64, device=device)
         features = 1
         for size in shape:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from sfumato.errors import SettingError, require_nonnegative
 from sfumato.noise.keyed import Stream
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Noise(ABC):
         """Return ``inputs`` (rows, *shape) plus one fresh draw; without noise ``inputs`` itself."""
         if self.standard_deviation == 0:
             return inputs
-        noisy = torch.empty(inputs.shape, dtype=inputs.dtype, device=inputs.device)
+        noisy = inputs.new_empty(inputs.shape)
         self.draw(noisy, stream)
         return noisy.add_(inputs)
 

@@ -31,8 +31,10 @@ What is assumed is that the words of the generator are uniform and independent.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 def box_muller(radial: torch.Tensor, angular: torch.Tensor, scale: float, out: torch.Tensor) -> None:
@@ -41,7 +43,7 @@ def box_muller(radial: torch.Tensor, angular: torch.Tensor, scale: float, out: t
     The cosines come first in a row, then the sines; of an odd number of values the last sine is left out.
     """
     half = radial.shape[1]
-    radius = torch.log(radial).mul_(-2.0 * scale * scale).sqrt_()
+    radius = radial.log().mul_(-2.0 * scale * scale).sqrt_()
     angle = angular * (2.0 * math.pi)
-    out[:, :half] = torch.cos(angle).mul_(radius)
+    out[:, :half] = angle.cos().mul_(radius)
     out[:, half:] = angle.sin_().mul_(radius)[:, : out.shape[1] - half]

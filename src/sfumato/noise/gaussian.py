@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from scipy import special
 
 from sfumato.noise.base import Noise
 from sfumato.noise.keyed import Stream
 
+if TYPE_CHECKING:
+    import torch
+
 
 class Gaussian(Noise):
     """N(0, standard_deviation^2 I), which certifies L2 radii.
 
+    >>> import torch
     >>> from sfumato.noise import Span, Use
     >>> Gaussian(0.5).add(torch.zeros(2, 3), Stream(Use.VOTES, 0, Span(7))).shape
     torch.Size([2, 3])

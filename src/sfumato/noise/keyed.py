@@ -21,14 +21,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int, UInt64
 
 from sfumato.errors import OutputError, SettingError
 from sfumato.noise.box_muller import box_muller
+
+if TYPE_CHECKING:  # what only reads the table of noises, as a command's help does, need not import it
+    import torch
 
 NOISE_VERSION = 2
 """Changes whenever a key gives other noise. Part of the identity of every training and of all votes."""
@@ -90,6 +92,7 @@ class Stream:
 
     Seed and item are whole numbers of at least 0 and below 2^63; rows end before 2^57.
 
+    >>> import torch
     >>> def draw(rows, *spans):
     ...     out = torch.empty(rows, 3)
     ...     Stream(Use.VOTES, 0, *spans).normal(out)
@@ -135,6 +138,8 @@ class Stream:
 
     def permutation(self, count: int) -> Int[torch.Tensor, " count"]:
         """Return the numbers 0 to ``count`` - 1 in random order; takes one row. Same on every device."""
+        import torch
+
         return torch.from_numpy(
             np.argsort(self._uniforms(1, count, torch.device("cpu"))[0].numpy(), kind="stable")
         )
@@ -158,6 +163,8 @@ class Stream:
 
     def _uniforms(self, rows: int, width: int, device: torch.device) -> Float[torch.Tensor, "rows width"]:
         """Return the next rows of numbers strictly between 0 and 1, as ``uniform`` describes them."""
+        import torch
+
         spans = list(self._take(rows, width))
         if device.type != "cpu":
             return self._uniforms_by_chunk(spans, width, device)
@@ -186,6 +193,8 @@ class Stream:
         self, spans: list[Span], width: int, device: torch.device
     ) -> Float[torch.Tensor, "rows width"]:
         """Return the rows of PyTorch's generator on a device: whole chunks are drawn, wanted rows kept."""
+        import torch
+
         # seeded from the key for each chunk
         generator = torch.Generator(device=device)
         digits = torch.empty((2, sum(span.rows for span in spans), width), dtype=torch.int64, device=device)
@@ -232,17 +241,16 @@ _generators = _Generators()
 def words_of(use: Use, seed: int, item: int, part: int, chunk: int = 0) -> UInt64[np.ndarray, " 4"]:
     """Return the 256 bits of a key."""
     philox = _generators.philox
-    philox.state = {
+    # lists are read faster than the arrays that the type names are made
+    state: Any = {
         "bit_generator": "Philox",
-        "state": {
-            "counter": np.array([chunk, 0, use, part], dtype=np.uint64),
-            "key": np.array([seed, item], dtype=np.uint64),
-        },
-        "buffer": np.zeros(4, dtype=np.uint64),
+        "state": {"counter": [chunk, 0, use, part], "key": [seed, item]},
+        "buffer": [0, 0, 0, 0],
         "buffer_pos": 4,  # of a buffer that is used up
         "has_uint32": 0,
         "uinteger": 0,
     }
+    philox.state = state
     return philox.random_raw(4)
 
 

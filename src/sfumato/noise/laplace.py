@@ -14,14 +14,16 @@ rival bounded by q it is the second, -log(2 q): for moves along one axis no bett
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from sfumato.noise.base import Noise
 from sfumato.noise.keyed import Stream
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Laplace(Noise):
@@ -47,6 +49,8 @@ class Laplace(Noise):
 
         They are taken in float64, from uniform numbers with all of their tail, and rounded once.
         """
+        import torch
+
         other = stream.part(1)
         one, two = (torch.empty(out.shape, dtype=torch.float64, device=out.device) for _ in range(2))
         stream.uniform(one)

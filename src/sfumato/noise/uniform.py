@@ -9,14 +9,16 @@ along one axis no better radius follows from p_A alone.
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from sfumato.noise.base import Noise
 from sfumato.noise.keyed import Stream
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Uniform(Noise):
@@ -39,6 +41,8 @@ class Uniform(Noise):
 
     def draw(self, out: torch.Tensor, stream: Stream) -> None:
         """Fill the contiguous ``out`` (rows, *shape) from numbers of 53 digits, rounded once."""
+        import torch
+
         uniform = torch.empty(out.shape, dtype=torch.float64, device=out.device)
         stream.uniform(uniform)
         out.copy_(uniform.mul_(2.0).sub_(1.0).mul_(self.half_width))

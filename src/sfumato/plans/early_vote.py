@@ -82,6 +82,10 @@ class EarlyVote(Plan):
         to_look = np.append(looks, self.n)[after] - run.votes
         return np.asarray(np.where(stopped, 0, np.minimum(wanted, to_look)))
 
+    def predictions(self, run: Run) -> Int[np.ndarray, " images"]:
+        """Return the leader of each image."""
+        return Vote(self.n).predictions(run)
+
     def conclude(self, run: Run, image: int) -> Decision:
         """Return the leader."""
         found = Vote(self.n).conclude(run, image)

@@ -66,6 +66,10 @@ class Vote(Plan):
         wanted = np.where(missing > 0, np.maximum(-(-missing // 2), self.chunk), 0)
         return np.asarray(np.minimum(wanted, remaining))
 
+    def predictions(self, run: Run) -> Int[np.ndarray, " images"]:
+        """Return the majority of each image's n votes."""
+        return np.where(run.counts.any(axis=1), run.counts.argmax(axis=1), ABSTAIN)
+
     def conclude(self, run: Run, image: int) -> Decision:
         """Return the majority of the n votes."""
         leader = int(np.argmax(run.counts[image]))

@@ -82,9 +82,9 @@ def pairs_table(
                 radius,
                 f"{found.alpha:g}",
                 f"{found.beta:g}",
-                pair_members(found.members, found.pairs)
+                pair_members(found.members, found.among)
                 if beta is None
-                else members([alpha for alpha, _ in found.members], [alpha for alpha, _ in found.pairs]),
+                else members([alpha for alpha, _ in found.members], [alpha for alpha, _ in found.among]),
                 f"{found.accuracy:.4f} [{found.low:.4f}, {found.high:.4f}]",
                 f"{1.0 - found.gain.risk:.4f} ({found.gain.alpha:g}, {found.gain.beta:g})",
                 *_gain_cells(found.gain),

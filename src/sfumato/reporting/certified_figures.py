@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sfumato.errors import DataError
+from sfumato.reporting.attacked_sets import AttackedSet, attack_on, robust_band
 from sfumato.reporting.certified_sets import (
     FULL,
     bin_count,
@@ -20,7 +21,7 @@ from sfumato.reporting.certified_sets import (
 )
 from sfumato.reporting.picture import Axis, Band, Bars, Layer, Line, Panel, Picture
 from sfumato.reporting.sources import CertifiedSet
-from sfumato.reporting.style import COLOURS, INK, PALE, line_colours
+from sfumato.reporting.style import COLOURS, INK, PALE, Colour, line_colours
 
 MOST_BANDS = 8
 """Of more lines the bands would hide the lines."""
@@ -29,13 +30,22 @@ _DASHES = ("solid", "dash", "dot", "dashdot")
 _READABLE = 0.08  # shares from this on have room for their number
 
 
-def certified_accuracy(sets: Sequence[CertifiedSet], *, confidence: float = 0.95, title: str = "") -> Picture:
+def certified_accuracy(
+    sets: Sequence[CertifiedSet],
+    *,
+    confidence: float = 0.95,
+    title: str = "",
+    attacks: Sequence[AttackedSet] = (),
+) -> Picture:
     """Return certified accuracy against radius, one step line with its band per set.
+
+    A set whose classifier was attacked has a second line, its accuracy under attack. Robust accuracy lies in
+    the band between the two.
 
     Raises:
         DataError: radii in different norms.
     """
-    largest = 1.03 * largest_radius(sets)
+    largest = 1.03 * max(largest_radius(sets), *(attack.reach for attack in attacks), 0.0)
     layers: list[Layer] = []
     for index, (found, colour) in enumerate(zip(sets, line_colours(len(sets)), strict=True)):
         points = curve_of(found, largest, confidence=confidence)
@@ -53,8 +63,36 @@ def certified_accuracy(sets: Sequence[CertifiedSet], *, confidence: float = 0.95
         layers.append(
             Line(radii, shares, colour, found.name, dash=dash, step="pre", hover=hover, group=group)
         )
-    across, up = Axis(radius_axis(sets), (0, largest)), Axis("certified accuracy", (0, 1))
+        if attack := attack_on(found, attacks):
+            layers += _under_attack(found, attack, colour, group)
+    across = Axis(radius_axis(sets), (0, largest))
+    up = Axis("accuracy" if attacks else "certified accuracy", (0, 1))
     return Picture(((Panel(across, up, layers, title),),))
+
+
+def _under_attack(found: CertifiedSet, attack: AttackedSet, colour: Colour, group: str) -> list[Layer]:
+    """Return the line of attacked accuracy, and the band that robust accuracy lies in."""
+    band = robust_band(found, attack)
+    name = f"{found.name}, under attack"
+    hover = [
+        f"{name} ({band.images:,} images)\nradius {radius:.3g}: robust accuracy from {low:.4f} to {high:.4f}"
+        for radius, low, high in zip(band.radii, band.certified, band.attacked, strict=True)
+    ]
+    return [
+        # fainter than that of the confidence
+        Band(band.radii, band.certified, band.attacked, colour, step="pre", group=group, opacity=0.07),
+        Line(
+            band.radii,
+            band.attacked,
+            colour,
+            name,
+            width=1.2,
+            dash="dot",
+            step="pre",
+            hover=hover,
+            group=group,
+        ),
+    ]
 
 
 def radii(sets: Sequence[CertifiedSet]) -> Picture:

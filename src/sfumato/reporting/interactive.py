@@ -74,13 +74,14 @@ def draw(picture: Picture) -> go.Figure:
 def _dark(layers: Sequence[Layer]) -> dict[str, str]:
     """Return what each colour, and its tint, becomes on a dark page."""
     colours = {layer.colour for layer in layers if not isinstance(layer, HeatMap)}
-    tints = {Colour(_tint(colour.light), _tint(colour.dark)) for colour in colours}
+    bands = [layer for layer in layers if isinstance(layer, Band)]
+    tints = {Colour(*(_tint(colour, band.opacity) for colour in band.colour)) for band in bands}
     return dict(sorted(colours | tints | {_HALO}))
 
 
-def _tint(colour: str) -> str:
+def _tint(colour: str, opacity: float) -> str:
     red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
-    return f"rgba({red}, {green}, {blue}, 0.15)"
+    return f"rgba({red}, {green}, {blue}, {opacity:g})"
 
 
 def _axis(axis: Axis, drawn: Iterable[Any]) -> dict[str, Any]:
@@ -167,7 +168,9 @@ def _(band: Band, figure: go.Figure) -> None:
         "hoverinfo": "skip",
     }
     figure.add_scatter(y=band.low, **common)
-    figure.add_scatter(y=band.high, fill="tonexty", fillcolor=_tint(band.colour.light), **common)
+    figure.add_scatter(
+        y=band.high, fill="tonexty", fillcolor=_tint(band.colour.light, band.opacity), **common
+    )
 
 
 @_draw.register

@@ -55,7 +55,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Band:
-    """The area between two lines over the same x."""
+    """The area between two lines over the same x.
+
+    Attributes:
+        opacity: of its colour, from 0 to 1.
+    """
 
     x: Numbers
     low: Numbers
@@ -63,6 +67,7 @@ class Band:
     colour: Colour
     step: Step = "straight"
     group: str = ""
+    opacity: float = 0.15
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,11 @@ from sfumato.answers.published import PublishedResults, load_published
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.file import read_settings, settings_path
 from sfumato.certification.table import read_certificates
-from sfumato.errors import DataError, ModelError
-from sfumato.models.checkpoint import read_record
+from sfumato.errors import DataError, ModelError, SettingError
+from sfumato.models.checkpoint import ModelRecord, read_record
+from sfumato.studies.design import VotesTable, read_design
 from sfumato.studies.results import StudyResults
+from sfumato.studies.run import STUDY_FILE
 from sfumato.studies.store import FILE, load_results
 
 _TABLE_SUFFIXES = (".tsv", ".txt", ".tab", ".csv", ".dat", ".out", ".log")
@@ -36,7 +38,7 @@ class CertifiedSet:
         unit: of its radii; empty where the table does not say.
         origin: where it was read from.
         settings: those of the run, as written beside its table; None of another tool's. Of a study's cell
-            its noises and the accuracy of its network without noise.
+            those of them that the folder tells.
     """
 
     name: str
@@ -55,6 +57,12 @@ class CertifiedSet:
         """Test accuracy of the base network without noise; None where it is not said."""
         found = (self.settings or {}).get("clean_accuracy")
         return float(found) if isinstance(found, int | float) else None
+
+    @property
+    def normalized(self) -> dict[str, Any] | None:
+        """How its batch norms were re-estimated under the smoothing noise; None if they were not."""
+        found = (self.settings or {}).get("normalization")
+        return found if isinstance(found, dict) else None
 
 
 @dataclass(frozen=True)
@@ -87,14 +95,16 @@ def study_sets(study: StudySource, *, several: bool = False) -> list[CertifiedSe
         return []
     results, begin = study.results, f"{study.name}, " if several else ""
     seeds = len({seed for _, _, seed in results.certificates}) > 1
-    clean = _clean_accuracies(study.folder) if results.certificates else {}
+    records = _records(study.folder) if results.certificates else {}
+    votes = _votes(study.folder)
     return [
         CertifiedSet(
             f"{begin}α {alpha:g}, β {beta:g}" + (f", seed {seed}" if seeds else ""),
             rows,
             results.unit,
             study.folder,
-            {"alpha": alpha, "beta": beta, "clean_accuracy": clean.get((alpha, seed))},
+            {"alpha": alpha, "beta": beta, "data": results.data}
+            | _network(records.get((alpha, seed)), beta, votes),
         )
         for (alpha, beta, seed), rows in sorted(
             results.certificates.items(), key=lambda cell: (cell[0][1], cell[0][0], cell[0][2])
@@ -103,14 +113,35 @@ def study_sets(study: StudySource, *, several: bool = False) -> list[CertifiedSe
     ]
 
 
-def _clean_accuracies(folder: Path) -> dict[tuple[float, int], float]:
-    """Return the accuracy without noise by alpha and seed, where the folder has one model of them."""
-    found: dict[tuple[float, int], set[float]] = {}
+def _records(folder: Path) -> dict[tuple[float, int], ModelRecord]:
+    """Return the record of the network of each alpha and seed, where the folder has one of them."""
+    found: dict[tuple[float, int], list[ModelRecord]] = {}
     for path in (folder / "models").glob("*.safetensors"):
         with contextlib.suppress(ModelError):
             record = read_record(path)
-            found.setdefault((record.alpha, record.seed), set()).add(record.clean_accuracy)
-    return {key: one for key, (one, *others) in found.items() if not others}
+            found.setdefault((record.alpha, record.seed), []).append(record)
+    return {place: records[0] for place, records in found.items() if len(records) == 1}
+
+
+def _votes(folder: Path) -> VotesTable | None:
+    """Return how a study votes; None where it has no study file any more."""
+    with contextlib.suppress(SettingError):
+        return read_design(folder / STUDY_FILE).votes
+    return None
+
+
+def _network(record: ModelRecord | None, beta: float, votes: VotesTable | None) -> dict[str, Any]:
+    """Return what is known of a study's network, as the settings of a run of ``sfumato certify`` have it."""
+    if record is None:
+        return {}
+    known: dict[str, Any] = {"clean_accuracy": record.clean_accuracy, "data_sha256": record.data_sha256}
+    if votes is None:
+        return known
+    known["precision"] = votes.precision
+    if votes.normalization == "trained":
+        return known | {"weights_sha256": record.weights_sha256}
+    noise = {"noise": "gaussian", "beta": beta}
+    return known | {"normalization": {"noise": noise, "source_sha256": record.weights_sha256}}
 
 
 def read_sources(

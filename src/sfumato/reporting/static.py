@@ -163,7 +163,8 @@ def _(line: Line, axes: Axes) -> None:
 @_draw.register
 def _(band: Band, axes: Axes) -> None:
     step: Any = None if band.step == "straight" else band.step
-    axes.fill_between(band.x, band.low, band.high, step=step, color=band.colour.light, alpha=0.14, lw=0)
+    colour = band.colour.light
+    axes.fill_between(band.x, band.low, band.high, step=step, color=colour, alpha=band.opacity, lw=0)
 
 
 @_draw.register

@@ -63,7 +63,7 @@ def as_markdown(table: Table) -> str:
     | :---- | ---: |
     | 0.1   | 0.25 |
     """
-    cells = [[_markdown(cell) for cell in row] for row in (table.columns, *table.rows)]
+    cells = [[markdown_text(cell) for cell in row] for row in (table.columns, *table.rows)]
     widths = [max(4, *(len(row[i]) for row in cells)) for i in range(len(table.columns))]
 
     def line(row: Sequence[str]) -> str:
@@ -74,10 +74,17 @@ def as_markdown(table: Table) -> str:
         return f"| {' | '.join(padded)} |"
 
     rule = [f":{'-' * (w - 1)}" if i == 0 else f"{'-' * (w - 1)}:" for i, w in enumerate(widths)]
-    return "\n".join([_markdown(table.title), "", line(cells[0]), line(rule), *map(line, cells[1:])]) + "\n"
+    return (
+        "\n".join([markdown_text(table.title), "", line(cells[0]), line(rule), *map(line, cells[1:])]) + "\n"
+    )
 
 
-def _markdown(cell: str) -> str:
+def markdown_text(cell: str) -> str:
+    r"""Return text on one line that Markdown shows as it is.
+
+    >>> print(markdown_text("<b>2 * 3</b>"))
+    &lt;b&gt;2 \* 3&lt;/b&gt;
+    """
     escaped = html.escape(" ".join(cell.split()), quote=False)
     for sign in "\\|*_`[":
         escaped = escaped.replace(sign, f"\\{sign}")

@@ -26,6 +26,7 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
+from sfumato.datasets.on_demand import Examples, OnDemand, pick
 from sfumato.devices import choose_device
 from sfumato.errors import DataError, ModelError, SettingError, SfumatoError, require_count
 from sfumato.models.checkpoint import Normalization, weights_checksum
@@ -45,9 +46,10 @@ at most 0.03 at the training noise, and 0.18 at 1.5 times it, which costs 7 poin
 
 _CHECKED_IMAGES = 256
 _VALUES = 2**27  # of a layer's input in one batch: 512 MiB
-_PART = 64  # images whose values are float64 at a time
+_PART = 64  # images at a time in a check, or whose values are float64 at a time
+_PART_VALUES = 2**22  # and less than 64 where these are many
 BatchNorm = nn.modules.batchnorm._BatchNorm
-Images = Float[np.ndarray, "images *shape"] | Float[torch.Tensor, "images *shape"]
+Images = Float[np.ndarray, "images *shape"] | Float[torch.Tensor, "images *shape"] | OnDemand
 
 
 def normalize_at(
@@ -124,10 +126,10 @@ def can_be_normalized(classifier: Classifier) -> bool:
     return bool(batch_norms(network))
 
 
-def some_images(train: Float[np.ndarray, "images *shape"], count: int = IMAGES, seed: int = 0) -> np.ndarray:
+def some_images(train: Examples, count: int = IMAGES, seed: int = 0) -> Examples:
     """Return ``count`` of the training images, chosen by the seed; all if there are no more."""
     order = Stream(Use.STATISTICS, seed, Span(0), part=1).permutation(len(train))
-    return np.asarray(train[order[:count].numpy()])
+    return pick(train, order[:count].numpy())
 
 
 def misfits(
@@ -149,10 +151,11 @@ def misfits(
     if not isinstance(network, nn.Module):
         return {}
     norms, sums = batch_norms(network), dict[BatchNorm, _Sums]()
-    rows = _Rows(_checked_images(images, classifier)[:_CHECKED_IMAGES], noise, seed, chosen)
+    rows = _Rows(_checked_images(images[:_CHECKED_IMAGES], classifier), noise, seed, chosen)
     with _watched(norms.values(), lambda norm, x: sums.setdefault(norm, _Sums()).add(x)):
-        for start in range(0, len(rows.x), _PART):
-            rows.pass_through(network, start, _PART, classifier.name)
+        size = _part_of(rows.x)
+        for start in range(0, len(rows.x), size):
+            rows.pass_through(network, start, size, classifier.name)
     gaps = {name: _gap(norm, sums[norm]) for name, norm in norms.items() if norm in sums}
     return {name: gap for name, gap in gaps.items() if not gap <= LARGEST_GAP}
 
@@ -195,6 +198,10 @@ class _Enough(BaseException):
     """Ends a forward pass behind the layer that was to be seen; no user's ``except Exception`` is meant."""
 
 
+def _part_of(x: torch.Tensor) -> int:
+    return min(_PART, max(1, _PART_VALUES // max(1, x[0].numel())))
+
+
 @dataclass
 class _Sums:
     """Sums over all values of each channel, of themselves and of their squares."""
@@ -206,8 +213,9 @@ class _Sums:
 
     def add(self, x: torch.Tensor) -> None:
         axes = [axis for axis in range(x.dim()) if axis != 1]
-        for start in range(0, len(x), _PART):
-            exact = x[start : start + _PART].double()
+        size = _part_of(x)
+        for start in range(0, len(x), size):
+            exact = x[start : start + size].double()
             self.first = self.first + exact.sum(axes)
             self.second = self.second + exact.square().sum(axes)
         self.images += len(x)
@@ -362,7 +370,7 @@ def _require_estimable(network: nn.Module, model: str) -> None:
 
 
 def _checked_images(images: Images, classifier: Classifier) -> torch.Tensor:
-    x = torch.as_tensor(images).detach().cpu()
+    x = torch.as_tensor(images[:] if isinstance(images, OnDemand) else images).detach().cpu()
     if not x.is_floating_point():
         raise DataError(f"images must be floating point numbers in the unit of the noise, got {x.dtype}")
     if x.dim() < 2 or len(x) < 2:

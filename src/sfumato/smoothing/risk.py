@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Int
+from jaxtyping import Bool, Int
 
 from sfumato.datasets import Split
+from sfumato.datasets.on_demand import Examples, OnDemand, per_block
 from sfumato.devices import choose_device
-from sfumato.errors import require_nonnegative
+from sfumato.errors import DataError, require_nonnegative
 from sfumato.plans import Plan
 from sfumato.plans.early_vote import EarlyVote
 from sfumato.plans.vote import Vote
@@ -26,9 +27,11 @@ from sfumato.smoothing.smoothed import DEFAULT_VOTES, Smoothed
 from sfumato.statistics.binomial import two_sided_interval
 
 SHARD = 500
-"""Images voted on together: enough to fill batches, little to lose."""
+"""Images voted on together where their pace is not known: enough to fill batches, little to lose."""
+LARGEST_SHARD = 2_000
+"""More images leave hardly fewer small batches: those of the last looks, when few images are undecided."""
 
-_FIRST_VOTES = 25_000  # of all images voted on together, where each gets many
+_FIRST_VOTES = 32_000  # of all images voted on together, where each gets many
 
 Rows = Int[np.ndarray, "images 6"]
 """The columns of ``ImageVotes``."""
@@ -162,24 +165,31 @@ def measure_risk(
 def vote_on(
     voter: Smoothed | BaseClassifier,
     plan: Plan,
-    x: Float32[np.ndarray, "images *shape"],
+    x: Examples,
     labels: Int[np.ndarray, " images"],
     examples: Sequence[int],
     *,
     classes: int | None = None,
+    together: int = SHARD,
     on_progress: Callable[[int], None] = lambda images: None,
 ) -> Rows:
     """Return a row for each image, the columns of ``ImageVotes``.
 
     A base classifier is its own one vote, whatever the plan. ``examples`` are the keys of the images' noise,
-    ``classes`` and ``on_progress`` as of ``measure_risk``.
+    ``classes`` and ``on_progress`` as of ``measure_risk``. At most ``together`` images are voted on at once,
+    which changes the speed only.
 
     Raises:
+        DataError: an unknown label.
         ModelError: the model does not fit the images, or has fewer outputs than the data has classes.
         SfumatoError: the forward pass failed.
     """
+    if labels.min() < 0:
+        raise DataError("the risk needs the label of each image, and some are unknown (-1)")
     needed = classes or int(labels.max()) + 1
-    together = max(1, min(SHARD, _FIRST_VOTES // max(1, plan.least_votes)))
+    together = max(1, min(together, _FIRST_VOTES // max(1, plan.least_votes)))
+    if isinstance(x, OnDemand):
+        together = min(together, per_block(x))
     found = []
     for start in range(0, len(x), together):
         part = slice(start, start + together)
@@ -192,7 +202,7 @@ def vote_on(
         else:
             voter.check(images[:1], needed)
             run = voter.run(images, plan, examples=keys)
-            predicted = np.array([decision.prediction for decision in run.decisions()])
+            predicted = run.predictions()
             votes, first_votes = run.votes, run.first_votes
             first_hits = run.first_counts[np.arange(len(images)), true]
         columns = (np.asarray(keys), true, predicted, votes, first_votes, first_hits)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sfumato.errors import SettingError, require_count
+from sfumato.statistics.walk import crossing_probability
 
 GROWTH = 1.1
 MOST_VOTES = 10_000_000
@@ -22,6 +23,8 @@ MOST_VOTES = 10_000_000
 MARGIN = 1e-9
 # The share of a level to ask for where it is asked beforehand how many votes reach it.
 RESERVE = 1.0 - 2.0 * MARGIN
+RIVALS = 1e-3
+"""The share of a level that is kept for the rivals of the leading class, see ``leaves_rivals_little``."""
 
 
 def look_schedule(n_max: int, chunk: int, growth: float = GROWTH) -> tuple[int, ...]:
@@ -93,3 +96,36 @@ def free_selection_floor(looks: tuple[int, ...], q0: float) -> tuple[int, ...]:
     """
     # n p0 + q0 = n - (n - 1) q0; the small margin keeps rounding on the safe side.
     return tuple(int(np.ceil(n - (n - 1) * q0 * (1.0 - 1e-12))) for n in looks)
+
+
+def leaves_rivals_little(test: Boundaries) -> bool:
+    """Return whether the votes may choose the class at no more than ``RIVALS`` of what the test spends.
+
+    True says: p0 > 1/2, g(p) = P_p(S_{n_j} >= b_j for some j) is convex on [0, p0], and
+    g(1 - p0) <= RIVALS / (1 - RIVALS) * level. Then classes whose probabilities are below p0 and sum to at
+    most 1 reach the boundaries, any of them, with probability at most level / (1 - RIVALS).
+
+    **Lemma (convexity).** Let D_j = b_j - n_j p0 >= 0 and D_j (D_j + p0 - q0) >= n_j p0 q0 for all j with
+    b_j <= n_j, where p0 >= 1/2 and q0 = 1 - p0. Then g is convex on [0, p0].
+
+    *Proof.* Stop at the first look T at which the boundary is reached. g is a finite sum over the vote
+    sequences that reach it, each of probability p^S q^(T-S), q = 1 - p. With D = S - T p its second
+    derivative is that times h / (p q)^2, h = D^2 + D (p - q) - T p q. As dh/dp = -2 D (T - 1) <= 0, h is
+    smallest at p0; there it increases with S (dh/dS = 2 D + p0 - q0 >= 0), and at S = b_j it is at least 0.
+
+    *Proof of the statement.* g(0) = 0 and g is convex, so g(x) + g(y) <= g(x + y) for x + y <= p0, and
+    g(x) <= (x / y) g(y) for x <= y. Let p be the largest probability. If p >= 1/2, the others sum to at most
+    1 - p <= 1/2, and all classes to at most g(p) + g(1 - p), which is convex in p and the same for 1 - p, so
+    largest at p = p0. If p < 1/2, they sum to at most sum_c p_c g(1/2) / (1/2) <= 2 g(1/2), the value at
+    p = 1/2. And g(p0) + g(q0) <= level + RIVALS / (1 - RIVALS) * level.
+    """
+    p0, q0 = 1.0 - test.q0, test.q0
+    looks, certify = np.array(test.looks), np.array(test.certify)
+    reached = certify <= looks
+    votes, ahead = looks[reached], certify[reached] - looks[reached] * p0
+    # the small margin keeps rounding on the safe side
+    convex = (ahead > 0.0) & (ahead * (ahead + p0 - q0) >= votes * p0 * q0 * (1.0 + 1e-9))
+    if not (q0 < 0.5 and convex.all()):
+        return False
+    rivals = crossing_probability(looks, certify, q0, p0)
+    return rivals <= RIVALS / (1.0 - RIVALS) * test.level

@@ -47,8 +47,15 @@ Precision = Literal["float32", "bf16"]
 class DataTable(Settings):
     """The data of a study."""
 
-    name: str = Field(default="digits", description="digits, mnist, ..., a .npz, or an image folder")
+    name: str = Field(
+        default="digits", description="digits, mnist, ..., a .npz, an image folder, or package.module:factory"
+    )
     data_dir: str | None = Field(default=None, description="folder in which to look for the data first")
+    size: Count | None = Field(
+        default=None,
+        description="for a folder of images: resize the shorter side to it and crop the middle, in front of "
+        "the noise",
+    )
     images: Count | None = Field(
         default=None, description="number of test images to use, starting with the first (default: all)"
     )
@@ -81,7 +88,7 @@ class ModelTable(Settings):
 
 
 _OF_A_STUDY = ("warm_start", "warm_epochs")
-_OF_ONE_TRAINING = ("alpha", "seed", "method", "warm_start")
+_OF_ONE_TRAINING = ("alpha", "seed", "method", "warm_start", "freeze")
 
 
 @functools.cache

@@ -7,7 +7,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from sfumato.datasets import Split
 from sfumato.devices import choose_device
 from sfumato.models.classifier import load_classifier
 from sfumato.smoothing.smoothed import Smoothed
@@ -33,8 +32,8 @@ def estimate_seconds(design: Design, todo: ToDo, *, device: str = "auto") -> flo
     size = min(len(data.train), _STEPS * settings.batch_size)
     few = replace(
         data,
-        train=Split(data.train.x[:size], data.train.y[:size]),
-        test=Split(data.test.x[:_IMAGES], data.test.y[:_IMAGES]),
+        train=data.train.part(slice(size)),
+        test=data.test.part(slice(_IMAGES)),
     )
     with tempfile.TemporaryDirectory() as folder:
         # the first training pays for what is loaded and compiled on first use
@@ -49,9 +48,10 @@ def estimate_seconds(design: Design, todo: ToDo, *, device: str = "auto") -> flo
     per_example = record.train_seconds / size
     least = votes.plan().least_votes
     smoothed = Smoothed(network, 0.5, device=str(choose_device(device)), precision=votes.precision)
-    smoothed.votes(few.test.x, 1)
+    x = few.test.x[:]
+    smoothed.votes(x, 1)
     began = time.perf_counter()
-    smoothed.votes(few.test.x, least)
+    smoothed.votes(x, least)
     per_vote = (time.perf_counter() - began) / (least * len(few.test))
     epochs = sum(entry.epochs for entry in todo.models)
     images = sum(count for member, count in todo.images.items() if member.kind == "risk" and member.beta > 0)

@@ -16,15 +16,18 @@ import torch
 
 from sfumato.certification.shipped import computing_device
 from sfumato.datasets import Dataset
+from sfumato.datasets.class_order import warn_of_class_order
 from sfumato.devices import choose_device
 from sfumato.errors import SfumatoError
 from sfumato.execution.base import Executor
 from sfumato.execution.local import InProcess
 from sfumato.files import locked, require_writable
 from sfumato.models import build_model
+from sfumato.models.classifier import Classifier
 from sfumato.noise.keyed import require_same_noise
 from sfumato.smoothing.answers import require_classes
 from sfumato.smoothing.base_classifier import BaseClassifier
+from sfumato.smoothing.batch_norms import normalize_at
 from sfumato.studies.design import Design, write_design
 from sfumato.studies.keys import Keys, image_counts
 from sfumato.studies.results import StudyResults
@@ -47,6 +50,7 @@ def run_study(
     watch: Watch | None = None,
     executor: Executor | None = None,
     threads: int | None = None,
+    data: Dataset | None = None,
 ) -> StudyResults:
     """Compute what is missing in ``folder`` and return the results of the study.
 
@@ -55,6 +59,8 @@ def run_study(
     which they finish, even if workers are lost. ``threads`` is how many threads each training on a CPU
     computes with, PyTorch's present number if not given: other numbers give weights that differ by rounding.
     If workers have their own GPUs, the executor decides the device.
+
+    ``data`` is the data of the study, where the design's name does not load them.
 
     A kill loses at most one epoch and the images being voted on; the same call then continues. In one process
     the order is: all alphas of the first seed, each with its betas, then the next seed.
@@ -67,21 +73,26 @@ def run_study(
     """
     executor = executor or InProcess()
     with executor if executor.in_process else contextlib.nullcontext():
-        data = checked_data(design, folder)
+        data = checked_data(design, folder, data)
+        # the fewest of all that is measured
+        warn_of_class_order(data, range(min(filter(None, image_counts(design, data).values()))))
         watch = watch or Watch()
         with locked(folder, folder / LOCK_FILE):
             mend_results(folder, watch)
             return _run(design, design, data, folder, device, watch, executor, threads)
 
 
-def checked_data(design: Design, folder: Path) -> Dataset:
-    """Return the study's data after refusing, with nothing written, what could not be run.
+def checked_data(design: Design, folder: Path, data: Dataset | None = None) -> Dataset:
+    """Return the study's data, loaded if they are not given, after refusing what could not be run.
+
+    Nothing is written.
 
     Raises:
         OutputError, SettingError, DataError, ModelError: as ``run_study``.
     """
     require_writable(folder / "models" / "any")
-    data = study_data(design)
+    data = study_data(design) if data is None else data
+    data.require_training("a study")
     architecture = design.model.shared.architecture
     with told_in_one_line(f"the model {architecture} failed", lost=SfumatoError):
         built = build_model(
@@ -89,6 +100,8 @@ def checked_data(design: Design, folder: Path) -> Dataset:
         )
     base = BaseClassifier(built.eval(), torch.device("cpu"))
     require_classes(base.probe(torch.from_numpy(data.test.x[:1]), batch_size=1), data.num_classes)
+    if design.votes.normalization == "at-beta":
+        normalize_at(Classifier(architecture, built), data.train.x[:2], beta=0.0, device="cpu")
     image_counts(design, data)
     return data
 

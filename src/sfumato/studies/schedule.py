@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
+import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -20,15 +21,16 @@ import torch
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.shipped import Counted, ImageShelf, Recipe, certify, first_size
 from sfumato.datasets import Dataset
+from sfumato.datasets.on_demand import pick
 from sfumato.errors import SfumatoError
 from sfumato.execution.base import Done, Executor, Shared, Task
 from sfumato.execution.pace import Pace
 from sfumato.files import write_bytes
 from sfumato.models.classifier import Classifier, load_classifier
 from sfumato.noise import Gaussian
-from sfumato.smoothing.batch_norms import misfits, normalize_at, some_images, told_misfits
+from sfumato.smoothing.batch_norms import can_be_normalized, misfits, normalize_at, some_images, told_misfits
 from sfumato.smoothing.configuration import Network
-from sfumato.smoothing.risk import SHARD
+from sfumato.smoothing.risk import LARGEST_SHARD, SHARD
 from sfumato.studies.keys import Keys
 from sfumato.studies.results import CellResult
 from sfumato.studies.store import Member, Store
@@ -52,13 +54,13 @@ class Watch:
         on_start: the whole work, in test images voted on (epochs are worth as many as take as long).
         on_work: how much of it was just done, and on what.
         on_line: a finished model or cell, in one line.
-        on_warning: something the user should know.
+        on_warning: something the user should know; by default a Python warning.
     """
 
     on_start: Callable[[int], None] = lambda work: None
     on_work: Callable[[int, str], None] = lambda work, note: None
     on_line: Callable[[str], None] = lambda line: None
-    on_warning: Callable[[str], None] = lambda line: None
+    on_warning: Callable[[str], None] = warnings.warn
 
 
 @dataclass
@@ -128,7 +130,7 @@ class Schedule:
         self._wanted: list[_Model] = []
         self._cells: deque[_Cell] = deque()
         self._unopened = sum(self._left.images.values())
-        self._shelf = ImageShelf(executor, self.data.test.x[: max(keys.images.values())])
+        self._shelf = ImageShelf(executor, pick(self.data.test.x, slice(max(keys.images.values()))))
         self._shared_data: Shared[Dataset] | None = None
         self._parents: dict[Path, Shared[bytes]] = {}
         self._place = None if executor.in_process else Place(folder.absolute(), f"{MARK}{uuid.uuid4().hex}")
@@ -285,11 +287,17 @@ class Schedule:
     ) -> Iterator[tuple[Classifier, Sequence[float]]]:
         """Yield each classifier that votes for the model, and at which betas.
 
-        With the trained statistics the first model whose batch norms do not fit is warned of.
+        With the trained statistics the first model whose batch norms do not fit is warned of, with others the
+        first that has none.
         """
         seed, device = self.design.votes.seed, str(self.keys.device if self.executor.in_process else "cpu")
         train = some_images(self.data.train.x, seed=seed)
         if self.design.votes.normalization == "at-beta":
+            if not (self._warned or can_be_normalized(classifier)):
+                self._warned = True
+                self.watch.on_warning(
+                    'the network has no batch norms, so that normalization "at-beta" changes nothing'
+                )
             for beta in betas:
                 yield normalize_at(classifier, train, beta, seed=seed, device=device), [beta]
             return
@@ -298,8 +306,8 @@ class Schedule:
                 beta: misfits(classifier, train, Gaussian(beta), seed=seed, device=device) for beta in betas
             }
             repair = (
-                'votes.normalization = "at-beta" (--normalization at-beta) re-estimates them, for this model '
-                "and the others"
+                'votes.normalization = "at-beta" re-estimates them, for this model and the others: '
+                f"sfumato study run {self.folder} --normalization at-beta"
             )
             if line := told_misfits(f"models/{Path(classifier.name).name}", found, repair):
                 self._warned = True
@@ -344,7 +352,7 @@ class Schedule:
         certified = table is not None and cell.member.kind == "certificates"
         if self.executor.in_process:
             # certificates are kept group by group as they come
-            return left if certified else min(left, SHARD)
+            return left if certified else min(left, self._pace.short(self._kind(cell), SHARD, LARGEST_SHARD))
         first = first_size(table.stopping()) if table is not None and certified else SHARD
         return min(left, self._pace.size(self._kind(cell), first, self._unopened))
 

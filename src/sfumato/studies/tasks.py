@@ -25,7 +25,7 @@ from sfumato.execution.base import Here, Shared
 from sfumato.files import write_bytes
 from sfumato.models import ModelRecord
 from sfumato.models.checkpoint import verify_checkpoint
-from sfumato.smoothing.risk import vote_on
+from sfumato.smoothing.risk import LARGEST_SHARD, vote_on
 from sfumato.studies.design import VotesTable
 from sfumato.training.loop import train
 from sfumato.training.settings import TrainingSettings
@@ -160,6 +160,11 @@ def vote(here: Here, voting: Voting, votes: VotesTable) -> Counted:
         smoothed = recipe.smoothed(here) if recipe.noise.standard_deviation > 0 else None
         before = smoothed.profile.invalid if smoothed else 0
         rows = vote_on(
-            smoothed or recipe.base(here), votes.plan(), voting.images(here), voting.labels, voting.examples
+            smoothed or recipe.base(here),
+            votes.plan(),
+            voting.images(here),
+            voting.labels,
+            voting.examples,
+            together=LARGEST_SHARD,
         )
         return Counted(rows, int(rows[:, 3].sum()), smoothed.profile.invalid - before if smoothed else 0)

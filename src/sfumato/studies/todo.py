@@ -50,14 +50,16 @@ def plan_study(design: Design, folder: Path, *, device: str = "auto") -> ToDo:
         return what_is_left(keys.after(store.path_of(keys.chain)), folder, store)
 
 
-def study_data(design: Design) -> Dataset:
-    """Return the study's data set.
+def study_data(design: Design, *, run_code: bool = True) -> Dataset:
+    """Return the study's data set; ``run_code`` as of ``load_dataset``.
 
     Raises:
         DataError, DownloadError: it cannot be had.
     """
     folder = design.data.data_dir
-    return load_dataset(design.data.name, None if folder is None else Path(folder))
+    return load_dataset(
+        design.data.name, None if folder is None else Path(folder), size=design.data.size, run_code=run_code
+    )
 
 
 def what_is_left(keys: Keys, folder: Path, store: Store | None) -> ToDo:

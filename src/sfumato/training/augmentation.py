@@ -7,30 +7,43 @@ an eighth of its side (4 of 32 pixels), cropped to its size at a random place, a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from itertools import repeat
 
 import torch
 from jaxtyping import Float, Float64, Int
 from torch.nn import functional
 
+from sfumato.datasets.on_demand import OnDemand, read_ahead
 from sfumato.noise import Span, Stream, Use
 
 _PADDED_SHARE = 8  # a side of 32 pixels is padded by 4
 
-Batcher = Callable[[Int[torch.Tensor, " batch"]], Float[torch.Tensor, "batch *shape"]]
-"""From the rows of a batch to its examples as training sees them."""
+Batch = tuple[Int[torch.Tensor, " batch"], Float[torch.Tensor, "batch *shape"]]
+"""The rows of a batch in the training set, and its examples as training sees them."""
 
 
 def batches_of(
-    x: Float[torch.Tensor, "examples *shape"], augmentation: str, seed: int, epoch: int
-) -> Batcher:
-    """Return what takes rows of ``x`` and gives them augmented as this epoch of the training sees them."""
-    if augmentation == "none":
-        return lambda rows: x[rows]
+    x: Float[torch.Tensor, "examples *shape"] | OnDemand,
+    batches: Sequence[Int[torch.Tensor, " batch"]],
+    device: torch.device,
+    augmentation: str,
+    seed: int,
+    epoch: int,
+) -> Iterator[Batch]:
+    """Yield each batch on the device, augmented as this epoch of the training sees it.
+
+    ``batches`` are rows of ``x``. Examples that are not in memory are read while the batch before is at work.
+    """
     draws = torch.empty(len(x), 3, dtype=torch.float64)
-    Stream(Use.AUGMENTATION, seed, Span(epoch)).uniform(draws)
-    places = draws.to(x.device)
-    return lambda rows: crop_flip(x[rows], places[rows])
+    if augmentation != "none":
+        Stream(Use.AUGMENTATION, seed, Span(epoch)).uniform(draws)
+        draws = draws.to(device)
+    reads = read_ahead(x, (rows.numpy() for rows in batches)) if isinstance(x, OnDemand) else repeat(None)
+    for rows, read in zip(batches, reads, strict=False):
+        here = rows.to(device)
+        images = x[here] if isinstance(x, torch.Tensor) else torch.from_numpy(read).to(device)
+        yield here, images if augmentation == "none" else crop_flip(images, draws[here])
 
 
 def crop_flip(

@@ -1,14 +1,9 @@
-"""The one training loop: AdamW with a one-cycle learning rate, seeded, saved after every epoch.
-
-Every epoch draws its order and its noise from streams keyed by (seed, epoch), so that a training
-that was killed and started again ends with the same weights as one that was not.
-"""
+"""Training a base classifier: from data and settings to a checkpoint with its record."""
 
 from __future__ import annotations
 
-import copy
 import math
-import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -17,21 +12,22 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from sfumato.datasets import Dataset, Split
-from sfumato.devices import choose_device, device_name
-from sfumato.errors import ModelError, OutputError, SfumatoError
+from sfumato.datasets import Dataset, Split, dataset_of
+from sfumato.datasets.given import Given
+from sfumato.devices import choose_device, device_name, slow_bf16
+from sfumato.errors import OutputError, SfumatoError
 from sfumato.files import locked, require_writable
-from sfumato.models import ModelRecord, build_model, load_model, save_model
-from sfumato.models.checkpoint import read_record
-from sfumato.models.registry import is_built_in
+from sfumato.models import ModelRecord, save_model
 from sfumato.noise import Span, Stream, Use
-from sfumato.training.augmentation import batches_of
+from sfumato.training.course import Course, on_device
 from sfumato.training.settings import TrainingSettings
-from sfumato.training.state import restore_state, save_state, state_path
+from sfumato.training.start import starting_model
+from sfumato.training.state import state_path
 from sfumato.user_code import told_in_one_line
 from sfumato.version import __version__
 
 _EVALUATION_BATCH = 500
+_EVALUATION_VALUES = 2**22  # fewer large images at once: a network needs many times their memory
 _MONITORED = 1000
 
 
@@ -47,31 +43,35 @@ class EpochReport:
 
 
 def train(
-    data: Dataset,
+    data: Dataset | Given,
     settings: TrainingSettings,
     output: Path,
     *,
     device: str = "auto",
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
-    on_warning: Callable[[str], None] = lambda line: None,
+    on_warning: Callable[[str], None] = warnings.warn,
     hold: Callable[[Path], AbstractContextManager[None]] = locked,
 ) -> ModelRecord:
     """Train a base classifier, write it to ``output`` and return its record.
 
+    ``data`` is whatever ``dataset_of`` takes: a ``Dataset``, arrays, a PyTorch or Hugging Face data set.
     An interrupted training with the same settings continues after its last whole epoch. If its state is
-    damaged, it starts again and ``on_warning`` is called. ``hold`` locks the output against other runs.
+    damaged, it starts again and ``on_warning`` is called; so it is if the settings ask for bf16 and the
+    device is slower in it. Where memory does not hold a batch, it is taken in parts, as ``Gradients`` says,
+    and ``on_warning`` is called once. ``hold`` locks the output against other runs.
 
     Raises:
         SettingError, ModelError: settings or model that do not fit the data, or the model's code failed.
         OutputError: ``output`` exists, cannot be written, is another run's at this moment, or has an
             unfinished training of other settings.
-        SfumatoError: the training diverged.
+        SfumatoError: the training diverged, or memory does not hold a single image; the state of its last
+            whole epoch is kept.
     """
     require_writable(output)
     if output.exists():
         raise OutputError(f"{output}: exists already; choose another output or remove it")
     with hold(output):
-        for found in _trained(data, settings, output, choose_device(device), on_warning):
+        for found in _trained(dataset_of(data), settings, output, choose_device(device), on_warning):
             if isinstance(found, ModelRecord):
                 return found
             on_epoch(found)
@@ -87,36 +87,35 @@ def _trained(
 ) -> Iterator[EpochReport | ModelRecord]:
     """Yield what is known after each epoch, and the record once the model is written."""
     settings, data_sha = settings.settled(data, device), data.checksum()
+    if line := slow_bf16(device, settings.precision):
+        on_warning(line)
     unfinished = state_path(output)
     epochs = settings.epochs_for(len(data.train))
     with told_in_one_line(f"the model {settings.architecture}, in training, failed", lost=SfumatoError):
-        model, mean, std, warm_sha = _starting_model(data, settings)
-        model.to(device)
-        x, y = torch.from_numpy(data.train.x).to(device), torch.from_numpy(data.train.y).to(device)
-        lay_out(model, x[:2])
-        optimizer = torch.optim.AdamW(
-            model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-        )
-        identity = settings.identity(data_sha256=data_sha, device=device.type, warm_start=warm_sha)
-        done, seconds = restore_state(unfinished, model, optimizer, identity, on_warning)
-        _lay_out_moments(optimizer)
-        for epoch in range(done, epochs):
-            started = time.perf_counter()
-            loss = train_epoch(model, optimizer, x, y, settings, epoch, epochs)
-            seconds += time.perf_counter() - started
-            save_state(unfinished, model, optimizer, identity, epoch + 1, seconds)
-            clean, noisy = _accuracies(model, data.test, settings, device, limit=_MONITORED)
-            yield EpochReport(epoch + 1, epochs, loss, clean, noisy)
-        clean, noisy = _accuracies(model, data.test, settings, device, limit=len(data.test))
+        start = starting_model(data, settings)
+        model = start.model.to(device)
+        x, y = on_device(device, data.train.x), torch.from_numpy(data.train.y).to(device)
+        identity = settings.identity(data_sha256=data_sha, device=device.type, warm_start=start.sha256)
+        course = Course(model, x, y, settings, identity, unfinished, on_warning)
+
+        def accuracies(limit: int) -> tuple[float, float]:
+            together = min(_EVALUATION_BATCH, course.progress.most or _EVALUATION_BATCH)
+            return _accuracies(model, data.test, settings, device, limit, together)
+
+        for epoch, loss in course:
+            yield EpochReport(epoch, epochs, loss, *accuracies(_MONITORED))
+        clean, noisy = accuracies(len(data.test))
+        parts = {} if course.progress.most is None else {"images_per_part": course.progress.most}
         record = ModelRecord(
             architecture=settings.architecture,
             input_shape=data.input_shape,
             num_classes=data.num_classes,
-            mean=mean,
-            std=std,
+            mean=start.mean,
+            std=start.std,
             training={
-                **settings.replace(mean=mean, std=std).values(),
-                "warm_start": warm_sha,
+                **settings.replace(mean=start.mean, std=start.std).values(),
+                "warm_start": start.sha256,
+                **parts,
             },
             unit=data.unit,
             data=data.name,
@@ -124,7 +123,7 @@ def _trained(
             class_names=data.class_names,
             clean_accuracy=clean,
             noisy_accuracy=noisy,
-            train_seconds=round(seconds, 3),
+            train_seconds=round(course.progress.seconds, 3),
             device=device_name(device),
             sfumato_version=__version__,
             torch_version=str(torch.__version__),
@@ -134,136 +133,14 @@ def _trained(
         yield saved
 
 
-def _starting_model(
-    data: Dataset, settings: TrainingSettings
-) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...], str | None]:
-    """Return the network to train, its normalisation, and the checksum of what it was warm-started from."""
-    if settings.warm_start is None:
-        mean, std = settings.mean or data.channel_mean, settings.std or data.channel_std
-        shape, classes = data.input_shape, data.num_classes
-        model = build_model(settings.architecture, shape, classes, mean, std, seed=settings.seed)
-        return model, mean, std, None
-    record = read_record(settings.warm_start)
-    found = (record.architecture, record.input_shape, record.num_classes)
-    wanted = (settings.architecture, data.input_shape, data.num_classes)
-    if found != wanted:
-        raise ModelError(
-            f"{settings.warm_start}: is {found[0]} for input {found[1]} and {found[2]} classes, but the "
-            f"model to train is {wanted[0]} for {wanted[1]} and {wanted[2]}"
-        )
-    named = None if is_built_in(settings.architecture) else settings.architecture
-    model, record = load_model(settings.warm_start, factory=named)
-    return model, record.mean, record.std, record.weights_sha256
-
-
-def lay_out(model: nn.Module, x: torch.Tensor) -> None:
-    """Give the model the memory format that it trains fastest in; ``x`` are two of its inputs.
-
-    The gradient that comes back to a max pooling gets this format too. From a ``Flatten`` it comes with its
-    channels outermost, and the pooling then takes three times as long, a fifth of a step of ``cnn``. No value
-    changes.
-    """
-    layout = fastest_layout(model, x)
-    # the call is there for its effect on every module; mypy's stubs lack this form
-    model.to(memory_format=layout)  # type: ignore[call-overload]
-
-    def keep_layout(module: nn.Module, inputs: object, output: object) -> None:
-        if isinstance(output, torch.Tensor) and output.requires_grad:
-            output.register_hook(  # type: ignore[no-untyped-call]
-                lambda gradient: gradient.contiguous(memory_format=layout)
-            )
-
-    for module in model.modules():
-        if isinstance(module, nn.MaxPool2d) and layout == torch.channels_last:
-            module.register_forward_hook(keep_layout)
-
-
-def fastest_layout(model: nn.Module, x: torch.Tensor) -> torch.memory_format:
-    """Return the memory format to train in: channels innermost for convolutions, unless the model cannot.
-
-    Measured on CPUs, a step of ``cnn`` and ``resnet20`` takes 0.83 to 0.92 of its time with it. A model of
-    the user's own that reshapes with ``view`` refuses it.
-    """
-    if x.dim() != 4 or not any(isinstance(module, nn.Conv2d) for module in model.modules()):
-        return torch.contiguous_format
-    try:
-        trial = copy.deepcopy(model).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        with torch.inference_mode():
-            trial(x)
-    except Exception:  # a model of the user's own may raise anything, also when it is copied
-        return torch.contiguous_format
-    return torch.channels_last
-
-
-def _lay_out_moments(optimizer: torch.optim.Optimizer) -> None:
-    """Give restored moments the memory format of their parameters.
-
-    They are stored contiguous, and the fused step on CPUs goes through memory without a look at strides.
-    """
-    for parameter, moments in optimizer.state.items():
-        for name, value in moments.items():
-            if value.shape == parameter.shape:
-                moments[name] = torch.empty_like(parameter).copy_(value)
-
-
-def train_epoch(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    x: torch.Tensor,
-    y: torch.Tensor,
-    settings: TrainingSettings,
-    epoch: int,
-    epochs: int,
-) -> float:
-    """Run one epoch and return its mean loss.
-
-    Raises:
-        SfumatoError: the loss is not finite.
-    """
-    model.train()
-    order = Stream(Use.SHUFFLING, settings.seed, Span(epoch)).permutation(len(x))
-    noise, method = settings.noise_in(epoch, epochs), settings.method.at_epoch(epoch)
-    stream = Stream(Use.TRAINING_NOISE, settings.seed, Span(epoch))
-    batches = torch.split(order, settings.batch_size)
-    take = batches_of(x, settings.augmentation or "none", settings.seed, epoch)
-    total = torch.zeros((), device=x.device)
-    for step, batch in enumerate(batches, epoch * len(batches)):
-        _set_one_cycle(optimizer, settings.learning_rate, step, epochs * len(batches))
-        rows = batch.to(x.device)
-        optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=settings.precision == "bf16"):
-            loss = method.loss(model, take(rows), y[rows], noise, stream)
-        torch.autograd.backward(loss)
-        optimizer.step()
-        total += loss.detach()
-    mean = float(total) / len(batches)
-    if not math.isfinite(mean):
-        raise SfumatoError(
-            f"the training of {settings.architecture} with alpha {settings.alpha:g} diverged: its loss is "
-            f"{mean} in epoch {epoch + 1} of {epochs}; a learning rate below {settings.learning_rate:g} may "
-            "help"
-        )
-    return mean
-
-
-def _set_one_cycle(optimizer: torch.optim.Optimizer, peak: float, step: int, steps: int) -> None:
-    """Set the learning rate of one step: linear rise over the first 30 %, then cosine to zero.
-
-    A function of the step alone, so that a resumed training needs no schedule state.
-    """
-    position = (step + 1) / steps
-    rise = 0.3
-    if position < rise:
-        rate = peak * (0.04 + 0.96 * position / rise)
-    else:
-        rate = peak * 0.5 * (1 + math.cos(math.pi * (position - rise) / (1 - rise)))
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-
-
 @torch.inference_mode()
 def _accuracies(
-    model: nn.Module, split: Split, settings: TrainingSettings, device: torch.device, limit: int
+    model: nn.Module,
+    split: Split,
+    settings: TrainingSettings,
+    device: torch.device,
+    limit: int,
+    together: int,
 ) -> tuple[float, float]:
     """Return the accuracy without noise, and with one draw of alpha per image."""
     model.eval()
@@ -271,8 +148,9 @@ def _accuracies(
     stream = Stream(Use.EVALUATION, settings.seed, Span(0))
     hits = [0, 0]
     count = min(limit, len(split))
-    for start in range(0, count, _EVALUATION_BATCH):
-        stop = min(start + _EVALUATION_BATCH, count)
+    size = max(1, min(together, _EVALUATION_VALUES // math.prod(split.x.shape[1:])))
+    for start in range(0, count, size):
+        stop = min(start + size, count)
         x = torch.from_numpy(split.x[start:stop]).to(device)
         y = torch.from_numpy(split.y[start:stop]).to(device)
         for kind, inputs in enumerate((x, noise.add(x, stream))):

@@ -44,8 +44,8 @@ class TrainingSettings(CheckedSettings):
     noise: str = Field(default="gaussian", description="distribution of the training noise")
     alpha_schedule: AlphaSchedule = Field(
         default="constant",
-        description="constant; ramp: alpha rises over the first half of the epochs; uniform: a level up to "
-        "alpha for each image",
+        description="constant: alpha itself; ramp: alpha rises over the first half of the epochs; uniform: "
+        "a level up to alpha for each image",
     )
     alpha_start: float = Field(
         default=0.0, ge=0, le=1, description="where a ramp begins, or the lowest level, as a share of alpha"
@@ -54,7 +54,7 @@ class TrainingSettings(CheckedSettings):
     architecture: str = Field(
         default="mlp",
         description="mlp, cnn, lenet, fastcnn, fastcnn-group, resnet20, resnet20-group, resnet110, "
-        "resnet110-group, or package.module:factory",
+        "resnet110-group, timm:NAME, torchvision:NAME, or package.module:factory",
         json_schema_extra={"flag": "--model"},
     )
     epochs: Count | None = Field(
@@ -83,7 +83,17 @@ class TrainingSettings(CheckedSettings):
         description="crop-flip, to crop and mirror images at random, or none (default: crop-flip for cifar10 "
         "and image folders)",
     )
-    warm_start: Path | None = Field(default=None, description="checkpoint whose weights training starts from")
+    warm_start: Path | None = Field(
+        default=None,
+        description="weights that training starts from: a checkpoint of train, or the state dict of a "
+        "PyTorch network (torch.save or safetensors)",
+        json_schema_extra={"flag": "--from"},
+    )
+    freeze: str | None = Field(
+        default=None,
+        description="parameters that keep their first values, by patterns such as 'conv1.*,bn1.*'; "
+        "frozen batch norms keep their statistics",
+    )
 
     @classmethod
     def flat(cls, values: Mapping[str, Any], *, where: str = "") -> Self:
@@ -130,7 +140,9 @@ class TrainingSettings(CheckedSettings):
 
         Raises:
             SettingError: an augmentation of images where the data are none.
+            DataError: no training images.
         """
+        data.require_training("training")
         augmentation = self.augmentation or data.augmentation
         if augmentation != "none" and len(data.input_shape) != 3:
             raise SettingError(
@@ -175,9 +187,12 @@ class TrainingSettings(CheckedSettings):
 def named(values: dict[str, Any]) -> dict[str, Any]:
     """Return the values as names are made of them.
 
-    A name from before there was a choice of augmentation or of a schedule says nothing of it, and stays.
+    A name from before there was a choice of augmentation, of a schedule or of frozen parameters says nothing
+    of it, and stays.
     """
     left_out = {"augmentation"} if values.get("augmentation") == "none" else set()
+    if values.get("freeze") is None:
+        left_out |= {"freeze"}
     if values.get("alpha_schedule") == "constant":
         left_out |= {"alpha_schedule", "alpha_start"}
     return {name: value for name, value in values.items() if name not in left_out}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,23 @@ from sfumato.noise.keyed import require_same_noise
 _KEY = "sfumato_training"
 _CHECKSUM = "sha256"
 _FORMAT = 2
+_NETWORK = "model/"
+"""Begins the names of the network's tensors."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training has come.
+
+    Attributes:
+        epochs_done: whole epochs.
+        seconds: spent on them.
+        most: images in one part of a batch, where memory does not hold whole batches.
+    """
+
+    epochs_done: int = 0
+    seconds: float = 0.0
+    most: int | None = None
 
 
 def state_path(output: Path) -> Path:
@@ -39,18 +57,15 @@ def save_state(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     settings: dict[str, Any],
-    epochs_done: int,
-    seconds: float,
+    progress: Progress,
 ) -> None:
-    """Write the state after ``epochs_done`` epochs."""
+    """Write the state."""
     # copies, since weights that the model shares among its layers cannot be written as they are
-    tensors = {f"model/{name}": _copied(value) for name, value in model.state_dict().items()}
+    tensors = {f"{_NETWORK}{name}": _copied(value) for name, value in model.state_dict().items()}
     for index, moments in optimizer.state_dict()["state"].items():
         for name, value in moments.items():
             tensors[f"optimizer/{index}/{name}"] = _copied(value)
-    record = json.dumps(
-        {"format": _FORMAT, "settings": settings, "epochs_done": epochs_done, "seconds": seconds}
-    )
+    record = json.dumps({"format": _FORMAT, "settings": settings, **asdict(progress)})
     write_safetensors(tensors, {_KEY: record, _CHECKSUM: state_checksum(tensors, record)}, path)
 
 
@@ -69,8 +84,8 @@ def restore_state(
     optimizer: torch.optim.Optimizer,
     settings: dict[str, Any],
     on_warning: Callable[[str], None],
-) -> tuple[int, float]:
-    """Load the state into model and optimizer; return (epochs done, seconds spent), (0, 0) if there is none.
+) -> Progress:
+    """Load the state into model and optimizer, if there is one, and return how far it has come.
 
     A damaged state is renamed, ``on_warning`` is called, and the training starts again.
 
@@ -79,23 +94,24 @@ def restore_state(
             another version of Sfumato; or it cannot be read.
     """
     if not path.exists():
-        return 0, 0.0
+        return Progress()
     try:
         tensors, record = read_state(path)
     except ModelError as error:
         aside = path.with_name(f"{path.name}.damaged")
         path.replace(aside)
         on_warning(f"{error}; the training starts again, and the damaged state is kept as {aside.name}")
-        return 0, 0.0
+        return Progress()
     found, wanted = record["settings"], json.loads(json.dumps(settings))
     require_same_noise(found, path)
-    for name in sorted(set(wanted) | set(found)):
+    # the method first: settings that only one of two methods has say less
+    for name in sorted(set(wanted) | set(found), key=lambda name: (name != "method", name)):
         if wanted.get(name) != found.get(name):
             raise OutputError(
                 f"{path}: belongs to an unfinished training with {name} {found.get(name)}, not "
                 f"{wanted.get(name)}; remove it or choose another output"
             )
-    weights = {k.removeprefix("model/"): v for k, v in tensors.items() if k.startswith("model/")}
+    weights = network_weights(tensors)
     if wrong := tensor_difference(weights, model.state_dict()):
         # as where the code of a factory was changed
         raise OutputError(
@@ -109,7 +125,13 @@ def restore_state(
             _, index, name = key.split("/")
             moments.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
-    return int(record["epochs_done"]), float(record["seconds"])
+    return Progress(int(record["epochs_done"]), float(record["seconds"]), record.get("most"))
+
+
+def network_weights(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the network's tensors of a state by their own names; tensors from elsewhere as they are."""
+    found = {k.removeprefix(_NETWORK): v for k, v in tensors.items() if k.startswith(_NETWORK)}
+    return found or dict(tensors)
 
 
 def read_state(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -5,6 +8,7 @@ from sfumato.datasets import load_dataset
 from sfumato.errors import ModelError, SettingError
 from sfumato.models import load_model
 from sfumato.noise import Gaussian, Span, Stream, Use
+from sfumato.studies.design import make_design
 from sfumato.training.loop import train
 from sfumato.training.methods.base import noise_copies
 from sfumato.training.methods.cat_rs import CatRs
@@ -85,6 +89,13 @@ def test_the_identity_of_cat_rs_has_the_weights_of_the_targets_and_not_their_pat
     assert load_model(tmp_path / "m.safetensors")[1] == record
     with pytest.raises(ModelError, match="no such file"):
         CatRs(targets=tmp_path / "none.safetensors").identity()
+
+
+def test_the_path_of_the_targets_can_stand_in_a_study_file_and_comes_back_out_of_a_record():
+    tables = {"model": {"method": "cat-rs", "targets": "t.safetensors"}}
+    assert make_design(tables).model.shared.method.targets == Path("t.safetensors")
+    settings = TrainingSettings(alpha=0.3, method=CatRs(targets=Path("t.safetensors")))
+    assert TrainingSettings.flat(json.loads(json.dumps(settings.values()))) == settings
 
 
 @pytest.mark.parametrize(

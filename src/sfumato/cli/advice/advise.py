@@ -40,6 +40,7 @@ def command(
     ] = None,
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
+    size: options.Size = None,
     models: Annotated[
         list[str] | None,
         typer.Option(
@@ -94,7 +95,7 @@ def command(
     if not (betas or radii):
         raise SettingError("--beta is missing; give the smoothing noise, or --radius for certified accuracy")
     count = DEFAULT_IMAGES if images is None else require_count("images", images)
-    dataset, sample = output.load_points(data, data_dir, points, seed, quiet=as_json)
+    dataset, sample = output.load_points(data, data_dir, size, points, seed, quiet=as_json)
     classifiers = _classifiers(load_classifiers(models or [], dataset, mean, std, model_factory), alpha0)
     if radii:
         advise_at_radii(
@@ -148,12 +149,14 @@ def _sweeps(
     normalization: str,
 ) -> list[Sweep]:
     from sfumato.advice.sweep import sweep, sweep_betas
-    from sfumato.datasets import Split
+    from sfumato.datasets.class_order import warn_of_class_order
     from sfumato.devices import choose_device
     from sfumato.noise import Gaussian
     from sfumato.smoothing.tuning import tuned_configuration
 
-    split = Split(dataset.test.x[:images], dataset.test.y[:images])
+    split = dataset.test.part(slice(images))
+    if classifiers:
+        warn_of_class_order(dataset, range(len(split)))
     plans = [(classifier, level, sweep_betas(level, max(asked))) for classifier, level in classifiers]
     found = []
     with progress_bar("sweep of beta", sum(len(split) * len(betas) for _, _, betas in plans)) as bar:

@@ -15,6 +15,7 @@ from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar
 def command(
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
+    size: options.Size = None,
     points: output.Points = None,
     beta: Annotated[str, typer.Option("--beta", help="Smoothing noises (unit of the input).")] = "0.25,0.5,1",
     as_json: options.Json = False,
@@ -34,7 +35,7 @@ def command(
     from sfumato.errors import require_positive
 
     betas = [require_positive("beta", value) for value in options.parse_numbers("beta", beta) or ()]
-    dataset, sample = output.load_points(data, data_dir, points, quiet=as_json)
+    dataset, sample = output.load_points(data, data_dir, size, points, quiet=as_json)
     with progress_bar("neighbours", len(sample)) as bar:
         found = geometry(nearest_by_class(sample, bar.advance))
     quantiles = (0.0, 0.05, 0.5, 0.95)

@@ -15,6 +15,7 @@ from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar
 def command(
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
+    size: options.Size = None,
     points: output.Points = None,
     subsamples: Annotated[
         int, typer.Option("--subsamples", help="Random quarters of the points for the bounds; 0: no bounds.")
@@ -37,7 +38,7 @@ def command(
 
     from sfumato.advice.estimated_interference import estimate_interference
 
-    dataset, sample = output.load_points(data, data_dir, points, quiet=as_json)
+    dataset, sample = output.load_points(data, data_dir, size, points, quiet=as_json)
     with progress_bar("interference", len(sample.classes) + subsamples) as bar:
         found = estimate_interference(
             sample, subsamples=subsamples, confidence=confidence, seed=seed, on_progress=bar.advance

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sfumato.cli.load_data import load_data
 from sfumato.cli.terminal import note
 
 if TYPE_CHECKING:
@@ -20,13 +21,12 @@ Points = Annotated[
 
 
 def load_points(
-    data: str, data_dir: Path | None, most: int | None, seed: int = 0, *, quiet: bool
+    data: str, data_dir: Path | None, size: int | None, most: int | None, seed: int = 0, *, quiet: bool
 ) -> tuple[Dataset, LabelledPoints]:
     """Return the data set and its training points; what is unusual about them is said, once."""
     from sfumato.advice.points import labelled_points
-    from sfumato.datasets import load_dataset
 
-    dataset = load_dataset(data, data_dir)
+    dataset = load_data(data, data_dir, size, training_for="advice")
     points = labelled_points(dataset.train.x, dataset.train.y, dataset.class_names, most=most, seed=seed)
     if not quiet:
         for remark in points.remarks:

@@ -14,6 +14,7 @@ from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar
 def command(
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
+    size: options.Size = None,
     alpha: Annotated[
         str, typer.Option("--alpha", help="Training noises, in the unit of the input.")
     ] = "0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1",
@@ -34,7 +35,7 @@ def command(
     from sfumato.advice.surrogate import parzen_surrogate
 
     alphas = options.parse_numbers("alpha", alpha) or ()
-    dataset, sample = output.load_points(data, data_dir, points, seed, quiet=as_json)
+    dataset, sample = output.load_points(data, data_dir, size, points, seed, quiet=as_json)
     with progress_bar("Parzen rule", len(sample)) as bar:
         found = parzen_surrogate(sample, alphas, on_progress=bar.advance)
     low, high = found.harmless_interval()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -19,6 +19,7 @@ from sfumato.answers.published import tables_as_study
 from sfumato.answers.settings import AnswerSettings
 from sfumato.datasets import load_dataset
 from sfumato.errors import DataError, SettingError, SfumatoError
+from sfumato.reporting.attacked_sets import read_attacks, told_of
 from sfumato.reporting.certified_sets import differences, usual_radii
 from sfumato.reporting.report.certificate_panels import certified_lead, certified_panels
 from sfumato.reporting.report.gallery_panels import gallery_panel
@@ -29,7 +30,7 @@ from sfumato.reporting.report.study_panels import published_panels, study_lead, 
 from sfumato.reporting.source_checksums import source_checksums
 from sfumato.reporting.sources import CertifiedSet, Sources, StudySource, study_sets
 from sfumato.reporting.table_gallery import named_data, sample_tables
-from sfumato.settings import Seed
+from sfumato.settings import Count, Seed
 from sfumato.studies.design import Design
 from sfumato.studies.provenance import study_progress, study_provenance
 from sfumato.studies.results import StudyResults
@@ -86,6 +87,9 @@ class ReportSettings(AnswerSettings):
     data_dir: Path | None = Field(
         default=None, description="where to look for the data first (then SFUMATO_DATA, then the user cache)"
     )
+    size: Count | None = Field(
+        default=None, description="side that the images of a folder were resized and cropped to"
+    )
     command: str = ""
 
 
@@ -107,20 +111,27 @@ class ReportMaker:
     _no_table_images: str = ""
     _told: set[str] = field(default_factory=set)
 
-    def html(self, sources: Sources, *, reload_seconds: int | None = None) -> str:
+    def html(
+        self, sources: Sources, *, attacks: Sequence[Path] = (), reload_seconds: int | None = None
+    ) -> str:
         """Return the whole document; with ``reload_seconds`` the page reloads itself after that time.
 
+        ``attacks`` are files of ``sfumato attack`` on classifiers that are certified in the sources.
+
         Raises:
-            DataError, SettingError: what ``answer_study`` refuses.
+            DataError, SettingError: what ``answer_study`` and ``read_attacks`` refuse.
         """
         confidence = self.settings.confidence
         sections: list[Section] = []
         leads: list[str] = []
-        if sets := sources.certified_sets():
-            panels = certified_panels(sets, confidence, self.settings.radii or ())
+        sets = sources.certified_sets()
+        attacked = read_attacks(attacks, sets)
+        if sets:
+            panels = certified_panels(sets, confidence, self.settings.radii or (), attacked)
             sections.append(Section("certificates", "Certificates", panels))
             leads.append(certified_lead(sets, self.settings.radii or ()))
-            self._tell_differences(sets)
+            self._tell(differences({one.name: one.certificates for one in sets}))
+            self._tell(line for line, wrong in told_of(sets, attacked) if wrong)
         if pairs := self._pairs(sources):
             sections.append(Section("pairs", "Noises for a radius", pairs))
         provenance: list[Panel] = []
@@ -154,8 +165,9 @@ class ReportMaker:
         made_from = source_checksums(sources)
         return render(title, " ".join(leads), sections, reload_seconds=reload_seconds, sources=made_from)
 
-    def _tell_differences(self, sets: Sequence[CertifiedSet]) -> None:
-        for message in differences({one.name: one.certificates for one in sets}):
+    def _tell(self, messages: Iterable[str]) -> None:
+        """Warn of each once: a report that is followed is made again and again."""
+        for message in messages:
             if message not in self._told:
                 self._told.add(message)
                 self.on_warning(message)
@@ -225,7 +237,13 @@ class ReportMaker:
             sizes = tuple(len(table.certificates) for table in shown)
             if (key, sizes) not in self._galleries:
                 # what nobody asked for by name is not worth a download
-                data = load_dataset(name, wanted.data_dir, fetch=wanted.data is not None)
+                data = load_dataset(
+                    name,
+                    wanted.data_dir,
+                    size=wanted.size,
+                    fetch=wanted.data is not None,
+                    run_code=wanted.data is not None,
+                )
                 self._galleries[key, sizes] = sample_tables(
                     shown, data, count=wanted.gallery, beta=wanted.beta, seed=wanted.seed
                 )

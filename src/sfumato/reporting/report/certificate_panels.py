@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sfumato.certification.accuracy import certified_accuracy as accuracy_at
 from sfumato.certification.summary import p_lower_quantiles
 from sfumato.reporting.answer_tables import certified_table, outcomes_table, votes_table
+from sfumato.reporting.attacked_sets import AttackedSet, attack_on, told_of
 from sfumato.reporting.certified_figures import MOST_BANDS, certified_accuracy, outcome_bars, radii, votes
 from sfumato.reporting.certified_sets import FULL, MOST_RADII, differences, outcomes, usual_radii, votes_spent
 from sfumato.reporting.report.page import Panel
@@ -48,14 +49,17 @@ def _by_norm(sets: Sequence[CertifiedSet]) -> dict[str, list[CertifiedSet]]:
 
 
 def certified_panels(
-    sets: Sequence[CertifiedSet], confidence: float, wanted: Sequence[float] = ()
+    sets: Sequence[CertifiedSet],
+    confidence: float,
+    wanted: Sequence[float] = (),
+    attacks: Sequence[AttackedSet] = (),
 ) -> tuple[Panel, ...]:
     """Return the panels of any sets of certificates; those of radii once for each norm."""
     norms = _by_norm(sets)
     of_radii = [
         panel
         for norm, alike in norms.items()
-        for panel in _radius_panels(alike, confidence, wanted, f" {norm}" if len(norms) > 1 else "")
+        for panel in _radius_panels(alike, confidence, wanted, f" {norm}" if len(norms) > 1 else "", attacks)
     ]
     panels = [
         *of_radii[::2],
@@ -87,7 +91,11 @@ def certified_panels(
 
 
 def _radius_panels(
-    sets: Sequence[CertifiedSet], confidence: float, wanted: Sequence[float], norm: str
+    sets: Sequence[CertifiedSet],
+    confidence: float,
+    wanted: Sequence[float],
+    norm: str,
+    attacks: Sequence[AttackedSet],
 ) -> tuple[Panel, Panel]:
     """Return certified accuracy, and the distribution of radii, of sets of one norm."""
     counts = sorted({len(found.certificates) for found in sets})
@@ -99,6 +107,13 @@ def _radius_panels(
     )
     unfair = differences({one.name: one.certificates for one in sets})
     beware = "".join(f" Beware: {message}." for message in unfair)
+    attacked = [attack for attack in attacks if any(attack_on(one, [attack]) for one in sets)]
+    said = "".join(f" {line}." for line, _ in told_of(sets, attacked))
+    if attacked:
+        said = (
+            " The thin dotted line is the share for which an attack found no wrong answer. Robust accuracy "
+            f"lies in the band between the two lines.{said}"
+        )
     key = norm.strip().lower()
     return (
         Panel(
@@ -108,8 +123,8 @@ def _radius_panels(
             f"radius of at least so much. Bands hold with confidence {confidence:.4g} at each radius by "
             "itself: their lower end bounds the population's robust accuracy and pays for the certificates' "
             "own error, their upper end the share that such a run certifies. Counted over all examples, "
-            f"drawn at up to {MOST_RADII} radii per line." + few + beware,
-            certified_accuracy(sets, confidence=confidence),
+            f"drawn at up to {MOST_RADII} radii per line." + few + said + beware,
+            certified_accuracy(sets, confidence=confidence, attacks=attacked),
             certified_table(sets, wanted, confidence=confidence),
             table_name="The numbers as a table, with the accuracy without noise and p_A",
         ),

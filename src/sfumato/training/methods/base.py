@@ -38,7 +38,11 @@ class Method(CheckedSettings, ABC):
         noise: Noise,
         stream: Stream,
     ) -> Float[torch.Tensor, ""]:
-        """Return the loss of one batch; all its noise is drawn from ``stream``."""
+        """Return the loss of one batch; all its noise is drawn from ``stream``.
+
+        It is a mean over the images, and each image takes the same number of rows of the stream: then a batch
+        that memory does not hold can be taken in parts.
+        """
 
     @property
     @abstractmethod

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from sfumato.settings import Count
+from sfumato.settings import Count, FilePath
 from sfumato.training.methods.base import Method, logits_of_copies, noise_copies
 
 if TYPE_CHECKING:
@@ -39,10 +39,14 @@ class CatRs(Method):
     name: ClassVar[str] = "cat-rs"
 
     draws: Count = Field(default=4, description="noisy copies of each image per step")
-    steps: Count = Field(default=4, description="steps of the attack on the noise")
+    steps: Count = Field(default=4, description="steps of the attack")
     epsilon: float = Field(default=1.0, gt=0, description="L2 size of the attack, input units")
-    lbd: float = Field(default=1.0, ge=0, description="weight of the worst copy's loss, lambda")
-    targets: Path | None = Field(default=None, description="checkpoint whose mean predictions are targets")
+    lbd: float = Field(
+        default=1.0, ge=0, description="weight of what the method adds to cross-entropy, lambda"
+    )
+    targets: FilePath | None = Field(
+        default=None, description="checkpoint whose mean predictions are targets"
+    )
     targets_noise: float = Field(default=0.25, ge=0, description="noise of the targets, input units")
     targets_draws: Count = Field(default=8, description="noisy copies that a target is made of")
 

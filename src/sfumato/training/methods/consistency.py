@@ -27,7 +27,9 @@ class Consistency(Method):
     name: ClassVar[str] = "consistency"
 
     draws: Annotated[int, Field(ge=2)] = Field(default=2, description="noisy copies of each image per step")
-    lbd: float = Field(default=10.0, ge=0, description="weight of the divergence, lambda")
+    lbd: float = Field(
+        default=10.0, ge=0, description="weight of what the method adds to cross-entropy, lambda"
+    )
     eta: float = Field(default=0.5, ge=0, description="weight of the entropy")
 
     def loss(

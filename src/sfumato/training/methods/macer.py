@@ -30,7 +30,9 @@ class Macer(Method):
     name: ClassVar[str] = "macer"
 
     draws: Count = Field(default=16, description="noisy copies of each image per step")
-    lbd: float = Field(default=6.0, ge=0, description="weight of the hinge, lambda")
+    lbd: float = Field(
+        default=6.0, ge=0, description="weight of what the method adds to cross-entropy, lambda"
+    )
     gamma: float = Field(default=8.0, gt=0, description="margin of the hinge, in units of alpha/2")
     inverse_temperature: float = Field(default=16.0, gt=0, description="multiplies the hinge's logits, beta")
     deferred: int = Field(default=0, ge=0, description="epochs without the hinge at first")

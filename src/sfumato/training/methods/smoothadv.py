@@ -30,7 +30,7 @@ class SmoothAdv(Method):
 
     draws: Count = Field(default=8, description="noisy copies of each image per step")
     epsilon: float = Field(default=1.0, gt=0, description="L2 size of the attack, input units")
-    steps: Count = Field(default=10, description="steps of the attack, T")
+    steps: Count = Field(default=10, description="steps of the attack")
     warmup: Count = Field(default=10, description="epochs over which epsilon rises to its value")
     attack: Literal["pgd", "ddn"] = Field(default="pgd", description="kind of attack: pgd or ddn")
 

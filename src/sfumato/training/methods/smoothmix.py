@@ -36,7 +36,7 @@ class SmoothMix(Method):
     name: ClassVar[str] = "smoothmix"
 
     draws: Count = Field(default=2, description="noisy copies of each image per step")
-    steps: Count = Field(default=4, description="steps of the attack, T")
+    steps: Count = Field(default=4, description="steps of the attack")
     step_size: float = Field(
         default=1.0, gt=0, description="length of a step, input units, alpha in the paper"
     )

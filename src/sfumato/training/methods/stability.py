@@ -25,7 +25,9 @@ class Stability(Method):
 
     name: ClassVar[str] = "stability"
 
-    lbd: float = Field(default=2.0, ge=0, description="weight of the regularisation, lambda in the paper")
+    lbd: float = Field(
+        default=2.0, ge=0, description="weight of what the method adds to cross-entropy, lambda"
+    )
 
     def loss(
         self,
