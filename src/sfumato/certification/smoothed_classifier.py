@@ -124,6 +124,8 @@ class SmoothedClassifier(Smoothed):
         Raises:
             SettingError, DataError, ModelError: as ``ConformalClassifier``.
         """
-        x, y = (calibration.x, calibration.y) if isinstance(calibration, Split) else calibration
+        if isinstance(calibration, Split):
+            calibration = calibration.x[np.arange(len(calibration))], calibration.y
+        x, y = calibration
         steps = ConformalClassifier(self, coverage=coverage, radius=radius, votes=votes)
         return steps.conformalize(x, y).predict_set(test)
