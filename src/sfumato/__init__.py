@@ -25,6 +25,9 @@ _PUBLIC = {
     "sfumato.certification.accuracy": "CurvePoint certified_accuracy",
     "sfumato.certification.certificate": "Certificate",
     "sfumato.certification.certificates": "Certificates",
+    "sfumato.certification.conformal": "ConformalClassifier PredictionSets",
+    "sfumato.certification.later_radii": "at_radii",
+    "sfumato.certification.median": "MedianBounds MedianSmoothed",
     "sfumato.certification.run": "Certification certify_to_file",
     "sfumato.certification.smoothed_classifier": "SmoothedClassifier",
     "sfumato.certification.table": "read_certificates",
@@ -43,8 +46,9 @@ _PUBLIC = {
     "sfumato.models.denoiser": "load_denoiser",
     "sfumato.models.ensemble": "ensemble",
     "sfumato.models.registry": "build_model",
-    "sfumato.noise": "Gaussian Laplace Noise Uniform register_noise",
-    "sfumato.plans": "Curve Decide Fixed FixedTwoClass Plan Precision Predict Vote parse_plan register_plan",
+    "sfumato.noise": "AnisotropicGaussian Gaussian Laplace Noise Uniform register_noise",
+    "sfumato.plans": "Curve Decide Fixed FixedTwoClass Plan Precision Predict TopK Vote parse_plan "
+    "register_plan",
     "sfumato.smoothing.batch_norms": "normalize_at",
     "sfumato.smoothing.risk": "ImageVotes Risk measure_risk",
     "sfumato.studies.design": "Design make_design read_design",
@@ -84,6 +88,11 @@ if TYPE_CHECKING:  # the same names for type checkers
     from sfumato.certification.accuracy import certified_accuracy as certified_accuracy
     from sfumato.certification.certificate import Certificate as Certificate
     from sfumato.certification.certificates import Certificates as Certificates
+    from sfumato.certification.conformal import ConformalClassifier as ConformalClassifier
+    from sfumato.certification.conformal import PredictionSets as PredictionSets
+    from sfumato.certification.later_radii import at_radii as at_radii
+    from sfumato.certification.median import MedianBounds as MedianBounds
+    from sfumato.certification.median import MedianSmoothed as MedianSmoothed
     from sfumato.certification.run import Certification as Certification
     from sfumato.certification.run import certify_to_file as certify_to_file
     from sfumato.certification.smoothed_classifier import SmoothedClassifier as SmoothedClassifier
@@ -110,6 +119,7 @@ if TYPE_CHECKING:  # the same names for type checkers
     from sfumato.models.denoiser import load_denoiser as load_denoiser
     from sfumato.models.ensemble import ensemble as ensemble
     from sfumato.models.registry import build_model as build_model
+    from sfumato.noise import AnisotropicGaussian as AnisotropicGaussian
     from sfumato.noise import Gaussian as Gaussian
     from sfumato.noise import Laplace as Laplace
     from sfumato.noise import Noise as Noise
@@ -122,6 +132,7 @@ if TYPE_CHECKING:  # the same names for type checkers
     from sfumato.plans import Plan as Plan
     from sfumato.plans import Precision as Precision
     from sfumato.plans import Predict as Predict
+    from sfumato.plans import TopK as TopK
     from sfumato.plans import Vote as Vote
     from sfumato.plans import parse_plan as parse_plan
     from sfumato.plans import register_plan as register_plan

@@ -19,7 +19,7 @@ from sfumato.smoothing import smoothed
 
 COMMANDS = [
     *(["train"], ["risk"], ["certify"], ["report"], ["plot"], ["table"], ["demo"], ["data"], ["inspect"]),
-    *(["attack"], ["card"], ["normalize"]),
+    *(["attack"], ["card"], ["normalize"], ["verify"]),
     *(["study", name] for name in ("init", "run", "race", "search", "show", "best", "plot")),
 ]
 

@@ -49,7 +49,7 @@ def test_a_table_from_before_other_noises_is_gaussian_and_goes_on(sfumato, digit
     certify(sfumato, digits_model, out, "--plan", "vote(20)")
     whole = [line.split("\t")[:5] for line in out.read_text().splitlines()]
     settings = json.loads(record.read_text())
-    old = {name: value for name, value in settings.items() if name not in ("noise", "norm")}
+    old = {name: value for name, value in settings.items() if name not in ("noise", "norm", "seal")}
     record.write_text(json.dumps(old))
     out.write_text("".join(out.read_text().splitlines(keepends=True)[:4]))
     code, _, error = certify(sfumato, digits_model, out, "--plan", "vote(20)")
@@ -78,7 +78,7 @@ def test_train_draws_the_noise_and_the_checkpoint_names_it(sfumato, tmp_path):
 )
 def test_an_unknown_noise_is_refused(refused, digits_model, command):
     arguments = [digits_model if part == "MODEL" else part for part in command]
-    words = "noise must be one of gaussian, uniform, laplace, got 'cauchy'"
+    words = "noise must be one of gaussian, uniform, laplace, anisotropic, got 'cauchy'"
     refused([*arguments, "--noise", "cauchy", "--out", "out"], words)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 from sfumato.errors import SettingError
-from sfumato.noise import NOISES, Gaussian, Laplace, Uniform, make_noise
+from sfumato.noise import NOISES, Gaussian, Laplace, Noise, Uniform, make_noise
 
 WEIGHTS = st.lists(st.floats(0.05, 1.0), min_size=1, max_size=3, unique_by=lambda w: round(w, 2))
 DEVIATION = 0.5
@@ -51,6 +51,39 @@ def test_the_closed_forms_are_those_of_drawn_noise(name):
     for margin in (0.1, 0.5, 1.0):
         expected = failure(name, weights, margin)
         assert np.mean(drawn @ weights <= -margin) == pytest.approx(expected, abs=4e-3)
+
+
+@every_noise
+@given(WEIGHTS, st.floats(0.01, 3.0), st.floats(0.0, 1.5))
+def test_no_move_makes_a_linear_classifier_fail_more_often_than_is_said(name, weights, margin, radius):
+    noise = make_noise(name, DEVIATION)
+    moved = margin - radius * (max(weights) if noise.norm == "L1" else float(np.linalg.norm(weights)))
+    before = min(1.0, max(1e-300, failure(name, weights, margin)))
+    after = failure(name, weights, moved) if moved > 0 else 1.0 - failure(name, weights, -moved)
+    most = float(noise.worst_failure(np.array(before), radius))
+    assert before * (1.0 - 1e-9) <= most <= 1.0 + 1e-12
+    assert after <= most * (1.0 + 1e-9) + 1e-12
+    if name == "gaussian":  # a half-space is the worst there is
+        assert after == pytest.approx(most, rel=1e-6)
+
+
+@every_noise
+def test_the_worst_failure_is_attained_on_a_line_undone_by_moving_back_and_gives_the_radius(name):
+    noise, q = make_noise(name, DEVIATION), np.array([1e-6, 0.01, 0.2, 0.4])
+    assert noise.worst_failure(q, 0.0) is q
+    for radius in (0.1, 0.3):
+        worst = noise.worst_failure(q, radius)
+        np.testing.assert_allclose(1.0 - noise.worst_failure(1.0 - worst, radius), q, rtol=1e-6, atol=1e-9)
+        # a class is certified where even then it does not fail half of the time
+        assert noise.worst_failure(np.array(noise.failure_at(radius)), radius) == pytest.approx(0.5)
+        margin = next(m for m in np.linspace(radius, 2, 200) if failure(name, [1.0], m) < 0.3)
+        before, after = failure(name, [1.0], margin), failure(name, [1.0], margin - radius)
+        assert after == pytest.approx(float(noise.worst_failure(np.array(before), radius)), rel=1e-6)
+
+
+def test_a_noise_that_does_not_say_its_worst_failure_is_refused():
+    with pytest.raises(SettingError, match="does not say how much"):
+        Noise.worst_failure(Gaussian(0.5), np.array(0.1), 0.2)
 
 
 @every_noise

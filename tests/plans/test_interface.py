@@ -15,6 +15,7 @@ from sfumato.plans import (
     FixedTwoClass,
     Precision,
     Predict,
+    TopK,
     Vote,
     parse_plan,
     votes_saved,
@@ -24,6 +25,7 @@ from sfumato.plans.early_vote import EarlyVote
 PLANS = [
     Fixed(100, 1000),
     FixedTwoClass(100, 1000),
+    TopK(2, 100, 1000),
     Decide(0.25),
     Curve((0.25, 0.5)),
     Precision(0.05),
@@ -69,7 +71,7 @@ def test_predictions_are_those_of_the_decisions(plan):
     assert run.predictions().tolist() == [decision.prediction for decision in run.decisions()]
 
 
-@pytest.mark.parametrize("plan", PLANS[2:], ids=lambda plan: plan.name)
+@pytest.mark.parametrize("plan", PLANS[3:], ids=lambda plan: plan.name)
 def test_votes_for_a_finished_image_are_refused(plan):
     run = start(plan)
     # Image 0 always votes for one class, image 1 is split: they do not finish together.

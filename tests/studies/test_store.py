@@ -10,6 +10,8 @@ import pytest
 
 from sfumato.certification.certificate import Certificate
 from sfumato.errors import DataError, OutputError, WriteError
+from sfumato.studies import sealed
+from sfumato.studies import store as module
 from sfumato.studies.sealed import VERSION
 from sfumato.studies.store import FILE, Current, Member, Store, load_results, mend
 from study_rows import edited
@@ -99,9 +101,52 @@ def test_a_file_of_a_newer_version_is_refused_and_left_alone(path):
     edited(path.parent, f"PRAGMA user_version = {VERSION + 1}")
     before = path.read_bytes()
     for read_only in (True, False):
-        with pytest.raises(DataError, match=r"newer Sfumato \(results version 4; this one reads 3\)"):
+        with pytest.raises(DataError, match=r"newer Sfumato \(results version 5; this one reads 4\)"):
             Store(path, read_only=read_only)
     assert path.read_bytes() == before
+
+
+@pytest.fixture
+def third(path, monkeypatch):
+    """A file as version 3 made it: certificates without counts."""
+    with monkeypatch.context() as patch:
+        columns = sealed.LARGE["certificates"].removesuffix(", counts")
+        patch.setattr(sealed, "VERSION", 3)
+        patch.setitem(sealed.LARGE, "certificates", columns)
+        made = module._row
+        patch.setattr(module, "_row", lambda cell, found: made(cell, found)[:-1])
+        filled(path, [0, 1])
+        with Store(path) as written:
+            (cell,) = written.open_cells("certified", {CERTIFIED: "of certificates"}).values()
+            written.add_certificates(cell, FORMER)
+    return path, cell
+
+
+CERTIFIED = Member("certificates", 0.2, 0.5, 1)
+
+
+def test_a_file_of_version_3_is_read_as_it_is_and_brought_up_when_it_is_written_to(third):
+    path, cell = third
+    content = path.read_bytes()
+    with Store(path, read_only=True) as file:
+        assert (file.version, repr(file.certificates(cell, 10))) == (3, repr(FORMER))
+    assert path.read_bytes() == content, "reading changes nothing"
+    assert mend(path) == []
+    with Store(path) as file:
+        assert (file.version, repr(file.certificates(cell, 10))) == (VERSION, repr(FORMER))
+        file.add_certificates(cell, [Certificate(2, 4, 4, 0.1, 1.0, counts="10|4=32")])
+    with Store(path, read_only=True) as file:
+        assert [row.counts for row in file.certificates(cell, 10)] == ["", "", "10|4=32"]
+
+
+def test_what_is_damaged_in_a_file_of_version_3_is_mended(third):
+    path, cell = third
+    edited(path.parent, "UPDATE certificates SET radius = 0.75 WHERE example = 0")
+    (lost,) = mend(path)
+    assert "certificates" in lost
+    with Store(path) as file:
+        assert (file.version, file.certificates(cell, 10)) == (VERSION, [])
+        assert len(file.missing("of certificates", "certificates", 2)) == 2
 
 
 @pytest.fixture

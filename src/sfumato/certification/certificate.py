@@ -34,6 +34,7 @@ class Certificate:
         p_upper: upper confidence bound of any other class's.
         confidence: probability with which the statement above holds (nan: nothing is guaranteed).
         plan: the stopping plan, settings included.
+        counts: the class counts of every round of votes (``plans.replay``), from which all of this follows.
     """
 
     idx: int
@@ -47,12 +48,14 @@ class Certificate:
     p_upper: float = math.nan
     confidence: float = math.nan
     plan: str = ""
+    counts: str = ""
 
     @staticmethod
-    def of(idx: int, label: int, decision: Decision, seconds: float) -> Certificate:
-        """Return the certificate of a plan's decision."""
+    def of(idx: int, label: int, decision: Decision, seconds: float, counts: str = "") -> Certificate:
+        """Return the certificate of a plan's decision, which it made from the ``counts``."""
         found = asdict(decision)
-        return Certificate(idx, label, predict=found.pop("prediction"), seconds=seconds, **found)
+        predict = found.pop("prediction")
+        return Certificate(idx, label, predict=predict, seconds=seconds, counts=counts, **found)
 
     @property
     def correct(self) -> bool:

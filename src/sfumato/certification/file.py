@@ -2,26 +2,30 @@
 
 Beside ``NAME.tsv`` stands ``NAME.tsv.json``, the run's settings. A run is continued only if they are
 identical, with two exceptions: there may be more images than before, and the model's answers to fixed inputs
-may differ by rounding.
+may differ by rounding. The settings end with a seal: checksums of themselves and of the finished table, by
+which a later change of either is noticed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.recorded_answers import difference
-from sfumato.certification.table import HEADER, OURS, parse_row, written_row
+from sfumato.certification.table import EARLIER, HEADER, OURS, parse_row, written_row
 from sfumato.errors import DataError, OutputError, WriteError
 from sfumato.files import require_in_place, require_writable, try_lock, write_text, writing
 from sfumato.noise.keyed import require_same_noise
 
 _HEADER = "\t".join(HEADER + OURS) + "\n"
+_EARLIER = "\t".join(EARLIER) + "\n"
 # The rows themselves tell of which images they are; names are compared where there is nothing better.
 _NOT_COMPARED = ("examples", "data", "answers", "clean_accuracy")
 # What settings that do not name their noise mean.
@@ -36,6 +40,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "beta": (int, float),
     "confidence": (int, float),
     "examples": (dict,),
+    "seal": (dict,),
 }
 
 
@@ -66,6 +71,35 @@ def read_settings(record: Path) -> dict[str, Any]:
     return found
 
 
+def checksum_of_settings(settings: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of the settings of a run, its seal left out."""
+    kept = {name: value for name, value in settings.items() if name != "seal"}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+def changed_since_sealed(settings: Mapping[str, Any], content: bytes) -> str | None:
+    """Return what of a run was changed after it was written: its settings or its table; None if nothing was.
+
+    ``content`` is the table's. Rows behind the sealed ones, of a run that was killed, are not looked at.
+    """
+    seal = settings.get("seal", {})
+    if not isinstance(seal.get("bytes", 0), int):
+        return "seal"
+    if "settings_sha256" in seal and seal["settings_sha256"] != checksum_of_settings(settings):
+        return "record of settings"
+    if "bytes" in seal:
+        found = hashlib.sha256(content[: seal["bytes"]]).hexdigest()
+        if len(content) < seal["bytes"] or found != seal.get("table_sha256"):
+            return "table"
+    return None
+
+
+def _write_settings(record: Path, settings: Mapping[str, Any], table: Mapping[str, Any]) -> None:
+    """Write the settings with their seal, ``table`` being its part about the table."""
+    seal = {**table, "settings_sha256": checksum_of_settings(settings)}
+    write_text(record, json.dumps({**settings, "seal": seal}, indent=2) + "\n")
+
+
 def finished_rows(output: Path, settings: dict[str, Any], examples: Sequence[int]) -> list[Certificate]:
     """Return the rows of the run with these settings that ``output`` holds; nothing is written.
 
@@ -86,8 +120,10 @@ def finished_rows(output: Path, settings: dict[str, Any], examples: Sequence[int
 class GrowingTable:
     """The table of a run, kept open for writing; ``rows`` are the rows that it has so far."""
 
-    def __init__(self, path: Path, file: BinaryIO, rows: list[Certificate], size: int) -> None:
-        self._path, self._file, self._size = path, file, size
+    def __init__(
+        self, path: Path, file: BinaryIO, rows: list[Certificate], size: int, *, counts: bool
+    ) -> None:
+        self._path, self._file, self._size, self._counts = path, file, size, counts
         self.rows = rows
 
     def append(self, found: Sequence[Certificate]) -> None:
@@ -96,7 +132,8 @@ class GrowingTable:
         Raises:
             WriteError: the disk is full, or the table is no longer what this process has written.
         """
-        self._write("".join(written_row(row) + "\n" for row in found).encode())
+        written = found if self._counts else [replace(row, counts="") for row in found]
+        self._write("".join(written_row(row) + "\n" for row in written).encode())
         self.rows += found
 
     def begin(self) -> None:
@@ -111,6 +148,11 @@ class GrowingTable:
         with writing(self._path):
             os.fsync(self._file.fileno())
         self._require_there()
+        record = settings_path(self._path)
+        found, content = read_settings(record), self._path.read_bytes()
+        sealed = {"bytes": len(content), "table_sha256": hashlib.sha256(content).hexdigest()}
+        if found.get("seal", {}).get("table_sha256") != sealed["table_sha256"]:
+            _write_settings(record, found, sealed)
 
     def _write(self, content: bytes) -> None:
         with writing(self._path):
@@ -161,8 +203,11 @@ def continued(output: Path, settings: dict[str, Any], examples: Sequence[int]) -
         if found.get("examples") != settings["examples"]:
             # of a record that is there, the names stay
             merged = {**settings, **found, "examples": settings["examples"]}
-            write_text(record, json.dumps(merged, indent=2) + "\n")
-        table = GrowingTable(output, file, rows, size)
+            of_table = {n: v for n, v in found.get("seal", {}).items() if n != "settings_sha256"}
+            _write_settings(record, {n: v for n, v in merged.items() if n != "seal"}, of_table)
+        with output.open("rb") as begun:
+            counts = begun.readline().decode(errors="replace") != _EARLIER
+        table = GrowingTable(output, file, rows, size, counts=counts)
         table.begin()
         yield table
         table.finish()
@@ -184,15 +229,21 @@ def _read(output: Path, settings: dict[str, Any], examples: Sequence[int]) -> tu
         raise OutputError(f"{output}: exists, but no run with these settings wrote it; choose another output")
     if record.exists():
         _require_same_run(output, record, settings)
+        if (changed := changed_since_sealed(read_settings(record), content)) is not None:
+            raise OutputError(f"{output}: its {changed} was changed after the run; choose another output")
     whole = content[: content.rfind(b"\n") + 1]
     if not whole:
         return [], 0
     lines = whole.decode("utf-8", errors="replace").removesuffix("\n").split("\n")
-    if lines[0] + "\n" != _HEADER:
+    if lines[0] + "\n" not in (_HEADER, _EARLIER):
         raise OutputError(
             f"{output}: its first line is not the header {_HEADER.strip()}; choose another output"
         )
-    rows = [parse_row(line, f"{output}:{number}", ours=True) for number, line in enumerate(lines[1:], 2)]
+    columns = lines[0].count("\t") + 1
+    rows = [
+        parse_row(line, f"{output}:{number}", ours=columns - len(HEADER), most=columns)
+        for number, line in enumerate(lines[1:], 2)
+    ]
     if len(rows) > len(examples):
         raise OutputError(
             f"{output}: holds {len(rows)} images already, more than the {len(examples)} asked for; choose "

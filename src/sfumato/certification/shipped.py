@@ -71,10 +71,11 @@ def certify_images(
     runs = smoothed.runs(groups, plan, confidence=confidence, together=together)
     for part, (run, seconds) in zip(parts, runs, strict=True):
         per_vote = seconds / max(1, int(run.votes.sum()))
-        rows = zip(examples[part], labels[part].tolist(), run.decisions(), strict=True)
+        made = run.decisions(), run.written_counts()
+        rows = zip(examples[part], labels[part].tolist(), *made, strict=True)
         yield [
-            Certificate.of(example, label, decision, per_vote * decision.votes).as_written()
-            for example, label, decision in rows
+            Certificate.of(example, label, decision, per_vote * decision.votes, counts).as_written()
+            for example, label, decision, counts in rows
         ]
 
 

@@ -16,11 +16,13 @@ from jaxtyping import Int
 
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.certificates import Certificates
+from sfumato.certification.conformal import ConformalClassifier, PredictionSets
 from sfumato.certification.inputs import Dealt, Inputs, batches, whole_labels
+from sfumato.datasets import Split
 from sfumato.errors import DataError
 from sfumato.plans import Fixed, Plan, as_plan
 from sfumato.settings import CONFIDENCE
-from sfumato.smoothing.smoothed import Smoothed
+from sfumato.smoothing.smoothed import DEFAULT_VOTES, Smoothed
 
 Labels = Sequence[int] | Int[np.ndarray, " images"] | Int[torch.Tensor, " images"]
 _UNKNOWN = -1
@@ -94,10 +96,36 @@ class SmoothedClassifier(Smoothed):
             # the time of each by its share of the votes
             per_vote = (time.perf_counter() - started) / max(1, int(run.votes.sum()))
             found += [
-                Certificate.of(index, label, decision, per_vote * decision.votes)
-                for index, label, decision in zip(indices, of_batch.tolist(), run.decisions(), strict=True)
+                Certificate.of(index, label, decision, per_vote * decision.votes, counts)
+                for index, label, decision, counts in zip(
+                    indices, of_batch.tolist(), run.decisions(), run.written_counts(), strict=True
+                )
             ]
         for dealt in (numbers, recorded, known):
             if dealt is not None:
                 dealt.finish()
         return Certificates(found)
+
+    def conformal(
+        self,
+        calibration: tuple[torch.Tensor | np.ndarray, Labels] | Split,
+        test: torch.Tensor | np.ndarray,
+        coverage: float = 0.9,
+        radius: float = 0.0,
+        *,
+        votes: int = DEFAULT_VOTES,
+    ) -> PredictionSets:
+        """Return sets of labels for ``test``, after a ``calibration`` on other inputs with their labels.
+
+        With probability at least ``coverage`` over both and the noise, the set of a test input holds its true
+        label, wherever within ``radius`` the input was moved to before the votes (``ConformalClassifier``,
+        which does both steps one after the other).
+
+        Raises:
+            SettingError, DataError, ModelError: as ``ConformalClassifier``.
+        """
+        if isinstance(calibration, Split):
+            calibration = calibration.x[np.arange(len(calibration))], calibration.y
+        x, y = calibration
+        steps = ConformalClassifier(self, coverage=coverage, radius=radius, votes=votes)
+        return steps.conformalize(x, y).predict_set(test)

@@ -2,9 +2,9 @@
 
 It is the tab-separated table that the tools of the field read and write (Cohen et al. 2019): one row per
 example, ``idx label predict radius correct time``, predict -1 for an abstention. Our table has further
-columns after these six: votes, bounds, and the basis of the guarantee. Tables come from many tools and
-through spreadsheets, so every cell is checked: a number must be written in ASCII digits and lie in a range in
-which all later arithmetic is safe.
+columns after these six: votes, bounds, the basis of the guarantee, and the counts of each round of votes.
+Tables come from many tools and through spreadsheets, so every cell is checked: a number must be written in
+ASCII digits and lie in a range in which all later arithmetic is safe.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from sfumato.errors import DataError
 from sfumato.plans import ABSTAIN
 
 HEADER = ("idx", "label", "predict", "radius", "correct", "time")
-OURS = ("votes", "stopped_by", "p_lower", "p_upper", "confidence", "plan")
+OURS = ("votes", "stopped_by", "p_lower", "p_upper", "confidence", "plan", "counts")
+
+EARLIER = HEADER + OURS[:-1]
+"""The header of tables before their counts were kept."""
 
 LARGEST_RADIUS = 1e15
 """Radii above it, in any unit, are taken for damage."""
@@ -46,6 +49,7 @@ def written_row(found: Certificate) -> str:
     cells: tuple[object, ...] = (found.idx, found.label, found.predict, shown, int(found.correct), time)
     if found.votes is not None:
         cells += (found.votes, found.stopped_by, found.p_lower, found.p_upper, found.confidence, found.plan)
+        cells += (found.counts,) if found.counts else ()
     return "\t".join(str(cell) for cell in cells)
 
 
@@ -56,20 +60,22 @@ def written_table(certificates: Iterable[Certificate]) -> str:
         DataError: as ``written_row``.
     """
     rows = list(certificates)
-    header = HEADER if any(row.votes is None for row in rows) else HEADER + OURS
+    ours = EARLIER if not any(row.counts for row in rows) else HEADER + OURS
+    header = HEADER if any(row.votes is None for row in rows) else ours
     return "".join(line + "\n" for line in ("\t".join(header), *map(written_row, rows)))
 
 
-def parse_row(line: str, where: str, *, ours: bool = False, most: int | None = None) -> Certificate:
+def parse_row(line: str, where: str, *, ours: int = 0, most: int | None = None) -> Certificate:
     """Return the certificate of one line; further columns, unknown to Sfumato, are ignored.
 
-    ``most`` is how many columns the table has, if that is known.
+    ``ours`` is how many of our own columns the table has: none, all, or all but the counts. ``most`` is how
+    many columns it has, if that is known.
 
     Raises:
         DataError: a line that has too few or too many columns, or numbers out of range.
     """
     cells = _cells(line)
-    needed = len(HEADER) + (len(OURS) if ours else 0)
+    needed = len(EARLIER if ours else HEADER)
     if len(cells) < needed:
         raise DataError(f"{where}: {len(cells)} columns, at least {needed} are needed")
     if most is not None and any(cells[most:]):
@@ -100,6 +106,7 @@ def parse_row(line: str, where: str, *, ours: bool = False, most: int | None = N
         p_upper=p_upper,
         confidence=confidence,
         plan=cells[11],
+        counts=cells[12] if ours == len(OURS) and len(cells) > 12 else "",
     )
 
 
@@ -119,7 +126,7 @@ def read_certificates(path: Path | str, on_note: Callable[[str], None] = warning
         DataError: a missing file, another header, or a damaged line.
     """
     lines = _lines(Path(path))
-    ours, most = False, 0
+    ours, most = 0, 0
     found: dict[int, Certificate] = {}
     repeated: list[int] = []
     for number, line in enumerate(lines, 1):
@@ -127,7 +134,7 @@ def read_certificates(path: Path | str, on_note: Callable[[str], None] = warning
         if not any(names):
             continue
         if names[: len(HEADER)] == HEADER:
-            ours, most = names[: len(HEADER + OURS)] == HEADER + OURS, len(names)
+            ours, most = _ours(names), len(names)
             continue
         if not most:
             break
@@ -144,6 +151,12 @@ def read_certificates(path: Path | str, on_note: Callable[[str], None] = warning
             f"{path}:{repeated[0]}{more}: a further row about an image; the first row about each image counts"
         )
     return list(found.values())
+
+
+def _ours(names: tuple[str, ...]) -> int:
+    """Return how many of our own columns a header names, in their places."""
+    found = names[len(HEADER) :]
+    return next((n for n in (len(OURS), len(OURS) - 1) if found[:n] == OURS[:n]), 0)
 
 
 def _lines(path: Path) -> list[str]:

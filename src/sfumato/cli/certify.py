@@ -40,6 +40,7 @@ def command(
         ),
     ],
     noise: options.Noise = "gaussian",
+    scales: options.Scales = None,
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
     size: options.Size = None,
@@ -62,7 +63,8 @@ def command(
         bool,
         typer.Option(
             "--label-known",
-            help="decide and curve test only the true label: same accuracy table, fewer votes.",
+            help="decide and curve test only the true label: same accuracy table, fewer votes. top_k "
+            "tests the label in place of the class of the first votes.",
         ),
     ] = False,
     confidence: options.Confidence = CONFIDENCE,
@@ -122,7 +124,8 @@ def command(
     from sfumato.noise import make_noise
     from sfumato.smoothing.configuration import require_precision
 
-    smoothing_noise = make_noise(noise, require_positive("beta", beta))
+    own = {} if scales is None else {"scales": options.parse_numbers("scales", scales)}
+    smoothing_noise = make_noise(noise, require_positive("beta", beta), **own)
     require_precision(precision)
     if batch_size is not None:
         require_count("batch_size", batch_size)

@@ -30,6 +30,7 @@ from sfumato.cli import (
     theory,
     train,
     train_denoiser,
+    verify,
 )
 from sfumato.cli.advice import advise, geometry, interference, surrogate
 from sfumato.cli.from_settings import register
@@ -52,7 +53,7 @@ app = typer.Typer(
 _COMMANDS = (
     *(train, train_denoiser, normalize, risk, certify, attack, card, report, plot, table),
     *(advise, interference, geometry, surrogate),
-    *(demo, data, inspect),
+    *(demo, data, inspect, verify),
 )
 for module in _COMMANDS:
     register(app, module.command, module.__name__.rpartition(".")[2].replace("_", "-"))

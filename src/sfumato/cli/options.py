@@ -41,6 +41,14 @@ Attacks = Annotated[
     ),
 ]
 Noise = Annotated[str, typer.Option("--noise", help=f"{NOISES}.")]
+Scales = Annotated[
+    str | None,
+    typer.Option(
+        "--scales",
+        help="With --noise anisotropic: a scale for each feature or channel, in its own unit, e.g. 10,0.1. "
+        "Radii are then in units of the scales.",
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", help="Determines all randomness.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 BatchSize = Annotated[

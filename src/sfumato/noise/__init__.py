@@ -1,15 +1,17 @@
 """What is added to the input: distributions with their certificates, and the keys of their draws."""
 
+from sfumato.noise.anisotropic import AnisotropicGaussian
 from sfumato.noise.base import Noise
 from sfumato.noise.gaussian import Gaussian
 from sfumato.noise.keyed import NOISE_VERSION, Span, Stream, Use
 from sfumato.noise.laplace import Laplace
-from sfumato.noise.registry import NOISES, make_noise, register_noise
+from sfumato.noise.registry import NOISES, make_noise, noise_of, register_noise
 from sfumato.noise.uniform import Uniform
 
 __all__ = [
     "NOISES",
     "NOISE_VERSION",
+    "AnisotropicGaussian",
     "Gaussian",
     "Laplace",
     "Noise",
@@ -18,5 +20,6 @@ __all__ = [
     "Uniform",
     "Use",
     "make_noise",
+    "noise_of",
     "register_noise",
 ]

@@ -10,7 +10,10 @@ from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sfumato.errors import require_nonnegative
+import numpy as np
+from jaxtyping import Float
+
+from sfumato.errors import SettingError, require_nonnegative
 from sfumato.noise.keyed import Stream
 
 if TYPE_CHECKING:
@@ -60,6 +63,16 @@ class Noise(ABC):
         A class is certified at ``radius`` where its probability is above p0 = 1 - q. The result is 1/2 at
         radius 0 and falls from there; it is 0 where no probability certifies the radius.
         """
+
+    def worst_failure(self, q: Float[np.ndarray, " *many"], radius: float) -> Float[np.ndarray, " *many"]:
+        """Return the largest probability of failure at any point within ``radius``, where it is q at x.
+
+        For any event: what ``radius`` says of one class and a rival follows from it. q itself at radius 0.
+
+        Raises:
+            SettingError: a noise that does not say it.
+        """
+        raise SettingError(f"{self.name} noise does not say how much probabilities change within a radius")
 
     def __str__(self) -> str:
         """Return the distribution in a few words, the standard deviation among them."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+from jaxtyping import Float
 from scipy import special
 
 from sfumato.noise.base import Noise
@@ -48,3 +50,7 @@ class Gaussian(Noise):
     def failure_at(self, radius: float) -> float:
         """Return Phi(-radius / beta)."""
         return float(special.ndtr(-radius / self.standard_deviation))
+
+    def worst_failure(self, q: Float[np.ndarray, " *many"], radius: float) -> Float[np.ndarray, " *many"]:
+        """Return Phi(Phi^-1(q) + radius / beta): Neyman & Pearson 1933, attained by a half-space."""
+        return np.asarray(special.ndtr(special.ndtri(q) + radius / self.standard_deviation)) if radius else q

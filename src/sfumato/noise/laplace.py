@@ -16,6 +16,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+from jaxtyping import Float
+
 from sfumato.noise.base import Noise
 from sfumato.noise.keyed import Stream
 
@@ -70,6 +73,19 @@ class Laplace(Noise):
     def failure_at(self, radius: float) -> float:
         """Return exp(-radius / lambda) / 2."""
         return 0.5 * math.exp(-radius / self.scale)
+
+    def worst_failure(self, q: Float[np.ndarray, " *many"], radius: float) -> Float[np.ndarray, " *many"]:
+        """Return the smaller of e^r q and 1 - e^-r (1 - q), with r = radius / lambda."""
+        return (
+            np.asarray(
+                np.minimum(
+                    np.exp(radius / self.scale) * q,
+                    -np.expm1(-radius / self.scale) + np.exp(-radius / self.scale) * q,
+                )
+            )
+            if radius
+            else q
+        )
 
     def __str__(self) -> str:
         """Return the distribution in a few words."""

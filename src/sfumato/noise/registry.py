@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, TypeVar
 
 from sfumato.errors import SettingError
+from sfumato.noise.anisotropic import AnisotropicGaussian
 from sfumato.noise.base import Noise
 from sfumato.noise.gaussian import Gaussian
 from sfumato.noise.laplace import Laplace
 from sfumato.noise.uniform import Uniform
 
-NOISES: dict[str, type[Noise]] = {noise.name: noise for noise in (Gaussian, Uniform, Laplace)}
+NOISES: dict[str, type[Noise]] = {
+    noise.name: noise for noise in (Gaussian, Uniform, Laplace, AnisotropicGaussian)
+}
 
 Registered = TypeVar("Registered", bound=type[Noise])
 
@@ -26,15 +31,39 @@ def register_noise(noise: Registered) -> Registered:
     return noise
 
 
-def make_noise(name: str, standard_deviation: float) -> Noise:
+def make_noise(name: str, standard_deviation: float, **own: Any) -> Noise:
     """Return the noise of this name, its standard deviation per coordinate in the unit of the input.
+
+    ``own`` are its further fields, as the scales of ``anisotropic``.
 
     >>> make_noise("gaussian", 0.5)
     Gaussian(standard_deviation=0.5)
 
     Raises:
-        SettingError: an unknown noise, or a standard deviation below 0 or not finite.
+        SettingError: an unknown noise, a standard deviation below 0 or not finite, or a field that it lacks.
     """
     if name not in NOISES:
         raise SettingError(f"noise must be one of {', '.join(NOISES)}, got {name!r}")
-    return NOISES[name](standard_deviation)
+    if unknown := set(own) - {field.name for field in fields(NOISES[name])}:
+        raise SettingError(f"{name} noise has no {', '.join(sorted(unknown))}; leave it out")
+    return NOISES[name](standard_deviation, **own)
+
+
+def noise_of(settings: Mapping[str, Any]) -> Noise:
+    """Return the noise whose ``identity`` is part of these settings of a run; Gaussian where none is named.
+
+    >>> noise_of({"noise": "anisotropic", "beta": 0.5, "scales": [10.0, 0.1], "seed": 3})
+    AnisotropicGaussian(standard_deviation=0.5, scales=(10.0, 0.1))
+
+    Raises:
+        SettingError: an unknown noise, or no beta that it can have.
+    """
+    name, beta = str(settings.get("noise", Gaussian.name)), settings.get("beta")
+    if isinstance(beta, bool) or not isinstance(beta, int | float):
+        raise SettingError(f"beta must be a number, got {beta!r}")
+    own = {field.name for field in fields(NOISES[name])} if name in NOISES else set()
+    given = {key: settings[key] for key in own & set(settings)}
+    try:
+        return make_noise(name, float(beta), **given)
+    except TypeError as error:
+        raise SettingError(f"{name} noise cannot have {str(given)[:80]}") from error

@@ -11,6 +11,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+from jaxtyping import Float
+
 from sfumato.noise.base import Noise
 from sfumato.noise.keyed import Stream
 
@@ -55,6 +58,10 @@ class Uniform(Noise):
     def failure_at(self, radius: float) -> float:
         """Return (lambda - radius) / (2 lambda), at least 0."""
         return max(0.0, (self.half_width - radius) / (2.0 * self.half_width))
+
+    def worst_failure(self, q: Float[np.ndarray, " *many"], radius: float) -> Float[np.ndarray, " *many"]:
+        """Return q + radius / (2 lambda), at most 1."""
+        return np.asarray(np.minimum(1.0, q + radius / (2.0 * self.half_width))) if radius else q
 
     def __str__(self) -> str:
         """Return the distribution in a few words."""

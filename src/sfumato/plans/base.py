@@ -16,7 +16,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
@@ -61,6 +61,15 @@ class Decision:
     plan: str
 
 
+class _Round(NamedTuple):
+    """The votes of one round: the images that were asked, and the counts that are not zero."""
+
+    asked: Int[np.ndarray, " images"]
+    images: Int[np.ndarray, " counts"]
+    classes: Int[np.ndarray, " counts"]
+    votes: Int[np.ndarray, " counts"]
+
+
 class Run:
     """One plan over a number of images at once: it owns the counts, and refuses what cannot be votes.
 
@@ -92,6 +101,7 @@ class Run:
         self.rounds = 0
         self.votes = self.first_votes = np.zeros(images, dtype=np.int64)
         self.counts = self.fresh = self.first_counts = np.zeros((images, classes), dtype=np.int64)
+        self._rounds: list[_Round] = []
         self.state: Any = plan.prepare(self)
         self._wanted = plan.next(self)
 
@@ -120,6 +130,8 @@ class Run:
                 any counts at all when nothing is demanded any more.
         """
         self.fresh = checked_counts(counts, self._wanted, self.classes)
+        rows, named = np.nonzero(self.fresh)
+        self._rounds.append(_Round(np.flatnonzero(self._wanted), rows, named, self.fresh[rows, named]))
         self.votes, self.counts = self.votes + self._wanted, self.counts + self.fresh
         if self.rounds == 0:
             self.first_votes, self.first_counts = self.votes, self.counts
@@ -147,6 +159,19 @@ class Run:
     def _require_final(self) -> None:
         if waiting := int(np.count_nonzero(self._wanted)):
             raise SettingError(f"decisions are not final: {waiting} images still need votes")
+
+    def written_counts(self) -> list[str]:
+        """Return each image's counts in all of its rounds, as ``plans.replay`` reads them.
+
+        First the number of classes, then for each round the classes with votes: ``10|3=98 5=2|3=1000``.
+        """
+        rounds: list[list[str]] = [[] for _ in range(self.images)]
+        for one in self._rounds:
+            for image in one.asked.tolist():
+                rounds[image].append("")
+            for image, named, votes in zip(*(a.tolist() for a in one[1:]), strict=True):
+                rounds[image][-1] += f" {named}={votes}" if rounds[image][-1] else f"{named}={votes}"
+        return ["|".join([str(self.classes), *of_image]) for of_image in rounds]
 
     def decide(
         self,

@@ -17,11 +17,12 @@ from sfumato.plans.decide import Decide
 from sfumato.plans.fixed import Fixed
 from sfumato.plans.precision import Precision
 from sfumato.plans.predict import Predict
+from sfumato.plans.top_k import TopK
 from sfumato.plans.two_class import FixedTwoClass
 from sfumato.plans.vote import Vote
 
 PLANS: dict[str, type[Plan]] = {
-    plan.method: plan for plan in (Fixed, FixedTwoClass, Decide, Curve, Precision, Predict, Vote)
+    plan.method: plan for plan in (Fixed, FixedTwoClass, Decide, Curve, Precision, TopK, Predict, Vote)
 }
 
 Registered = TypeVar("Registered", bound=type[Plan])
@@ -48,8 +49,8 @@ def register_plan(plan: Registered) -> Registered:
 def accepted_plans() -> str:
     """Return the accepted plans in one line.
 
-    >>> accepted_plans()
-    'fixed(n0,n), two_class(n0,n), decide(radius), curve(r1,r2,...), precision(eps), predict(), vote(n)'
+    >>> accepted_plans().split(", ")[-3:]
+    ['top_k(k,n0,n)', 'predict()', 'vote(n)']
     """
     return ", ".join(plan.usage for plan in PLANS.values())
 

@@ -12,6 +12,7 @@ from sfumato.certification.accuracy import certified_accuracy
 from sfumato.certification.summary import p_lower_quantiles
 from sfumato.reporting.certified_sets import (
     FULL,
+    answering,
     common_norm,
     outcomes,
     require_certified,
@@ -162,6 +163,7 @@ def certified_table(
     Raises:
         DataError: radii of several norms, or a given one that no set certifies or was not asked about.
     """
+    sets = [answering(one, radii) for one in sets]
     require_certified(sets, radii)
     wanted = list(radii) or usual_radii(sets)
     clean = ["" if one.clean_accuracy is None else f"{one.clean_accuracy:.4f}" for one in sets]

@@ -6,7 +6,7 @@ import contextlib
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -14,7 +14,9 @@ from jaxtyping import Float, Int
 from sfumato.answers.objective import require_asked
 from sfumato.certification.accuracy import CurvePoint, certified_accuracy, radius_grid
 from sfumato.certification.certificate import Certificate
+from sfumato.certification.later_radii import at_radii
 from sfumato.errors import DataError, SettingError
+from sfumato.noise import noise_of
 from sfumato.plans import ABSTAIN, parse_plan
 from sfumato.plans.base import FULL_VOTES
 from sfumato.reporting.sources import CertifiedSet
@@ -115,6 +117,24 @@ def _asked(plan: str) -> set[float]:
     with contextlib.suppress(SettingError):
         return set(parse_plan(plan).asked_radii)
     return set()
+
+
+def answering(found: CertifiedSet, radii: Sequence[float]) -> CertifiedSet:
+    """Return the set with an answer at these radii too, where its plan and its counts allow it.
+
+    Without the counts, or where the settings do not say what was tested (a study's), it is returned as it is.
+    """
+    settings, rows = found.settings or {}, found.certificates
+    plans = {row.plan for row in rows}
+    if "label_known" not in settings or not all(row.counts for row in rows) or len(plans) != 1:
+        return found
+    if set(radii) <= _asked(asked := plans.pop()) or not _asked(asked):
+        return found
+    with contextlib.suppress(SettingError):
+        known = bool(settings["label_known"])
+        later = at_radii(rows, radii, noise=noise_of(settings), label_known=known)
+        return replace(found, certificates=later)
+    return found
 
 
 def require_certified(sets: Sequence[CertifiedSet], radii: Sequence[float]) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 from sfumato.answers.gallery import Gallery, GalleryImage, View, require_images, sample_places, under_noise
 from sfumato.certification.certificate import Certificate
 from sfumato.datasets import Dataset
-from sfumato.errors import DataError
-from sfumato.noise import NOISES, Gaussian, Noise, make_noise
+from sfumato.errors import DataError, SettingError
+from sfumato.noise import Gaussian, Noise, noise_of
 from sfumato.reporting.certified_sets import common_norm
 from sfumato.reporting.sources import CertifiedSet
 
@@ -93,10 +93,11 @@ def sample_tables(
 
 
 def _common_noise(tables: Sequence[CertifiedSet]) -> Noise | None:
-    stated = [table.settings for table in tables if table.settings]
-    found = {(settings.get("noise", "gaussian"), settings.get("beta")) for settings in stated}
-    name, beta = found.pop() if len(found) == 1 else (None, None)
-    return make_noise(str(name), float(beta)) if name in NOISES and isinstance(beta, int | float) else None
+    try:
+        found = {noise_of(table.settings) for table in tables if table.settings}
+    except SettingError:
+        return None
+    return found.pop() if len(found) == 1 else None
 
 
 def _require_same_data(table: CertifiedSet, data: Dataset) -> None:

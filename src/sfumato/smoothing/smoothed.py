@@ -140,7 +140,7 @@ class Smoothed:
         A row sums to less than 1 where the model returned NaN under noise. The numbering of images continues
         from call to call, so that every call has fresh noise.
         """
-        counts = self._fresh_votes(x, n)
+        counts = self.fresh_votes(x, n)
         device = x.device if isinstance(x, torch.Tensor) else None
         return torch.as_tensor(counts / n, dtype=torch.float32, device=device)
 
@@ -218,6 +218,15 @@ class Smoothed:
         keys = np.arange(len(images)) if examples is None else _keys(examples, images)
         return counter.count(images, keys, np.full(len(images), first), np.full(len(images), n))
 
+    def fresh_votes(self, x: torch.Tensor | np.ndarray, n: int) -> Int[np.ndarray, "images classes"]:
+        """Return the class counts of ``n`` votes for each image, under noise that no call was given before.
+
+        Raises:
+            SettingError, DataError, ModelError: as ``votes``.
+        """
+        images, _ = self._prepare(x)
+        return self.votes(x, n, examples=self._next_numbers(len(images)).tolist())
+
     def predict(
         self,
         x: torch.Tensor | np.ndarray,
@@ -239,7 +248,7 @@ class Smoothed:
         """
         if confidence is not None:
             require_open_unit("confidence", confidence)
-        counts = self._fresh_votes(x, n) if examples is None else self.votes(x, n, examples=examples)
+        counts = self.fresh_votes(x, n) if examples is None else self.votes(x, n, examples=examples)
         if confidence is None:
             # an image whose every vote was NaN has no majority
             return np.where(counts.any(axis=1), counts.argmax(axis=1), ABSTAIN)
@@ -339,10 +348,6 @@ class Smoothed:
     @property
     def _num_classes(self) -> int:
         return self._counter.num_classes if self._counter else 0
-
-    def _fresh_votes(self, x: torch.Tensor | np.ndarray, n: int) -> Int[np.ndarray, "images classes"]:
-        images, _ = self._prepare(x)
-        return self.votes(x, n, examples=self._next_numbers(len(images)).tolist())
 
     def _next_numbers(self, images: int) -> Int[np.ndarray, " images"]:
         """Return numbers that no image of this object was given without being asked for."""

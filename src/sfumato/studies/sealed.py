@@ -4,7 +4,7 @@ SQLite notices damage to its own structure, but not to what is stored in it. Her
 has a seal beside it: how many rows it has, and the sum of a 64-bit mix of each row modulo 2^64. The
 seals are sealed in the same way. A change of a single row always changes the sum, since the mix is
 one-to-one in each value; other damage stays unnoticed with probability 2^-64. A part is one row of a
-small table, or all rows of one cell of a large one. A file of version 2 is read as it would be in the
+small table, or all rows of one cell of a large one. A file of version 2 or 3 is read as it would be in the
 present version, and brought up to it when it is next written to.
 """
 
@@ -26,8 +26,11 @@ from jaxtyping import UInt64
 from sfumato.errors import DataError, OutputError, SfumatoError, WriteError
 from sfumato.files import require_in_place, writing
 
-VERSION = 3
-"""Of the tables below, kept as the file's ``user_version``; 1 had no seals, 2 certificates as texts."""
+VERSION = 4
+"""Of the tables below, kept as the file's ``user_version``.
+
+1 had no seals, 2 certificates as texts, 3 no counts of certificates.
+"""
 
 Row = tuple[Any, ...]
 
@@ -77,6 +80,9 @@ CREATE TABLE certificates (
 ) STRICT, WITHOUT ROWID;
 """,
 }
+_CERTIFICATES[4] = _CERTIFICATES[3].replace(
+    "plan TEXT NOT NULL,", "plan TEXT NOT NULL, counts TEXT NOT NULL,"
+)
 
 
 # The columns of each table; for a small one also the places of those that no two rows share.
@@ -91,7 +97,7 @@ SMALL = {
 LARGE = {
     "images": "cell, example, label, predicted, votes, first_votes, first_hits",
     "certificates": "cell, example, label, predict, radius, seconds, votes, stopped_by, p_lower, p_upper, "
-    "confidence, plan",
+    "confidence, plan, counts",
 }
 
 
@@ -184,7 +190,9 @@ class SealedFile:
                     self._db.execute("PRAGMA journal_mode = WAL")
                     # a finished shard shall outlast a power cut as well
                     self._db.execute("PRAGMA synchronous = FULL")
-                if self.version < VERSION and not (read_only and (self.damage or self.version == 0)):
+                # version 3 only lacks the counts, which ``read`` leaves empty
+                as_it_is = read_only and (self.damage or self.version in (0, 3))
+                if self.version < VERSION and not as_it_is:
                     self._bring_up_to_date(read_only)
             except BaseException:
                 self._db.close()
@@ -298,13 +306,16 @@ class SealedFile:
         self.version = VERSION
 
     def _former_certificates(self) -> dict[int, list[Row]]:
-        """Return the certificates of a file of version 2 by their cells, as rows of the present version."""
+        """Return the certificates of an earlier file by their cells, as rows of the present version."""
         found: dict[int, list[Row]] = {}
-        for row in self._db.execute("SELECT cell, example, row FROM certificates ORDER BY cell, example"):
+        columns = "cell, example, row" if self.version == 2 else self._columns("certificates")
+        for row in self._db.execute(f"SELECT {columns} FROM certificates ORDER BY cell, example"):
             found.setdefault(row[0], []).append(row)
         sealed_ = {part: seal for (name, part), seal in self._seals.items() if name == "certificates"}
         if {_text((cell,)): sealed(rows) for cell, rows in found.items()} != sealed_:
             raise DamagedPart(_damaged(self.path, "certificates do not match their checksum"))
+        if self.version > 2:
+            return {cell: [(*row, "") for row in rows] for cell, rows in found.items()}
         return {cell: [self.present_row(*row) for row in rows] for cell, rows in found.items()}
 
     def present_row(self, cell: int, example: int, text: str) -> Row:
@@ -364,12 +375,17 @@ class SealedFile:
             raise DamagedPart(str(error)) from error
         if self._seals.get((name, _text((cell,))), Seal()) != sealed(rows):
             raise DamagedPart(_damaged(self.path, f"{name} of cell {cell} do not match their checksum"))
-        return rows
+        lacking = LARGE[name].count(",") - self._columns(name).count(",")
+        return [(*row, *[""] * lacking) for row in rows] if lacking else rows
 
     def _rows(self, name: str, cell: int) -> list[Row]:
         return self._db.execute(
-            f"SELECT {LARGE[name]} FROM {name} WHERE cell = ? ORDER BY example", (cell,)
+            f"SELECT {self._columns(name)} FROM {name} WHERE cell = ? ORDER BY example", (cell,)
         ).fetchall()
+
+    def _columns(self, name: str) -> str:
+        """Return the columns that the file has of a large table; up to version 3 it has no counts."""
+        return LARGE[name].removesuffix(", counts") if self.version == 3 else LARGE[name]
 
     def _write(self, name: str, rows: Sequence[Row]) -> None:
         verb = "INSERT" if name in LARGE else "INSERT OR REPLACE"

@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 
 from sfumato.certification.certificate import Certificate
-from sfumato.certification.table import parse_row
+from sfumato.certification.table import OURS, parse_row
 from sfumato.errors import DataError
 from sfumato.files import writing
 from sfumato.smoothing.risk import Rows
 from sfumato.studies.results import CellResult, StudyResults
-from sfumato.studies.sealed import LARGE, SMALL, VERSION, DamagedPart, Row, SealedFile
+from sfumato.studies.sealed import LARGE, SMALL, DamagedPart, Row, SealedFile
 
 FILE = "results.sqlite"
 
@@ -155,7 +155,7 @@ class Store(SealedFile):
 
     def present_row(self, cell: int, example: int, text: str) -> Row:
         """Return the row of a certificate that was kept as a line of a table."""
-        return _row(cell, parse_row(text, str(self.path), ours=True))
+        return _row(cell, parse_row(text, str(self.path), ours=len(OURS) - 1))
 
     def members(self, settings: str, kind: str) -> dict[Member, int]:
         """Return the cells that these settings have, complete or not."""
@@ -231,7 +231,7 @@ def mend(path: Path) -> list[str]:
                         sound.append((name, cell))
             if not lost:
                 return []
-            if old.version < VERSION or any(f"a row of {name}" in lost for name in ("path", "proposals")):
+            if old.version < 3 or any(f"a row of {name}" in lost for name in ("path", "proposals")):
                 raise DataError(f"{lost[0]} does not match its checksum")
             with Store(mended) as new:
                 with new.transaction():

@@ -27,6 +27,7 @@ from sfumato.reporting.report.page import Panel, Section, listing, render
 from sfumato.reporting.report.pair_panels import pair_panels
 from sfumato.reporting.report.provenance_panel import study_panel, table_panel
 from sfumato.reporting.report.study_panels import published_panels, study_lead, study_panels
+from sfumato.reporting.source_checksums import source_checksums
 from sfumato.reporting.sources import CertifiedSet, Sources, StudySource, study_sets
 from sfumato.reporting.table_gallery import named_data, sample_tables
 from sfumato.settings import Count, Seed
@@ -161,7 +162,8 @@ class ReportMaker:
         provenance += [table_panel(one, f"table-{i}-provenance") for i, one in enumerate(sources.tables)]
         sections.append(Section("provenance", "Provenance", (*provenance, self._own_panel())))
         title = self.settings.title or _usual_title(sources)
-        return render(title, " ".join(leads), sections, reload_seconds=reload_seconds)
+        made_from = source_checksums(sources)
+        return render(title, " ".join(leads), sections, reload_seconds=reload_seconds, sources=made_from)
 
     def _tell(self, messages: Iterable[str]) -> None:
         """Warn of each once: a report that is followed is made again and again."""

@@ -11,7 +11,7 @@ import base64
 import hashlib
 import html
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
@@ -20,6 +20,9 @@ from plotly.offline import get_plotlyjs
 from sfumato.reporting.interactive import draw
 from sfumato.reporting.picture import Picture
 from sfumato.reporting.tables import Table, as_html
+
+SOURCES = "sfumato-sources"
+"""Name of the element that says what the report was made from."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +83,30 @@ def _safe(encoded: str) -> str:
     return encoded
 
 
-def render(title: str, lead: str, sections: Sequence[Section], *, reload_seconds: int | None = None) -> str:
-    """Return the report as one HTML document.
+def render(
+    title: str,
+    lead: str,
+    sections: Sequence[Section],
+    *,
+    reload_seconds: int | None = None,
+    sources: Sequence[Mapping[str, str]] = (),
+) -> str:
+    """Return the report as one HTML document, which ends with a checksum of itself.
 
     ``lead`` says what matters first, in a sentence or two. With ``reload_seconds`` the page reloads itself
-    after that time.
+    after that time. ``sources`` are kept in it for other programs.
     """
+    page = _page(title, lead, sections, reload_seconds, sources)
+    return f"{page}<!-- sha256 {hashlib.sha256(page.encode()).hexdigest()} -->\n"
+
+
+def _page(
+    title: str,
+    lead: str,
+    sections: Sequence[Section],
+    reload_seconds: int | None,
+    sources: Sequence[Mapping[str, str]],
+) -> str:
     scripts = [_plotly_js(), _asset("report.js")]
     hashes = " ".join(f"'sha256-{_sha256(script)}'" for script in scripts)
     policy = (
@@ -111,6 +132,7 @@ def render(title: str, lead: str, sections: Sequence[Section], *, reload_seconds
             *(_section(section) for section in sections),
             "</main>\n<footer>This file holds everything it shows and asks nothing of the network.",
             "</footer>\n",
+            f'<script type="application/json" id="{SOURCES}">{script_json(list(sources))}</script>\n',
             *(f"<script>{script}</script>\n" for script in scripts),
             "</body>\n</html>\n",
         ]
