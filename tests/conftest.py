@@ -1,7 +1,6 @@
 """Shared fixtures: small real things, and where the official data lie if they are there."""
 
 import resource
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +8,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+from command_line import call
 from ray_cluster import cluster_of
-from sfumato.cli.main import main
 from sfumato.datasets import Dataset, Split, load_dataset
 from sfumato.training.loop import train
 from sfumato.training.settings import TrainingSettings
@@ -65,16 +64,6 @@ def limited():
 
     yield limit
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-def call(capsys, *arguments):
-    """Return the exit code, standard output and standard error of ``sfumato ARGUMENTS``."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["sfumato", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-    printed = capsys.readouterr()
-    return stop.value.code, printed.out, printed.err
 
 
 @pytest.fixture

@@ -185,7 +185,7 @@ def test_all_of_it_works_on_the_command_line_with_workers_too(folder, monkeypatc
     shown = " ".join(
         elsewhere(folder, "train", "--help", "--plugin", "mine").stdout.replace("│", " ").split()
     )
-    assert "Power of the weight of an error (default: 2.0 for focal)." in shown
+    assert "Power of the weight of an error (default: 2 for focal)." in shown
 
 
 def test_it_works_from_python(folder):

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from command_line import call
 from sfumato.attacks.file import read_attack
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -14,8 +15,6 @@ FAST = ("--steps", "2", "--draws", "4", "--restarts", "1", "--n-max", "300", "--
 @pytest.fixture(scope="module")
 def made(digits_model, tmp_path_factory):
     """A table and an attack of one network, on the same images."""
-    import conftest
-
     folder = tmp_path_factory.mktemp("attack")
 
     def run(capsys):
@@ -26,7 +25,7 @@ def made(digits_model, tmp_path_factory):
                 ("certify", *of, "--first", "8", "--plan", "curve(0.25,0.5)", "--out", files[0]),
                 ("attack", *of, "--radius", "0.5,1.5", *FAST, "--out", files[1]),
             ):
-                code, _, err = conftest.call(capsys, *command)
+                code, _, err = call(capsys, *command)
                 assert code == 0, err
         return files
 

@@ -11,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 from scipy import stats
 
+from command_line import call
 from sfumato.certification.table import read_certificates
 from sfumato.models import save_model
 from sfumato.models.checkpoint import load_model, read_record
@@ -31,12 +32,10 @@ def read(path):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A folder for what is made once, and a function that runs a command."""
-    import conftest
-
     folder = tmp_path_factory.mktemp("card")
 
     def run(capsys, *arguments):
-        code, out, err = conftest.call(capsys, *arguments)
+        code, out, err = call(capsys, *arguments)
         assert code == 0, err
         return out
 

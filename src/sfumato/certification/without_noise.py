@@ -40,8 +40,9 @@ class CleanAccuracy:
 
         Fewer than 10 images say nothing.
         """
-        as_good = stats.binom.sf(self.right - 1, self.images, 1 / self.classes)
-        return self.images >= _FEWEST_IMAGES and bool(as_good >= _LIKELY)
+        if self.images < _FEWEST_IMAGES:
+            return False
+        return bool(stats.binom.sf(self.right - 1, self.images, 1 / self.classes) >= _LIKELY)
 
 
 def accuracy_without_noise(smoothed: Smoothed, data: Dataset, examples: Sequence[int]) -> CleanAccuracy:

@@ -93,7 +93,7 @@ class SmoothedEstimator(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # 
             None: the features' own units, which should then be alike; or one number for each feature.
         copies: how many noisy copies of each row the estimator is fitted on.
         votes: of each row in ``predict`` and ``predict_proba``.
-        random_state: a whole number, which determines all noise, or a ``RandomState`` to draw one from.
+        random_state: determines all noise; a whole number or what scikit-learn takes in its place.
 
     Attributes:
         estimator_: the fitted estimator.

@@ -36,7 +36,7 @@ Prefer ``curve`` to ``decide`` for a whole certified-accuracy curve.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -98,7 +98,7 @@ class GridPlan(Plan):
             reachable += 1
         if reachable == 0:
             enough = (
-                f"at least {unanimous_trials(q0[0], levels[0] * RESERVE)}" if q0[0] else "infinitely many"
+                f"at least {self._enough(q0, levels[0], 1.0 - confidence)}" if q0[0] else "infinitely many"
             )
             raise SettingError(
                 f"{self.name} needs {enough} votes to certify radius {self.asked_radii[0]:g} at beta "
@@ -127,6 +127,14 @@ class GridPlan(Plan):
             if leaves_rivals_little(first):
                 return [max(level, full) for level in levels]
         return levels
+
+    def _enough(self, q0: tuple[float, ...], level: float, error: float) -> int:
+        """Return how many votes certify the smallest radius, which has this level with too few of them."""
+        fewer = unanimous_trials(q0[0], max(level, error * (1.0 - RIVALS)) * RESERVE)
+        with_fewer = replace(self, n_max=fewer)._levels(q0, error, look_schedule(fewer, self.chunk))
+        if level == error or with_fewer[0] > level:
+            return fewer
+        return unanimous_trials(q0[0], level * RESERVE)
 
     def prepare(self, run: Run) -> _Progress:
         """Return the tests, and that nothing is certified or given up yet."""

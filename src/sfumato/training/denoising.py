@@ -215,7 +215,7 @@ def _trained(
     on_warning: Callable[[str], None],
 ) -> Iterator[DenoiserReport | DenoiserRecord]:
     training, data_sha, unfinished = training.settled(data, device), data.checksum(), state_path(output)
-    with torch.random.fork_rng(devices=[]):  # initial weights are no keyed noise
+    with torch.random.fork_rng(devices=[]):  # not keyed noise: initial weights
         torch.manual_seed(settings.seed)
         model = ResidualDenoiser(data.input_shape[0], settings.depth, settings.width).to(device)
     x, y = on_device(device, data.train.x), torch.from_numpy(data.train.y).to(device)
