@@ -11,8 +11,11 @@ from torch import nn
 from sfumato import Classifier, SmoothedClassifier, load_model, normalize_at, save_model
 from sfumato.errors import DataError, ModelError, SettingError
 from sfumato.models import build_model
+from sfumato.models.classifier import load_classifier
 from sfumato.noise import Gaussian, Laplace, Span, Stream, Uniform, Use
 from sfumato.smoothing.batch_norms import LARGEST_GAP, batch_norms, misfits, some_images, told_misfits
+from sfumato.training.loop import train
+from sfumato.training.settings import TrainingSettings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -296,3 +299,30 @@ def test_the_warning_names_betas_and_the_layers_furthest_off():
     assert line.endswith("do this")
     assert told_misfits("net", {0.1: {}}, "do this") is None
     assert 0 < LARGEST_GAP < 1
+
+
+def test_images_are_cropped_as_in_training():
+    """Of 8 x 8 pixels, padded by 1, a crop at a random place has a twelfth of its rows and columns empty."""
+    network, images = nn.Sequential(nn.BatchNorm2d(1)).eval(), np.ones((2000, 1, 8, 8), dtype=np.float32)
+    whole = normalize_at(network, images, beta=0.0)
+    cropped = normalize_at(network, images, beta=0.0, augmentation="crop-flip")
+    assert stored(whole)[0].item() == 1.0
+    # the mean of 2,000 products of two shares, each 1 or 7/8, has a standard error of 0.0016
+    assert stored(cropped)[0].item() == pytest.approx((11 / 12) ** 2, abs=0.007)
+    assert (whole.normalization.augmentation, cropped.normalization.augmentation) == ("none", "crop-flip")
+
+
+def test_a_record_says_how_images_are_augmented(digits, tmp_path):
+    settings = TrainingSettings(
+        alpha=0.3, epochs=1, architecture="batch_norm_factory:network", augmentation="crop-flip"
+    )
+    train(digits, settings, tmp_path / "m.safetensors", device="cpu")
+    classifier = load_classifier(
+        str(tmp_path / "m.safetensors"), digits.input_shape, digits.num_classes, factory=settings.architecture
+    )
+    found = [
+        normalize_at(classifier, digits.train.x[:300], beta=0.3, augmentation=how).checksum()
+        for how in (None, "crop-flip", "none")
+    ]
+    assert found[0] == found[1]
+    assert found[1] != found[2]

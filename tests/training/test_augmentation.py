@@ -10,11 +10,12 @@ import torch
 from PIL import Image
 
 from sfumato.datasets import Dataset, Split, load_dataset
+from sfumato.datasets.crop_flip import crop_flip
 from sfumato.errors import SettingError
 from sfumato.models import load_model
 from sfumato.studies.design import make_design
 from sfumato.studies.keys import Keys
-from sfumato.training.augmentation import batches_of, crop_flip
+from sfumato.training.augmentation import batches_of
 from sfumato.training.loop import train
 from sfumato.training.settings import TrainingSettings
 

@@ -17,7 +17,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from pydantic import (
@@ -65,7 +65,8 @@ class Normalization(BaseModel):
 
     Attributes:
         noise: identity of the noise: its name, ``beta``, and its other fields.
-        images, images_sha256: how many images, and the checksum of their values (float32).
+        images, images_sha256: how many images, and the checksum of their values (float32) as they were seen.
+        augmentation: what was done to them first.
         seed: of the noise.
         source_sha256: checksum of all tensors before.
     """
@@ -75,6 +76,7 @@ class Normalization(BaseModel):
     noise: dict[str, JsonValue]
     images: _Count
     images_sha256: _Checksum
+    augmentation: Literal["none", "crop-flip"] = "none"
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)]
     source_sha256: _Checksum
 

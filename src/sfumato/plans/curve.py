@@ -36,7 +36,7 @@ Prefer ``curve`` to ``decide`` for a whole certified-accuracy curve.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -122,7 +122,7 @@ class GridPlan(Plan):
         """Return the level of each radius where the votes that test the class choose it, by the theorems."""
         levels = [error * (1.0 - q) for q in q0]
         full = error * (1.0 - RIVALS)
-        if levels[0] < full and unanimous_trials(q0[0], full * RESERVE) <= self.n_max:
+        if levels[0] < full and unanimous_trials(q0[0], full * RESERVE) <= looks[-1]:
             first = cached_boundaries(q0[0], full, looks, self.cost)
             if leaves_rivals_little(first):
                 return [max(level, full) for level in levels]
@@ -131,7 +131,7 @@ class GridPlan(Plan):
     def _enough(self, q0: tuple[float, ...], level: float, error: float) -> int:
         """Return how many votes certify the smallest radius, which has this level with too few of them."""
         fewer = unanimous_trials(q0[0], max(level, error * (1.0 - RIVALS)) * RESERVE)
-        with_fewer = replace(self, n_max=fewer)._levels(q0, error, look_schedule(fewer, self.chunk))
+        with_fewer = self._levels(q0, error, look_schedule(fewer, self.chunk))
         if level == error or with_fewer[0] > level:
             return fewer
         return unanimous_trials(q0[0], level * RESERVE)

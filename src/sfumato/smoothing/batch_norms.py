@@ -19,13 +19,14 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import nn
 
+from sfumato.datasets.crop_flip import crop_flip
 from sfumato.datasets.on_demand import Examples, OnDemand, pick
 from sfumato.devices import choose_device
 from sfumato.errors import DataError, ModelError, SettingError, SfumatoError, require_count
@@ -61,6 +62,7 @@ def normalize_at(
     seed: int = 0,
     batch_size: int | None = None,
     device: str = "auto",
+    augmentation: Literal["none", "crop-flip"] | None = None,
 ) -> Classifier:
     """Return a new classifier whose batch norms have the statistics of ``images`` under noise.
 
@@ -74,6 +76,8 @@ def normalize_at(
         seed: with an image's place it determines its noise.
         batch_size: images per forward pass, as many as fit into memory if not given.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        augmentation: of the images; that of the training if not given and there is a record of it. The
+            weights were trained with its statistics: without its padding, accuracy is 2 points lower.
 
     >>> network = nn.Sequential(nn.BatchNorm1d(1), nn.Linear(1, 2)).eval()
     >>> found = normalize_at(network, torch.tensor([[1.0], [3.0], [5.0]]), beta=0.0)
@@ -93,10 +97,12 @@ def normalize_at(
         return classifier
     network = _module_of(classifier)
     x, chosen = _checked_images(images, classifier), choose_device(device)
+    augmentation = augmentation or _of_training(classifier)
+    x = _augmented(x, augmentation, require_count("seed", seed, minimum=0))
     copied, _ = private_copy(network, chosen)
     if not isinstance(copied, nn.Module):
         raise ModelError(f"{classifier.name}: cannot be copied, so its batch norms cannot be re-estimated")
-    rows = _Rows(x, noise, require_count("seed", seed, minimum=0), chosen)
+    rows = _Rows(x, noise, seed, chosen)
     if batch_size is None:
         batch_size = _usual_batch(copied, rows, classifier.name)
     _estimate(copied, rows, require_count("batch_size", batch_size), classifier.name)
@@ -105,6 +111,7 @@ def normalize_at(
         noise=noise.identity(),
         images=len(x),
         images_sha256=hashlib.sha256(x.numpy().data).hexdigest(),
+        augmentation=augmentation,
         seed=seed,
         source_sha256=classifier.checksum(),
     )
@@ -151,7 +158,8 @@ def misfits(
     if not isinstance(network, nn.Module):
         return {}
     norms, sums = batch_norms(network), dict[BatchNorm, _Sums]()
-    rows = _Rows(_checked_images(images[:_CHECKED_IMAGES], classifier), noise, seed, chosen)
+    x = _augmented(_checked_images(images[:_CHECKED_IMAGES], classifier), _of_training(classifier), seed)
+    rows = _Rows(x, noise, seed, chosen)
     with _watched(norms.values(), lambda norm, x: sums.setdefault(norm, _Sums()).add(x)):
         size = _part_of(rows.x)
         for start in range(0, len(rows.x), size):
@@ -379,3 +387,18 @@ def _checked_images(images: Images, classifier: Classifier) -> torch.Tensor:
     if tuple(x.shape[1:]) != shape:
         raise DataError(f"{classifier.name}: is for inputs {shape}, but images have {tuple(x.shape[1:])}")
     return x.float().contiguous()
+
+
+def _of_training(classifier: Classifier) -> Literal["none", "crop-flip"]:
+    known = classifier.record is not None and classifier.record.training.get("augmentation") == "crop-flip"
+    return "crop-flip" if known else "none"
+
+
+def _augmented(x: torch.Tensor, augmentation: str, seed: int) -> torch.Tensor:
+    if augmentation == "none":
+        return x
+    if x.dim() != 4:
+        raise DataError(f"augmentation {augmentation} needs images, got inputs of shape {tuple(x.shape[1:])}")
+    draws = torch.empty(len(x), 3, dtype=torch.float64)
+    Stream(Use.STATISTICS, seed, Span(0), part=2).uniform(draws)
+    return crop_flip(x, draws).contiguous()

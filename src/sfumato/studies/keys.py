@@ -146,7 +146,10 @@ class Keys:
         if self.design.votes.normalization == "trained":
             # names given before there was a choice say nothing of it
             return {}
-        return {"normalization": {"images": IMAGES, "seed": self.design.votes.seed}}
+        alpha, seed = self.models[0]
+        of_training = named(self.training(alpha, seed).values())
+        augmented = {name: of_training[name] for name in ("augmentation",) if name in of_training}
+        return {"normalization": {"images": IMAGES, "seed": self.design.votes.seed} | augmented}
 
     @property
     def certification(self) -> str:
