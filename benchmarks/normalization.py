@@ -4,6 +4,7 @@ r"""Batch norms re-estimated under the noise of the smoothing: the gain, the ima
         --out resnet20.safetensors
     python benchmarks/normalization.py fit resnet20.safetensors [--data cifar10] [--data-dir DIR]
     python benchmarks/normalization.py images resnet20.safetensors [--images 100,300,50000] [--seeds 0,1,2]
+    python benchmarks/normalization.py augmentation fastcnn.safetensors [--beta 0.1,0.2]
     python benchmarks/normalization.py batches resnet20.safetensors
     python benchmarks/normalization.py cost
 
@@ -36,7 +37,7 @@ BETAS = (0.0, 0.25, 0.5)
 def main() -> None:
     """Print one table as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("table", choices=("fit", "images", "batches", "cost"))
+    parser.add_argument("table", choices=("fit", "images", "augmentation", "batches", "cost"))
     parser.add_argument("model", nargs="?")
     parser.add_argument("--data", default="cifar10")
     parser.add_argument("--data-dir", type=Path)
@@ -55,6 +56,8 @@ def main() -> None:
     betas = [float(part) for part in settings.beta.split(",")]
     if settings.table == "fit":
         print_fit(classifier, data, betas, settings.test)
+    elif settings.table == "augmentation":
+        print_augmentation(classifier, data, betas, settings.test)
     elif settings.table == "batches":
         print_batches(classifier, data, settings.test)
     else:
@@ -114,6 +117,19 @@ def print_images(
                 found.append(accuracy(fitted, data, beta, test))
             shown = ", ".join(f"{value:.4f}" for value in found)
             print(f"| {beta:g} | {count:,} | {shown} | {min(seconds):.1f} |", flush=True)
+
+
+def print_augmentation(classifier: Classifier, data: Dataset, betas: list[float], count: int) -> None:
+    """Print accuracy with statistics of whole images, and of images cropped and mirrored."""
+    print("| beta | trained | whole images | cropped and mirrored |\n|---|---|---|---|")
+    train = some_images(data.train.x)
+    for beta in betas:
+        fitted = [
+            normalize_at(classifier, train, beta, device="cpu", augmentation=how)
+            for how in ("none", "crop-flip")
+        ]
+        found = (accuracy(one, data, beta, count) for one in (classifier, *fitted))
+        print(f"| {beta:g} | {' | '.join(f'{value:.4f}' for value in found)} |", flush=True)
 
 
 def print_batches(classifier: Classifier, data: Dataset, test: int) -> None:

@@ -46,7 +46,7 @@ from sfumato.errors import SettingError, require_nonnegative, require_positive
 from sfumato.plans.base import ABSTAIN, Decision, Plan, Run
 from sfumato.statistics.binomial import unanimous_trials
 from sfumato.statistics.cache import cached_boundaries
-from sfumato.statistics.sequential import RESERVE, RIVALS, leaves_rivals_little, look_schedule
+from sfumato.statistics.sequential import MOST_VOTES, RESERVE, RIVALS, leaves_rivals_little, look_schedule
 
 if TYPE_CHECKING:
     from sfumato.noise import Noise
@@ -131,8 +131,9 @@ class GridPlan(Plan):
     def _enough(self, q0: tuple[float, ...], level: float, error: float) -> int:
         """Return how many votes certify the smallest radius, which has this level with too few of them."""
         fewer = unanimous_trials(q0[0], max(level, error * (1.0 - RIVALS)) * RESERVE)
-        with_fewer = self._levels(q0, error, look_schedule(fewer, self.chunk))
-        if level == error or with_fewer[0] > level:
+        if level == error or fewer > MOST_VOTES:  # no plan takes so many, whatever its level
+            return fewer
+        if self._levels(q0, error, look_schedule(fewer, self.chunk))[0] > level:
             return fewer
         return unanimous_trials(q0[0], level * RESERVE)
 
