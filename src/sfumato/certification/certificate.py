@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from decimal import ROUND_FLOOR, Decimal
 
-from sfumato.plans import ABSTAIN, Decision
+from sfumato.plans import ABSTAIN, Decision, Run
 from sfumato.settings import CONFIDENCE
 
 _RADIUS_STEP = Decimal("0.000001")
@@ -81,6 +81,21 @@ class Certificate:
     def as_written(self) -> Certificate:
         """Return the certificate as a table holds it: its radius rounded down."""
         return replace(self, radius=written_radius(self.radius))
+
+
+def certificates_of(
+    run: Run, examples: Sequence[int], labels: Sequence[int], seconds: float
+) -> list[Certificate]:
+    """Return the certificate of each image of a finished run; ``seconds`` are shared out by votes.
+
+    ``examples`` and ``labels`` are the images' numbers and classes.
+    """
+    per_vote = seconds / max(1, int(run.votes.sum()))
+    rows = zip(examples, labels, run.decisions(), run.written_counts(), strict=True)
+    return [
+        Certificate.of(example, label, decision, per_vote * decision.votes, counts)
+        for example, label, decision, counts in rows
+    ]
 
 
 def lowest_confidence(certificates: Iterable[Certificate], unstated: float = CONFIDENCE) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
-from sfumato.certification.certificate import Certificate
+from sfumato.certification.certificate import Certificate, certificates_of
 from sfumato.certification.smoothed_classifier import SmoothedClassifier
 from sfumato.datasets.on_demand import Examples, OnDemand, per_block, pick
 from sfumato.devices import arithmetic_threads
@@ -70,13 +70,8 @@ def certify_images(
     groups = ((x[part], examples[part], labels[part] if label_known else None) for part in parts)
     runs = smoothed.runs(groups, plan, confidence=confidence, together=together)
     for part, (run, seconds) in zip(parts, runs, strict=True):
-        per_vote = seconds / max(1, int(run.votes.sum()))
-        made = run.decisions(), run.written_counts()
-        rows = zip(examples[part], labels[part].tolist(), *made, strict=True)
-        yield [
-            Certificate.of(example, label, decision, per_vote * decision.votes, counts).as_written()
-            for example, label, decision, counts in rows
-        ]
+        found = certificates_of(run, examples[part], labels[part].tolist(), seconds)
+        yield [certificate.as_written() for certificate in found]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
-from sfumato.certification.certificate import Certificate
+from sfumato.certification.certificate import Certificate, certificates_of
 from sfumato.certification.certificates import Certificates
 from sfumato.certification.conformal import ConformalClassifier, PredictionSets
 from sfumato.certification.inputs import Dealt, Inputs, batches, whole_labels
@@ -93,14 +93,7 @@ class SmoothedClassifier(Smoothed):
                 self.check(images, classes)
             started = time.perf_counter()
             run = self.run(images, chosen, confidence=confidence, examples=keys, known_labels=tested)
-            # the time of each by its share of the votes
-            per_vote = (time.perf_counter() - started) / max(1, int(run.votes.sum()))
-            found += [
-                Certificate.of(index, label, decision, per_vote * decision.votes, counts)
-                for index, label, decision, counts in zip(
-                    indices, of_batch.tolist(), run.decisions(), run.written_counts(), strict=True
-                )
-            ]
+            found += certificates_of(run, indices, of_batch.tolist(), time.perf_counter() - started)
         for dealt in (numbers, recorded, known):
             if dealt is not None:
                 dealt.finish()
