@@ -13,6 +13,9 @@ import numpy as np
 from sfumato.plans import Plan
 from sfumato.smoothing.smoothed import Smoothed
 
+LONG_RUN = 60.0
+"""Seconds from which on it is worth saying how long a run will take."""
+
 _SECONDS = 0.5
 _UNITS = ((60.0, 1.0, "s"), (60.0, 60.0, "min"), (24.0, 3600.0, "h"), (float("inf"), 86400.0, "days"))
 

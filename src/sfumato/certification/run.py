@@ -15,7 +15,7 @@ import torch
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.certificates import Certificates
 from sfumato.certification.file import continued
-from sfumato.certification.forecast import Forecast, forecast
+from sfumato.certification.forecast import LONG_RUN, Forecast, forecast
 from sfumato.certification.recorded_answers import answers
 from sfumato.certification.shipped import (
     Counted,
@@ -38,7 +38,6 @@ from sfumato.plans import Fixed, Plan, as_plan
 from sfumato.settings import CONFIDENCE
 from sfumato.version import __version__
 
-_LONG = 60.0  # seconds of a run that a forecast is worth its time for
 LARGEST_BETA = LARGEST_RADIUS / 100  # no number of votes certifies 100 beta
 
 
@@ -131,9 +130,8 @@ def certify_to_file(
             if left:
                 smoothed.tune(data.input_shape, len(left) * what.stopping.least_votes)
                 if on_forecast is not None:
-                    on_forecast(
-                        forecast(smoothed, what.stopping, data.test.x[left[0] : left[0] + 1], len(left))
-                    )
+                    image = data.test.x[left[0] : left[0] + 1]
+                    on_forecast(forecast(smoothed, what.stopping, image, len(left), enough=LONG_RUN))
             x, labels = pick(data.test.x, left), data.test.y[left]
             for found in certify_images(
                 smoothed,

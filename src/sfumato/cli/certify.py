@@ -19,8 +19,6 @@ from sfumato.cli.slow_precision import warn_if_slow
 from sfumato.cli.terminal import OUT, detail, note, print_json, print_table, progress_bar, warn
 from sfumato.settings import CONFIDENCE
 
-_LONG = 60.0  # seconds
-
 if TYPE_CHECKING:
     from sfumato.certification.forecast import Forecast
     from sfumato.certification.smoothed_classifier import SmoothedClassifier
@@ -239,7 +237,9 @@ def _warn_at_chance(found: CleanAccuracy, *, own: bool) -> None:
 
 def _tell_if_long(expected: Forecast) -> None:
     """Say before the first vote of a run how long it will take, if that may be over a minute."""
-    if expected.most_seconds > _LONG:
+    from sfumato.certification.forecast import LONG_RUN
+
+    if expected.most_seconds > LONG_RUN:
         note(str(expected))
 
 
