@@ -16,7 +16,7 @@ def study(**tables):
 
 
 def test_a_short_study_stays_in_one_process(eight_cores):
-    assert side_by_side(study(model={"epochs": 10}), device="cpu") == (1, 8)
+    assert side_by_side(study(model={"epochs": 10}), 1000, device="cpu") == (1, 8)
 
 
 @pytest.mark.parametrize(
@@ -30,11 +30,13 @@ def test_a_short_study_stays_in_one_process(eight_cores):
     ],
 )
 def test_a_long_study_trains_as_many_networks_as_there_are_cores_for(grid, threads, expected, eight_cores):
-    assert side_by_side(study(model={"epochs": 2000}, grid=grid), device="cpu", threads=threads) == expected
+    found = side_by_side(study(model={"epochs": 2000}, grid=grid), 1000, device="cpu", threads=threads)
+    assert found == expected
 
 
 def test_models_that_start_from_one_another_are_trained_one_by_one(eight_cores):
-    assert side_by_side(study(model={"epochs": 2000, "warm_start": "nearest"}), device="cpu") == (1, 8)
+    asked = study(model={"epochs": 2000, "warm_start": "nearest"})
+    assert side_by_side(asked, 1000, device="cpu") == (1, 8)
 
 
 @pytest.mark.slow

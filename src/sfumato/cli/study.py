@@ -105,6 +105,7 @@ def run(
     from sfumato.studies.design import make_design
     from sfumato.studies.run import Watch, run_study
     from sfumato.studies.side_by_side import side_by_side
+    from sfumato.studies.todo import study_data
 
     changes: dict[str, dict[str, Any]] = {}
     for name, value in settings.items():
@@ -117,8 +118,9 @@ def run(
         return
     if threads is not None:
         require_count("threads", threads)
+    data = study_data(design)
     if workers is None and executor == "local" and gpus_per_worker is None and ray_address is None:
-        together, share = side_by_side(design, device=device, threads=threads)
+        together, share = side_by_side(design, len(data.train), device=device, threads=threads)
         if together > 1:
             workers, threads = together, share
     with (
@@ -133,7 +135,9 @@ def run(
             on_line=tell,
             on_warning=warn,
         )
-        results = run_study(design, folder, device=device, watch=watch, executor=opened, threads=threads)
+        results = run_study(
+            design, folder, device=device, watch=watch, executor=opened, threads=threads, data=data
+        )
     write_study_cards(folder)
     study_answers.print_risks(results)
     OUT.print(

@@ -11,26 +11,27 @@ import torch
 
 from sfumato.devices import choose_device
 from sfumato.studies.design import Design
-from sfumato.studies.todo import study_data
 
 # Passes over one image, all trainings together, that make up for the seconds in which processes start.
 _WORTHWHILE = 1_000_000
 
 
-def side_by_side(design: Design, *, device: str = "auto", threads: int | None = None) -> tuple[int, int]:
-    """Return how many processes are worth it, and how many threads each training then has.
+def side_by_side(
+    design: Design, images: int, *, device: str = "auto", threads: int | None = None
+) -> tuple[int, int]:
+    """Return how many processes are worth it, and how many threads each training on ``images`` then has.
 
     One process for each training, as far as there are cores for their ``threads`` (those of PyTorch, shared
     out, if not given). Short studies, those on a GPU and those whose models start from one another have one.
 
     Raises:
-        SettingError, DataError: a study whose device or data cannot be had.
+        SettingError: a device that there is not.
     """
     cores = torch.get_num_threads()
     models = len(design.grid.alpha) * len(design.grid.seeds)
     together = min(models, cores // (threads or 1))
-    if together > 1 and design.model.warm_start == "none" and choose_device(device).type == "cpu":
-        images = len(study_data(design).train)
-        if images * design.model.shared.epochs_for(images) * models >= _WORTHWHILE:
-            return together, threads or cores // together
+    passes = images * design.model.shared.epochs_for(images) * models
+    alone = design.model.warm_start != "none" or choose_device(device).type != "cpu"
+    if together > 1 and passes >= _WORTHWHILE and not alone:
+        return together, threads or cores // together
     return 1, threads or cores
