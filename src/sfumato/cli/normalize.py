@@ -98,6 +98,7 @@ def as_smoothed(
         ModelError, DataError: as ``normalize_at``.
     """
     from sfumato.smoothing.batch_norms import (
+        CHECKED_IMAGES,
         can_be_normalized,
         misfits,
         normalize_at,
@@ -108,11 +109,12 @@ def as_smoothed(
 
     if require_how(how) == "at-beta":
         dataset.require_training("--normalization at-beta")
-        train = some_images(dataset.train.x, seed=seed)
+        # read once for all noises, where they are on disk
+        train = some_images(dataset.train.x, seed=seed)[:]
         if not can_be_normalized(classifier):
             note(f"{classifier.name}: has no batch norms, so that --normalization changes nothing")
         return lambda noise: normalize_at(classifier, train, noise=noise, seed=seed, device=device)
-    seen = some_images((dataset.train if len(dataset.train) else dataset.test).x, seed=seed)
+    seen = some_images((dataset.train if len(dataset.train) else dataset.test).x, CHECKED_IMAGES, seed)[:]
     found = {
         noise.standard_deviation: misfits(classifier, seen, noise, seed=seed, device=device)
         for noise in (asked if len(seen) > 1 else ())

@@ -45,7 +45,9 @@ LARGEST_GAP = 0.1
 """Statistics with a larger gap (``misfits``) do not fit. Measured on CIFAR-10 (benchmarks/normalization.py):
 at most 0.03 at the training noise, and 0.18 at 1.5 times it, which costs 7 points of accuracy."""
 
-_CHECKED_IMAGES = 256
+CHECKED_IMAGES = 256
+"""Images that ``misfits`` looks at."""
+
 _VALUES = 2**27  # of a layer's input in one batch: 512 MiB
 _PART = 64  # images at a time in a check, or whose values are float64 at a time
 _PART_VALUES = 2**22  # and less than 64 where these are many
@@ -158,7 +160,7 @@ def misfits(
     if not isinstance(network, nn.Module):
         return {}
     norms, sums = batch_norms(network), dict[BatchNorm, _Sums]()
-    x = _augmented(_checked_images(images[:_CHECKED_IMAGES], classifier), _of_training(classifier), seed)
+    x = _augmented(_checked_images(images[:CHECKED_IMAGES], classifier), _of_training(classifier), seed)
     rows = _Rows(x, noise, seed, chosen)
     with _watched(norms.values(), lambda norm, x: sums.setdefault(norm, _Sums()).add(x)):
         size = _part_of(rows.x)

@@ -28,7 +28,14 @@ from sfumato.execution.pace import Pace
 from sfumato.files import write_bytes
 from sfumato.models.classifier import Classifier, load_classifier
 from sfumato.noise import Gaussian
-from sfumato.smoothing.batch_norms import can_be_normalized, misfits, normalize_at, some_images, told_misfits
+from sfumato.smoothing.batch_norms import (
+    CHECKED_IMAGES,
+    can_be_normalized,
+    misfits,
+    normalize_at,
+    some_images,
+    told_misfits,
+)
 from sfumato.smoothing.configuration import Network
 from sfumato.smoothing.risk import LARGEST_SHARD, SHARD
 from sfumato.studies.keys import Keys
@@ -291,19 +298,21 @@ class Schedule:
         first that has none.
         """
         seed, device = self.design.votes.seed, str(self.keys.device if self.executor.in_process else "cpu")
-        train = some_images(self.data.train.x, seed=seed)
         if self.design.votes.normalization == "at-beta":
             if not (self._warned or can_be_normalized(classifier)):
                 self._warned = True
                 self.watch.on_warning(
                     'the network has no batch norms, so that normalization "at-beta" changes nothing'
                 )
+            # read once for all betas, where they are on disk
+            train = some_images(self.data.train.x, seed=seed)[:]
             for beta in betas:
                 yield normalize_at(classifier, train, beta, seed=seed, device=device), [beta]
             return
         if not self._warned:
+            seen = some_images(self.data.train.x, CHECKED_IMAGES, seed)[:]
             found = {
-                beta: misfits(classifier, train, Gaussian(beta), seed=seed, device=device) for beta in betas
+                beta: misfits(classifier, seen, Gaussian(beta), seed=seed, device=device) for beta in betas
             }
             repair = (
                 'votes.normalization = "at-beta" re-estimates them, for this model and the others: '
