@@ -19,6 +19,10 @@ def test_a_short_study_stays_in_one_process(eight_cores):
     assert side_by_side(study(model={"epochs": 10}), 1000, device="cpu") == (1, 8)
 
 
+def test_nothing_to_train_on_is_left_to_the_study_to_say(eight_cores):
+    assert side_by_side(study(grid={"alpha": [0.0, 0.2]}), 0, device="cpu") == (1, 8)
+
+
 @pytest.mark.parametrize(
     ("grid", "threads", "expected"),
     [

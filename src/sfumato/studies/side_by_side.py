@@ -30,8 +30,8 @@ def side_by_side(
     cores = torch.get_num_threads()
     models = len(design.grid.alpha) * len(design.grid.seeds)
     together = min(models, cores // (threads or 1))
-    passes = images * design.model.shared.epochs_for(images) * models
     alone = design.model.warm_start != "none" or choose_device(device).type != "cpu"
-    if together > 1 and passes >= _WORTHWHILE and not alone:
-        return together, threads or cores // together
-    return 1, threads or cores
+    if together < 2 or alone or images == 0:  # without images the study itself says what is missing
+        return 1, threads or cores
+    passes = images * design.model.shared.epochs_for(images) * models
+    return (together, threads or cores // together) if passes >= _WORTHWHILE else (1, threads or cores)
