@@ -7,7 +7,6 @@ Everything in it comes from the checkpoint's record and from certificates of thi
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,14 +15,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from sfumato.certification.accuracy import certified_accuracy
-from sfumato.certification.certificate import Certificate
+from sfumato.certification.certificate import lowest_confidence
 from sfumato.errors import DataError, ModelError, SettingError
 from sfumato.files import write_text
 from sfumato.models.checkpoint import ModelRecord, read_record
 from sfumato.reporting.certified_sets import outcomes, usual_radii
 from sfumato.reporting.model_card_text import card_markdown
 from sfumato.reporting.sources import CertifiedSet, StudySource, study_sets
-from sfumato.settings import CONFIDENCE, Settings
+from sfumato.settings import Settings
 from sfumato.studies.store import load_results
 from sfumato.training.methods.registry import method_class
 
@@ -214,7 +213,7 @@ def _certificates(record: ModelRecord, found: CertifiedSet) -> CardCertificates:
         "data": settings.get("data"),
         "images": len(rows),
         "plan": ", ".join(sorted({row.plan for row in rows if row.plan})),
-        "confidence": _lowest_confidence(rows),
+        "confidence": lowest_confidence(rows),
         "interval_confidence": _INTERVALS,
         "precision": settings.get("precision", "float32"),
         "batch_norms": _batch_norms(record, found),
@@ -227,11 +226,6 @@ def _certificates(record: ModelRecord, found: CertifiedSet) -> CardCertificates:
         ),
     }
     return CardCertificates.read(told, where=f"{found.origin}: ")
-
-
-def _lowest_confidence(rows: Sequence[Certificate]) -> float:
-    stated = [row.confidence for row in rows if not math.isnan(row.confidence)]
-    return min(stated, default=CONFIDENCE)
 
 
 def _passes(record: ModelRecord) -> tuple[int, int] | None:
