@@ -45,12 +45,15 @@ def from_labels(model: Model | Classifier, classes: int) -> Classifier:
     return _followed_by(partial(_labels, classes=require_count("classes", classes, 2)), model)
 
 
-class _Module(nn.Module):
+class Followed(nn.Module):
+    """A module whose answers another function takes on from."""
+
     def __init__(self, model: nn.Module, then: Callable[[Any], torch.Tensor]) -> None:
         super().__init__()
         self.model, self.then = model, then
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what the function makes of the module's answer."""
         return self.then(self.model(x))
 
 
@@ -65,7 +68,7 @@ class _BlackBox:
 def _followed_by(then: Callable[[Any], torch.Tensor], model: Model | Classifier) -> Classifier:
     inner = Classifier.of(model)
     if isinstance(inner.model, nn.Module):
-        module = _Module(inner.model, then)
+        module = Followed(inner.model, then)
         return Classifier(inner.name, module.train(inner.model.training), fingerprint=inner.fingerprint)
     return Classifier(inner.name, _BlackBox(inner.model, then), fingerprint=inner.fingerprint)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import nn
 
 from sfumato.errors import ModelError
+from sfumato.interop.answers import Followed
 from sfumato.models.checkpoint import weights_checksum
 from sfumato.models.classifier import Classifier
 from sfumato.models.normalize import Normalize
@@ -39,17 +39,8 @@ def from_hugging_face(model: nn.Module, processor: Any) -> Classifier:
     mean, std = _mean_and_std(processor)
     config = getattr(model, "config", None)
     name = getattr(config, "name_or_path", "") or type(model).__name__
-    layers = nn.Sequential(Normalize(mean, std), _Logits(model)).train(model.training)
+    layers = nn.Sequential(Normalize(mean, std), Followed(model, understood)).train(model.training)
     return Classifier(name, layers, weights_sha256=weights_checksum(layers.state_dict()))
-
-
-class _Logits(nn.Module):
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, pixel_values: torch.Tensor) -> Any:
-        return understood(self.model(pixel_values))
 
 
 def _mean_and_std(processor: Any) -> tuple[Sequence[float], Sequence[float]]:
