@@ -17,7 +17,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import torch
 from pydantic import (
@@ -57,6 +57,7 @@ _NotNegative = Annotated[float, Field(ge=0)]
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Float32 = Annotated[float, Field(ge=-3.4e38, le=3.4e38)]
 _PositiveFloat32 = Annotated[float, Field(ge=1.2e-38, le=3.4e38)]
+Recorded = TypeVar("Recorded", bound=BaseModel)
 _Checksum = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -174,9 +175,18 @@ def save_model(model: nn.Module, record: ModelRecord, path: Path) -> ModelRecord
     Raises:
         OutputError: the path cannot be written.
     """
+    return write_with_record(model, record, _KEY, path)
+
+
+def write_with_record(model: nn.Module, record: Recorded, key: str, path: Path) -> Recorded:
+    """Write a module's weights with a record of them under ``key``; return it with their checksum.
+
+    Raises:
+        OutputError: the path cannot be written.
+    """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     complete = record.model_copy(update={"weights_sha256": weights_checksum(tensors)})
-    write_safetensors(tensors, {_KEY: complete.model_dump_json()}, path)
+    write_safetensors(tensors, {key: complete.model_dump_json()}, path)
     return complete
 
 
@@ -198,7 +208,7 @@ def load_model(path: Path | str, *, factory: Factory | None = None) -> tuple[nn.
     model = _rebuilt(record, factory, path)
     if wrong := tensor_difference(tensors, model.state_dict()):
         raise ModelError(f"{path}: does not fit {factory_name(factory or record.architecture)}: {wrong}")
-    _require_checksum(tensors, record, path)
+    require_checksum(tensors, record.weights_sha256, path)
     try:
         # one of our own takes the tensors as they are; in others they may be tied
         model.load_state_dict(tensors, assign=is_built_in(record.architecture))
@@ -215,7 +225,7 @@ def verify_checkpoint(path: Path) -> ModelRecord:
     """
     tensors, metadata = read_safetensors(path)
     record = _record(metadata, path)
-    _require_checksum(tensors, record, path)
+    require_checksum(tensors, record.weights_sha256, path)
     return record
 
 
@@ -229,10 +239,14 @@ def read_record(path: Path) -> ModelRecord:
         return _record(file.metadata() or {}, path)
 
 
-def _require_checksum(tensors: Mapping[str, torch.Tensor], record: ModelRecord, path: Path) -> None:
-    found = weights_checksum(tensors)
-    if found != record.weights_sha256:
-        raise ModelError(f"{path}: weights have checksum {found} but the record says {record.weights_sha256}")
+def require_checksum(tensors: Mapping[str, torch.Tensor], recorded: str, path: Path) -> None:
+    """Refuse weights whose checksum is not the recorded one.
+
+    Raises:
+        ModelError: it is another one.
+    """
+    if (found := weights_checksum(tensors)) != recorded:
+        raise ModelError(f"{path}: weights have checksum {found} but the record says {recorded}")
 
 
 def _rebuilt(record: ModelRecord, factory: Factory | None, path: Path) -> nn.Module:
@@ -361,8 +375,10 @@ def is_pytorch_file(path: Path) -> bool:
         return False
 
 
-def has_record(path: Path) -> bool:
-    """Return whether a file is one of Sfumato's, and not ordinary weights of PyTorch or safetensors.
+def has_record(path: Path, key: str = _KEY) -> bool:
+    """Return whether a file has a record under ``key``, by default a checkpoint's; no tensor is read.
+
+    Ordinary weights of PyTorch or safetensors have none.
 
     Raises:
         ModelError: no such file, or neither of the two formats.
@@ -370,7 +386,7 @@ def has_record(path: Path) -> bool:
     if is_pytorch_file(path):
         return False
     with _opened(path) as file:
-        return _KEY in (file.metadata() or {})
+        return key in (file.metadata() or {})
 
 
 def write_safetensors(tensors: dict[str, torch.Tensor], metadata: dict[str, str], path: Path) -> None:

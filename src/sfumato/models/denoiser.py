@@ -12,10 +12,11 @@ from torch import nn
 
 from sfumato.errors import ModelError
 from sfumato.models.checkpoint import (
+    has_record,
     read_safetensors,
+    require_checksum,
     tensor_difference,
-    weights_checksum,
-    write_safetensors,
+    write_with_record,
 )
 
 _KEY = "sfumato_denoiser"
@@ -82,16 +83,13 @@ def save_denoiser(model: ResidualDenoiser, record: DenoiserRecord, path: Path) -
     Raises:
         OutputError: the path cannot be written.
     """
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    complete = record.model_copy(update={"weights_sha256": weights_checksum(tensors)})
-    write_safetensors(tensors, {_KEY: complete.model_dump_json()}, path)
-    return complete
+    return write_with_record(model, record, _KEY, path)
 
 
 def is_denoiser(path: Path) -> bool:
     """Return whether the file is a denoiser of Sfumato."""
     try:
-        return _KEY in read_safetensors(path)[1]
+        return has_record(path, _KEY)
     except ModelError:
         return False
 
@@ -114,7 +112,6 @@ def load_denoiser(path: Path | str) -> tuple[ResidualDenoiser, DenoiserRecord]:
         model = ResidualDenoiser(record.input_shape[0], record.depth, record.width)
     if wrong := tensor_difference(tensors, model.state_dict()):
         raise ModelError(f"{path}: does not fit its record: {wrong}")
-    if (found := weights_checksum(tensors)) != record.weights_sha256:
-        raise ModelError(f"{path}: weights have checksum {found} but the record says {record.weights_sha256}")
+    require_checksum(tensors, record.weights_sha256, path)
     model.load_state_dict(tensors, assign=True)
     return model.eval(), record
