@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from sfumato.datasets import Split
 from sfumato.datasets.on_demand import Examples, OnDemand
 from sfumato.errors import SfumatoError
 from sfumato.noise import Span, Stream, Use
@@ -25,6 +26,11 @@ from sfumato.training.settings import TrainingSettings
 from sfumato.training.start import training_mode
 from sfumato.training.state import Progress, restore_state, save_state
 
+MONITORED = 1000
+"""Test images that are looked at after each epoch."""
+
+_BATCH = 500
+_VALUES = 2**22  # fewer large images at once: a network needs many times their memory
 _CHECKED = 20  # steps between two looks at the losses: each waits for the device
 
 
@@ -107,6 +113,20 @@ class Course:
 def on_device(device: torch.device, x: Examples) -> torch.Tensor | OnDemand:
     """Return the examples on the device; those that are read on demand go there batch by batch."""
     return x if isinstance(x, OnDemand) else torch.from_numpy(x).to(device)
+
+
+def watched_batches(
+    split: Split, device: torch.device, limit: int, most: int | None
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield images and labels of the first ``limit`` test images, to watch a training by.
+
+    ``most`` is how many images the training takes at once, where memory does not hold its batches.
+    """
+    count = min(limit, len(split))
+    size = min(_BATCH, most or _BATCH, max(1, _VALUES // math.prod(split.x.shape[1:])))
+    for start in range(0, count, size):
+        part = slice(start, min(start + size, count))
+        yield torch.from_numpy(split.x[part]).to(device), torch.from_numpy(split.y[part]).to(device)
 
 
 def train_epoch(

@@ -22,15 +22,12 @@ from sfumato.models.classifier import Classifier
 from sfumato.models.denoiser import DenoiserRecord, ResidualDenoiser, save_denoiser
 from sfumato.noise import Noise, Span, Stream, Use
 from sfumato.settings import CheckedSettings, Count, Seed
-from sfumato.training.course import Course, on_device
+from sfumato.training.course import MONITORED, Course, on_device, watched_batches
 from sfumato.training.methods.base import Method
 from sfumato.training.settings import TrainingSettings
 from sfumato.training.state import state_path
 from sfumato.user_code import told_in_one_line
 from sfumato.version import __version__
-
-_TOGETHER = 500
-_MONITORED = 1000
 
 
 class DenoiserSettings(CheckedSettings):
@@ -223,10 +220,10 @@ def _trained(
     course = Course(model, x, y, training, identity, unfinished, on_warning)
 
     def error(limit: int) -> float:
-        return _mean_squared_error(model, data.test, training, device, limit)
+        return _mean_squared_error(model, data.test, training, device, limit, course.progress.most)
 
     for epoch, loss in course:
-        yield DenoiserReport(epoch, training.epochs_for(len(x)), loss, error(_MONITORED))
+        yield DenoiserReport(epoch, training.epochs_for(len(x)), loss, error(MONITORED))
     method: dict[str, Any] = training.method.identity()
     record = DenoiserRecord(
         input_shape=data.input_shape,
@@ -251,12 +248,16 @@ def _trained(
 
 @torch.inference_mode()
 def _mean_squared_error(
-    model: nn.Module, split: Split, training: TrainingSettings, device: torch.device, limit: int
+    model: nn.Module,
+    split: Split,
+    training: TrainingSettings,
+    device: torch.device,
+    limit: int,
+    most: int | None,
 ) -> float:
     model.eval()
     noise, stream = training.distribution(), Stream(Use.EVALUATION, training.seed, Span(0))
     total, count = 0.0, min(limit, len(split))
-    for start in range(0, count, _TOGETHER):
-        x = torch.from_numpy(split.x[start : min(start + _TOGETHER, count)]).to(device)
+    for x, _ in watched_batches(split, device, limit, most):
         total += float((model(noise.add(x, stream)) - x).double().square().flatten(1).mean(1).sum())
     return total / count

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -19,17 +18,13 @@ from sfumato.errors import SfumatoError
 from sfumato.files import locked, require_writable
 from sfumato.models import ModelRecord, save_model
 from sfumato.noise import Span, Stream, Use
-from sfumato.training.course import Course, on_device
+from sfumato.training.course import MONITORED, Course, on_device, watched_batches
 from sfumato.training.finished import finished_model
 from sfumato.training.settings import TrainingSettings
 from sfumato.training.start import starting_model
 from sfumato.training.state import state_path
 from sfumato.user_code import told_in_one_line
 from sfumato.version import __version__
-
-_EVALUATION_BATCH = 500
-_EVALUATION_VALUES = 2**22  # fewer large images at once: a network needs many times their memory
-_MONITORED = 1000
 
 
 @dataclass(frozen=True)
@@ -105,11 +100,10 @@ def _trained(
         course = Course(model, x, y, settings, identity, unfinished, on_warning)
 
         def accuracies(limit: int) -> tuple[float, float]:
-            together = min(_EVALUATION_BATCH, course.progress.most or _EVALUATION_BATCH)
-            return _accuracies(model, data.test, settings, device, limit, together)
+            return _accuracies(model, data.test, settings, device, limit, course.progress.most)
 
         for epoch, loss in course:
-            yield EpochReport(epoch, epochs, loss, *accuracies(_MONITORED))
+            yield EpochReport(epoch, epochs, loss, *accuracies(MONITORED))
         clean, noisy = accuracies(len(data.test))
         parts = {} if course.progress.most is None else {"images_per_part": course.progress.most}
         record = ModelRecord(
@@ -146,7 +140,7 @@ def _accuracies(
     settings: TrainingSettings,
     device: torch.device,
     limit: int,
-    together: int,
+    most: int | None,
 ) -> tuple[float, float]:
     """Return the accuracy without noise, and with one draw of alpha per image."""
     model.eval()
@@ -154,11 +148,7 @@ def _accuracies(
     stream = Stream(Use.EVALUATION, settings.seed, Span(0))
     hits = [0, 0]
     count = min(limit, len(split))
-    size = max(1, min(together, _EVALUATION_VALUES // math.prod(split.x.shape[1:])))
-    for start in range(0, count, size):
-        stop = min(start + size, count)
-        x = torch.from_numpy(split.x[start:stop]).to(device)
-        y = torch.from_numpy(split.y[start:stop]).to(device)
+    for x, y in watched_batches(split, device, limit, most):
         for kind, inputs in enumerate((x, noise.add(x, stream))):
             hits[kind] += int((model(inputs).argmax(dim=1) == y).sum())
     return hits[0] / count, hits[1] / count
