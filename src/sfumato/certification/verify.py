@@ -239,7 +239,14 @@ def _classifier(
         how = settings.get("normalization")
         if how and classifier.normalization is None:
             images = some_images(data.train.x, int(how["images"]), int(how["seed"]))
-            classifier = normalize_at(classifier, images, noise=noise, seed=int(how["seed"]), device="cpu")
+            classifier = normalize_at(
+                classifier,
+                images,
+                noise=noise,
+                seed=int(how["seed"]),
+                device="cpu",
+                augmentation=how.get("augmentation", "none"),
+            )
     except SfumatoError as error:
         found.differ("model", [str(error)])
         return None

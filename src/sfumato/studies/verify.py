@@ -224,18 +224,11 @@ def _redraw(
         if member.kind == "certificates":
             rows = store.certificates(members[member], current.certified)
             row = rows[int(generator.integers(len(rows)))]
-            votes, table = keys.design.votes, keys.design.certification
+            table = keys.design.certification
             assert table is not None
-            smoothed = SmoothedClassifier(
-                classifier,
-                noise=Gaussian(member.beta),
-                seed=votes.seed,
-                device=str(keys.device),
-                precision=votes.precision,
-            )
             redraw(
                 [row],
-                smoothed,
+                _smoothed(classifier, member, keys),
                 keys.data,
                 table.stopping(),
                 table.confidence,
@@ -258,13 +251,7 @@ def _redraw_risk(
     votes, data = keys.design.votes, keys.data
     index = row[0]
     voter = (
-        SmoothedClassifier(
-            classifier,
-            noise=Gaussian(member.beta),
-            seed=votes.seed,
-            device=str(keys.device),
-            precision=votes.precision,
-        )
+        _smoothed(classifier, member, keys)
         if member.beta > 0
         else BaseClassifier(classifier.model, keys.device, precision=votes.precision)
     )
@@ -278,6 +265,17 @@ def _redraw_risk(
             found.differ("drawn again", [line])
         else:
             found.unchecked.append(f"{line}, with another version of PyTorch")
+
+
+def _smoothed(classifier: Classifier, member: Member, keys: Keys) -> SmoothedClassifier:
+    votes = keys.design.votes
+    return SmoothedClassifier(
+        classifier,
+        noise=Gaussian(member.beta),
+        seed=votes.seed,
+        device=str(keys.device),
+        precision=votes.precision,
+    )
 
 
 def _classifier(path: Path, member: Member, keys: Keys, at_hand: AtHand) -> Classifier:
