@@ -15,7 +15,7 @@ from sfumato.cli.execution import chosen_executor
 from sfumato.cli.load_data import load_data
 from sfumato.cli.normalize import as_smoothed
 from sfumato.cli.registered_names import PLANS
-from sfumato.cli.slow_precision import warn_if_slow
+from sfumato.cli.vote_precision import begun_precision, chosen_precision, require_asked
 from sfumato.cli.terminal import OUT, detail, note, print_json, print_table, progress_bar, warn
 from sfumato.settings import CONFIDENCE
 
@@ -120,11 +120,10 @@ def command(
     from sfumato.datasets.class_order import warn_of_class_order
     from sfumato.errors import SettingError, require_count, require_positive
     from sfumato.noise import make_noise
-    from sfumato.smoothing.configuration import require_precision
 
     own = {} if scales is None else {"scales": options.parse_numbers("scales", scales)}
     smoothing_noise = make_noise(noise, require_positive("beta", beta), **own)
-    require_precision(precision)
+    require_asked(precision)
     if batch_size is not None:
         require_count("batch_size", batch_size)
     chosen = _plan(plan, n0, n)
@@ -152,7 +151,10 @@ def command(
 
     with chosen_executor(executor, workers, gpus_per_worker, ray_address, device) as opened:
         if opened.in_process:
-            warn_if_slow(device, precision)
+            begun = begun_precision(out) if precision == "auto" else None
+            precision = chosen_precision(precision, device, [classifier], begun=begun)
+        elif precision == "auto":
+            raise SettingError("--precision auto is for one process; give float32 or bf16 to workers")
         elif batch_size is not None or profile or dry_run:
             option = f"--batch-size {batch_size}" if batch_size is not None else "--profile"
             option = "--dry-run" if dry_run else option

@@ -10,7 +10,7 @@ from sfumato.cli import options
 from sfumato.cli.classifiers import behind, load_classifiers, together
 from sfumato.cli.load_data import load_data
 from sfumato.cli.normalize import as_smoothed
-from sfumato.cli.slow_precision import warn_if_slow
+from sfumato.cli.vote_precision import chosen_precision, require_asked
 from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar
 
 
@@ -52,13 +52,12 @@ def command(
     from sfumato.devices import choose_device
     from sfumato.errors import require_count, require_nonnegative
     from sfumato.noise import Gaussian
-    from sfumato.smoothing.configuration import require_precision
     from sfumato.smoothing.risk import measure_risk
     from sfumato.smoothing.tuning import tuned_configuration
 
     betas = [require_nonnegative("beta", value) for value in options.parse_numbers("beta", beta) or ()]
     require_count("n", votes)
-    require_precision(precision)
+    require_asked(precision)
     dataset = load_data(data, data_dir, size, labelled_for="risk")
     count = len(dataset.test) if first is None else min(require_count("first", first), len(dataset.test))
     split = dataset.test.part(slice(count))
@@ -67,7 +66,7 @@ def command(
     if ensemble:
         classifiers = [together(classifiers)]
     classifiers = [behind(denoiser, classifier, dataset) for classifier in classifiers]
-    warn_if_slow(device, precision)
+    precision = chosen_precision(precision, device, classifiers)
     found: list[dict[str, Any]] = []
     with progress_bar("risk", len(classifiers) * len(betas) * count) as bar:
         for classifier in classifiers:

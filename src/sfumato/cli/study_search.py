@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sfumato.cli import options
-from sfumato.cli.slow_precision import warn_if_slow
+from sfumato.cli.vote_precision import warn_if_slow
 from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar, tell, warn
 
 if TYPE_CHECKING:
