@@ -15,8 +15,8 @@ from sfumato.cli.execution import chosen_executor
 from sfumato.cli.load_data import load_data
 from sfumato.cli.normalize import as_smoothed
 from sfumato.cli.registered_names import PLANS
-from sfumato.cli.vote_precision import begun_precision, chosen_precision, require_asked
 from sfumato.cli.terminal import OUT, detail, note, print_json, print_table, progress_bar, warn
+from sfumato.cli.vote_precision import begun_precision, chosen_precision, require_asked
 from sfumato.settings import CONFIDENCE
 
 if TYPE_CHECKING:

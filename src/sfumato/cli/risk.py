@@ -10,8 +10,8 @@ from sfumato.cli import options
 from sfumato.cli.classifiers import behind, load_classifiers, together
 from sfumato.cli.load_data import load_data
 from sfumato.cli.normalize import as_smoothed
-from sfumato.cli.vote_precision import chosen_precision, require_asked
 from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar
+from sfumato.cli.vote_precision import chosen_precision, require_asked
 
 
 def command(

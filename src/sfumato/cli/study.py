@@ -10,10 +10,10 @@ import typer
 from sfumato.cli import options, study_answers, study_race, study_search
 from sfumato.cli.execution import chosen_executor
 from sfumato.cli.from_settings import register, takes_fields
-from sfumato.cli.vote_precision import warn_if_slow
 from sfumato.cli.study_search import read_study
 from sfumato.cli.terminal import OUT, print_table, progress_bar, tell, warn
 from sfumato.cli.train import with_methods
+from sfumato.cli.vote_precision import warn_if_slow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

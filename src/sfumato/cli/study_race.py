@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sfumato.cli import options
-from sfumato.cli.vote_precision import warn_if_slow
 from sfumato.cli.study_search import read_study
 from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar, tell, warn
+from sfumato.cli.vote_precision import warn_if_slow
 
 if TYPE_CHECKING:
     from sfumato.answers.race_study import RaceResult
