@@ -2,7 +2,7 @@
 
     python benchmarks/risk_panels.py "trained statistics=a.csv" "statistics at beta=b.csv" --picture risks.png
 
-The columns are alpha, beta, errors and risk. The star is the lowest point of each line, the ring alpha = beta.
+The columns are alpha, beta, errors and risk. Stars: lowest points; rings: alpha = beta.
 """
 
 from __future__ import annotations
