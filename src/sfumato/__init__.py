@@ -28,6 +28,7 @@ _PUBLIC = {
     "sfumato.certification.conformal": "ConformalClassifier PredictionSets",
     "sfumato.certification.later_radii": "at_radii",
     "sfumato.certification.median": "MedianBounds MedianSmoothed",
+    "sfumato.certification.routed": "RoutedCertificates RoutedClassifier largest_radius",
     "sfumato.certification.run": "Certification certify_to_file",
     "sfumato.certification.smoothed_classifier": "SmoothedClassifier",
     "sfumato.certification.table": "read_certificates",
@@ -93,6 +94,9 @@ if TYPE_CHECKING:  # the same names for type checkers
     from sfumato.certification.later_radii import at_radii as at_radii
     from sfumato.certification.median import MedianBounds as MedianBounds
     from sfumato.certification.median import MedianSmoothed as MedianSmoothed
+    from sfumato.certification.routed import RoutedCertificates as RoutedCertificates
+    from sfumato.certification.routed import RoutedClassifier as RoutedClassifier
+    from sfumato.certification.routed import largest_radius as largest_radius
     from sfumato.certification.run import Certification as Certification
     from sfumato.certification.run import certify_to_file as certify_to_file
     from sfumato.certification.smoothed_classifier import SmoothedClassifier as SmoothedClassifier

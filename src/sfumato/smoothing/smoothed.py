@@ -106,6 +106,11 @@ class Smoothed:
     ) -> None:
         if (beta is None) == (noise is None):
             raise SettingError(f"give either beta or noise, got beta {beta} and noise {noise}")
+        if callable(beta) or np.ndim(beta) > 0:
+            raise SettingError(
+                f"beta must be one number for all inputs, got a {type(beta).__name__}: noise that follows "
+                "the input would void the certificate (arXiv 2110.05365); RoutedClassifier chooses with one"
+            )
         self.classifier = Classifier.of(model)
         model = self.classifier.model
         self.noise = Gaussian(require_positive("beta", beta or 0.0)) if noise is None else noise
