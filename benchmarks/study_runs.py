@@ -1,7 +1,7 @@
 """Tables of finished studies, beside the published results where there are any.
 
     sfumato study run benchmarks/studies/mnist-cnn.toml --out mnist-cnn --data-dir DIR
-    python benchmarks/study_runs.py mnist-cnn [--published pal_sulam_mnist_risk.csv]
+    python benchmarks/study_runs.py mnist-cnn [--published pal_sulam_mnist_risk.csv] [--csv OUT]
 
 The authors' smoothed minimum and its alphas within one standard error are of the curve smoothed by the same
 model as ours (:mod:`sfumato.answers.smooth_risk`).
@@ -10,12 +10,13 @@ model as ours (:mod:`sfumato.answers.smooth_risk`).
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from sfumato.answers.best import BetaAnswer, answer_study
-from sfumato.answers.published import PublishedResults, load_published, published_best
+from sfumato.answers.published import COLUMNS, PublishedResults, load_published, published_best
 from sfumato.statistics.binomial import two_sided_interval
 from sfumato.studies.store import load_results
 
@@ -25,9 +26,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--published", type=Path)
+    parser.add_argument("--csv", type=Path, help="also write the risks, in the columns of published ones")
     settings = parser.parse_args()
     results = load_results(settings.folder)
-    answers = [answer for answer in answer_study(results).betas if answer.beta > 0]
+    found = answer_study(results).betas
+    if settings.csv is not None:
+        settings.csv.write_text("".join(f"{line}\n" for line in csv_lines(found)))
+    answers = [answer for answer in found if answer.beta > 0]
     images = answers[0].images
     print(f"{results.data}, {images:,} test images, votes {results.votes}, seeds {results.seeds}\n")
     print_risks(answers)
@@ -36,6 +41,12 @@ def main() -> None:
     if settings.published is not None:
         print()
         print_comparison(answers, load_published(settings.published))
+
+
+def csv_lines(answers: Sequence[BetaAnswer]) -> list[str]:
+    """Return the errors and risks, as ``load_published`` reads them."""
+    rows = [(p.alpha, answer.beta, p.errors, p.risk) for answer in answers for p in answer.points]
+    return [",".join(COLUMNS), *(f"{a:g},{b:g},{errors},{risk:g}" for a, b, errors, risk in sorted(rows))]
 
 
 def print_risks(answers: list[BetaAnswer]) -> None:
