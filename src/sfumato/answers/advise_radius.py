@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from sfumato.datasets.given import Given
 from sfumato.datasets.on_demand import pick
 from sfumato.devices import choose_device
 from sfumato.errors import SettingError, require_nonnegative, require_open_unit, require_positive
+from sfumato.frames import columns_of, data_frame
 from sfumato.models.classifier import Classifier
 from sfumato.noise import Gaussian, Noise
 from sfumato.plans import Decide
@@ -94,6 +96,18 @@ class RadiusAdvice:
     confidence: float
     data: str
     unit: str
+
+    def to_frame(self) -> Any:
+        """Return a pandas data frame with one row per beta of the race, increasing.
+
+        ``in_set`` says whether the beta is a member of the confidence set.
+
+        Raises:
+            MissingPackageError: pandas is not installed.
+        """
+        columns = columns_of(self.tried, ("beta", "certified", "images", "dropped"))
+        in_set = [one.beta in self.members for one in self.tried]
+        return data_frame({**columns, "in_set": in_set}, index="beta")
 
     @property
     def edge(self) -> str | None:

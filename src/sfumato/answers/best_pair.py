@@ -16,6 +16,7 @@ from jaxtyping import Bool
 
 from sfumato.answers.objective import Cell, Key, Objective
 from sfumato.errors import DataError, require_open_unit
+from sfumato.frames import data_frame
 from sfumato.statistics.compare import best_set, mean_rate_interval, selected_gain
 from sfumato.studies.results import StudyResults
 
@@ -89,6 +90,25 @@ class PairAnswer:
     gain: Gain
     left_out: int
     confidence: float
+
+    def to_frame(self) -> Any:
+        """Return a pandas data frame with one row per pair that was compared on all images.
+
+        ``in_set`` says whether the pair is a member of the confidence set, ``best`` whether it is the best.
+
+        Raises:
+            MissingPackageError: pandas is not installed.
+        """
+        return data_frame(
+            {
+                "alpha": [alpha for alpha, _ in self.pairs],
+                "beta": [beta for _, beta in self.pairs],
+                "accuracy": self.accuracies,
+                "in_set": [pair in self.members for pair in self.pairs],
+                "best": [pair == (self.alpha, self.beta) for pair in self.pairs],
+            },
+            index=("alpha", "beta"),
+        )
 
     @property
     def edges(self) -> tuple[str, ...]:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, overload
 
 from sfumato.certification.accuracy import CurvePoint, certified_accuracy
-from sfumato.certification.certificate import Certificate
+from sfumato.certification.certificate import Certificate, certificate_columns
 from sfumato.certification.table import read_certificates, written_table
-from sfumato.errors import DataError, MissingPackageError, require_nonnegative
+from sfumato.errors import DataError, require_nonnegative
 from sfumato.files import require_writable, write_text
+from sfumato.frames import columns_of, data_frame
 from sfumato.plans import ABSTAIN
 
 
@@ -27,6 +28,15 @@ class CertifiedAccuracy(tuple[CurvePoint, ...]):
     def shares(self) -> tuple[float, ...]:
         """The certified accuracies themselves, without their bounds."""
         return tuple(point.share for point in self)
+
+    def to_frame(self) -> Any:
+        """Return a pandas data frame with one row per radius: the share, its bounds, and the counts.
+
+        Raises:
+            MissingPackageError: pandas is not installed.
+        """
+        names = ("radius", "share", "low", "high", "certified", "examples")
+        return data_frame(columns_of(self, names), index="radius")
 
     def __repr__(self) -> str:
         return "\n".join(map(str, self))
@@ -125,11 +135,7 @@ class Certificates(Sequence[Certificate]):
         Raises:
             MissingPackageError: pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError:
-            raise MissingPackageError("to_frame needs pandas: pip install pandas") from None
-        return pandas.DataFrame.from_records(self._rows(), index="idx")
+        return data_frame(certificate_columns(self), index="idx")
 
     def _rows(self) -> list[dict[str, Any]]:
         return [asdict(found) | {"correct": found.correct} for found in self]

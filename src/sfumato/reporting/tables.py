@@ -8,8 +8,10 @@ import io
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sfumato.errors import SettingError
+from sfumato.frames import data_frame
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -51,6 +53,15 @@ class Table:
     def of(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
         """Return the table with every cell as text."""
         return Table(title, tuple(columns), tuple(tuple(str(cell) for cell in row) for row in rows))
+
+    def to_frame(self) -> Any:
+        """Return a pandas data frame of the cells, as text; the first column is the index.
+
+        Raises:
+            MissingPackageError: pandas is not installed.
+        """
+        cells = {name: [row[place] for row in self.rows] for place, name in enumerate(self.columns)}
+        return data_frame(cells, index=self.columns[0])
 
 
 def as_markdown(table: Table) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from sfumato.datasets import Split
 from sfumato.datasets.on_demand import Examples, OnDemand, per_block
 from sfumato.devices import choose_device
 from sfumato.errors import DataError, require_nonnegative
+from sfumato.frames import data_frame
 from sfumato.plans import Plan
 from sfumato.plans.early_vote import EarlyVote
 from sfumato.plans.vote import Vote
@@ -78,6 +80,18 @@ class ImageVotes:
         """The share of single noisy copies whose class is not the label, averaged over images."""
         return float(1.0 - (self.first_hits / self.first_votes).mean())
 
+    def to_frame(self) -> Any:
+        """Return a pandas data frame with one row per image.
+
+        Raises:
+            MissingPackageError: pandas is not installed.
+        """
+        beside = {name: getattr(self, name) for name in ("votes", "first_votes", "first_hits")}
+        asked = {"example": self.examples, "label": self.labels}
+        return data_frame(
+            {**asked, "predicted": self.predicted, "wrong": self.wrong, **beside}, index="example"
+        )
+
 
 @dataclass(frozen=True)
 class Risk:
@@ -107,6 +121,10 @@ class Risk:
     def value(self) -> float:
         """The estimate Delta."""
         return self.images.risk
+
+    def to_frame(self) -> Any:
+        """Return a pandas data frame with one row per example, as ``ImageVotes`` does."""
+        return self.images.to_frame()
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Return the exact two-sided interval for the risk on the population of examples."""
