@@ -27,6 +27,7 @@ from sfumato.errors import SettingError, require_nonnegative, require_open_unit,
 from sfumato.frames import columns_of, data_frame
 from sfumato.models.classifier import Classifier
 from sfumato.noise import Gaussian, Noise
+from sfumato.notebooks import html_table
 from sfumato.plans import Decide
 from sfumato.settings import CONFIDENCE
 from sfumato.smoothing.configuration import Network
@@ -96,6 +97,21 @@ class RadiusAdvice:
     confidence: float
     data: str
     unit: str
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [
+                f"{one.beta:g}",
+                f"{one.certified:,} of {one.images:,}",
+                "yes" if one.beta in self.members else "no",
+            ]
+            for one in self.tried
+        ]
+        caption = (
+            f"{self.model} at radius {self.radius:g}: best beta {self.beta:g} ({self.accuracy:.4f}, "
+            f"{self.low:.4f} to {self.high:.4f}) on {self.images:,} images of {self.data}"
+        )
+        return html_table(caption, ["beta", "certified", "in the set"], rows)
 
     def to_frame(self) -> Any:
         """Return a pandas data frame with one row per beta of the race, increasing.

@@ -19,6 +19,7 @@ from sfumato.answers.objective import Objective, VoteRisk
 from sfumato.answers.smooth_risk import DEFAULT_DRAWS, LEAST_ALPHAS, SmoothRisk, smooth_errors
 from sfumato.errors import require_count, require_open_unit
 from sfumato.frames import columns_of, data_frame
+from sfumato.notebooks import html_table
 from sfumato.statistics.compare import mean_rate_interval
 from sfumato.studies.results import StudyResults
 
@@ -147,6 +148,23 @@ class StudyAnswer:
             f"best of those measured is among {', '.join(f'{alpha:g}' for alpha in found.exact_set)}"
             for found in self.betas
         )
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [
+                f"{found.beta:g}",
+                f"{found.alpha:g}",
+                ", ".join(f"{alpha:g}" for alpha in found.exact_set),
+                f"{found.best.risk:.4f} [{found.best.low:.4f}, {found.best.high:.4f}]",
+                f"{found.gain.gain:.4f} [{found.gain.low:.4f}, {found.gain.high:.4f}]",
+                f"{found.gain.p_value:.2g}",
+            ]
+            for found in self.betas
+        ]
+        caption = (
+            f"Best training noise on {self.data}, {self.votes} votes each; alpha and beta in: {self.unit}"
+        )
+        return html_table(caption, ["beta", "alpha*", "set", "risk", "gain", "p"], rows)
 
 
 def _risk_columns(answers: Sequence[BetaAnswer]) -> dict[str, list[Any]]:

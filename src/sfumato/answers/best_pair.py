@@ -17,6 +17,7 @@ from jaxtyping import Bool
 from sfumato.answers.objective import Cell, Key, Objective
 from sfumato.errors import DataError, require_open_unit
 from sfumato.frames import data_frame
+from sfumato.notebooks import html_list
 from sfumato.statistics.compare import best_set, mean_rate_interval, selected_gain
 from sfumato.studies.results import StudyResults
 
@@ -109,6 +110,18 @@ class PairAnswer:
             },
             index=("alpha", "beta"),
         )
+
+    def _repr_html_(self) -> str:
+        order = sorted(zip(self.accuracies, self.pairs, strict=True), key=lambda one: (-one[0], one[1][::-1]))
+        rows = [
+            [f"{alpha:g}", f"{beta:g}", f"{share:.4f}", "yes" if (alpha, beta) in self.members else "no"]
+            for share, (alpha, beta) in order
+        ]
+        caption = (
+            f"{self.objective}: best is alpha {self.alpha:g}, beta {self.beta:g} ({self.accuracy:.4f}, "
+            f"{self.low:.4f} to {self.high:.4f}) on {self.images:,} images"
+        )
+        return html_list(caption, ["alpha", "beta", "accuracy", "in the set"], rows)
 
     @property
     def edges(self) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from sfumato.certification.table import read_certificates, written_table
 from sfumato.errors import DataError, require_nonnegative
 from sfumato.files import require_writable, write_text
 from sfumato.frames import columns_of, data_frame
+from sfumato.notebooks import html_list, html_table
 from sfumato.plans import ABSTAIN
 
 
@@ -40,6 +41,13 @@ class CertifiedAccuracy(tuple[CurvePoint, ...]):
 
     def __repr__(self) -> str:
         return "\n".join(map(str, self))
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [f"{p.radius:g}", f"{p.share:.4f}", f"{p.low:.4f}", f"{p.high:.4f}", f"{p.examples:,}"]
+            for p in self
+        ]
+        return html_table("Certified accuracy", ["radius", "share", "low", "high", "examples"], rows)
 
 
 class Certificates(Sequence[Certificate]):
@@ -82,6 +90,17 @@ class Certificates(Sequence[Certificate]):
             parts.append(f"median radius {statistics.median(found.radius for found in self):.4g}")
         plans = dict.fromkeys(found.plan for found in self if found.plan)
         return f"Certificates({', '.join([*parts, *plans])})"
+
+    def _repr_html_(self) -> str:
+        columns = ["idx", "label", "predict", "correct", "radius", "votes", "stopped by"]
+        rows = [
+            [
+                *(one.idx, one.label, one.predict, "yes" if one.correct else "no", f"{one.radius:.4f}"),
+                *("" if one.votes is None else f"{one.votes:,}", one.stopped_by),
+            ]
+            for one in self._found
+        ]
+        return html_list(repr(self), columns, rows)
 
     def accuracy(
         self, radii: float | Iterable[float] = (0.0,), *, confidence: float = 0.95

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Int
 from sfumato.certification.inputs import whole_labels
 from sfumato.errors import DataError, SettingError, require_nonnegative
 from sfumato.frames import data_frame
+from sfumato.notebooks import html_list
 from sfumato.smoothing.smoothed import DEFAULT_VOTES, Smoothed
 from sfumato.statistics.conformal import plan_conformal
 
@@ -81,6 +82,10 @@ class PredictionSets:
             f"PredictionSets({len(self)} inputs, {mean} labels on average, coverage {self.coverage:g} within "
             f"radius {self.radius:g}, at least {self.threshold} of {self.votes} votes)"
         )
+
+    def _repr_html_(self) -> str:
+        rows = [[row, ", ".join(map(str, self.labels(row)))] for row in range(len(self))]
+        return html_list(repr(self), ["input", "labels"], rows)
 
 
 class ConformalClassifier:

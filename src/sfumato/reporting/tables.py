@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sfumato.frames import data_frame
+from sfumato.notebooks import html_table
 
 # the last four are the full-width forms of =, +, - and @, which some spreadsheets take for them
 _FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -57,6 +58,9 @@ class Table:
         rows = tuple(tuple(row[place] for row in cells) for place in range(1, len(self.columns)))
         bold = frozenset((column - 1, row + 1) for row, column in self.bold if column > 0)
         return Table(self.title, columns, rows, bold)
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     def to_frame(self) -> Any:
         """Return a pandas data frame of the cells, as text; the first column is the index.
@@ -146,22 +150,4 @@ def without_formula(cell: str) -> str:
 
 def as_html(table: Table) -> str:
     """Return the table as an HTML element with its title as the caption, all text escaped."""
-    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in table.columns)
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f'<th scope="row">{cell}</th>' if at == 0 else f"<td>{cell}</td>"
-            for at, cell in enumerate(_html_cells(table, row))
-        )
-        + "</tr>"
-        for row in range(len(table.rows))
-    )
-    return (
-        f"<table><caption>{html.escape(table.title)}</caption><thead><tr>{head}</tr></thead>"
-        f"<tbody>{body}</tbody></table>"
-    )
-
-
-def _html_cells(table: Table, row: int) -> list[str]:
-    escaped = map(html.escape, table.rows[row])
-    return [f"<b>{cell}</b>" if (row, at) in table.bold else cell for at, cell in enumerate(escaped)]
+    return html_table(table.title, table.columns, table.rows, bold=table.bold)

@@ -19,6 +19,7 @@ from sfumato.datasets.on_demand import Examples, OnDemand, per_block
 from sfumato.devices import choose_device
 from sfumato.errors import DataError, require_nonnegative
 from sfumato.frames import data_frame
+from sfumato.notebooks import html_table
 from sfumato.plans import Plan
 from sfumato.plans.early_vote import EarlyVote
 from sfumato.plans.vote import Vote
@@ -125,6 +126,13 @@ class Risk:
     def to_frame(self) -> Any:
         """Return a pandas data frame with one row per example, as ``ImageVotes`` does."""
         return self.images.to_frame()
+
+    def _repr_html_(self) -> str:
+        low, high = self.interval()
+        row = [f"{self.beta:g}", f"{self.value:.4f}", f"{low:.4f}", f"{high:.4f}"]
+        row += [f"{self.images.soft_risk:.4f}", f"{self.examples:,}", f"{self.votes:,}"]
+        columns = ["beta", "risk", "low", "high", "soft risk", "images", "votes"]
+        return html_table("Risk of the majority of the votes, with its 95 % interval", columns, [row])
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Return the exact two-sided interval for the risk on the population of examples."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from sfumato.certification.certificate import Certificate, certificate_columns
 from sfumato.frames import columns_of, data_frame
+from sfumato.notebooks import html_list
 from sfumato.smoothing.risk import ImageVotes
 
 _PLACE = ("alpha", "beta", "seed")
@@ -69,6 +70,18 @@ class StudyResults:
             },
             index=_PLACE,
         )
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [f"{alpha:g}", f"{beta:g}", seed, len(cell.examples), f"{cell.risk:.4f}", f"{cell.soft_risk:.4f}"]
+            for (alpha, beta, seed), cell in sorted(self.cells.items())
+        ]
+        certified = sum(map(len, self.certificates.values()))
+        caption = (
+            f"{self.data}: {len(self.cells)} cells, {self.votes} votes each, {certified:,} certificates; "
+            f"alpha and beta in: {self.unit}"
+        )
+        return html_list(caption, ["alpha", "beta", "seed", "images", "risk", "soft risk"], rows)
 
     def certificates_to_frame(self) -> Any:
         """Return a pandas data frame with one row per certificate of every cell.

@@ -1,8 +1,8 @@
 """The tables and views of a study's results file, in every version that is read.
 
-``docs/results-elsewhere.md`` describes them for readers from other programs. Tables are linked by ``cell``: a number
-for one network at one smoothing noise under settings that determine its rows. The views answer for the
-settings of the last run alone, and hold nothing of their own.
+``docs/results-elsewhere.md`` describes them for readers from other programs. Tables are linked by ``cell``:
+a number for one network at one smoothing noise under settings that determine its rows. The views answer for
+the settings of the last run, and hold nothing of their own.
 """
 
 from __future__ import annotations
