@@ -12,7 +12,7 @@ import sfumato as sf
 
 name = "timm:test_resnet"  # the smallest of timm; timm:resnet50 works alike
 data = sf.load_dataset("digits")
-settings = sf.TrainingSettings(architecture=name, alpha=0.3, epochs=4)
+settings = sf.TrainingSettings(architecture=name, alpha=0.3, epochs=15)
 sf.train(data, settings, Path("timm.safetensors"))
 
 # the file names the network but holds no code: you say which one it is
