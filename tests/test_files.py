@@ -9,7 +9,14 @@ import pytest
 
 from sfumato import files
 from sfumato.errors import OutputError, WriteError
-from sfumato.files import cache_folder, cannot_write, require_writable, write_bytes, write_text
+from sfumato.files import (
+    cache_folder,
+    cannot_write,
+    require_writable,
+    share_as_usual,
+    write_bytes,
+    write_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -85,6 +92,19 @@ def test_the_umask_decides_who_may_read(tmp_path, mask):
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "t.tsv").stat().st_mode) == 0o666 & ~mask
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o027])
+def test_a_file_that_another_package_made_is_shared_as_the_umask_says(tmp_path, mask):
+    private = tmp_path / "download.gz"
+    private.touch(mode=0o600)
+    before = os.umask(mask)
+    try:
+        share_as_usual(private)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(private.stat().st_mode) == 0o666 & ~mask
+    assert list(tmp_path.iterdir()) == [private]
 
 
 @pytest.mark.parametrize(

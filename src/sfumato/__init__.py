@@ -50,6 +50,8 @@ _PUBLIC = {
     "sfumato.noise": "AnisotropicGaussian Gaussian Laplace Noise Uniform register_noise",
     "sfumato.plans": "Curve Decide Fixed FixedTwoClass Plan Precision Predict TopK Vote parse_plan "
     "register_plan",
+    "sfumato.reporting.on_axes": "plot_best_alpha plot_best_pair plot_certified_accuracy plot_outcomes "
+    "plot_radii plot_risk plot_votes",
     "sfumato.smoothing.batch_norms": "normalize_at",
     "sfumato.smoothing.risk": "ImageVotes Risk measure_risk",
     "sfumato.studies.design": "Design make_design read_design",
@@ -140,6 +142,13 @@ if TYPE_CHECKING:  # the same names for type checkers
     from sfumato.plans import Vote as Vote
     from sfumato.plans import parse_plan as parse_plan
     from sfumato.plans import register_plan as register_plan
+    from sfumato.reporting.on_axes import plot_best_alpha as plot_best_alpha
+    from sfumato.reporting.on_axes import plot_best_pair as plot_best_pair
+    from sfumato.reporting.on_axes import plot_certified_accuracy as plot_certified_accuracy
+    from sfumato.reporting.on_axes import plot_outcomes as plot_outcomes
+    from sfumato.reporting.on_axes import plot_radii as plot_radii
+    from sfumato.reporting.on_axes import plot_risk as plot_risk
+    from sfumato.reporting.on_axes import plot_votes as plot_votes
     from sfumato.smoothing.batch_norms import normalize_at as normalize_at
     from sfumato.smoothing.risk import ImageVotes as ImageVotes
     from sfumato.smoothing.risk import Risk as Risk

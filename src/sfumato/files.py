@@ -13,6 +13,7 @@ import contextlib
 import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -166,6 +167,23 @@ def _replace(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             part.unlink()
         raise
+
+
+def share_as_usual(path: Path) -> None:
+    """Give a file that another package made for the user alone the rights that the umask gives new files.
+
+    Raises:
+        OutputError, WriteError: as ``cannot_write``.
+    """
+    probe = path.with_name(f".sfumato-{secrets.token_hex(8)}.part")
+    with writing(path):
+        # the umask cannot be read without changing it, for other threads too; a new file tells it
+        descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            path.chmod(stat.S_IMODE(os.fstat(descriptor).st_mode))
+        finally:
+            os.close(descriptor)
+            probe.unlink()
 
 
 def try_lock(file: IO[Any]) -> bool:

@@ -2,8 +2,6 @@
 
 import json
 import math
-import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +11,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 import sfumato as sf
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.certificates import Certificates
-from sfumato.errors import DataError, MissingPackageError, ModelError, SettingError
+from sfumato.errors import DataError, ModelError, SettingError
 
 PLAN = "fixed(20,100)"
 
@@ -195,17 +193,6 @@ def test_json_has_null_for_numbers_that_there_are_not():
     found = json.loads(ROWS.to_json(), parse_constant=lambda name: pytest.fail(name))
     assert found[1]["p_lower"] is None
     assert [row["correct"] for row in found] == [True, False, True, False]
-
-
-def test_a_frame_needs_pandas_and_says_how_to_get_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(MissingPackageError, match="to_frame needs pandas: pip install pandas"):
-        ROWS.to_frame()
-    asked = SimpleNamespace(from_records=lambda rows, index: (rows, index))
-    monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=asked))
-    rows, index = ROWS.to_frame()
-    assert index == "idx"
-    assert [row["radius"] for row in rows] == [c.radius for c in ROWS]
 
 
 def test_a_fingerprint_is_text_and_a_model_can_be_called():

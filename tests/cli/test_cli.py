@@ -20,7 +20,7 @@ from sfumato.smoothing import smoothed
 COMMANDS = [
     *(["train"], ["risk"], ["certify"], ["report"], ["plot"], ["table"], ["demo"], ["data"], ["inspect"]),
     *(["attack"], ["card"], ["normalize"], ["verify"]),
-    *(["study", name] for name in ("init", "run", "race", "search", "show", "best", "plot")),
+    *(["study", name] for name in ("init", "run", "race", "search", "show", "drop", "best", "plot")),
 ]
 
 

@@ -247,6 +247,51 @@ def test_tables_are_written_in_every_format(study, theirs, tmp_path, sfumato):
         assert out.read_text().count("\n|") >= 3
 
 
+def test_a_table_of_methods_side_by_side_fits_a_column_of_a_paper(study, theirs, sfumato):
+    ours = theirs.with_name("ours_50%.tsv")
+    ours.write_text(THEIRS)
+    code, printed, errors = sfumato(
+        *("table", "certified", theirs, ours, "--radii", "0.25", "--format", "latex", "--transpose"),
+        *("--width", "column", "--percent", "--no-intervals", "--bold", "--decimals", 1),
+        *("--caption", "Two & the same", "--label", "tab:same"),
+    )
+    assert code == 0, errors
+    assert r" & theirs & ours\_50\% \\" in printed
+    assert r"0.25 & \textbf{50.0} & \textbf{50.0} \\" in printed
+    assert r"\caption{Two \& the same}" in printed
+    assert r"\label{tab:same}" in printed
+    assert r"\columnwidth" in printed
+    code, printed, errors = sfumato("table", "risk", study, "--bold", "--percent")
+    assert (code, printed.count("**")) == (0, 2), errors
+    assert "in %" in printed.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ["risk", "--format", "csv", "--bold"],
+            "csv has no bold; leave out --bold, or give --format markdown or latex",
+        ),
+        (["risk", "--format", "csv", "--caption", "x"], "csv has no caption"),
+        (["risk", "--label", "tab:x"], "markdown has no label; leave out --label, or give --format latex"),
+        (["risk", "--format", "latex", "--width", "page"], "width must be one of column, text, got 'page'"),
+        (["risk", "--format", "latex", "--label", "a}b"], "label must be letters, digits and"),
+        (["risk", "--decimals", "9"], "decimals must be at most 8, got 9"),
+        (["risk", "--radii", "0.1"], "the table risk takes no --radii"),
+        (["best", "--bold"], "the table best takes no --bold"),
+        (["votes", "--percent"], "the table votes takes no --percent"),
+        (["outcomes", "--no-intervals"], "the table outcomes takes no --no-intervals"),
+    ],
+)
+def test_what_a_table_cannot_show_is_refused_in_one_line(arguments, words, study, sfumato):
+    kind, *options = arguments
+    code, printed, errors = sfumato("table", kind, study, *options)
+    assert (code, printed) == (2, "")
+    assert words in errors
+    assert errors.count("\n") == 1
+
+
 def test_json_is_all_that_is_printed_and_holds_the_measured_numbers(study, sfumato):
     code, printed, _ = sfumato("study", "show", study, "--json", "--radii", "0.1")
     found = json.loads(printed)

@@ -1,6 +1,7 @@
 """Downloads, against a server on loopback."""
 
 import hashlib
+import stat
 import threading
 from dataclasses import replace
 from functools import partial
@@ -10,6 +11,7 @@ import pytest
 
 from sfumato.datasets import load_dataset
 from sfumato.datasets.fashion_mnist import FASHION_MNIST
+from sfumato.datasets.locate import OfficialFile, download
 from sfumato.datasets.mnist import MNIST
 from sfumato.datasets.registry import DATASETS
 from sfumato.errors import DownloadError
@@ -83,3 +85,16 @@ def test_addresses_and_checksums_are_of_official_mirrors():
             assert file.address.startswith("http")
             assert file.address.endswith(file.name)
             assert len(file.published_md5) == len(hashlib.md5(b"").hexdigest())
+
+
+def test_what_is_downloaded_can_be_read_by_whom_the_umask_says(server, monkeypatch, tmp_path):
+    root, address = server
+    (root / "small.gz").write_bytes(b"data")
+    monkeypatch.setenv("SFUMATO_CACHE", str(tmp_path / "cache"))
+    md5 = hashlib.md5(b"data", usedforsecurity=False).hexdigest()
+    file = OfficialFile(name="small.gz", address=f"{address}small.gz", published_md5=md5, content_sha256="")
+    usual = tmp_path / "usual"
+    usual.touch()
+    assert download(file, "small").stat().st_mode == usual.stat().st_mode
+    download(file, "small").chmod(0o600)
+    assert stat.S_IMODE(download(file, "small").stat().st_mode) == 0o600, "the user's own choice stays"

@@ -15,6 +15,7 @@ from sfumato.reporting.interactive import draw
 from sfumato.reporting.picture import Line
 from sfumato.reporting.sources import CertifiedSet
 from sfumato.reporting.static import save_picture
+from sfumato.reporting.table_style import TableStyle
 
 
 def certified(name="ours", images=1000, seed=0, votes=True):
@@ -68,11 +69,50 @@ def test_what_is_known_of_the_network_stands_beside_its_certified_accuracy():
     assert table.rows[1][-2:] == ("", "")
     # the radii that the plan was asked about, if there are no others
     assert certified_table([known]).columns[2:4] == ("0.5", "0.7")
-    assert outcomes_table([known]).rows[0][-1] == f"{11 * 0.5 / 12:.4f} at 100 votes"
+    assert outcomes_table([known]).rows[0][-1] == "–", "it tests its radii alone; their mean is of no radius"
     with pytest.raises(DataError, match=r"radius 0\.6 was not certified"):
         certified_table([known], [0.6])
     with pytest.raises(DataError, match=r"certified is 0\.5, of known; a beta of about 0\.56 could"):
         certified_table([known], [0.7])
+
+
+def asked(name, plan, radius, count=10):
+    rows = [
+        Certificate(i, 0, 0 if i < 8 else 1, radius, 1.0, 100, confidence=0.999, plan=plan)
+        for i in range(count)
+    ]
+    return CertifiedSet(name, rows, "", Path(f"{name}.tsv"))
+
+
+def test_a_radius_is_shown_of_the_sets_whose_plan_was_asked_about_it():
+    one, other = asked("one", "decide(0.25)", 0.25), asked("other", "curve(0.5,1)", 1.0)
+    free = asked("free", "fixed(100,1000)", 0.6)
+    table = certified_table([one, other, free], style=TableStyle(intervals=False, bold=True))
+    assert table.columns[2:] == ("0.25", "0.5", "1"), "they share no radius, so those of any"
+    assert [row[2:] for row in table.rows] == [
+        ("0.8000", "–", "–"),
+        ("–", "0.8000", "0.8000"),
+        ("0.8000", "0.8000", "0.0000"),
+    ]
+    assert table.title == "Certified accuracy by L2 radius; –: not asked of the plan"
+    assert table.bold == {(0, 2), (2, 2), (1, 3), (2, 3), (1, 4)}
+    with pytest.raises(DataError, match=r"radius 0\.3 was not certified"):
+        certified_table([one, other], [0.3])
+    assert [row[-1] for row in outcomes_table([one, free]).rows] == ["–", "0.4800 at 100 votes"]
+
+
+def test_tables_are_written_in_the_style_that_is_asked_for():
+    style = TableStyle(intervals=False, percent=True, places=1, bold=True)
+    good, bad = asked("good", "", 0.5), asked("bad", "", 0.1)
+    table = certified_table([bad, good], [0.0, 0.3], style=style)
+    assert [row[2:] for row in table.rows] == [("80.0", "0.0"), ("80.0", "80.0")]
+    assert table.bold == {(0, 2), (1, 2), (1, 3)}
+    assert table.title == "Certified accuracy in % by L2 radius"
+    outcomes_ = outcomes_table([asked("small", "", 0.1, 8), bad], style=style)
+    assert [row[2] for row in outcomes_.rows] == ["8 (100.0 %)", "8 (80.0 %)"]
+    assert outcomes_.bold == {(0, 2)}
+    spent = votes_table([certified(seed=1), bad], bold=True)
+    assert spent.bold == {(1, 1)}
 
 
 def test_unlike_images_confidences_and_votes_are_told_and_like_ones_are_not():

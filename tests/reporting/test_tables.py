@@ -7,8 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from sfumato.errors import SettingError
-from sfumato.reporting.tables import FORMATS, Table, as_csv, as_html, as_latex, as_markdown, formatter
+from sfumato.reporting.tables import Table, as_csv, as_html, as_markdown
 
 NASTY = Table.of(
     "Risk in % & more_or_less",
@@ -27,19 +26,6 @@ def test_every_line_of_markdown_has_as_many_cells_and_no_raw_tag():
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {4}
     assert "<script" not in as_markdown(NASTY)
     assert len({len(line) for line in lines}) == 1, "the bars stand below each other"
-
-
-def test_latex_escapes_every_special_sign_and_keeps_its_rows():
-    text = as_latex(NASTY)
-    body = text[text.index(r"\midrule") : text.index(r"\bottomrule")]
-    assert body.count(r"\\") == 2
-    for line in body.strip().splitlines()[1:]:
-        bare = re.sub(r"\\(textbackslash|textasciitilde|textasciicircum|textless|textgreater)\{\}", "", line)
-        bare = bare.replace(r"\\", "").replace("{}[", "[")
-        assert not re.search(r"(?<!\\)[%$#_{}~^]", bare), line
-        assert len(re.findall(r"(?<!\\)&", bare)) == 2
-    assert r"\begin{tabular}{lrr}" in text
-    assert "{}[0.1]" in text, "a bracket after \\\\ would be taken for its argument"
 
 
 class _Cells(HTMLParser):
@@ -61,10 +47,19 @@ def test_html_has_no_element_of_the_data_and_every_text():
     assert parser.texts == [NASTY.title, *NASTY.columns, *(cell for row in NASTY.rows for cell in row)]
 
 
-def test_a_format_that_is_not_known_is_refused_by_name():
-    assert {formatter(name) for name in FORMATS} == set(FORMATS.values())
-    with pytest.raises(SettingError, match="markdown, csv, latex, got 'word'"):
-        formatter("word")
+def test_cells_in_bold_are_so_in_markdown_and_html_and_nowhere_else():
+    table = Table.of("Risk", ["alpha", "risk"], [["0.1", "0.2"], ["0.3", "0.2 *"]], [(1, 1)])
+    assert as_markdown(table).splitlines()[-2:] == ["| 0.1   |        0.2 |", r"| 0.3   | **0.2 \*** |"]
+    assert as_html(table).count("<b>") == 1
+    assert "<td><b>0.2 *</b></td>" in as_html(table)
+    assert as_csv(table) == "alpha,risk\n0.1,0.2\n0.3,0.2 *\n"
+
+
+def test_a_transposed_table_has_its_rows_side_by_side_and_the_same_cells_in_bold():
+    table = Table.of("", ["set", "0.25", "0.5"], [["a", "1", "2"], ["b", "3", "4"]], [(0, 2), (1, 1)])
+    turned = table.transposed()
+    assert (turned.columns, turned.rows) == (("", "a", "b"), (("0.25", "1", "3"), ("0.5", "2", "4")))
+    assert {turned.rows[row][column] for row, column in turned.bold} == {"2", "3"}
 
 
 @pytest.mark.parametrize(

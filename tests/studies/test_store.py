@@ -101,7 +101,7 @@ def test_a_file_of_a_newer_version_is_refused_and_left_alone(path):
     edited(path.parent, f"PRAGMA user_version = {VERSION + 1}")
     before = path.read_bytes()
     for read_only in (True, False):
-        with pytest.raises(DataError, match=r"newer Sfumato \(results version 5; this one reads 4\)"):
+        with pytest.raises(DataError, match=r"newer Sfumato \(results version 6; this one reads 5\)"):
             Store(path, read_only=read_only)
     assert path.read_bytes() == before
 

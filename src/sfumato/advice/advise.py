@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from sfumato.advice.rules import SHARE, USUAL_RANGE, share_rule
 from sfumato.advice.surrogate import Surrogate
 from sfumato.advice.sweep import Sweep
 from sfumato.errors import SettingError, require_positive
+from sfumato.frames import columns_of, data_frame
+from sfumato.notebooks import html_table
 
 _TRUSTED_RISK = 0.15  # a surrogate that errs more often than this is no picture of a network
 _AGREEMENT = 1.25  # estimates within this factor of each other agree
@@ -87,6 +90,26 @@ class Advice:
     plain_risk: Amount | None
     confidence: str
     cannot_say: tuple[str, ...]
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [one.estimator, f"{one.alpha:.3g}", f"{one.low:.3g} to {one.high:.3g}", one.basis]
+            for one in self.estimates
+        ]
+        caption = (
+            f"For beta {self.beta:g} train with alpha {self.alpha:.3g} ({self.alpha_low:.3g} to "
+            f"{self.alpha_high:.3g}); {self.confidence}"
+        )
+        return html_table(caption, ["estimator", "alpha", "interval", "evidence"], rows)
+
+    def to_frame(self) -> Any:
+        """Return a pandas data frame with one row per estimator: its alpha, interval and evidence.
+
+        Raises:
+            MissingPackageError: pandas is not installed.
+        """
+        names = ("estimator", "alpha", "low", "high", "basis")
+        return data_frame(columns_of(self.estimates, names), index="estimator")
 
 
 def advise(

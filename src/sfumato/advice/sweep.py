@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
@@ -12,6 +13,7 @@ from jaxtyping import Bool
 from sfumato.advice.kappa import KappaRule, kappa_rule, require_swept_betas
 from sfumato.datasets import Split
 from sfumato.errors import SettingError, require_nonnegative
+from sfumato.frames import data_frame
 from sfumato.smoothing.configuration import Configuration, Network
 from sfumato.smoothing.risk import measure_risk
 from sfumato.smoothing.smoothed import DEFAULT_VOTES
@@ -70,6 +72,16 @@ class Sweep:
         if gain.mean() > _CLEARLY * gain.std() / math.sqrt(self.images):
             return self.betas[best]
         return None
+
+    def to_frame(self) -> Any:
+        """Return a pandas data frame with one row per beta: the risk, and how many images were wrong.
+
+        Raises:
+            MissingPackageError: pandas is not installed.
+        """
+        errors = self.wrong.sum(axis=0)
+        columns = {"beta": self.betas, "risk": errors / self.images, "errors": errors, "images": self.images}
+        return data_frame(columns, index="beta")
 
     def kappa(self) -> KappaRule:
         """Return the kappa rule of this classifier.

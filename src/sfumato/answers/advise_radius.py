@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -23,8 +24,10 @@ from sfumato.datasets.given import Given
 from sfumato.datasets.on_demand import pick
 from sfumato.devices import choose_device
 from sfumato.errors import SettingError, require_nonnegative, require_open_unit, require_positive
+from sfumato.frames import columns_of, data_frame
 from sfumato.models.classifier import Classifier
 from sfumato.noise import Gaussian, Noise
+from sfumato.notebooks import html_table
 from sfumato.plans import Decide
 from sfumato.settings import CONFIDENCE
 from sfumato.smoothing.configuration import Network
@@ -94,6 +97,33 @@ class RadiusAdvice:
     confidence: float
     data: str
     unit: str
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [
+                f"{one.beta:g}",
+                f"{one.certified:,} of {one.images:,}",
+                "yes" if one.beta in self.members else "no",
+            ]
+            for one in self.tried
+        ]
+        caption = (
+            f"{self.model} at radius {self.radius:g}: best beta {self.beta:g} ({self.accuracy:.4f}, "
+            f"{self.low:.4f} to {self.high:.4f}) on {self.images:,} images of {self.data}"
+        )
+        return html_table(caption, ["beta", "certified", "in the set"], rows)
+
+    def to_frame(self) -> Any:
+        """Return a pandas data frame with one row per beta of the race, increasing.
+
+        ``in_set`` says whether the beta is a member of the confidence set.
+
+        Raises:
+            MissingPackageError: pandas is not installed.
+        """
+        columns = columns_of(self.tried, ("beta", "certified", "images", "dropped"))
+        in_set = [one.beta in self.members for one in self.tried]
+        return data_frame({**columns, "in_set": in_set}, index="beta")
 
     @property
     def edge(self) -> str | None:

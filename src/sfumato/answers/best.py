@@ -6,7 +6,8 @@ bands of the smoothed curves cover the choice of images and the randomness of tr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from sfumato.answers.best_pair import Gain, Losses, best_pair, comparable_losses
 from sfumato.answers.objective import Objective, VoteRisk
 from sfumato.answers.smooth_risk import DEFAULT_DRAWS, LEAST_ALPHAS, SmoothRisk, smooth_errors
 from sfumato.errors import require_count, require_open_unit
+from sfumato.frames import columns_of, data_frame
+from sfumato.notebooks import html_table
 from sfumato.statistics.compare import mean_rate_interval
 from sfumato.studies.results import StudyResults
 
@@ -82,6 +85,14 @@ class BetaAnswer:
         """Training noises compared, increasing."""
         return tuple(point.alpha for point in self.points)
 
+    def to_frame(self) -> Any:
+        """Return a pandas data frame with one row per alpha: the fields of ``RiskPoint``, and ``in_set``.
+
+        Raises:
+            MissingPackageError: pandas is not installed.
+        """
+        return data_frame(_risk_columns([self]), index="alpha")
+
     @property
     def best(self) -> RiskPoint:
         """Delta and the soft risk at alpha*."""
@@ -104,6 +115,32 @@ class StudyAnswer:
     votes: int
     betas: tuple[BetaAnswer, ...]
 
+    def to_frame(self) -> Any:
+        """Return a pandas data frame with one row per beta: its best alpha, the set, and the gain.
+
+        Raises:
+            MissingPackageError: pandas is not installed.
+        """
+        gains = columns_of([found.gain for found in self.betas], ("gain", "low", "high", "p_value"))
+        return data_frame(
+            {
+                **columns_of(self.betas, ("beta", "alpha", "exact_set", "at_edge")),
+                **columns_of([found.best for found in self.betas], ("risk", "low", "high", "soft")),
+                **{name if name in ("gain", "p_value") else f"gain_{name}": gains[name] for name in gains},
+                **columns_of(self.betas, ("images", "confidence")),
+            },
+            index="beta",
+        )
+
+    def risks_to_frame(self) -> Any:
+        """Return a pandas data frame with one row per (beta, alpha): the fields of ``RiskPoint``, ``in_set``.
+
+        Raises:
+            MissingPackageError: pandas is not installed.
+        """
+        betas = [found.beta for found in self.betas for _ in found.points]
+        return data_frame({"beta": betas, **_risk_columns(self.betas)}, index=("beta", "alpha"))
+
     def __repr__(self) -> str:
         return "\n".join(
             f"beta {found.beta:g}: best alpha {found.alpha:g}, risk {found.best.risk:.4f} "
@@ -111,6 +148,29 @@ class StudyAnswer:
             f"best of those measured is among {', '.join(f'{alpha:g}' for alpha in found.exact_set)}"
             for found in self.betas
         )
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [
+                f"{found.beta:g}",
+                f"{found.alpha:g}",
+                ", ".join(f"{alpha:g}" for alpha in found.exact_set),
+                f"{found.best.risk:.4f} [{found.best.low:.4f}, {found.best.high:.4f}]",
+                f"{found.gain.gain:.4f} [{found.gain.low:.4f}, {found.gain.high:.4f}]",
+                f"{found.gain.p_value:.2g}",
+            ]
+            for found in self.betas
+        ]
+        caption = (
+            f"Best training noise on {self.data}, {self.votes} votes each; alpha and beta in: {self.unit}"
+        )
+        return html_table(caption, ["beta", "alpha*", "set", "risk", "gain", "p"], rows)
+
+
+def _risk_columns(answers: Sequence[BetaAnswer]) -> dict[str, list[Any]]:
+    points = [point for found in answers for point in found.points]
+    in_set = [point.alpha in found.exact_set for found in answers for point in found.points]
+    return {**columns_of(points, [one.name for one in fields(RiskPoint)]), "in_set": in_set}
 
 
 def answer_study(

@@ -16,6 +16,8 @@ from jaxtyping import Bool
 
 from sfumato.answers.objective import Cell, Key, Objective
 from sfumato.errors import DataError, require_open_unit
+from sfumato.frames import data_frame
+from sfumato.notebooks import html_list
 from sfumato.statistics.compare import best_set, mean_rate_interval, selected_gain
 from sfumato.studies.results import StudyResults
 
@@ -89,6 +91,37 @@ class PairAnswer:
     gain: Gain
     left_out: int
     confidence: float
+
+    def to_frame(self) -> Any:
+        """Return a pandas data frame with one row per pair that was compared on all images.
+
+        ``in_set`` says whether the pair is a member of the confidence set, ``best`` whether it is the best.
+
+        Raises:
+            MissingPackageError: pandas is not installed.
+        """
+        return data_frame(
+            {
+                "alpha": [alpha for alpha, _ in self.pairs],
+                "beta": [beta for _, beta in self.pairs],
+                "accuracy": self.accuracies,
+                "in_set": [pair in self.members for pair in self.pairs],
+                "best": [pair == (self.alpha, self.beta) for pair in self.pairs],
+            },
+            index=("alpha", "beta"),
+        )
+
+    def _repr_html_(self) -> str:
+        order = sorted(zip(self.accuracies, self.pairs, strict=True), key=lambda one: (-one[0], one[1][::-1]))
+        rows = [
+            [f"{alpha:g}", f"{beta:g}", f"{share:.4f}", "yes" if (alpha, beta) in self.members else "no"]
+            for share, (alpha, beta) in order
+        ]
+        caption = (
+            f"{self.objective}: best is alpha {self.alpha:g}, beta {self.beta:g} ({self.accuracy:.4f}, "
+            f"{self.low:.4f} to {self.high:.4f}) on {self.images:,} images"
+        )
+        return html_list(caption, ["alpha", "beta", "accuracy", "in the set"], rows)
 
     @property
     def edges(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 
 from sfumato.certification.certificate import Certificate, lowest_confidence, written_radius
 from sfumato.errors import DataError, SettingError, require_count, require_nonnegative
-from sfumato.plans import parse_plan
+from sfumato.plans import asked_radii, parse_plan
 from sfumato.studies.results import CellResult, StudyResults
 
 Key = tuple[float, float, int]
@@ -202,12 +202,24 @@ def require_asked(radius: float, certificates: Iterable[Certificate]) -> None:
     """
     for plan in sorted({row.plan for row in certificates if row.plan}):
         asked = parse_plan(plan).asked_radii
-        if asked and not any(np.isclose(radius, asked, rtol=1e-9)):
+        if not _answers(asked, radius):
             known = ", ".join(f"{one:g}" for one in asked)
             raise DataError(
                 f"radius {radius:g} was not certified: the certificates are for radius {known}; "
                 "choose among these, or certify again"
             )
+
+
+def is_asked(radius: float, certificates: Iterable[Certificate]) -> bool:
+    """Return whether the plans of the certificates answer for this radius.
+
+    One that finds the radii itself does, and one that is not registered here.
+    """
+    return all(_answers(asked_radii(plan), radius) for plan in {row.plan for row in certificates})
+
+
+def _answers(asked: Sequence[float], radius: float) -> bool:
+    return not asked or bool(np.isclose(radius, asked, rtol=1e-9).any())
 
 
 class WeightedAccuracy(Objective[CertifiedCell]):

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -40,6 +41,7 @@ from sfumato.errors import (
     require_positive,
 )
 from sfumato.files import locked
+from sfumato.frames import columns_of, data_frame
 from sfumato.plans import Decide
 from sfumato.studies.design import Design
 from sfumato.studies.run import LOCK_FILE, Watch, checked_data, mend_results
@@ -192,6 +194,15 @@ class PairSearchResult:
     certificate_confidence: float
     seed: int
     unit: str
+
+    def to_frame(self) -> Any:
+        """Return a pandas data frame with one row per network, in the order in which they were measured.
+
+        Raises:
+            MissingPackageError: pandas is not installed.
+        """
+        names = ("alpha", "beta", "lost", "images", "dropped", "votes", "new")
+        return data_frame(columns_of(self.points, names), index="alpha")
 
 
 def search_pairs(

@@ -8,9 +8,11 @@ was killed, or that is run again over more images, spends no vote twice.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import special
@@ -23,6 +25,7 @@ from sfumato.datasets import Dataset
 from sfumato.datasets.class_order import warn_of_class_order
 from sfumato.errors import SettingError, require_count, require_nonnegative, require_open_unit
 from sfumato.files import locked
+from sfumato.frames import data_frame
 from sfumato.noise import Gaussian
 from sfumato.plans import Decide
 from sfumato.settings import CONFIDENCE
@@ -67,6 +70,31 @@ class RaceResult:
     certificate_confidence: float
     unit: str
     data: str
+
+    def to_frame(self) -> Any:
+        """Return a pandas data frame with one row per pair of the race.
+
+        ``images`` is over how many the pair was raced. The accuracy of a pair that was not certified on
+        all of them is unknown (NaN).
+
+        Raises:
+            MissingPackageError: pandas is not installed.
+        """
+        answer = self.answer
+        accuracies = dict(zip(answer.pairs, answer.accuracies, strict=True))
+        pairs = sorted(answer.among, key=lambda pair: (pair[1], pair[0]))
+        return data_frame(
+            {
+                "alpha": [alpha for alpha, _ in pairs],
+                "beta": [beta for _, beta in pairs],
+                "accuracy": [accuracies.get(pair, math.nan) for pair in pairs],
+                "images": [self.images if pair in accuracies else self.dropped[pair] for pair in pairs],
+                "dropped": [pair in self.dropped for pair in pairs],
+                "in_set": [pair in answer.members for pair in pairs],
+                "best": [pair == (answer.alpha, answer.beta) for pair in pairs],
+            },
+            index=("alpha", "beta"),
+        )
 
 
 def race_study(

@@ -30,6 +30,7 @@ from sfumato.errors import (
     require_positive,
 )
 from sfumato.files import locked
+from sfumato.frames import columns_of, data_frame
 from sfumato.studies.design import CertificationTable, Design, GridTable
 from sfumato.studies.keys import Keys, content_key
 from sfumato.studies.results import StudyResults
@@ -217,6 +218,14 @@ class SearchResult:
     points: tuple[SearchPoint, ...]
     seed: int
     unit: str
+
+    def to_frame(self) -> Any:
+        """Return a pandas data frame with one row per alpha, in the order in which they were measured.
+
+        Raises:
+            MissingPackageError: pandas is not installed.
+        """
+        return data_frame(columns_of(self.points, ("alpha", "errors", "examples", "new")), index="alpha")
 
 
 def search_study(

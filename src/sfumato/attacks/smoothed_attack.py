@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from jaxtyping import Bool, Float, Int
 
 from sfumato.attacks.view import differentiable, log_shares, require_surrogate
 from sfumato.errors import DataError, SettingError, require_count, require_open_unit
+from sfumato.frames import columns_of, data_frame
 from sfumato.models.classifier import Classifier
 from sfumato.noise import Noise, Span, Stream, Use
 from sfumato.plans import ABSTAIN, Predict
@@ -49,6 +51,18 @@ class AttackedImage:
     label: int
     prediction: int
     distance: float
+
+
+class AttackedImages(list[AttackedImage]):
+    """What an attack found, an entry per image."""
+
+    def to_frame(self) -> Any:
+        """Return a pandas data frame with one row per image.
+
+        Raises:
+            MissingPackageError: pandas is not installed.
+        """
+        return data_frame(columns_of(self, ("idx", "label", "prediction", "distance")), index="idx")
 
 
 @dataclass(frozen=True)
@@ -106,7 +120,7 @@ class Attack:
         seed: int = 0,
         device: str = "auto",
         on_images: Callable[[int], None] = lambda images: None,
-    ) -> list[AttackedImage]:
+    ) -> AttackedImages:
         """Attack the images (images, *shape) with these true labels; ``examples`` are their numbers.
 
         The result is the same whatever images are attacked together. ``on_images`` is told how many of them
@@ -143,10 +157,10 @@ class Attack:
                 distance[hit] = judge.closest(images[hit], points, y[hit], keys[hit], tests - _HALVINGS)
             on_images(int(broken.sum()))
         on_images(int(np.isinf(distance).sum()))
-        return [
+        return AttackedImages(
             AttackedImage(int(key), int(label), int(prediction), float(far))
             for key, label, prediction, far in zip(keys, labels, seen, distance, strict=True)
-        ]
+        )
 
 
 class _Ascent:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from decimal import ROUND_FLOOR, Decimal
+from typing import Any
 
+from sfumato.frames import columns_of
 from sfumato.plans import ABSTAIN, Decision, Run
 from sfumato.settings import CONFIDENCE
 
@@ -81,6 +83,11 @@ class Certificate:
     def as_written(self) -> Certificate:
         """Return the certificate as a table holds it: its radius rounded down."""
         return replace(self, radius=written_radius(self.radius))
+
+
+def certificate_columns(certificates: Iterable[Certificate]) -> dict[str, list[Any]]:
+    """Return the fields of the certificates as columns, and whether each is ``correct``."""
+    return columns_of(certificates, [*(one.name for one in fields(Certificate)), "correct"])
 
 
 def certificates_of(

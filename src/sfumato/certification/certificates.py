@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any, overload
 
 from sfumato.certification.accuracy import CurvePoint, certified_accuracy
-from sfumato.certification.certificate import Certificate
+from sfumato.certification.certificate import Certificate, certificate_columns
 from sfumato.certification.table import read_certificates, written_table
-from sfumato.errors import DataError, MissingPackageError, require_nonnegative
+from sfumato.errors import DataError, require_nonnegative
 from sfumato.files import require_writable, write_text
+from sfumato.frames import columns_of, data_frame
+from sfumato.notebooks import html_list, html_table
 from sfumato.plans import ABSTAIN
 
 
@@ -28,8 +30,24 @@ class CertifiedAccuracy(tuple[CurvePoint, ...]):
         """The certified accuracies themselves, without their bounds."""
         return tuple(point.share for point in self)
 
+    def to_frame(self) -> Any:
+        """Return a pandas data frame with one row per radius: the share, its bounds, and the counts.
+
+        Raises:
+            MissingPackageError: pandas is not installed.
+        """
+        names = ("radius", "share", "low", "high", "certified", "examples")
+        return data_frame(columns_of(self, names), index="radius")
+
     def __repr__(self) -> str:
         return "\n".join(map(str, self))
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [f"{p.radius:g}", f"{p.share:.4f}", f"{p.low:.4f}", f"{p.high:.4f}", f"{p.examples:,}"]
+            for p in self
+        ]
+        return html_table("Certified accuracy", ["radius", "share", "low", "high", "examples"], rows)
 
 
 class Certificates(Sequence[Certificate]):
@@ -72,6 +90,17 @@ class Certificates(Sequence[Certificate]):
             parts.append(f"median radius {statistics.median(found.radius for found in self):.4g}")
         plans = dict.fromkeys(found.plan for found in self if found.plan)
         return f"Certificates({', '.join([*parts, *plans])})"
+
+    def _repr_html_(self) -> str:
+        columns = ["idx", "label", "predict", "correct", "radius", "votes", "stopped by"]
+        rows = [
+            [
+                *(one.idx, one.label, one.predict, "yes" if one.correct else "no", f"{one.radius:.4f}"),
+                *("" if one.votes is None else f"{one.votes:,}", one.stopped_by),
+            ]
+            for one in self._found
+        ]
+        return html_list(repr(self), columns, rows)
 
     def accuracy(
         self, radii: float | Iterable[float] = (0.0,), *, confidence: float = 0.95
@@ -125,11 +154,7 @@ class Certificates(Sequence[Certificate]):
         Raises:
             MissingPackageError: pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError:
-            raise MissingPackageError("to_frame needs pandas: pip install pandas") from None
-        return pandas.DataFrame.from_records(self._rows(), index="idx")
+        return data_frame(certificate_columns(self), index="idx")
 
     def _rows(self) -> list[dict[str, Any]]:
         return [asdict(found) | {"correct": found.correct} for found in self]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -16,6 +16,8 @@ from jaxtyping import Bool, Int
 
 from sfumato.certification.inputs import whole_labels
 from sfumato.errors import DataError, SettingError, require_nonnegative
+from sfumato.frames import data_frame
+from sfumato.notebooks import html_list
 from sfumato.smoothing.smoothed import DEFAULT_VOTES, Smoothed
 from sfumato.statistics.conformal import plan_conformal
 
@@ -66,12 +68,24 @@ class PredictionSets:
         given = _labels(labels, len(self), self.members.shape[1])
         return np.asarray(self.members[np.arange(len(self)), given])
 
+    def to_frame(self) -> Any:
+        """Return a pandas data frame with one row per input: the size of its set, and its labels.
+
+        Raises:
+            MissingPackageError: pandas is not installed.
+        """
+        return data_frame({"size": self.sizes, "labels": [self.labels(row) for row in range(len(self))]})
+
     def __repr__(self) -> str:
         mean = f"{self.sizes.mean():.3g}" if len(self) else "no"
         return (
             f"PredictionSets({len(self)} inputs, {mean} labels on average, coverage {self.coverage:g} within "
             f"radius {self.radius:g}, at least {self.threshold} of {self.votes} votes)"
         )
+
+    def _repr_html_(self) -> str:
+        rows = [[row, ", ".join(map(str, self.labels(row)))] for row in range(len(self))]
+        return html_list(repr(self), ["input", "labels"], rows)
 
 
 class ConformalClassifier:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ from sfumato.errors import (
     require_open_unit,
     require_positive,
 )
+from sfumato.frames import data_frame
 from sfumato.noise import Gaussian, Noise, Span, Stream, Use
 from sfumato.settings import CONFIDENCE
 from sfumato.smoothing.configuration import Network
@@ -58,6 +60,19 @@ class MedianBounds:
     radius: float
     confidence: float
     draws: int
+
+    def to_frame(self) -> Any:
+        """Return a pandas data frame with one row per input and output: median, lower, upper.
+
+        Raises:
+            MissingPackageError: pandas is not installed.
+        """
+        places = np.indices(self.median.shape).reshape(2, -1)
+        values = {name: getattr(self, name).ravel() for name in ("median", "lower", "upper")}
+        return data_frame(
+            {"input": places[0], "output": places[1], **values, "radius": self.radius},
+            index=("input", "output"),
+        )
 
 
 class MedianSmoothed:

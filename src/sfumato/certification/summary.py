@@ -12,7 +12,7 @@ from sfumato.certification.accuracy import CurvePoint, certified_accuracy, radiu
 from sfumato.certification.certificate import Certificate
 from sfumato.models.checkpoint import ModelRecord
 from sfumato.noise import Noise
-from sfumato.plans import ABSTAIN, Plan, votes_saved
+from sfumato.plans import ABSTAIN, Plan, asked_radii, votes_saved
 from sfumato.statistics.binomial import upper_failure_probability
 
 
@@ -24,7 +24,8 @@ class Summary:
         curve: one point per radius.
         clean_accuracy: test accuracy of the base network without noise; None where no record says it.
         p_lower: 10, 50 and 90 % quantiles of the lower bound of p_A (``p_lower_quantiles``).
-        average_radius: mean radius with wrong and abstained examples counted as 0 (Zhai et al. 2020).
+        average_radius: mean radius with wrong and abstained examples counted as 0 (Zhai et al. 2020); None
+            for a plan that tests only the radii that it was asked about.
         abstained: number of abstentions.
         seconds: time spent on all certificates.
         mean_votes: noisy copies spent per example.
@@ -34,7 +35,7 @@ class Summary:
     curve: tuple[CurvePoint, ...]
     clean_accuracy: float | None
     p_lower: tuple[float, float, float] | None
-    average_radius: float
+    average_radius: float | None
     abstained: int
     seconds: float
     mean_votes: float
@@ -58,12 +59,23 @@ def summarise(
         curve=tuple(certified_accuracy(certificates, _radii(plan, noise, confidence))),
         clean_accuracy=None if record is None else record.clean_accuracy,
         p_lower=p_lower_quantiles(certificates),
-        average_radius=sum(c.radius for c in certificates if c.correct) / len(certificates),
+        average_radius=average_radius(certificates),
         abstained=sum(1 for c in certificates if c.predict == ABSTAIN),
         seconds=sum(c.seconds for c in certificates),
         mean_votes=sum(votes) / len(votes),
         saved=votes_saved(votes),
     )
+
+
+def average_radius(certificates: Sequence[Certificate]) -> float | None:
+    """Return the mean radius, wrong and abstained examples counted as 0 (Zhai et al. 2020).
+
+    None where some plan tests only the radii that it was asked about: the true radius lies above the one
+    stated by an amount that says more about the choice of radii than about the classifier.
+    """
+    if any(asked_radii(plan) for plan in {one.plan for one in certificates}):
+        return None
+    return sum(one.radius for one in certificates if one.correct) / len(certificates)
 
 
 def p_lower_quantiles(certificates: Sequence[Certificate]) -> tuple[float, float, float] | None:

@@ -280,7 +280,8 @@ def _report(
     bounds = "{:.4f}, {:.4f}, {:.4f}".format(*summary.p_lower) if summary.p_lower else ""
     of = "correct" if data.class_names else "certified"
     bounds = f"p_A of {of} images at least {bounds} (10, 50, 90 % quantiles); " if bounds else ""
-    radius = "" if no_radius else f"average certified radius {summary.average_radius:.4f} at "
+    average = None if no_radius else summary.average_radius
+    radius = "" if average is None else f"average certified radius {average:.4f} at "
     OUT.print(
         f"{clean}{bounds}abstained on {summary.abstained} of {images}; {guarantee}\n"
         f"{plan.name}: {radius}{summary.mean_votes:,.0f} votes per image, {summary.saved:.1f} times fewer "

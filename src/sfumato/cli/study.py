@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sfumato.cli import options, study_answers, study_race, study_search
+from sfumato.cli import options, study_answers, study_kept, study_race, study_search
 from sfumato.cli.execution import chosen_executor
 from sfumato.cli.from_settings import register, takes_fields
 from sfumato.cli.study_search import read_study
@@ -184,5 +184,6 @@ register(app, run, "run")
 register(app, study_race.command, "race")
 register(app, study_search.command, "search")
 register(app, study_answers.show, "show")
+register(app, study_kept.drop, "drop")
 register(app, study_answers.best, "best")
 register(app, study_answers.plot, "plot")

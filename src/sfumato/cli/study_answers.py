@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sfumato.cli import options
+from sfumato.cli import options, study_kept
 from sfumato.cli.from_settings import takes_fields
 from sfumato.cli.plot import draw_study, require_figures
 from sfumato.cli.table import (
@@ -41,6 +41,12 @@ def show(
     confidence: Annotated[
         float, typer.Option("--confidence", help="Confidence level of all intervals, between 0 and 1.")
     ] = 0.95,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all", help="Only list what the folder keeps: also rows of other settings, races and searches."
+        ),
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Print the risk Delta by alpha and beta with exact intervals; a star marks the lowest risk of each beta.
@@ -48,7 +54,12 @@ def show(
     A study that is still running shows the cells that are complete.
 
     Example: sfumato study show mnist-study --soft
+
+    Example: sfumato study show mnist-study --all
     """
+    if everything:
+        study_kept.show_all(folder, as_json=as_json, with_others=soft or radii is not None)
+        return
     from sfumato.answers.best import risk_points
     from sfumato.certification.accuracy import certified_accuracy
     from sfumato.errors import require_nonnegative

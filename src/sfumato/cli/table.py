@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sfumato.answers.settings import AnswerSettings
     from sfumato.certification.certificate import Certificate
     from sfumato.reporting.sources import CertifiedSet, Sources
+    from sfumato.reporting.table_style import TableStyle
     from sfumato.reporting.tables import Table
     from sfumato.studies.results import StudyResults
 
@@ -48,6 +49,27 @@ def command(
     form: Annotated[
         str, typer.Option("--format", help="markdown, csv, or latex for the package booktabs.")
     ] = "markdown",
+    intervals: Annotated[
+        bool, typer.Option("--intervals/--no-intervals", help="Whether each estimate has its interval.")
+    ] = True,
+    percent: Annotated[bool, typer.Option("--percent", help="Shares in per cent.")] = False,
+    decimals: Annotated[
+        int | None, typer.Option("--decimals", help="Decimals of shares (default: 4, in per cent 2).")
+    ] = None,
+    bold: Annotated[
+        bool,
+        typer.Option("--bold", help="The best of each column in bold; the lowest risks lose their star."),
+    ] = False,
+    transpose: Annotated[
+        bool, typer.Option("--transpose", help="Rows as columns: several methods side by side.")
+    ] = False,
+    width: Annotated[
+        str, typer.Option("--width", help="LaTeX: shrink the table to a column, or to text (both columns).")
+    ] = "",
+    caption: Annotated[
+        str, typer.Option("--caption", help="The caption, plain text (default: what the numbers are).")
+    ] = "",
+    label: Annotated[str, typer.Option("--label", help="LaTeX: the label, e.g. tab:certified.")] = "",
     out: Annotated[
         Path | None, typer.Option("--out", help="The file to write (default: standard output).")
     ] = None,
@@ -61,25 +83,30 @@ def command(
     Example: sfumato table best mnist-study --format latex --out best.tex
 
     Example: sfumato table certified mine.tsv "Cohen et al.=cohen.tsv" --radii 0.25,0.5,1
+
+    Example: sfumato table certified a.tsv b.tsv --format latex --transpose --width column --percent --bold
     """
     from sfumato.answers.settings import AnswerSettings
     from sfumato.errors import require_nonnegative
     from sfumato.files import require_writable, write_text
     from sfumato.reporting.sources import read_sources
-    from sfumato.reporting.tables import formatter
+    from sfumato.reporting.table_form import TableForm
+    from sfumato.reporting.table_style import TableStyle
 
     chosen = AnswerSettings(**settings)
-    write = formatter(form)
+    style = TableStyle(intervals, percent, decimals, bold)
+    _require_effect(kind, style, radii)
+    written = TableForm(form, caption, label, width, transpose, bold)
     wanted = [require_nonnegative("radius", radius) for radius in options.parse_numbers("radii", radii)]
     if out is not None:
         require_writable(out)
     found = read_sources(sources, on_note=note)
     if kind in ("risk", "soft", "best"):
         results = [study.results for study in found.studies if study.results is not None]
-        table = _study_table(kind, results, chosen)
+        table = _study_table(kind, results, chosen, style)
     else:
-        table = _certified_table(kind, found, wanted, chosen.confidence)
-    text = write(table)
+        table = _certified_table(kind, found, wanted, chosen.confidence, style)
+    text = written.write(table)
     if out is None:
         print(text, end="")
     else:
@@ -87,7 +114,31 @@ def command(
         print(out)
 
 
-def _study_table(kind: str, studies: Sequence[StudyResults], settings: AnswerSettings) -> Table:
+def _require_effect(kind: str, style: TableStyle, radii: str | None) -> None:
+    """Refuse an option that changes nothing in a table of this kind.
+
+    Raises:
+        SettingError: such an option was given.
+    """
+    from sfumato.errors import SettingError
+
+    given = {
+        "--bold": style.bold,
+        "--no-intervals": not style.intervals,
+        "--percent": style.percent,
+        "--decimals": style.places is not None,
+        "--radii": radii is not None,
+    }
+    shares = ["--no-intervals", "--percent", "--decimals"]
+    without = {"best": ["--bold"], "outcomes": ["--no-intervals"], "votes": shares}.get(kind, [])
+    for option in without + ([] if kind == "certified" else ["--radii"]):
+        if given[option]:
+            raise SettingError(f"the table {kind} takes no {option}; leave it out")
+
+
+def _study_table(
+    kind: str, studies: Sequence[StudyResults], settings: AnswerSettings, style: TableStyle
+) -> Table:
     from sfumato.answers.best import answer_study
     from sfumato.errors import SettingError
     from sfumato.reporting.answer_tables import best_table
@@ -95,30 +146,36 @@ def _study_table(kind: str, studies: Sequence[StudyResults], settings: AnswerSet
     if len(studies) != 1:
         raise SettingError(f"{kind} is a table of one study, got {len(studies)}")
     if kind == "best":
-        return best_table(answer_study(studies[0], **dict(settings)))
-    return measured_table(studies[0], settings.confidence, soft=kind == "soft")
+        return best_table(answer_study(studies[0], **dict(settings)), style=style)
+    return measured_table(studies[0], settings.confidence, soft=kind == "soft", style=style)
 
 
-def measured_table(results: StudyResults, confidence: float, *, soft: bool = False) -> Table:
+def measured_table(
+    results: StudyResults, confidence: float, *, soft: bool = False, style: TableStyle | None = None
+) -> Table:
     """Return the risk of a study, or its soft risk, by alpha and beta."""
     from sfumato.answers.best import risk_points
-    from sfumato.reporting.answer_tables import risk_table
+    from sfumato.reporting.answer_tables import PLAIN, risk_table
+
+    style = style or PLAIN
 
     images = len(next(iter(results.cells.values())).examples)
     about = (
         f"on {images:,} test images of {results.data}, {results.votes} votes each, "
-        f"with {100 * confidence:.4g} % intervals"
-    )
-    return risk_table(risk_points(results, confidence=confidence), about, soft=soft)
+        + (f"with {100 * confidence:.4g} % intervals" if style.intervals else "")
+    ).removesuffix(", ")
+    return risk_table(risk_points(results, confidence=confidence), about, soft=soft, style=style)
 
 
-def _certified_table(kind: str, found: Sources, radii: list[float], confidence: float) -> Table:
+def _certified_table(
+    kind: str, found: Sources, radii: list[float], confidence: float, style: TableStyle
+) -> Table:
     from sfumato.reporting.answer_tables import certified_table, outcomes_table, votes_table
 
     sets = certified_sets(found)
     if kind == "certified":
-        return certified_table(sets, radii, confidence=confidence)
-    return outcomes_table(sets) if kind == "outcomes" else votes_table(sets)
+        return certified_table(sets, radii, confidence=confidence, style=style)
+    return outcomes_table(sets, style=style) if kind == "outcomes" else votes_table(sets, bold=style.bold)
 
 
 def certified_sets(found: Sources) -> Sequence[CertifiedSet]:

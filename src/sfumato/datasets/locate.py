@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sfumato.datasets.reading import is_folder, is_regular_file
 from sfumato.errors import DataError, DownloadError
-from sfumato.files import cache_folder
+from sfumato.files import cache_folder, share_as_usual
 
 _SYSTEM_ROOTS = (Path("/usr/share/datasets"),)  # Debian's dataset-fashion-mnist
 
@@ -119,6 +119,7 @@ def download(file: OfficialFile, folder: str) -> Path:
                 fname=file.name,
                 path=cache_folder("data") / folder,
                 progressbar=False,
+                processor=_shared,
             )
         )
     except ValueError as error:
@@ -130,6 +131,13 @@ def download(file: OfficialFile, folder: str) -> Path:
             f"{file.name}: not found locally and {file.address} cannot be fetched ({_reason(error)}); "
             "put the file into --data-dir or SFUMATO_DATA"
         ) from error
+
+
+def _shared(name: str, action: str, _: object) -> str:
+    """Let others read what was downloaded, as pooch leaves it to the user alone; return its name."""
+    if action != "fetch":
+        share_as_usual(Path(name))
+    return name
 
 
 def _reason(error: BaseException) -> str:

@@ -26,13 +26,13 @@ from sfumato.certification.certificates import Certificates
 from sfumato.certification.smoothed_classifier import SmoothedClassifier
 from sfumato.errors import (
     DataError,
-    MissingPackageError,
     ModelError,
     SettingError,
     require_count,
     require_nonnegative,
     require_positive,
 )
+from sfumato.frames import pandas_for
 from sfumato.models.classifier import Classifier
 from sfumato.models.outputs import one_hot
 from sfumato.noise import Span, Stream, Use
@@ -286,8 +286,4 @@ def _seed(random_state: Any) -> int:
 
 
 def _frame(rows: np.ndarray, names: Any) -> Any:
-    try:
-        import pandas
-    except ImportError:
-        raise MissingPackageError("features with names need pandas: pip install pandas") from None
-    return pandas.DataFrame(rows, columns=list(names))
+    return pandas_for("a model whose features have names").DataFrame(rows, columns=list(names))

@@ -11,7 +11,7 @@ from sfumato.plans.decide import Decide
 from sfumato.plans.fixed import Fixed
 from sfumato.plans.precision import Precision
 from sfumato.plans.predict import Predict
-from sfumato.plans.registry import PLANS, accepted_plans, as_plan, parse_plan, register_plan
+from sfumato.plans.registry import PLANS, accepted_plans, as_plan, asked_radii, parse_plan, register_plan
 from sfumato.plans.top_k import TopK
 from sfumato.plans.two_class import FixedTwoClass
 from sfumato.plans.vote import Vote
@@ -32,6 +32,7 @@ __all__ = [
     "Vote",
     "accepted_plans",
     "as_plan",
+    "asked_radii",
     "parse_plan",
     "register_plan",
     "votes_saved",

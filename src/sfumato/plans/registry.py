@@ -117,6 +117,20 @@ def parse_plan(text: str) -> Plan:
         raise SettingError(f"{_given(text)} lacks a setting; write it as {shown}") from error
 
 
+def asked_radii(text: str) -> tuple[float, ...]:
+    """Return the radii that the plan of this text was asked about.
+
+    None where it finds them itself, or where no plan of this text is registered here.
+
+    >>> asked_radii("curve(0.25,0.5)"), asked_radii("fixed(100,1000)"), asked_radii("")
+    ((0.25, 0.5), (), ())
+    """
+    try:
+        return parse_plan(text).asked_radii
+    except SettingError:
+        return ()
+
+
 def _value(shown: str, name: str, kind: type, text: str) -> float:
     """Return ``text`` as the whole or real number the setting wants."""
     if kind is int:

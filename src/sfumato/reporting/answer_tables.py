@@ -8,10 +8,12 @@ import numpy as np
 
 from sfumato.answers.best import RiskPoint, StudyAnswer
 from sfumato.answers.best_pair import Gain, Pair, PairAnswer
-from sfumato.certification.accuracy import certified_accuracy
+from sfumato.answers.objective import is_asked
+from sfumato.certification.accuracy import CurvePoint, certified_accuracy
 from sfumato.certification.summary import p_lower_quantiles
 from sfumato.reporting.certified_sets import (
     FULL,
+    Outcomes,
     answering,
     common_norm,
     outcomes,
@@ -20,44 +22,63 @@ from sfumato.reporting.certified_sets import (
     votes_spent,
 )
 from sfumato.reporting.sources import CertifiedSet
+from sfumato.reporting.table_style import TableStyle
 from sfumato.reporting.tables import Table
 from sfumato.studies.results import StudyResults
 
+PLAIN = TableStyle()
+_NOT_ASKED = "–"
 
-def risk_table(points: Mapping[float, Sequence[RiskPoint]], about: str, *, soft: bool = False) -> Table:
-    """Return the risk (or the soft risk) by alpha and beta with its interval; a star marks the lowest."""
-    columns = {}
-    for beta, found in points.items():
-        values = [(p.soft, p.soft_low, p.soft_high) if soft else (p.risk, p.low, p.high) for p in found]
-        lowest = min(value for value, _, _ in values)
-        columns[beta] = {
-            point.alpha: f"{'*' if value == lowest else ''}{value:.4f} [{low:.4f}, {high:.4f}]"
-            for point, (value, low, high) in zip(found, values, strict=True)
+
+def risk_table(
+    points: Mapping[float, Sequence[RiskPoint]],
+    about: str,
+    *,
+    soft: bool = False,
+    style: TableStyle = PLAIN,
+) -> Table:
+    """Return the risk (or the soft risk) by alpha and beta with its interval; a star marks the lowest.
+
+    In a style that has bold, the lowest are in bold in place of the star.
+    """
+    alphas = sorted({point.alpha for found in points.values() for point in found})
+    columns, bold = [], []
+    for at, found in enumerate(points.values(), 1):
+        values = {
+            p.alpha: (p.soft, p.soft_low, p.soft_high) if soft else (p.risk, p.low, p.high) for p in found
         }
-    alphas = sorted({alpha for column in columns.values() for alpha in column})
+        lowest = None if style.bold else min(value for value, _, _ in values.values())
+        cells = {
+            alpha: ("*" if value[0] == lowest else "") + style.estimate(*value)
+            for alpha, value in values.items()
+        }
+        columns.append([cells.get(alpha, "") for alpha in alphas])
+        risks = [values[alpha][0] if alpha in values else None for alpha in alphas]
+        bold += [(row, at) for row in style.best(risks, largest=False)]
     name = "Soft risk: the share of single noisy copies in error" if soft else "Risk Delta(alpha, beta)"
     return Table.of(
-        f"{name} {about}".strip(),
-        ["alpha", *(f"beta {beta:g}" for beta in columns)],
-        [[f"{alpha:g}", *(column.get(alpha, "") for column in columns.values())] for alpha in alphas],
+        f"{style.named(name)} {about}".strip(),
+        ["alpha", *(f"beta {beta:g}" for beta in points)],
+        [[f"{alpha:g}", *cells] for alpha, *cells in zip(alphas, *columns, strict=True)],
+        bold,
     )
 
 
-def best_table(answer: StudyAnswer) -> Table:
+def best_table(answer: StudyAnswer, *, style: TableStyle = PLAIN) -> Table:
     """Return the best alpha of each beta with its set and its gain over alpha nearest to beta."""
     images = max(found.images for found in answer.betas)
     return Table.of(
         f"Best training noise on {images:,} test images of {answer.data}, {answer.votes} votes each, "
-        f"confidence {answer.betas[0].confidence:.4g}",
+        f"confidence {answer.betas[0].confidence:.4g}" + (", risks in %" if style.percent else ""),
         ["beta", "alpha*", "set", "risk", "risk at alpha = beta", "gain", "p"],
         [
             [
                 f"{found.beta:g}",
                 f"{found.alpha:g}",
                 members(found.exact_set, found.alphas),
-                f"{found.best.risk:.4f} [{found.best.low:.4f}, {found.best.high:.4f}]",
-                f"{found.gain.risk:.4f} ({found.gain.alpha:g})",
-                *_gain_cells(found.gain),
+                style.estimate(found.best.risk, found.best.low, found.best.high),
+                f"{style.share(found.gain.risk)} ({found.gain.alpha:g})",
+                *_gain_cells(found.gain, style),
             ]
             for found in answer.betas
         ],
@@ -94,9 +115,9 @@ def pairs_table(
     )
 
 
-def _gain_cells(gain: Gain) -> list[str]:
+def _gain_cells(gain: Gain, style: TableStyle = PLAIN) -> list[str]:
     """Return the gain with its interval, and its p-value."""
-    return [f"{gain.gain:.4f} [{gain.low:.4f}, {gain.high:.4f}]", f"{gain.p_value:.2g}"]
+    return [style.estimate(gain.gain, gain.low, gain.high), f"{gain.p_value:.2g}"]
 
 
 def pair_members(chosen: Sequence[Pair], pairs: Sequence[Pair]) -> str:
@@ -154,19 +175,31 @@ def risk_votes_table(results: StudyResults) -> Table:
 
 
 def certified_table(
-    sets: Sequence[CertifiedSet], radii: Sequence[float] = (), *, confidence: float = 0.95
+    sets: Sequence[CertifiedSet],
+    radii: Sequence[float] = (),
+    *,
+    confidence: float = 0.95,
+    style: TableStyle = PLAIN,
 ) -> Table:
     """Return certified accuracy by set and radius with its bounds, at ``usual_radii`` if none are given.
 
-    Beside it, where some set says so: the accuracy of the base network without noise, and p_A.
+    A dash stands where the plan of a set was not asked about the radius. Beside it, where some set says so:
+    the accuracy of the base network without noise, and p_A.
 
     Raises:
         DataError: radii of several norms, or a given one that no set certifies or was not asked about.
     """
-    sets = [answering(one, radii) for one in sets]
-    require_certified(sets, radii)
     wanted = list(radii) or usual_radii(sets)
-    clean = ["" if one.clean_accuracy is None else f"{one.clean_accuracy:.4f}" for one in sets]
+    sets = [answering(one, wanted) for one in sets]
+    require_certified(sets, radii)
+    points = [_asked_points(one, wanted, confidence) for one in sets]
+    bold = [
+        (row, at)
+        for at, column in enumerate(zip(*points, strict=True), 2)
+        for row in style.best([None if point is None else point.share for point in column], largest=True)
+    ]
+    unasked = any(point is None for of_set in points for point in of_set)
+    clean = ["" if one.clean_accuracy is None else style.share(one.clean_accuracy) for one in sets]
     bounds = [p_lower_quantiles(one.certificates) for one in sets]
     p_lower = [" / ".join(f"{bound:.3f}" for bound in found) if found else "" for found in bounds]
     beside = [
@@ -175,48 +208,81 @@ def certified_table(
         if any(cells)
     ]
     return Table.of(
-        f"Certified accuracy by {common_norm(sets)} radius, with {100 * confidence:.4g} % bounds",
+        style.named("Certified accuracy")
+        + f" by {common_norm(sets)} radius"
+        + (f", with {100 * confidence:.4g} % bounds" if style.intervals else "")
+        + (f"; {_NOT_ASKED}: not asked of the plan" if unasked else ""),
         ["set", "examples", *(f"{radius:g}" for radius in wanted), *(name for name, _ in beside)],
         [
             [
                 found.name,
                 f"{len(found.certificates):,}",
                 *(
-                    f"{point.share:.4f} [{point.low:.4f}, {point.high:.4f}]"
-                    for point in certified_accuracy(found.certificates, wanted, confidence=confidence)
+                    _NOT_ASKED if point is None else style.estimate(point.share, point.low, point.high)
+                    for point in points[row]
                 ),
                 *(cells[row] for _, cells in beside),
             ]
             for row, found in enumerate(sets)
         ],
+        bold,
     )
 
 
-def outcomes_table(sets: Sequence[CertifiedSet]) -> Table:
-    """Return how many examples of each set are correct, abstained and wrong."""
+def _asked_points(found: CertifiedSet, radii: Sequence[float], confidence: float) -> list[CurvePoint | None]:
+    """Return the certified accuracy at each radius; None where the set's plan was not asked about it."""
+    return [
+        certified_accuracy(found.certificates, [radius], confidence=confidence)[0]
+        if is_asked(radius, found.certificates)
+        else None
+        for radius in radii
+    ]
+
+
+def outcomes_table(sets: Sequence[CertifiedSet], *, style: TableStyle = PLAIN) -> Table:
+    """Return how many examples of each set are correct, abstained and wrong, and the average radius.
+
+    The average is left out where the plan finds no radii but tests those that it was asked about.
+    """
+    every = [outcomes(found) for found in sets]
+
+    def counted(count: int, examples: int) -> str:
+        return f"{count:,} ({style.share(count / examples)}{' %' if style.percent else ''})"
+
+    right = style.best([one.correct / one.examples for one in every], largest=True)
     return Table.of(
         "Outcomes",
         ["set", "examples", "correct", "abstained", "wrong class", "average certified radius"],
         [
             [
                 found.name,
-                f"{every.examples:,}",
-                f"{every.correct:,} ({every.correct / every.examples:.4f})",
-                f"{every.abstained:,} ({every.abstained / every.examples:.4f})",
-                f"{every.wrong:,} ({every.wrong / every.examples:.4f})",
-                f"{every.mean_radius:.4f}"
-                + ("" if found.norm == "L2" else f" ({found.norm})")
-                + ("" if every.votes is None else f" at {every.votes:,.0f} votes"),
+                f"{one.examples:,}",
+                *(counted(count, one.examples) for count in (one.correct, one.abstained, one.wrong)),
+                _average_radius(found, one),
             ]
-            for found in sets
-            for every in [outcomes(found)]
+            for found, one in zip(sets, every, strict=True)
         ],
+        [(row, 2) for row in right],
     )
 
 
-def votes_table(sets: Sequence[CertifiedSet]) -> Table:
-    """Return the votes that each set spent, and what that saves; sets that do not say are left out."""
+def _average_radius(found: CertifiedSet, every: Outcomes) -> str:
+    if every.mean_radius is None:
+        return _NOT_ASKED
+    return (
+        f"{every.mean_radius:.4f}"
+        + ("" if found.norm == "L2" else f" ({found.norm})")
+        + ("" if every.votes is None else f" at {every.votes:,.0f} votes")
+    )
+
+
+def votes_table(sets: Sequence[CertifiedSet], *, bold: bool = False) -> Table:
+    """Return the votes that each set spent, and what that saves; sets that do not say are left out.
+
+    With ``bold`` the fewest on average are in bold.
+    """
     told = [(found, spent) for found in sets if (spent := votes_spent(found)) is not None]
+    fewest = TableStyle(places=0, bold=bold).best([float(spent.mean()) for _, spent in told], largest=False)
     return Table.of(
         f"Votes per example, against {FULL:,} for every one",
         ["set", "mean", "median", "90 % below", "largest", "times fewer"],
@@ -231,4 +297,5 @@ def votes_table(sets: Sequence[CertifiedSet]) -> Table:
             ]
             for found, spent in told
         ],
+        [(row, 1) for row in fewest],
     )

@@ -15,9 +15,10 @@ from sfumato.answers.objective import require_asked
 from sfumato.certification.accuracy import CurvePoint, certified_accuracy, radius_grid
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.later_radii import at_radii
+from sfumato.certification.summary import average_radius
 from sfumato.errors import DataError, SettingError
 from sfumato.noise import noise_of
-from sfumato.plans import ABSTAIN, parse_plan
+from sfumato.plans import ABSTAIN, asked_radii
 from sfumato.plans.base import FULL_VOTES
 from sfumato.reporting.sources import CertifiedSet
 
@@ -34,14 +35,15 @@ class Outcomes:
 
     Attributes:
         correct, wrong, abstained: they add up to all.
-        mean_radius: over all examples, 0 for wrong and abstained ones (Zhai et al. 2020).
+        mean_radius: over all examples, 0 for wrong and abstained ones; None where the plan tests only the
+            radii that it was asked about (``average_radius``).
         votes: noisy copies per example, mean; None where the table does not say.
     """
 
     correct: int
     wrong: int
     abstained: int
-    mean_radius: float
+    mean_radius: float | None
     votes: float | None
 
     @property
@@ -53,14 +55,14 @@ class Outcomes:
 def outcomes(found: CertifiedSet) -> Outcomes:
     """Return what became of the examples."""
     rows = found.certificates
-    correct = [row.radius for row in rows if row.correct]
+    correct = sum(row.correct for row in rows)
     abstained = sum(row.predict == ABSTAIN for row in rows)
     spent = votes_spent(found)
     return Outcomes(
-        len(correct),
-        len(rows) - len(correct) - abstained,
+        correct,
+        len(rows) - correct - abstained,
         abstained,
-        sum(correct) / len(rows),
+        average_radius(rows),
         None if spent is None else float(spent.mean()),
     )
 
@@ -105,18 +107,15 @@ def largest_radius(sets: Sequence[CertifiedSet]) -> float:
 
 
 def usual_radii(sets: Sequence[CertifiedSet]) -> list[float]:
-    """Return the radii that all plans were asked about; if it finds them, about ten round ones."""
+    """Return the radii that plans were asked about: those of all, or if they share none, of any.
+
+    If all of them find their radii, about ten round ones.
+    """
     plans = {row.plan for found in sets for row in found.certificates}
-    asked = [_asked(plan) for plan in plans]
+    if asked := [set(radii) for plan in plans if (radii := asked_radii(plan))]:
+        return sorted(set.intersection(*asked) or set.union(*asked))
     largest = largest_radius(sets)
-    return sorted(set.intersection(*asked)) or radius_grid(min(3.0, 0.4 * largest), largest)
-
-
-def _asked(plan: str) -> set[float]:
-    # a plan that is not registered here, or not stated, may certify any radius
-    with contextlib.suppress(SettingError):
-        return set(parse_plan(plan).asked_radii)
-    return set()
+    return radius_grid(min(3.0, 0.4 * largest), largest)
 
 
 def answering(found: CertifiedSet, radii: Sequence[float]) -> CertifiedSet:
@@ -128,7 +127,7 @@ def answering(found: CertifiedSet, radii: Sequence[float]) -> CertifiedSet:
     plans = {row.plan for row in rows}
     if "label_known" not in settings or not all(row.counts for row in rows) or len(plans) != 1:
         return found
-    if set(radii) <= _asked(asked := plans.pop()) or not _asked(asked):
+    if not (asked := set(asked_radii(plans.pop()))) or set(radii) <= asked:
         return found
     with contextlib.suppress(SettingError):
         known = bool(settings["label_known"])

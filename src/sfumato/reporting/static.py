@@ -64,7 +64,7 @@ def save_picture(
     write_bytes(path, drawn.getvalue())
 
 
-def draw(picture: Picture, size: tuple[float, float]) -> Figure:
+def draw(picture: Picture, size: tuple[float, float], *, legend: bool = True) -> Figure:
     """Return the picture as a figure of ``size`` (width, height) in inches."""
     figure = Figure(figsize=size, layout="constrained")
     rows, columns = len(picture.panels), len(picture.panels[0])
@@ -88,7 +88,7 @@ def draw(picture: Picture, size: tuple[float, float]) -> Figure:
     for axes in grid.flat:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
-    if entries:
+    if legend and entries:
         _place_legend(figure, grid.flat[-1], entries, below=picture.legend_below)
     return figure
 

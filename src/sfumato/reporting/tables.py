@@ -1,4 +1,4 @@
-"""A table, and the forms in which papers and other programs take it: Markdown, CSV, LaTeX, HTML."""
+"""A table, and the forms in which pages and other programs take it: Markdown, CSV, HTML."""
 
 from __future__ import annotations
 
@@ -6,25 +6,12 @@ import csv
 import html
 import io
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sfumato.errors import SettingError
-
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-}
+from sfumato.frames import data_frame
+from sfumato.notebooks import html_table
 
 # the last four are the full-width forms of =, +, - and @, which some spreadsheets take for them
 _FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -41,16 +28,48 @@ class Table:
         title: what the numbers are, with units and counts.
         columns: one name each.
         rows: as many cells as there are columns.
+        bold: places (row, column) of the cells that are set in bold; CSV has no bold.
     """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    bold: frozenset[tuple[int, int]] = frozenset()
 
     @staticmethod
-    def of(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    def of(
+        title: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[object]],
+        bold: Iterable[tuple[int, int]] = (),
+    ) -> Table:
         """Return the table with every cell as text."""
-        return Table(title, tuple(columns), tuple(tuple(str(cell) for cell in row) for row in rows))
+        texts = tuple(tuple(str(cell) for cell in row) for row in rows)
+        return Table(title, tuple(columns), texts, frozenset(bold))
+
+    def transposed(self) -> Table:
+        """Return the table with its rows as columns, so that they stand side by side.
+
+        >>> Table.of("Risk", ["alpha", "risk"], [["0.1", "0.25"], ["0.2", "0.3"]], [(1, 1)]).transposed()
+        Table(title='Risk', columns=('', '0.1', '0.2'), rows=(('risk', '0.25', '0.3'),), bold=...({(0, 2)}))
+        """
+        cells = [self.columns, *self.rows]
+        columns = ("", *(row[0] for row in self.rows))
+        rows = tuple(tuple(row[place] for row in cells) for place in range(1, len(self.columns)))
+        bold = frozenset((column - 1, row + 1) for row, column in self.bold if column > 0)
+        return Table(self.title, columns, rows, bold)
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
+
+    def to_frame(self) -> Any:
+        """Return a pandas data frame of the cells, as text; the first column is the index.
+
+        Raises:
+            MissingPackageError: pandas is not installed.
+        """
+        cells = {name: [row[place] for row in self.rows] for place, name in enumerate(self.columns)}
+        return data_frame(cells, index=self.columns[0])
 
 
 def as_markdown(table: Table) -> str:
@@ -63,7 +82,14 @@ def as_markdown(table: Table) -> str:
     | :---- | ---: |
     | 0.1   | 0.25 |
     """
-    cells = [[markdown_text(cell) for cell in row] for row in (table.columns, *table.rows)]
+    body = [
+        [
+            f"**{text}**" if (row, at) in table.bold else text
+            for at, text in enumerate(map(markdown_text, cells))
+        ]
+        for row, cells in enumerate(table.rows)
+    ]
+    cells = [list(map(markdown_text, table.columns)), *body]
     widths = [max(4, *(len(row[i]) for row in cells)) for i in range(len(table.columns))]
 
     def line(row: Sequence[str]) -> str:
@@ -122,79 +148,6 @@ def without_formula(cell: str) -> str:
     return f"'{cell}" if cell.startswith(_FORMULA_SIGNS) and not _NUMBERS.fullmatch(cell) else cell
 
 
-def as_latex(table: Table) -> str:
-    r"""Return the table as LaTeX for the package booktabs, its title as the caption.
-
-    >>> print(as_latex(Table.of("Risk in %", ["alpha", "risk"], [[0.1, 0.25]])), end="")
-    % needs \usepackage{booktabs}
-    \begin{table}
-      \caption{Risk in \%}
-      \centering
-      \begin{tabular}{lr}
-        \toprule
-        alpha & risk \\
-        \midrule
-        0.1 & 0.25 \\
-        \bottomrule
-      \end{tabular}
-    \end{table}
-    """
-
-    def line(row: Sequence[str]) -> str:
-        return f"    {' & '.join(map(_latex, row))} \\\\"
-
-    return "\n".join(
-        [
-            r"% needs \usepackage{booktabs}",
-            r"\begin{table}",
-            rf"  \caption{{{_latex(table.title)}}}",
-            r"  \centering",
-            rf"  \begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}",
-            r"    \toprule",
-            line(table.columns),
-            r"    \midrule",
-            *map(line, table.rows),
-            r"    \bottomrule",
-            r"  \end{tabular}",
-            r"\end{table}",
-            "",
-        ]
-    )
-
-
-def _latex(cell: str) -> str:
-    # a cell that begins with a bracket would be taken for the optional argument of the \\ before it
-    escaped = "".join(_LATEX.get(sign, sign) for sign in " ".join(cell.split()))
-    return f"{{}}{escaped}" if escaped.startswith(("[", "*")) else escaped
-
-
 def as_html(table: Table) -> str:
     """Return the table as an HTML element with its title as the caption, all text escaped."""
-    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in table.columns)
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f'<th scope="row">{html.escape(cell)}</th>' if i == 0 else f"<td>{html.escape(cell)}</td>"
-            for i, cell in enumerate(row)
-        )
-        + "</tr>"
-        for row in table.rows
-    )
-    return (
-        f"<table><caption>{html.escape(table.title)}</caption><thead><tr>{head}</tr></thead>"
-        f"<tbody>{body}</tbody></table>"
-    )
-
-
-FORMATS: dict[str, Callable[[Table], str]] = {"markdown": as_markdown, "csv": as_csv, "latex": as_latex}
-
-
-def formatter(name: str) -> Callable[[Table], str]:
-    """Return the function that writes tables in the format of this name.
-
-    Raises:
-        SettingError: a format that is not known.
-    """
-    if name not in FORMATS:
-        raise SettingError(f"format must be one of {', '.join(FORMATS)}, got {name!r}")
-    return FORMATS[name]
+    return html_table(table.title, table.columns, table.rows, bold=table.bold)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from sfumato.datasets import Split
 from sfumato.datasets.on_demand import Examples, OnDemand, per_block
 from sfumato.devices import choose_device
 from sfumato.errors import DataError, require_nonnegative
+from sfumato.frames import data_frame
+from sfumato.notebooks import html_table
 from sfumato.plans import Plan
 from sfumato.plans.early_vote import EarlyVote
 from sfumato.plans.vote import Vote
@@ -78,6 +81,18 @@ class ImageVotes:
         """The share of single noisy copies whose class is not the label, averaged over images."""
         return float(1.0 - (self.first_hits / self.first_votes).mean())
 
+    def to_frame(self) -> Any:
+        """Return a pandas data frame with one row per image.
+
+        Raises:
+            MissingPackageError: pandas is not installed.
+        """
+        beside = {name: getattr(self, name) for name in ("votes", "first_votes", "first_hits")}
+        asked = {"example": self.examples, "label": self.labels}
+        return data_frame(
+            {**asked, "predicted": self.predicted, "wrong": self.wrong, **beside}, index="example"
+        )
+
 
 @dataclass(frozen=True)
 class Risk:
@@ -107,6 +122,17 @@ class Risk:
     def value(self) -> float:
         """The estimate Delta."""
         return self.images.risk
+
+    def to_frame(self) -> Any:
+        """Return a pandas data frame with one row per example, as ``ImageVotes`` does."""
+        return self.images.to_frame()
+
+    def _repr_html_(self) -> str:
+        low, high = self.interval()
+        row = [f"{self.beta:g}", f"{self.value:.4f}", f"{low:.4f}", f"{high:.4f}"]
+        row += [f"{self.images.soft_risk:.4f}", f"{self.examples:,}", f"{self.votes:,}"]
+        columns = ["beta", "risk", "low", "high", "soft risk", "images", "votes"]
+        return html_table("Risk of the majority of the votes, with its 95 % interval", columns, [row])
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Return the exact two-sided interval for the risk on the population of examples."""

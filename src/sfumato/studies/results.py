@@ -8,9 +8,14 @@ so that differences between alphas are paired.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from sfumato.certification.certificate import Certificate
+from sfumato.certification.certificate import Certificate, certificate_columns
+from sfumato.frames import columns_of, data_frame
+from sfumato.notebooks import html_list
 from sfumato.smoothing.risk import ImageVotes
+
+_PLACE = ("alpha", "beta", "seed")
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,45 @@ class StudyResults:
     votes: int
     cells: dict[tuple[float, float, int], CellResult]
     certificates: dict[tuple[float, float, int], list[Certificate]]
+
+    def to_frame(self) -> Any:
+        """Return a pandas data frame with one row per cell: its risks, and the mean number of votes.
+
+        Raises:
+            MissingPackageError: pandas is not installed.
+        """
+        cells = [self.cells[place] for place in sorted(self.cells)]
+        return data_frame(
+            {
+                **columns_of(cells, ("alpha", "beta", "seed")),
+                "images": [len(cell.examples) for cell in cells],
+                **columns_of(cells, ("errors", "risk", "soft_risk")),
+                "votes": [float(cell.votes.mean()) for cell in cells],
+            },
+            index=_PLACE,
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [f"{alpha:g}", f"{beta:g}", seed, len(cell.examples), f"{cell.risk:.4f}", f"{cell.soft_risk:.4f}"]
+            for (alpha, beta, seed), cell in sorted(self.cells.items())
+        ]
+        certified = sum(map(len, self.certificates.values()))
+        caption = (
+            f"{self.data}: {len(self.cells)} cells, {self.votes} votes each, {certified:,} certificates; "
+            f"alpha and beta in: {self.unit}"
+        )
+        return html_list(caption, ["alpha", "beta", "seed", "images", "risk", "soft risk"], rows)
+
+    def certificates_to_frame(self) -> Any:
+        """Return a pandas data frame with one row per certificate of every cell.
+
+        Raises:
+            MissingPackageError: pandas is not installed.
+        """
+        rows = [(place, row) for place in sorted(self.certificates) for row in self.certificates[place]]
+        places = {name: [place[at] for place, _ in rows] for at, name in enumerate(_PLACE)}
+        return data_frame(places | certificate_columns(row for _, row in rows), index=(*_PLACE, "idx"))
 
     @property
     def alphas(self) -> list[float]:

@@ -4,8 +4,8 @@ SQLite notices damage to its own structure, but not to what is stored in it. Her
 has a seal beside it: how many rows it has, and the sum of a 64-bit mix of each row modulo 2^64. The
 seals are sealed in the same way. A change of a single row always changes the sum, since the mix is
 one-to-one in each value; other damage stays unnoticed with probability 2^-64. A part is one row of a
-small table, or all rows of one cell of a large one. A file of version 2 or 3 is read as it would be in the
-present version, and brought up to it when it is next written to.
+small table, or all rows of one cell of a large one. A file of an earlier version (``schema``) is read as it
+would be in the present one, and brought up to it when it is next written to.
 """
 
 from __future__ import annotations
@@ -25,80 +25,11 @@ from jaxtyping import UInt64
 
 from sfumato.errors import DataError, OutputError, SfumatoError, WriteError
 from sfumato.files import require_in_place, writing
-
-VERSION = 4
-"""Of the tables below, kept as the file's ``user_version``.
-
-1 had no seals, 2 certificates as texts, 3 no counts of certificates.
-"""
+from sfumato.studies.schema import LARGE, SMALL, VERSION, statements
 
 Row = tuple[Any, ...]
 
 _BUSY_SECONDS = 30.0
-_TABLES = """
-CREATE TABLE current (
-    only INTEGER PRIMARY KEY CHECK (only = 0), settings TEXT NOT NULL, data TEXT NOT NULL,
-    unit TEXT NOT NULL, votes INTEGER NOT NULL, images INTEGER NOT NULL,
-    certification TEXT NOT NULL, certified INTEGER NOT NULL
-) STRICT;
-CREATE TABLE path (
-    chain TEXT NOT NULL, position INTEGER NOT NULL, alpha REAL NOT NULL, parent REAL,
-    PRIMARY KEY (chain, alpha)
-) STRICT;
-CREATE TABLE models (
-    key TEXT PRIMARY KEY, alpha REAL NOT NULL, seed INTEGER NOT NULL, weights_sha256 TEXT NOT NULL
-) STRICT;
-CREATE TABLE cells (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE) STRICT;
-CREATE TABLE members (
-    settings TEXT NOT NULL, kind TEXT NOT NULL, alpha REAL NOT NULL, beta REAL NOT NULL,
-    seed INTEGER NOT NULL, cell INTEGER NOT NULL, PRIMARY KEY (settings, kind, alpha, beta, seed)
-) STRICT;
-CREATE TABLE images (
-    cell INTEGER NOT NULL, example INTEGER NOT NULL, label INTEGER NOT NULL, predicted INTEGER NOT NULL,
-    votes INTEGER NOT NULL, first_votes INTEGER NOT NULL, first_hits INTEGER NOT NULL,
-    PRIMARY KEY (cell, example)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE proposals (
-    search TEXT NOT NULL, position INTEGER NOT NULL, alpha REAL NOT NULL, PRIMARY KEY (search, position)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE seals (
-    name TEXT NOT NULL, part TEXT NOT NULL, rows INTEGER NOT NULL, digest INTEGER NOT NULL,
-    PRIMARY KEY (name, part)
-) STRICT, WITHOUT ROWID;
-"""
-_CERTIFICATES = {
-    2: """
-CREATE TABLE certificates (
-    cell INTEGER NOT NULL, example INTEGER NOT NULL, row TEXT NOT NULL, PRIMARY KEY (cell, example)
-) STRICT, WITHOUT ROWID;
-""",
-    3: """
-CREATE TABLE certificates (
-    cell INTEGER NOT NULL, example INTEGER NOT NULL, label INTEGER NOT NULL, predict INTEGER NOT NULL,
-    radius REAL NOT NULL, seconds REAL NOT NULL, votes INTEGER, stopped_by TEXT NOT NULL, p_lower REAL,
-    p_upper REAL, confidence REAL, plan TEXT NOT NULL, PRIMARY KEY (cell, example)
-) STRICT, WITHOUT ROWID;
-""",
-}
-_CERTIFICATES[4] = _CERTIFICATES[3].replace(
-    "plan TEXT NOT NULL,", "plan TEXT NOT NULL, counts TEXT NOT NULL,"
-)
-
-
-# The columns of each table; for a small one also the places of those that no two rows share.
-SMALL = {
-    "current": ("only, settings, data, unit, votes, images, certification, certified", (0,)),
-    "path": ("chain, position, alpha, parent", (0, 2)),
-    "models": ("key, alpha, seed, weights_sha256", (0,)),
-    "cells": ("id, key", (0,)),
-    "members": ("settings, kind, alpha, beta, seed, cell", (0, 1, 2, 3, 4)),
-    "proposals": ("search, position, alpha", (0, 1)),
-}
-LARGE = {
-    "images": "cell, example, label, predicted, votes, first_votes, first_hits",
-    "certificates": "cell, example, label, predict, radius, seconds, votes, stopped_by, p_lower, p_upper, "
-    "confidence, plan, counts",
-}
 
 
 class DamagedPart(DataError):
@@ -190,8 +121,8 @@ class SealedFile:
                     self._db.execute("PRAGMA journal_mode = WAL")
                     # a finished shard shall outlast a power cut as well
                     self._db.execute("PRAGMA synchronous = FULL")
-                # version 3 only lacks the counts, which ``read`` leaves empty
-                as_it_is = read_only and (self.damage or self.version in (0, 3))
+                # version 3 only lacks the counts, which ``read`` leaves empty, and both the views
+                as_it_is = read_only and (self.damage or self.version in (0, 3, 4))
                 if self.version < VERSION and not as_it_is:
                     self._bring_up_to_date(read_only)
             except BaseException:
@@ -232,7 +163,7 @@ class SealedFile:
             " ".join(sql.split())
             for (sql,) in self._db.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")
         }
-        if found != {" ".join(sql.split()) for sql in _statements(self.version)}:
+        if found != {" ".join(sql.split()) for sql in statements(self.version)}:
             raise sqlite3.DatabaseError("its tables are not as they were made")
         try:
             wrong = str(self._db.execute("PRAGMA integrity_check(1)").fetchone()[0])
@@ -257,7 +188,7 @@ class SealedFile:
                 self._seals[name, part] = Seal(rows, digest % 2**64)
         self._total = sealed([seal.row(*place) for place, seal in self._seals.items()])
         # version 2 had no seal of seals before its first row
-        if self._total != total and (self._seals or total or self.version == VERSION):
+        if self._total != total and (self._seals or total or self.version > 3):
             wrong.append("a seal")
         for name, (columns, key) in SMALL.items():
             # an index is another copy, which is not read
@@ -290,12 +221,12 @@ class SealedFile:
             self._db.backup(copy)
             self._db.close()
             self._db = copy
-        former = self._former_certificates() if self.version else {}
+        former = self._former_certificates() if self.version in (2, 3) else {}
         with self.transaction():
-            if self.version:
+            if self.version in (2, 3):
                 self._db.execute("DROP TABLE certificates")
-            for statement in _statements(VERSION):
-                if not self.version or statement not in _statements(self.version):
+            for statement in statements(VERSION):
+                if not self.version or statement not in statements(self.version):
                     self._db.execute(statement)
             self._db.execute(f"PRAGMA user_version = {VERSION}")
             # the file is whole from the start, though its run may be killed before the first row
@@ -362,6 +293,23 @@ class SealedFile:
             before = self._seals.get((name, _text((cell,))), Seal())
             self._seal(name, (cell,), before + sealed(list(new.values())))
 
+    def drop_row(self, name: str, part: Row) -> None:
+        """Remove the row with this key from a small table, in a transaction."""
+        columns, places = SMALL[name]
+        keys = [columns.split(", ")[place] for place in places]
+        self._db.execute(f"DELETE FROM {name} WHERE {' AND '.join(f'{key} = ?' for key in keys)}", part)
+        del self.held[name][part]
+        self._unseal(name, part)
+
+    def drop_rows(self, name: str, cell: int) -> None:
+        """Remove all rows of the cell from a large table, in a transaction."""
+        self._db.execute(f"DELETE FROM {name} WHERE cell = ?", (cell,))
+        self._unseal(name, (cell,))
+
+    def count(self, name: str, cell: int) -> int:
+        """Return how many rows of the cell a large table has, by its seal."""
+        return self._seals.get((name, _text((cell,))), Seal()).rows
+
     def read(self, name: str, cell: int) -> list[Row]:
         """Return all rows of the cell, examples increasing.
 
@@ -400,14 +348,15 @@ class SealedFile:
         self._seals[place] = seal
         self._write("seals", [seal.row(*place)])
 
+    def _unseal(self, name: str, part: Row) -> None:
+        place = name, _text(part)
+        if (before := self._seals.pop(place, None)) is not None:
+            self._total -= sealed([before.row(*place)])
+            self._db.execute("DELETE FROM seals WHERE name = ? AND part = ?", place)
+
 
 def _text(part: Row) -> str:
     return json.dumps(part)
-
-
-def _statements(version: int) -> list[str]:
-    tables = _TABLES + _CERTIFICATES[version] if version else ""
-    return [statement.strip() for statement in tables.split(";") if statement.strip()]
 
 
 def _damaged(path: Path, what: object) -> str:

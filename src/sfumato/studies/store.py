@@ -12,7 +12,7 @@ import contextlib
 import math
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 
@@ -24,7 +24,8 @@ from sfumato.errors import DataError
 from sfumato.files import writing
 from sfumato.smoothing.risk import Rows
 from sfumato.studies.results import CellResult, StudyResults
-from sfumato.studies.sealed import LARGE, SMALL, DamagedPart, Row, SealedFile
+from sfumato.studies.schema import LARGE, SMALL
+from sfumato.studies.sealed import DamagedPart, Row, SealedFile
 
 FILE = "results.sqlite"
 
@@ -162,6 +163,27 @@ class Store(SealedFile):
         rows = sorted(row for row in self.held["members"].values() if row[:2] == (settings, kind))
         return {Member(*row[1:5]): int(row[5]) for row in rows}
 
+    def every_member(self) -> dict[tuple[str, Member], int]:
+        """Return the cells of all settings that anything is kept of, complete or not."""
+        rows = sorted(self.held["members"].values())
+        return {(str(row[0]), Member(*row[1:5])): int(row[5]) for row in rows}
+
+    def rows_kept(self, kind: str, cell: int) -> int:
+        """Return how many images a cell has rows of."""
+        return self.count(_TABLE_OF[kind], cell)
+
+    def forget(self, settings: Collection[str]) -> None:
+        """Remove the cells of these settings, but for those that other settings have too."""
+        members = self.every_member()
+        dropped = {place: cell for place, cell in members.items() if place[0] in settings}
+        staying = {cell for place, cell in members.items() if place not in dropped}
+        with self.transaction():
+            for (name, member), cell in dropped.items():
+                self.drop_row("members", (name, *astuple(member)))
+                if cell not in staying and (cell,) in self.held["cells"]:
+                    self.drop_rows(_TABLE_OF[member.kind], cell)
+                    self.drop_row("cells", (cell,))
+
     def images(self, cell: int, limit: int) -> Rows:
         """Return a cell's rows of the examples below ``limit``, examples increasing.
 
@@ -263,7 +285,7 @@ def _put_in_place(mended: Path, path: Path) -> None:
         mended.replace(path)
 
 
-def load_results(folder: Path) -> StudyResults:
+def load_results(folder: Path | str) -> StudyResults:
     """Return all that the study in ``folder`` has measured under the settings of its last run.
 
     Complete cells only: those with all the test images of the last run. Alphas, betas and seeds
@@ -273,7 +295,7 @@ def load_results(folder: Path) -> StudyResults:
     Raises:
         DataError: no results there, a damaged file, or one of a newer version.
     """
-    path = folder / FILE
+    path = Path(folder) / FILE
     if not path.is_file():
         raise DataError(f"{path}: no such file; give a folder written by sfumato study run")
     with Store(path, read_only=True) as store:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sfumato.answers.objective import is_asked
 from sfumato.certification.accuracy import certified_accuracy as accuracy_at
 from sfumato.certification.summary import p_lower_quantiles
 from sfumato.reporting.answer_tables import certified_table, outcomes_table, votes_table
@@ -22,14 +23,17 @@ def certified_lead(sets: Sequence[CertifiedSet], wanted: Sequence[float] = ()) -
     told = [f"{len(sets)} {'set' if len(sets) == 1 else 'sets'} of certificates"]
     for norm, alike in _by_norm(sets).items():
         for radius in wanted or usual_radii(alike)[1::2]:
-            shares = [(accuracy_at(one.certificates, [radius])[0].share, one) for one in alike]
+            asked = [one for one in alike if is_asked(radius, one.certificates)]
+            if not asked:
+                continue
+            shares = [(accuracy_at(one.certificates, [radius])[0].share, one) for one in asked]
             share, best = max(shares, key=lambda pair: pair[0])
             told.append(f"at {norm} radius {radius:g} {best.name} certifies {share:.4f}{_beside(best)}")
-        most, name = max(((outcomes(one), one.name) for one in alike), key=lambda pair: pair[0].mean_radius)
-        votes = "votes not stated" if most.votes is None else f"{most.votes:,.0f} votes per example"
-        told.append(
-            f"the largest average certified {norm} radius, {most.mean_radius:.4f} ({votes}), is of {name}"
-        )
+        averages = [(every.mean_radius, every.votes, one.name) for one in alike for every in [outcomes(one)]]
+        if found := [(radius, votes, name) for radius, votes, name in averages if radius is not None]:
+            radius, spent, name = max(found, key=lambda one: one[0])
+            votes = "votes not stated" if spent is None else f"{spent:,.0f} votes per example"
+            told.append(f"the largest average certified {norm} radius, {radius:.4f} ({votes}), is of {name}")
     return "; ".join(told) + "."
 
 

@@ -15,14 +15,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
-from plotly.offline import get_plotlyjs
-
 from sfumato.reporting.interactive import draw
 from sfumato.reporting.picture import Picture
+from sfumato.reporting.report.library import library, packed_library
 from sfumato.reporting.tables import Table, as_html
 
 SOURCES = "sfumato-sources"
 """Name of the element that says what the report was made from."""
+
+_LIBRARY = "plotly-packed"
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,8 @@ def _page(
     reload_seconds: int | None,
     sources: Sequence[Mapping[str, str]],
 ) -> str:
-    scripts = [_plotly_js(), _asset("report.js")]
-    hashes = " ".join(f"'sha256-{_sha256(script)}'" for script in scripts)
+    script = _asset("report.js")
+    hashes = " ".join(f"'sha256-{_sha256(allowed)}'" for allowed in (script, library()))
     policy = (
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; "
         "img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'"
@@ -133,7 +134,8 @@ def _page(
             "</main>\n<footer>This file holds everything it shows and asks nothing of the network.",
             "</footer>\n",
             f'<script type="application/json" id="{SOURCES}">{script_json(list(sources))}</script>\n',
-            *(f"<script>{script}</script>\n" for script in scripts),
+            f'<script type="text/plain" id="{_LIBRARY}">{packed_library()}</script>\n',
+            f"<script>{script}</script>\n",
             "</body>\n</html>\n",
         ]
     )
@@ -188,11 +190,6 @@ def code(content: str, label: str) -> str:
 
 def _asset(name: str) -> str:
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
-
-
-def _plotly_js() -> str:
-    # as a script element it must not end early, whatever strings the library holds
-    return str(get_plotlyjs()).replace("</script", "<\\/script")
 
 
 def _sha256(script: str) -> str:
