@@ -39,6 +39,8 @@ def command(
     ],
     noise: options.Noise = "gaussian",
     scales: options.Scales = None,
+    sound: options.Sound = False,
+    steps: options.Steps = None,
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
     size: options.Size = None,
@@ -118,12 +120,10 @@ def command(
     from sfumato.certification.summary import summarise
     from sfumato.certification.without_noise import accuracy_without_noise
     from sfumato.datasets.class_order import warn_of_class_order
-    from sfumato.errors import SettingError, require_count, require_positive
-    from sfumato.noise import make_noise
+    from sfumato.errors import SettingError, require_count
     from sfumato.smoothing.configuration import require_precision
 
-    own = {} if scales is None else {"scales": options.parse_numbers("scales", scales)}
-    smoothing_noise = make_noise(noise, require_positive("beta", beta), **own)
+    smoothing_noise = _noise(noise, beta, scales, sound=sound, steps=steps)
     require_precision(precision)
     if batch_size is not None:
         require_count("batch_size", batch_size)
@@ -203,10 +203,15 @@ def command(
     if as_json:
         about = {"data": dataset.name, "unit": dataset.unit, "confidence": confidence, "plan": chosen.name}
         about |= {"labels": labelled, **smoothing_noise.identity(), "norm": smoothing_noise.norm}
-        about |= {"without_noise": without_noise[0]}
+        about |= {"sound": smoothing_noise.sound, "without_noise": without_noise[0]}
         print_json({"table": str(out), "images": len(rows), **about, "summary": summary})
     else:
         _report(summary, len(rows), chosen, smoothing_noise, confidence, dataset, out)
+        if smoothing_noise.sound:
+            OUT.print(
+                "sound: about images in whole steps, exact in whole numbers (column squared_steps)",
+                markup=False,
+            )
         if normalization != "trained":
             OUT.print(f"what is certified has its batch norms {normalization}", markup=False)
         if precision != "float32":
@@ -241,6 +246,21 @@ def _tell_if_long(expected: Forecast) -> None:
 
     if expected.most_seconds > LONG_RUN:
         note(str(expected))
+
+
+def _noise(name: str, beta: float, scales: str | None, *, sound: bool, steps: int | None) -> Noise:
+    """Return the smoothing noise; ``sound`` is another way to ask for discretised Gaussian noise."""
+    from sfumato.errors import SettingError, require_positive
+    from sfumato.noise import DiscretisedGaussian, Gaussian, make_noise
+
+    if sound and name not in (Gaussian.name, DiscretisedGaussian.name):
+        raise SettingError(f"--sound is Gaussian noise in whole steps, got --noise {name}; leave one out")
+    own: dict[str, object] = {}
+    if scales is not None:
+        own["scales"] = options.parse_numbers("scales", scales)
+    if steps is not None:
+        own["steps"] = steps
+    return make_noise(DiscretisedGaussian.name if sound else name, require_positive("beta", beta), **own)
 
 
 def _plan(text: str, n0: int | None, n: int | None) -> Plan:

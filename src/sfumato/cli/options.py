@@ -49,6 +49,21 @@ Scales = Annotated[
         "Radii are then in units of the scales.",
     ),
 ]
+Sound = Annotated[
+    bool,
+    typer.Option(
+        "--sound",
+        help="Certificates that no rounding makes false: Gaussian noise in whole steps of the pixel grid, "
+        "drawn exactly (--noise discretised). The images must lie on the grid.",
+    ),
+]
+Steps = Annotated[
+    int | None,
+    typer.Option(
+        "--steps",
+        help="With --sound: steps of the pixel grid per unit, 255 (the default) for images of 8 bits.",
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", help="Determines all randomness.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 BatchSize = Annotated[
