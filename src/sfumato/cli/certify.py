@@ -13,6 +13,7 @@ from sfumato.cli import options
 from sfumato.cli.classifiers import load_one_classifier
 from sfumato.cli.execution import chosen_executor
 from sfumato.cli.load_data import load_data
+from sfumato.cli.model_timeout import model_timeout as ended_if_it_hangs
 from sfumato.cli.normalize import as_smoothed
 from sfumato.cli.registered_names import PLANS
 from sfumato.cli.slow_precision import warn_if_slow
@@ -93,6 +94,7 @@ def command(
     workers: options.Workers = None,
     gpus_per_worker: options.GpusPerWorker = None,
     ray_address: options.RayAddress = None,
+    model_timeout: options.ModelTimeout = None,
     profile: Annotated[bool, typer.Option("--profile", help="Print how the time was spent.")] = False,
     dry_run: Annotated[
         bool,
@@ -120,7 +122,7 @@ def command(
     from sfumato.certification.summary import summarise
     from sfumato.certification.without_noise import accuracy_without_noise
     from sfumato.datasets.class_order import warn_of_class_order
-    from sfumato.errors import SettingError, require_count
+    from sfumato.errors import require_count
     from sfumato.smoothing.configuration import require_precision
 
     smoothing_noise = _noise(noise, beta, scales, sound=sound, steps=steps)
@@ -150,13 +152,15 @@ def command(
         if 0 < rows < len(examples):
             note(f"{out} already holds {rows:,} of the {len(examples):,} images; the others are added")
 
-    with chosen_executor(executor, workers, gpus_per_worker, ray_address, device) as opened:
+    kept = f"the finished rows are in {out}: give the command again to go on"
+    with (
+        chosen_executor(executor, workers, gpus_per_worker, ray_address, device) as opened,
+        ended_if_it_hangs(model_timeout, kept),
+    ):
         if opened.in_process:
             warn_if_slow(device, precision)
-        elif batch_size is not None or profile or dry_run:
-            option = f"--batch-size {batch_size}" if batch_size is not None else "--profile"
-            option = "--dry-run" if dry_run else option
-            raise SettingError(f"{option} is for one process; leave it out, or --executor and --workers")
+        else:
+            _require_one_process(batch_size, model_timeout, profile=profile, dry_run=dry_run)
         here = device if opened.in_process else "cpu"
         fitted = as_smoothed(classifier, [smoothing_noise], normalization, dataset, seed, here)
         smoothed = SmoothedClassifier(
@@ -246,6 +250,26 @@ def _tell_if_long(expected: Forecast) -> None:
 
     if expected.most_seconds > LONG_RUN:
         note(str(expected))
+
+
+def _require_one_process(
+    batch_size: int | None, model_timeout: float | None, *, profile: bool, dry_run: bool
+) -> None:
+    """Refuse options that workers do not know.
+
+    Raises:
+        SettingError: naming the first of them that was given.
+    """
+    from sfumato.errors import SettingError
+
+    given = {
+        "--dry-run": dry_run,
+        f"--batch-size {batch_size}": batch_size is not None,
+        f"--model-timeout {model_timeout}": model_timeout is not None,
+        "--profile": profile,
+    }
+    if option := next((name for name, asked in given.items() if asked), None):
+        raise SettingError(f"{option} is for one process; leave it out, or --executor and --workers")
 
 
 def _noise(name: str, beta: float, scales: str | None, *, sound: bool, steps: int | None) -> Noise:

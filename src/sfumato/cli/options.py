@@ -64,6 +64,14 @@ Steps = Annotated[
         help="With --sound: steps of the pixel grid per unit, 255 (the default) for images of 8 bits.",
     ),
 ]
+ModelTimeout = Annotated[
+    float | None,
+    typer.Option(
+        "--model-timeout",
+        help="End the command with exit code 1 if one call of the model takes longer than so many seconds; "
+        "finished rows are kept. For a model that may hang, e.g. a service.",
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", help="Determines all randomness.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 BatchSize = Annotated[
