@@ -293,3 +293,24 @@ def test_settings_that_are_no_grid_are_refused_and_others_are_written_and_read()
     assert noise_of(written) == noise
     assert (noise.sound, Gaussian(0.25).sound) == (True, False)
     assert "rounded to steps of 1/16" in str(noise)
+
+
+class ReadsLastDigits(torch.nn.Module):
+    """Voracek & Hein 2023: last digits of a pixel of 6/255 plus noise are coarse where both cancel."""
+
+    def forward(self, x):
+        digits = x * 2.0**29
+        fine = ((x.abs() < 0.0077) & (digits != digits.round())).any(dim=1)
+        return torch.stack([fine, ~fine], dim=1).to(x.dtype)
+
+
+def test_a_network_that_reads_last_digits_has_a_false_certificate_without_whole_steps_alone():
+    black, near = torch.zeros(1, 784), torch.full((1, 784), 6 / 255)
+    votes = {}
+    for noise in (Gaussian(0.5), DiscretisedGaussian(0.5)):
+        smoothed = SmoothedClassifier(ReadsLastDigits(), noise=noise, device="cpu")
+        (found,) = smoothed.certify(black, "fixed(20,500)", examples=[0])
+        assert (found.prediction, found.radius > float(near.norm())) == (0, True)
+        votes[noise.name] = int(smoothed.votes(near, 500, examples=[1])[0, 0])
+    assert votes["gaussian"] == 0  # another class within the certified radius, always
+    assert votes["discretised"] > 450
