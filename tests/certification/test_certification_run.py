@@ -1,5 +1,6 @@
 """The file of a run: the same whatever the batch size or interruption, and never mixed with another's."""
 
+import itertools
 import json
 import os
 import resource
@@ -132,6 +133,32 @@ def test_a_killed_process_continues_to_the_same_table(digits, digits_model, tmp_
     for out in (broken, whole):
         run(digits, digits_model, out, plan=Fixed(100, 2000), examples=range(40))
     assert without_time(broken) == without_time(whole)
+
+
+def test_a_clock_that_jumps_changes_no_row(digits, digits_model, tmp_path, monkeypatch):
+    whole, jumping = tmp_path / "whole.tsv", tmp_path / "jumping.tsv"
+    run(digits, digits_model, whole)
+    times = itertools.cycle([0.0, 4e9, -1.0, 1.7e9])  # 1970, 2096, 1969, 2023
+    asked = []
+
+    def jump():
+        asked.append(next(times))
+        return asked[-1]
+
+    monkeypatch.setattr(time, "time", jump)
+    monkeypatch.setattr(time, "time_ns", lambda: int(1e9 * jump()))
+
+    def stop(row):
+        time.time()
+        if row.idx == 4:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(digits, digits_model, jumping, on_certificate=stop)
+    run(digits, digits_model, jumping)
+    assert len(set(asked)) > 1
+    assert without_time(jumping) == without_time(whole)
+    assert all(row.seconds >= 0.0 for row in read_certificates(jumping))
 
 
 def test_a_table_of_the_former_noise_is_read_but_not_continued(digits, digits_model, tmp_path):
