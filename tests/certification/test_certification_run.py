@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import multiprocessing
 import os
 import resource
 import signal
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from processes import kill
 from sfumato import Fixed, SmoothedClassifier
 from sfumato.certification import run as certification_run
 from sfumato.certification.file import read_settings, settings_path
@@ -312,3 +314,20 @@ def test_workers_write_the_same_file(digits, digits_model, tmp_path, workers, la
     assert without_time(two) == without_time(one)
     assert seen == list(options["examples"])
     assert "votes/s" in notes[-1]
+
+
+def test_killed_workers_lose_no_row_and_change_none(digits, digits_model, tmp_path):
+    one, two, killed = tmp_path / "one.tsv", tmp_path / "two.tsv", []
+    options = {"plan": Fixed(100, 2000), "examples": range(60)}
+
+    def kill_workers(row):
+        if row.idx in (0, 20):
+            for worker in multiprocessing.active_children():
+                kill(worker.pid)
+                killed.append(worker.pid)
+
+    run(digits, digits_model, one, **options)
+    with Processes(2) as executor:
+        run(digits, digits_model, two, executor=executor, on_certificate=kill_workers, **options)
+    assert len(killed) >= 2
+    assert without_time(two) == without_time(one)
