@@ -47,7 +47,7 @@ _PUBLIC = {
     "sfumato.models.denoiser": "load_denoiser",
     "sfumato.models.ensemble": "ensemble",
     "sfumato.models.registry": "build_model",
-    "sfumato.noise": "AnisotropicGaussian Gaussian Laplace Noise Uniform register_noise",
+    "sfumato.noise": "AnisotropicGaussian DiscretisedGaussian Gaussian Laplace Noise Uniform register_noise",
     "sfumato.plans": "Curve Decide Fixed FixedTwoClass Plan Precision Predict TopK Vote parse_plan "
     "register_plan",
     "sfumato.reporting.on_axes": "plot_best_alpha plot_best_pair plot_certified_accuracy plot_outcomes "
@@ -126,6 +126,7 @@ if TYPE_CHECKING:  # the same names for type checkers
     from sfumato.models.ensemble import ensemble as ensemble
     from sfumato.models.registry import build_model as build_model
     from sfumato.noise import AnisotropicGaussian as AnisotropicGaussian
+    from sfumato.noise import DiscretisedGaussian as DiscretisedGaussian
     from sfumato.noise import Gaussian as Gaussian
     from sfumato.noise import Laplace as Laplace
     from sfumato.noise import Noise as Noise

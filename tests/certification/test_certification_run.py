@@ -1,6 +1,8 @@
 """The file of a run: the same whatever the batch size or interruption, and never mixed with another's."""
 
+import itertools
 import json
+import multiprocessing
 import os
 import resource
 import signal
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from processes import kill
 from sfumato import Fixed, SmoothedClassifier
 from sfumato.certification import run as certification_run
 from sfumato.certification.file import read_settings, settings_path
@@ -132,6 +135,32 @@ def test_a_killed_process_continues_to_the_same_table(digits, digits_model, tmp_
     for out in (broken, whole):
         run(digits, digits_model, out, plan=Fixed(100, 2000), examples=range(40))
     assert without_time(broken) == without_time(whole)
+
+
+def test_a_clock_that_jumps_changes_no_row(digits, digits_model, tmp_path, monkeypatch):
+    whole, jumping = tmp_path / "whole.tsv", tmp_path / "jumping.tsv"
+    run(digits, digits_model, whole)
+    times = itertools.cycle([0.0, 4e9, -1.0, 1.7e9])  # 1970, 2096, 1969, 2023
+    asked = []
+
+    def jump():
+        asked.append(next(times))
+        return asked[-1]
+
+    monkeypatch.setattr(time, "time", jump)
+    monkeypatch.setattr(time, "time_ns", lambda: int(1e9 * jump()))
+
+    def stop(row):
+        time.time()
+        if row.idx == 4:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(digits, digits_model, jumping, on_certificate=stop)
+    run(digits, digits_model, jumping)
+    assert len(set(asked)) > 1
+    assert without_time(jumping) == without_time(whole)
+    assert all(row.seconds >= 0.0 for row in read_certificates(jumping))
 
 
 def test_a_table_of_the_former_noise_is_read_but_not_continued(digits, digits_model, tmp_path):
@@ -285,3 +314,20 @@ def test_workers_write_the_same_file(digits, digits_model, tmp_path, workers, la
     assert without_time(two) == without_time(one)
     assert seen == list(options["examples"])
     assert "votes/s" in notes[-1]
+
+
+def test_killed_workers_lose_no_row_and_change_none(digits, digits_model, tmp_path):
+    one, two, killed = tmp_path / "one.tsv", tmp_path / "two.tsv", []
+    options = {"plan": Fixed(100, 2000), "examples": range(60)}
+
+    def kill_workers(row):
+        if row.idx in (0, 20):
+            for worker in multiprocessing.active_children():
+                kill(worker.pid)
+                killed.append(worker.pid)
+
+    run(digits, digits_model, one, **options)
+    with Processes(2) as executor:
+        run(digits, digits_model, two, executor=executor, on_certificate=kill_workers, **options)
+    assert len(killed) >= 2
+    assert without_time(two) == without_time(one)

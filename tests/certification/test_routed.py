@@ -1,11 +1,13 @@
 """A routed classifier: radii against known distances, how often certificates fail, what is refused."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
-from sfumato import Certificates, Laplace, RoutedClassifier, SmoothedClassifier
+from sfumato import Certificates, DiscretisedGaussian, Laplace, RoutedClassifier, SmoothedClassifier
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.routed import NO_CHOICE, largest_radius
 from sfumato.errors import DataError, SettingError
@@ -59,6 +61,16 @@ def test_without_a_choice_no_expert_votes():
     assert list(two_planes().predict(x, 200, confidence=0.999, examples=[0, 1])) == [-1, 1]
 
 
+def test_sound_parts_make_a_sound_whole():
+    def sound(axis, beta):
+        return along(axis, None, noise=DiscretisedGaussian(beta, steps=10))
+
+    routed = RoutedClassifier(sound(0, 0.3), [sound(1, 0.2), sound(2, 0.6)])
+    found = routed.certify(torch.tensor([[-1.0, 1.0, 9.0], [0.0, 1.0, 1.0]]), "fixed(10,30)").routed
+    assert found[0].squared_steps == math.ceil((10 * found[0].radius) ** 2) - 1 > 0
+    assert (found[1].predict, found[1].squared_steps) == (-1, -1)
+
+
 def test_plans_may_differ_and_known_labels_reach_the_experts():
     x = torch.tensor([[-1.0, 1.0, 0.0], [-1.0, 1.0, 0.0]])
     found = two_planes().certify(x, "decide(0.1)", router_plan="fixed(10,1000)", known_labels=[1, 0])
@@ -81,6 +93,9 @@ def test_what_cannot_be_routed_is_refused_in_one_line():
     other = SmoothedClassifier(lambda x: x, noise=Laplace(0.3), device="cpu")
     with pytest.raises(SettingError, match="expert 1 are in the L1 norm, those of the router in L2"):
         RoutedClassifier(along(0, 0.3), [along(1, 0.2), other])
+    sound = SmoothedClassifier(lambda x: x, noise=DiscretisedGaussian(0.3), device="cpu")
+    with pytest.raises(SettingError, match="not on one pixel grid"):
+        RoutedClassifier(along(0, 0.3), [along(1, 0.2), sound])
     three = RoutedClassifier(along(0, 0.3), [along(1, 0.2), along(2, 0.2), along(1, 0.5)])
     with pytest.raises(DataError, match="the router has 2 classes for 3 experts"):
         three.certify(torch.zeros(2, 3), "decide(0.1)")

@@ -78,4 +78,4 @@ def test_a_precision_that_is_not_known_is_refused(sfumato, digits_model, command
 def test_auto_is_refused_with_workers(sfumato, digits_model, tmp_path):
     asked = ("certify", "--model", digits_model, "--beta", "0.3", "--out", tmp_path / "t.tsv")
     code, _, error = sfumato(*asked, "--precision", "auto", "--workers", "2")
-    assert (code, "--precision auto is for one process" in error) == (2, True)
+    assert (code, "--precision auto is for one process; leave it out" in error) == (2, True)

@@ -1,5 +1,6 @@
 """A study as a whole on the digits: what it measures, what it computes again, and what a kill costs."""
 
+import itertools
 import json
 import os
 import random
@@ -138,6 +139,22 @@ def test_a_warm_start_goes_along_the_path_and_takes_its_own_epochs(tmp_path):
 
 class Stopped(Exception):
     pass
+
+
+def test_a_clock_that_jumps_changes_no_row(tmp_path, monkeypatch):
+    tables = {"data": {"images": 20}, "model": {"epochs": 1}, "grid": {"alpha": [0, 0.4], "beta": [0, 0.3]}}
+    run(make_design(tables), tmp_path / "whole")
+    times = itertools.cycle([0.0, 4e9, -1.0, 1.7e9])  # 1970, 2096, 1969, 2023
+    monkeypatch.setattr(time, "time", lambda: next(times))
+    with pytest.raises(Stopped):
+        run_study(make_design(tables), tmp_path / "jumping", device="cpu", watch=Watch(on_work=stop_at_votes))
+    run(make_design(tables), tmp_path / "jumping")
+    assert rows_of(tmp_path / "jumping") == rows_of(tmp_path / "whole")
+
+
+def stop_at_votes(work, note):
+    if "beta" in note:
+        raise Stopped
 
 
 def test_interrupted_after_every_step_it_ends_with_the_rows_of_an_unbroken_run(tmp_path, monkeypatch):

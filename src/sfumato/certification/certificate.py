@@ -37,6 +37,9 @@ class Certificate:
         confidence: probability with which the statement above holds (nan: nothing is guaranteed).
         plan: the stopping plan, settings included.
         counts: the class counts of every round of votes (``plans.replay``), from which all of this follows.
+        squared_steps: of a sound certificate (``noise.discretised``) its exact form: it covers every image of
+            whole steps whose squared distance is at most this whole number; -1 for an abstention. None for
+            any other certificate, whose radius is about real numbers.
     """
 
     idx: int
@@ -51,6 +54,7 @@ class Certificate:
     confidence: float = math.nan
     plan: str = ""
     counts: str = ""
+    squared_steps: int | None = None
 
     @staticmethod
     def of(idx: int, label: int, decision: Decision, seconds: float, counts: str = "") -> Certificate:
@@ -63,6 +67,11 @@ class Certificate:
     def correct(self) -> bool:
         """Whether the prediction is the label."""
         return self.predict != ABSTAIN and self.predict == self.label
+
+    @property
+    def sound(self) -> bool:
+        """Whether no rounding of the computer can make it false: see ``noise.discretised``."""
+        return self.squared_steps is not None
 
     @property
     def index(self) -> int:

@@ -19,12 +19,13 @@ from typing import Any, BinaryIO
 
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.recorded_answers import difference
-from sfumato.certification.table import EARLIER, HEADER, OURS, parse_row, written_row
+from sfumato.certification.table import EARLIER, HEADER, OURS, SOUND, parse_row, written_row
 from sfumato.errors import DataError, OutputError, WriteError
 from sfumato.files import require_in_place, require_writable, try_lock, write_text, writing
 from sfumato.noise.keyed import require_same_noise
 
 _HEADER = "\t".join(HEADER + OURS) + "\n"
+_SOUND = "\t".join(SOUND) + "\n"
 _EARLIER = "\t".join(EARLIER) + "\n"
 # The rows themselves tell of which images they are; names are compared where there is nothing better.
 _NOT_COMPARED = ("examples", "data", "answers", "clean_accuracy")
@@ -120,10 +121,8 @@ def finished_rows(output: Path, settings: dict[str, Any], examples: Sequence[int
 class GrowingTable:
     """The table of a run, kept open for writing; ``rows`` are the rows that it has so far."""
 
-    def __init__(
-        self, path: Path, file: BinaryIO, rows: list[Certificate], size: int, *, counts: bool
-    ) -> None:
-        self._path, self._file, self._size, self._counts = path, file, size, counts
+    def __init__(self, path: Path, file: BinaryIO, rows: list[Certificate], size: int, header: str) -> None:
+        self._path, self._file, self._size, self._header = path, file, size, header
         self.rows = rows
 
     def append(self, found: Sequence[Certificate]) -> None:
@@ -132,7 +131,7 @@ class GrowingTable:
         Raises:
             WriteError: the disk is full, or the table is no longer what this process has written.
         """
-        written = found if self._counts else [replace(row, counts="") for row in found]
+        written = [replace(row, counts="") for row in found] if self._header == _EARLIER else found
         self._write("".join(written_row(row) + "\n" for row in written).encode())
         self.rows += found
 
@@ -141,7 +140,7 @@ class GrowingTable:
         with writing(self._path):
             self._file.truncate(self._size)
         if not self._size:
-            self._write(_HEADER.encode())
+            self._write(self._header.encode())
 
     def finish(self) -> None:
         """Wait until all rows are on the disk, and check that the table still exists."""
@@ -206,11 +205,17 @@ def continued(output: Path, settings: dict[str, Any], examples: Sequence[int]) -
             of_table = {n: v for n, v in found.get("seal", {}).items() if n != "settings_sha256"}
             _write_settings(record, {n: v for n, v in merged.items() if n != "seal"}, of_table)
         with output.open("rb") as begun:
-            counts = begun.readline().decode(errors="replace") != _EARLIER
-        table = GrowingTable(output, file, rows, size, counts=counts)
+            first_line = begun.readline().decode(errors="replace")
+        header = first_line if size else _header_of(settings)
+        table = GrowingTable(output, file, rows, size, header)
         table.begin()
         yield table
         table.finish()
+
+
+def _header_of(settings: Mapping[str, Any]) -> str:
+    """Return the first line of a new table of a run with these settings."""
+    return _SOUND if settings.get("sound") else _HEADER
 
 
 def _lock(file: BinaryIO, output: Path) -> None:
@@ -235,9 +240,10 @@ def _read(output: Path, settings: dict[str, Any], examples: Sequence[int]) -> tu
     if not whole:
         return [], 0
     lines = whole.decode("utf-8", errors="replace").removesuffix("\n").split("\n")
-    if lines[0] + "\n" not in (_HEADER, _EARLIER):
+    expected = _header_of(settings)
+    if lines[0] + "\n" not in (expected, *(() if expected == _SOUND else (_EARLIER,))):
         raise OutputError(
-            f"{output}: its first line is not the header {_HEADER.strip()}; choose another output"
+            f"{output}: its first line is not the header {expected.strip()}; choose another output"
         )
     columns = lines[0].count("\t") + 1
     rows = [

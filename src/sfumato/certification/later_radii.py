@@ -84,4 +84,5 @@ def _at_radii(row: Certificate, asked: list[float], noise: Noise, label_known: b
         p_upper=found.p_upper,
         stopped_by=found.stopped_by,
         plan=wider.name,
+        squared_steps=found.squared_steps,
     )

@@ -142,6 +142,7 @@ class MedianSmoothed:
             raise DataError(
                 f"inputs must be finite numbers (inputs, *shape), got shape {tuple(inputs.shape)}"
             )
+        self.noise.check(inputs)
         keys = range(len(inputs)) if examples is None else examples
         if len(keys) != len(inputs):
             raise DataError(f"{len(keys)} example indices for {len(inputs)} inputs; give one for each")

@@ -22,7 +22,17 @@ _ROUNDING = 1e-12
 # Of votes drawn again by another version of PyTorch: near ties may fall the other way.
 _FEW = 1e-3
 
-_DERIVED = ("predict", "radius", "votes", "stopped_by", "p_lower", "p_upper", "confidence", "plan")
+_DERIVED = (
+    "predict",
+    "radius",
+    "votes",
+    "stopped_by",
+    "p_lower",
+    "p_upper",
+    "confidence",
+    "plan",
+    "squared_steps",
+)
 
 
 def not_derived(

@@ -64,7 +64,7 @@ class RoutedClassifier:
     array([0, 1])
 
     Raises:
-        SettingError: fewer than two experts, or noises of different norms.
+        SettingError: fewer than two experts, or noises of different norms or pixel grids.
     """
 
     def __init__(self, router: SmoothedClassifier, experts: Sequence[SmoothedClassifier]) -> None:
@@ -75,6 +75,11 @@ class RoutedClassifier:
                 raise SettingError(
                     f"the radii of expert {index} are in the {expert.noise.norm} norm, those of the router "
                     f"in {router.noise.norm}; give noises of one norm"
+                )
+            if expert.noise.squared_steps(1.0) != router.noise.squared_steps(1.0):
+                raise SettingError(
+                    f"expert {index} ({expert.noise}) and the router ({router.noise}) are not on one pixel "
+                    "grid; give sound noises of as many steps to all, or to none"
                 )
         self.router, self.experts = router, tuple(experts)
         self._numbered = 0
@@ -212,6 +217,7 @@ def largest_radius(certificates: Sequence[Certificates]) -> Int[np.ndarray, " im
 def _both(router: Certificate, expert: Certificate) -> Certificate:
     """Return the certificate that follows from the router's and that of the expert it names."""
     sure = ABSTAIN not in (router.predict, expert.predict)
+    covered = [row.squared_steps for row in (router, expert) if row.squared_steps is not None]
     return Certificate(
         expert.idx,
         expert.label,
@@ -220,6 +226,7 @@ def _both(router: Certificate, expert: Certificate) -> Certificate:
         seconds=router.seconds + expert.seconds,
         votes=(router.votes or 0) + (expert.votes or 0),
         stopped_by=NO_CHOICE if router.predict == ABSTAIN else expert.stopped_by,
+        squared_steps=(min(covered) if sure else -1) if covered else None,
     )
 
 

@@ -225,6 +225,7 @@ def _settings(
         "data_sha256": data.checksum(),
         "examples": {"count": len(examples), "first": examples[0], "last": examples[-1]},
         **smoothed.noise.identity(),
+        **({"sound": True} if smoothed.noise.sound else {}),
         "norm": smoothed.noise.norm,
         "unit": data.unit,
         "plan": what.stopping.name,

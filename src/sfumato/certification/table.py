@@ -3,6 +3,7 @@
 It is the tab-separated table that the tools of the field read and write (Cohen et al. 2019): one row per
 example, ``idx label predict radius correct time``, predict -1 for an abstention. Our table has further
 columns after these six: votes, bounds, the basis of the guarantee, and the counts of each round of votes.
+Sound certificates have one more, the squared distance that they cover in steps of the pixel grid.
 Tables come from many tools and through spreadsheets, so every cell is checked: a number must be written in
 ASCII digits and lie in a range in which all later arithmetic is safe.
 """
@@ -22,6 +23,9 @@ from sfumato.plans import ABSTAIN
 
 HEADER = ("idx", "label", "predict", "radius", "correct", "time")
 OURS = ("votes", "stopped_by", "p_lower", "p_upper", "confidence", "plan", "counts")
+
+SOUND = (*HEADER, *OURS, "squared_steps")
+"""The header of tables of sound certificates (``noise.discretised``)."""
 
 EARLIER = HEADER + OURS[:-1]
 """The header of tables before their counts were kept."""
@@ -49,7 +53,8 @@ def written_row(found: Certificate) -> str:
     cells: tuple[object, ...] = (found.idx, found.label, found.predict, shown, int(found.correct), time)
     if found.votes is not None:
         cells += (found.votes, found.stopped_by, found.p_lower, found.p_upper, found.confidence, found.plan)
-        cells += (found.counts,) if found.counts else ()
+        cells += (found.counts,) if found.counts or found.sound else ()
+        cells += (found.squared_steps,) if found.sound else ()
     return "\t".join(str(cell) for cell in cells)
 
 
@@ -60,16 +65,19 @@ def written_table(certificates: Iterable[Certificate]) -> str:
         DataError: as ``written_row``.
     """
     rows = list(certificates)
-    ours = EARLIER if not any(row.counts for row in rows) else HEADER + OURS
-    header = HEADER if any(row.votes is None for row in rows) else ours
+    header: tuple[str, ...] = HEADER + OURS if any(row.counts for row in rows) else EARLIER
+    if any(row.votes is None for row in rows):
+        header = HEADER
+    elif any(row.sound for row in rows):
+        header = SOUND
     return "".join(line + "\n" for line in ("\t".join(header), *map(written_row, rows)))
 
 
 def parse_row(line: str, where: str, *, ours: int = 0, most: int | None = None) -> Certificate:
     """Return the certificate of one line; further columns, unknown to Sfumato, are ignored.
 
-    ``ours`` is how many of our own columns the table has: none, all, or all but the counts. ``most`` is how
-    many columns it has, if that is known.
+    ``ours`` is how many of our own columns the table has: none, all but the counts, all, or those of sound
+    certificates. ``most`` is how many columns it has, if that is known.
 
     Raises:
         DataError: a line that has too few or too many columns, or numbers out of range.
@@ -96,6 +104,8 @@ def parse_row(line: str, where: str, *, ours: int = 0, most: int | None = None) 
         if confidence in (0.0, 1.0):
             raise DataError(f"confidence must lie strictly between 0 and 1, got {confidence:g}")
         votes = whole("votes", cells[6])
+        steps = cells[len(SOUND) - 1] if ours > len(OURS) and len(cells) >= len(SOUND) else ""
+        squared_steps = whole("squared_steps", steps, least=-1) if steps else None
     except DataError as error:
         raise DataError(f"{where}: {error}") from error
     return replace(
@@ -106,7 +116,8 @@ def parse_row(line: str, where: str, *, ours: int = 0, most: int | None = None) 
         p_upper=p_upper,
         confidence=confidence,
         plan=cells[11],
-        counts=cells[12] if ours == len(OURS) and len(cells) > 12 else "",
+        counts=cells[12] if ours >= len(OURS) and len(cells) > 12 else "",
+        squared_steps=squared_steps,
     )
 
 
@@ -155,8 +166,8 @@ def read_certificates(path: Path | str, on_note: Callable[[str], None] = warning
 
 def _ours(names: tuple[str, ...]) -> int:
     """Return how many of our own columns a header names, in their places."""
-    found = names[len(HEADER) :]
-    return next((n for n in (len(OURS), len(OURS) - 1) if found[:n] == OURS[:n]), 0)
+    known = (SOUND, HEADER + OURS, EARLIER)
+    return next((len(header) - len(HEADER) for header in known if names[: len(header)] == header), 0)
 
 
 def _lines(path: Path) -> list[str]:

@@ -13,6 +13,7 @@ from sfumato.cli import options
 from sfumato.cli.classifiers import load_one_classifier
 from sfumato.cli.execution import chosen_executor
 from sfumato.cli.load_data import load_data
+from sfumato.cli.model_timeout import model_timeout as ended_if_it_hangs
 from sfumato.cli.normalize import as_smoothed
 from sfumato.cli.registered_names import PLANS
 from sfumato.cli.terminal import OUT, detail, note, print_json, print_table, progress_bar, warn
@@ -39,6 +40,8 @@ def command(
     ],
     noise: options.Noise = "gaussian",
     scales: options.Scales = None,
+    sound: options.Sound = False,
+    steps: options.Steps = None,
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
     size: options.Size = None,
@@ -91,6 +94,7 @@ def command(
     workers: options.Workers = None,
     gpus_per_worker: options.GpusPerWorker = None,
     ray_address: options.RayAddress = None,
+    model_timeout: options.ModelTimeout = None,
     profile: Annotated[bool, typer.Option("--profile", help="Print how the time was spent.")] = False,
     dry_run: Annotated[
         bool,
@@ -118,11 +122,9 @@ def command(
     from sfumato.certification.summary import summarise
     from sfumato.certification.without_noise import accuracy_without_noise
     from sfumato.datasets.class_order import warn_of_class_order
-    from sfumato.errors import SettingError, require_count, require_positive
-    from sfumato.noise import make_noise
+    from sfumato.errors import require_count
 
-    own = {} if scales is None else {"scales": options.parse_numbers("scales", scales)}
-    smoothing_noise = make_noise(noise, require_positive("beta", beta), **own)
+    smoothing_noise = _noise(noise, beta, scales, sound=sound, steps=steps)
     require_asked(precision)
     if batch_size is not None:
         require_count("batch_size", batch_size)
@@ -149,16 +151,16 @@ def command(
         if 0 < rows < len(examples):
             note(f"{out} already holds {rows:,} of the {len(examples):,} images; the others are added")
 
-    with chosen_executor(executor, workers, gpus_per_worker, ray_address, device) as opened:
+    kept = f"the finished rows are in {out}: give the command again to go on"
+    with (
+        chosen_executor(executor, workers, gpus_per_worker, ray_address, device) as opened,
+        ended_if_it_hangs(model_timeout, kept),
+    ):
         if opened.in_process:
             begun = begun_precision(out) if precision == "auto" else None
             precision = chosen_precision(precision, device, [classifier], begun=begun)
-        elif precision == "auto":
-            raise SettingError("--precision auto is for one process; give float32 or bf16 to workers")
-        elif batch_size is not None or profile or dry_run:
-            option = f"--batch-size {batch_size}" if batch_size is not None else "--profile"
-            option = "--dry-run" if dry_run else option
-            raise SettingError(f"{option} is for one process; leave it out, or --executor and --workers")
+        else:
+            _require_one_process(batch_size, precision, model_timeout, profile=profile, dry_run=dry_run)
         here = device if opened.in_process else "cpu"
         fitted = as_smoothed(classifier, [smoothing_noise], normalization, dataset, seed, here)
         smoothed = SmoothedClassifier(
@@ -205,10 +207,15 @@ def command(
     if as_json:
         about = {"data": dataset.name, "unit": dataset.unit, "confidence": confidence, "plan": chosen.name}
         about |= {"labels": labelled, **smoothing_noise.identity(), "norm": smoothing_noise.norm}
-        about |= {"without_noise": without_noise[0]}
+        about |= {"sound": smoothing_noise.sound, "without_noise": without_noise[0]}
         print_json({"table": str(out), "images": len(rows), **about, "summary": summary})
     else:
         _report(summary, len(rows), chosen, smoothing_noise, confidence, dataset, out)
+        if smoothing_noise.sound:
+            OUT.print(
+                "sound: about images in whole steps, exact in whole numbers (column squared_steps)",
+                markup=False,
+            )
         if normalization != "trained":
             OUT.print(f"what is certified has its batch norms {normalization}", markup=False)
         if precision != "float32":
@@ -243,6 +250,42 @@ def _tell_if_long(expected: Forecast) -> None:
 
     if expected.most_seconds > LONG_RUN:
         note(str(expected))
+
+
+def _require_one_process(
+    batch_size: int | None, precision: str, model_timeout: float | None, *, profile: bool, dry_run: bool
+) -> None:
+    """Refuse options that workers do not know.
+
+    Raises:
+        SettingError: naming the first of them that was given.
+    """
+    from sfumato.errors import SettingError
+
+    given = {
+        "--dry-run": dry_run,
+        f"--batch-size {batch_size}": batch_size is not None,
+        f"--model-timeout {model_timeout}": model_timeout is not None,
+        "--profile": profile,
+        "--precision auto": precision == "auto",
+    }
+    if option := next((name for name, asked in given.items() if asked), None):
+        raise SettingError(f"{option} is for one process; leave it out, or --executor and --workers")
+
+
+def _noise(name: str, beta: float, scales: str | None, *, sound: bool, steps: int | None) -> Noise:
+    """Return the smoothing noise; ``sound`` is another way to ask for discretised Gaussian noise."""
+    from sfumato.errors import SettingError, require_positive
+    from sfumato.noise import DiscretisedGaussian, Gaussian, make_noise
+
+    if sound and name not in (Gaussian.name, DiscretisedGaussian.name):
+        raise SettingError(f"--sound is Gaussian noise in whole steps, got --noise {name}; leave one out")
+    own: dict[str, object] = {}
+    if scales is not None:
+        own["scales"] = options.parse_numbers("scales", scales)
+    if steps is not None:
+        own["steps"] = steps
+    return make_noise(DiscretisedGaussian.name if sound else name, require_positive("beta", beta), **own)
 
 
 def _plan(text: str, n0: int | None, n: int | None) -> Plan:

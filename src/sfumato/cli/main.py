@@ -122,6 +122,9 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted; what was finished is kept", 130)
     except Exception as error:
+        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # PyTorch's
+            words = str(error).partition("\n")[0] or "no more is to be had"
+            _fail(f"out of memory ({words}); what was finished is kept", 1)
         if not hasattr(error, "format_message"):  # click's usage errors carry it, whichever click it is
             raise
         message = error.format_message()

@@ -49,6 +49,29 @@ Scales = Annotated[
         "Radii are then in units of the scales.",
     ),
 ]
+Sound = Annotated[
+    bool,
+    typer.Option(
+        "--sound",
+        help="Certificates that no rounding makes false: Gaussian noise in whole steps of the pixel grid, "
+        "drawn exactly (--noise discretised). The images must lie on the grid.",
+    ),
+]
+Steps = Annotated[
+    int | None,
+    typer.Option(
+        "--steps",
+        help="With --sound: steps of the pixel grid per unit, 255 (the default) for images of 8 bits.",
+    ),
+]
+ModelTimeout = Annotated[
+    float | None,
+    typer.Option(
+        "--model-timeout",
+        help="End the command with exit code 1 if one call of the model takes longer than so many seconds; "
+        "finished rows are kept. For a model that may hang, e.g. a service.",
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", help="Determines all randomness.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 BatchSize = Annotated[

@@ -9,6 +9,7 @@ import typer
 from sfumato.cli import options
 from sfumato.cli.classifiers import behind, load_classifiers, together
 from sfumato.cli.load_data import load_data
+from sfumato.cli.model_timeout import model_timeout as ended_if_it_hangs
 from sfumato.cli.normalize import as_smoothed
 from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar
 from sfumato.cli.vote_precision import chosen_precision, require_asked
@@ -40,6 +41,7 @@ def command(
     device: options.Device = "auto",
     precision: options.Precision = "float32",
     normalization: options.Normalization = "trained",
+    model_timeout: options.ModelTimeout = None,
     as_json: options.Json = False,
 ) -> None:
     """Measure Delta(alpha, beta): the share of test images whose smoothed prediction is not the label.
@@ -68,7 +70,10 @@ def command(
     classifiers = [behind(denoiser, classifier, dataset) for classifier in classifiers]
     precision = chosen_precision(precision, device, classifiers)
     found: list[dict[str, Any]] = []
-    with progress_bar("risk", len(classifiers) * len(betas) * count) as bar:
+    with (
+        ended_if_it_hangs(model_timeout, "a risk keeps nothing"),
+        progress_bar("risk", len(classifiers) * len(betas) * count) as bar,
+    ):
         for classifier in classifiers:
             configuration = (
                 None

@@ -2,6 +2,7 @@
 
 from sfumato.noise.anisotropic import AnisotropicGaussian
 from sfumato.noise.base import Noise
+from sfumato.noise.discretised import DiscretisedGaussian
 from sfumato.noise.gaussian import Gaussian
 from sfumato.noise.keyed import NOISE_VERSION, Span, Stream, Use
 from sfumato.noise.laplace import Laplace
@@ -12,6 +13,7 @@ __all__ = [
     "NOISES",
     "NOISE_VERSION",
     "AnisotropicGaussian",
+    "DiscretisedGaussian",
     "Gaussian",
     "Laplace",
     "Noise",

@@ -74,6 +74,28 @@ class Noise(ABC):
         """
         raise SettingError(f"{self.name} noise does not say how much probabilities change within a radius")
 
+    def check(self, images: torch.Tensor) -> None:  # noqa: B027  # most noises take every image
+        """Refuse images (images, *shape) that no certificate is about; none, if not overridden.
+
+        Raises:
+            DataError: such an image.
+        """
+
+    def settle(self, noisy: torch.Tensor) -> None:  # noqa: B027  # nothing is to be done for most noises
+        """Make sums of images and draws what the certificate is about, in place; as they are by default."""
+
+    def squared_steps(self, radius: float) -> int | None:
+        """Return the largest squared distance that ``radius`` covers, in steps of the pixel grid.
+
+        None for a noise whose certificates are about real numbers: only a whole number is free of rounding.
+        """
+        return None
+
+    @property
+    def sound(self) -> bool:
+        """Whether its certificates are about whole numbers, which no rounding makes false."""
+        return self.squared_steps(0.0) is not None
+
     def __str__(self) -> str:
         """Return the distribution in a few words, the standard deviation among them."""
         return f"{self.name} noise, standard deviation {self.standard_deviation:g}"
@@ -84,7 +106,9 @@ class Noise(ABC):
             return inputs
         noisy = inputs.new_empty(inputs.shape)
         self.draw(noisy, stream)
-        return noisy.add_(inputs)
+        noisy.add_(inputs)
+        self.settle(noisy)
+        return noisy
 
     def identity(self) -> dict[str, Any]:
         """Return what determines the noise, as settings of a run hold it: name, beta, other fields."""

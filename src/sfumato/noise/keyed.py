@@ -19,7 +19,7 @@ give different noise for the same key.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -136,6 +136,29 @@ class Stream:
         flat = out.view(len(out), -1)
         flat.copy_(self._uniforms(len(flat), flat.shape[1], out.device))
 
+    def words(
+        self, rows: int, width: int
+    ) -> tuple[UInt64[np.ndarray, "rows width"], Callable[[int, int, int], int]]:
+        """Return the next rows of whole numbers, uniform in 0 .. 2^64 - 1, the same on every device.
+
+        With them a function of (row, column, number) that returns more such words of a number: its binary
+        digits from 64 on, for ``number`` 0, 1, ..., as many as are needed.
+        """
+        spans = list(self._take(rows, width))
+        found = np.empty((rows, width), dtype=np.uint64)
+        filled = 0
+        for item, first, there in spans:
+            generator = _generator_at(self._use, self._seed, item, self._part, first * width)
+            raw = generator.bit_generator.random_raw(there * width)
+            found[filled : filled + there] = raw.reshape(there, width)
+            filled += there
+
+        def more(row: int, column: int, number: int) -> int:
+            item, place = _place(spans, row, column, width)
+            return _more_bits(self._use, self._seed, item, self._part, place, number)
+
+        return found, more
+
     def permutation(self, count: int) -> Int[torch.Tensor, " count"]:
         """Return the numbers 0 to ``count`` - 1 in random order; takes one row. Same on every device."""
         import torch
@@ -180,13 +203,9 @@ class Stream:
 
     def _refine(self, found: Float[np.ndarray, "rows width"], spans: list[Span]) -> None:
         """Add the digits beyond 2^-53 to small numbers, which float64 has room for."""
-        width, end = found.shape[1], 0
-        ends = [end := end + span.rows for span in spans]
         for row, column in np.argwhere(found < _FINE_BELOW).tolist():
-            position = int(np.searchsorted(ends, row, side="right"))
-            span = spans[position]
-            place = (span.first + row - (ends[position] - span.rows)) * width + column
-            generator = _generator_at(self._use, self._seed, span.item, self._part + _FINE, place)
+            item, place = _place(spans, row, column, found.shape[1])
+            generator = _generator_at(self._use, self._seed, item, self._part + _FINE, place)
             found[row, column] += (1.0 - generator.random()) * 2.0**-53
 
     def _uniforms_by_chunk(
@@ -212,6 +231,24 @@ class Stream:
         # 53 digits and 53 more, of which float64 keeps what it can: never 0, and 1 is taken back
         coarse += 1.0 - fine * 2.0**-53
         return coarse.mul_(2.0**-53).clamp_(max=1.0 - 2.0**-53)
+
+
+def _place(spans: list[Span], row: int, column: int, width: int) -> tuple[int, int]:
+    """Return the item of a row of these spans, and the place of one of its numbers in the item's stream."""
+    for item, first, rows in spans:
+        if row < rows:
+            return item, (first + row) * width + column
+        row -= rows
+    raise IndexError(row)  # the rows are those that the spans have
+
+
+def _more_bits(use: Use, seed: int, item: int, part: int, place: int, number: int) -> int:
+    """Return further word ``number`` of the number at this place.
+
+    A stream of its own for each ``number``: the chunk's word of the counter, which CPUs leave at 0.
+    """
+    generator = _generator_at(use, seed, item, part + _FINE, place, 1 + number)
+    return int(generator.bit_generator.random_raw())
 
 
 def require_same_noise(identity: Mapping[str, Any], what: object) -> None:
@@ -254,9 +291,11 @@ def words_of(use: Use, seed: int, item: int, part: int, chunk: int = 0) -> UInt6
     return philox.random_raw(4)
 
 
-def _generator_at(use: Use, seed: int, item: int, part: int, place: int) -> np.random.Generator:
+def _generator_at(
+    use: Use, seed: int, item: int, part: int, place: int, chunk: int = 0
+) -> np.random.Generator:
     """Return this thread's generator, about to draw number ``place`` of the key's stream."""
-    first, second, third, fourth = words_of(use, seed, item, part).tolist()
+    first, second, third, fourth = words_of(use, seed, item, part, chunk).tolist()
     generator = _generators.pcg
     generator.bit_generator.state = {
         "bit_generator": "PCG64DXSM",

@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 from sfumato.errors import SettingError
 from sfumato.noise.anisotropic import AnisotropicGaussian
 from sfumato.noise.base import Noise
+from sfumato.noise.discretised import DiscretisedGaussian
 from sfumato.noise.gaussian import Gaussian
 from sfumato.noise.laplace import Laplace
 from sfumato.noise.uniform import Uniform
 
 NOISES: dict[str, type[Noise]] = {
-    noise.name: noise for noise in (Gaussian, Uniform, Laplace, AnisotropicGaussian)
+    noise.name: noise for noise in (Gaussian, Uniform, Laplace, AnisotropicGaussian, DiscretisedGaussian)
 }
 
 Registered = TypeVar("Registered", bound=type[Noise])

@@ -49,6 +49,8 @@ class Decision:
         confidence: probability with which this decision is right; 1 minus it is its level (nan for a plan
             without a guarantee).
         plan: name of the plan, settings included.
+        squared_steps: the squared distance that is covered, in steps of the pixel grid, free of rounding; -1
+            where nothing is certified, None for a noise whose certificates are about real numbers.
     """
 
     prediction: int
@@ -59,6 +61,7 @@ class Decision:
     stopped_by: str
     confidence: float
     plan: str
+    squared_steps: int | None = None
 
 
 class _Round(NamedTuple):
@@ -193,7 +196,15 @@ class Run:
             stopped_by=stopped_by,
             confidence=math.nan if self.plan.states == "nothing" else self.confidence,
             plan=self.plan.name,
+            squared_steps=self._squared_steps(prediction, radius),
         )
+
+    def _squared_steps(self, prediction: int, radius: float) -> int | None:
+        """Return what ``Decision.squared_steps`` says; of a class without a radius, its input alone."""
+        covered = self.noise.squared_steps(radius)
+        if covered is None:
+            return None
+        return -1 if prediction == ABSTAIN or self.plan.states == "nothing" else max(0, covered)
 
     def certify(
         self, image: int, selected: int, stopped_by: str, q_upper: float, rival_upper: float | None = None

@@ -10,6 +10,7 @@ import torch
 from sfumato.errors import ModelError, SfumatoError, first_line
 from sfumato.models.outputs import understood
 from sfumato.smoothing.configuration import Network
+from sfumato.smoothing.hanging import model_called
 from sfumato.user_code import PASSED_ON
 
 
@@ -43,7 +44,8 @@ class Asked:
         given = x.to(dtype=self._dtype, memory_format=layout, copy=True)
         before = given.clone()
         try:
-            logits = understood(self._network(given))
+            with model_called():
+                logits = understood(self._network(given))
         except (MemoryError, torch.OutOfMemoryError, *PASSED_ON):
             raise
         except OSError as error:  # a model that asks a service

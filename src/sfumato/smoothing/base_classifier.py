@@ -43,6 +43,7 @@ from sfumato.smoothing.compiling import compiled_network
 from sfumato.smoothing.configuration import Configuration, Network, require_precision
 from sfumato.smoothing.engine import MARGINS, Engine, Subject, measured_engine, one_at_a_time
 from sfumato.smoothing.full_precision import full_precision
+from sfumato.smoothing.hanging import model_called
 from sfumato.smoothing.private_copy import Snapshot, private_copy, replica
 from sfumato.smoothing.threads import interference
 from sfumato.user_code import PASSED_ON
@@ -319,7 +320,8 @@ class BaseClassifier:
         engine = self._ready
         given = x.clone() if engine.in_place else x
         version = None if given.is_inference() else given._version
-        logits: torch.Tensor = understood(forward(self._laid_out(given)))
+        with model_called():
+            logits: torch.Tensor = understood(forward(self._laid_out(given)))
         if not engine.in_place and version is not None and given._version != version:
             raise ModelError("the model changes its input at times; let it work on a copy (x.clone())")
         require_form(logits, len(x), engine.classes, engine.answers)

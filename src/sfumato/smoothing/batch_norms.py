@@ -35,6 +35,7 @@ from sfumato.models.classifier import Classifier
 from sfumato.noise import Gaussian, Noise, Span, Stream, Use
 from sfumato.smoothing.configuration import Network
 from sfumato.smoothing.full_precision import full_precision
+from sfumato.smoothing.hanging import model_called
 from sfumato.smoothing.private_copy import private_copy
 from sfumato.user_code import told_in_one_line
 
@@ -257,7 +258,8 @@ class _Rows:
             torch.inference_mode(),
         ):
             try:
-                network(noisy)
+                with model_called():
+                    network(noisy)
             except _Enough:
                 return False
         return True

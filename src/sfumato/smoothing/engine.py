@@ -30,6 +30,7 @@ from sfumato.smoothing.fixed_function import (
     scale_of,
 )
 from sfumato.smoothing.folding import with_folded_batch_norms
+from sfumato.smoothing.hanging import model_called
 from sfumato.smoothing.private_copy import in_precision
 
 # Where nothing cancels, rounding moves float32 logits by about 1e-6 of the largest, bfloat16 logits by up to
@@ -177,7 +178,8 @@ def _float64_twin(
         return None
 
     def twin(x: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = understood(network(x.double()))
+        with model_called():
+            logits: torch.Tensor = understood(network(x.double()))
         return logits
 
     return twin
@@ -187,7 +189,8 @@ def one_at_a_time(network: Callable[[torch.Tensor], Any], x: torch.Tensor) -> to
     """Return the float32 network's logits for each input by itself."""
     found = []
     for row in x:
-        logits = understood(network(row.unsqueeze(0).clone()))
+        with model_called():
+            logits = understood(network(row.unsqueeze(0).clone()))
         require_form(logits, 1, None, None)
         found.append(logits.to(dtype=torch.float32, device=x.device))
     return torch.cat(found)
@@ -200,7 +203,8 @@ def _canonical(network: Network, x: torch.Tensor) -> torch.Tensor:
         part = x[start : start + _CANONICAL_BATCH]
         batch = torch.zeros((_CANONICAL_BATCH, *x.shape[1:]), dtype=torch.bfloat16, device=x.device)
         batch[: len(part)] = part
-        found.append(understood(network(batch))[: len(part)].float())
+        with model_called():
+            found.append(understood(network(batch))[: len(part)].float())
     return torch.cat(found)
 
 

@@ -363,6 +363,7 @@ class Smoothed:
     def _prepare(self, x: torch.Tensor | np.ndarray) -> tuple[torch.Tensor, VoteCounter]:
         """Return the images on the device, checked, and what counts their votes."""
         images = images_in_unit(x, self.beta, tell=self._shape is None).to(self.device)
+        self.noise.check(images)
         shape = tuple(images.shape[1:])
         if self._shape not in (None, shape):
             hint = "; one image needs a batch axis: x[None]" if tuple(images.shape) == self._shape else ""

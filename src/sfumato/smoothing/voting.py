@@ -178,6 +178,7 @@ class VoteCounter:
                 # noise is drawn in full and added on its own: two roundings, the same in every batch
                 batch[filled : filled + span.rows].add_(images[slot])
                 filled += span.rows
+            self._noise.settle(batch[:filled])
             drawn = time.perf_counter()
             winners, close = self._classes(batch[:filled])
             passed = time.perf_counter()
