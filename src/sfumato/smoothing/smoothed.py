@@ -106,7 +106,7 @@ class Smoothed:
     ) -> None:
         if (beta is None) == (noise is None):
             raise SettingError(f"give either beta or noise, got beta {beta} and noise {noise}")
-        if callable(beta) or np.ndim(beta) > 0:
+        if beta is not None and (callable(beta) or np.ndim(beta) > 0):
             raise SettingError(
                 f"beta must be one number for all inputs, got a {type(beta).__name__}: noise that follows "
                 "the input would void the certificate (arXiv 2110.05365); RoutedClassifier chooses with one"
