@@ -202,7 +202,8 @@ class Store(SealedFile):
         return [_certificate(row) for row in self.read("certificates", cell) if row[1] < limit]
 
 
-_CERTIFICATE_FIELDS = tuple(field.name for field in fields(Certificate))
+# a study's noise is Gaussian on real numbers, whose certificates have no squared steps
+_CERTIFICATE_FIELDS = tuple(field.name for field in fields(Certificate) if field.name != "squared_steps")
 _NUMBERS = ("p_lower", "p_upper", "confidence")
 
 
@@ -210,7 +211,7 @@ def _row(cell: int, found: Certificate) -> Row:
     """Return the row of a certificate; SQLite has no NaN."""
     values = asdict(found) | {"radius": float(found.radius), "seconds": float(found.seconds)}
     values |= {name: None if math.isnan(values[name]) else float(values[name]) for name in _NUMBERS}
-    return (cell, *values.values())
+    return (cell, *(values[name] for name in _CERTIFICATE_FIELDS))
 
 
 def _certificate(row: Row) -> Certificate:
