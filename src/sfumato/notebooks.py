@@ -18,7 +18,7 @@ def html_table(
 ) -> str:
     """Return the table as an HTML element; ``bold`` are the places (row, column) of cells in bold.
 
-    >>> html_table("Risk", ["alpha", "risk"], [[0.1, "<b>"]])[-76:]
+    >>> html_table("Risk", ["alpha", "risk"], [[0.1, "<b>"]])[-74:]
     '<tbody><tr><th scope="row">0.1</th><td>&lt;b&gt;</td></tr></tbody></table>'
     """
     head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in columns)

@@ -78,7 +78,7 @@ def test_train_draws_the_noise_and_the_checkpoint_names_it(sfumato, tmp_path):
 )
 def test_an_unknown_noise_is_refused(refused, digits_model, command):
     arguments = [digits_model if part == "MODEL" else part for part in command]
-    words = "noise must be one of gaussian, uniform, laplace, anisotropic, got 'cauchy'"
+    words = "noise must be one of gaussian, uniform, laplace, anisotropic, discretised, got 'cauchy'"
     refused([*arguments, "--noise", "cauchy", "--out", "out"], words)
 
 
