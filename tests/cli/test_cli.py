@@ -180,7 +180,10 @@ def test_another_runs_file_is_refused_before_what_is_fast_is_measured(
 
 
 BAD = [
-    (["risk", "MODEL", "--beta", "0.1", "--precision", "fp8"], "must be one of auto, float32, bf16, got 'fp8'"),
+    (
+        ["risk", "MODEL", "--beta", "0.1", "--precision", "fp8"],
+        "must be one of auto, float32, bf16, got 'fp8'",
+    ),
     (["train", "--alpha", "-0.1"], "alpha must be at least 0, got -0.1"),
     (["train", "--alpha", "0.1", "--model", "cnm"], "'cnm' is not known; accepted are mlp"),
     (["train", "--alpha", "0.1", "--data", "minst"], "'minst' is not known; accepted are digits"),
