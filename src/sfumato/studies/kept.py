@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sfumato.errors import DataError, SettingError
+from sfumato.errors import SettingError
 from sfumato.files import locked
 from sfumato.frames import columns_of, data_frame
 from sfumato.studies.run import LOCK_FILE
-from sfumato.studies.store import FILE, Member, Store
+from sfumato.studies.store import Member, Store, opened
 
 _ALL = 2**62  # more than there are images
 _SHORTEST = 4
@@ -74,7 +74,7 @@ def kept_settings(folder: Path) -> Kept:
     Raises:
         DataError: no results there, a damaged file, or one of a newer version.
     """
-    with _opened(folder, read_only=True) as store:
+    with opened(folder, read_only=True) as store:
         return _kept(store)
 
 
@@ -89,7 +89,7 @@ def drop_settings(folder: Path, names: Collection[str]) -> Kept:
         DataError: as ``kept_settings``.
         OutputError: another process is at work in the folder, or the file cannot be written.
     """
-    with locked(folder, folder / LOCK_FILE), _opened(folder, read_only=False) as store:
+    with locked(folder, folder / LOCK_FILE), opened(folder, read_only=False) as store:
         dropped = chosen(_kept(store), names)
         store.forget({found.name for found in dropped})
         return dropped
@@ -124,13 +124,6 @@ def _full_name(kept: Kept, given: str) -> str:
             f"settings {given} are those of the study's last run, which it shows; they cannot be dropped"
         )
     return name
-
-
-def _opened(folder: Path, *, read_only: bool) -> Store:
-    path = folder / FILE
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; give a folder written by sfumato study run")
-    return Store(path, read_only=read_only)
 
 
 def _kept(store: Store) -> Kept:

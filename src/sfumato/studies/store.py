@@ -13,7 +13,7 @@ import math
 import shutil
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -202,8 +202,8 @@ class Store(SealedFile):
         return [_certificate(row) for row in self.read("certificates", cell) if row[1] < limit]
 
 
-# a study's noise is Gaussian on real numbers, whose certificates have no squared steps
-_CERTIFICATE_FIELDS = tuple(field.name for field in fields(Certificate) if field.name != "squared_steps")
+# in the order of the columns; a study's noise is Gaussian, whose certificates have no squared steps
+_CERTIFICATE_FIELDS = ("idx", *LARGE["certificates"].split(", ")[2:])
 _NUMBERS = ("p_lower", "p_upper", "confidence")
 
 
@@ -286,6 +286,18 @@ def _put_in_place(mended: Path, path: Path) -> None:
         mended.replace(path)
 
 
+def opened(folder: Path, *, read_only: bool) -> Store:
+    """Return the open results of the study in ``folder``.
+
+    Raises:
+        DataError: no results there, a damaged file, or one of a newer version.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; give a folder written by sfumato study run")
+    return Store(path, read_only=read_only)
+
+
 def load_results(folder: Path | str) -> StudyResults:
     """Return all that the study in ``folder`` has measured under the settings of its last run.
 
@@ -296,13 +308,10 @@ def load_results(folder: Path | str) -> StudyResults:
     Raises:
         DataError: no results there, a damaged file, or one of a newer version.
     """
-    path = Path(folder) / FILE
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; give a folder written by sfumato study run")
-    with Store(path, read_only=True) as store:
+    with opened(Path(folder), read_only=True) as store:
         current = store.current()
         if current is None:
-            raise DataError(f"{path}: holds no results yet; run the study first")
+            raise DataError(f"{store.path}: holds no results yet; run the study first")
         cells = {}
         for member, cell in store.members(current.settings, "risk").items():
             with _naming(member):
