@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -16,6 +16,12 @@ from sfumato.user_code import PASSED_ON
 
 class UncertainAnswerError(ModelError):
     """An answer that may well be a classifier's, of which it is not certain what the logits are."""
+
+
+def answer_of(network: Callable[[torch.Tensor], Any], x: torch.Tensor) -> Any:
+    """Return the network's answer to a batch, unpacked (``models.outputs``), in one watched call."""
+    with model_called():
+        return understood(network(x))
 
 
 class Asked:
@@ -44,8 +50,7 @@ class Asked:
         given = x.to(dtype=self._dtype, memory_format=layout, copy=True)
         before = given.clone()
         try:
-            with model_called():
-                logits = understood(self._network(given))
+            logits = answer_of(self._network, given)
         except (MemoryError, torch.OutOfMemoryError, *PASSED_ON):
             raise
         except OSError as error:  # a model that asks a service

@@ -36,14 +36,12 @@ import torch
 from torch import nn
 
 from sfumato.errors import ModelError, SfumatoError, first_line
-from sfumato.models.outputs import understood
 from sfumato.noise import Span, Stream, Use
-from sfumato.smoothing.answers import Asked, require_form, said
+from sfumato.smoothing.answers import Asked, answer_of, require_form, said
 from sfumato.smoothing.compiling import compiled_network
 from sfumato.smoothing.configuration import Configuration, Network, require_precision
 from sfumato.smoothing.engine import MARGINS, Engine, Subject, measured_engine, one_at_a_time
 from sfumato.smoothing.full_precision import full_precision
-from sfumato.smoothing.hanging import model_called
 from sfumato.smoothing.private_copy import Snapshot, private_copy, replica
 from sfumato.smoothing.threads import interference
 from sfumato.user_code import PASSED_ON
@@ -320,8 +318,7 @@ class BaseClassifier:
         engine = self._ready
         given = x.clone() if engine.in_place else x
         version = None if given.is_inference() else given._version
-        with model_called():
-            logits: torch.Tensor = understood(forward(self._laid_out(given)))
+        logits: torch.Tensor = answer_of(forward, self._laid_out(given))
         if not engine.in_place and version is not None and given._version != version:
             raise ModelError("the model changes its input at times; let it work on a copy (x.clone())")
         require_form(logits, len(x), engine.classes, engine.answers)

@@ -16,8 +16,7 @@ from typing import Any
 import torch
 
 from sfumato.errors import ModelError, SfumatoError
-from sfumato.models.outputs import understood
-from sfumato.smoothing.answers import Asked, require_form
+from sfumato.smoothing.answers import Asked, answer_of, require_form
 from sfumato.smoothing.configuration import Network
 from sfumato.smoothing.fixed_function import (
     RELATIVE,
@@ -30,7 +29,6 @@ from sfumato.smoothing.fixed_function import (
     scale_of,
 )
 from sfumato.smoothing.folding import with_folded_batch_norms
-from sfumato.smoothing.hanging import model_called
 from sfumato.smoothing.private_copy import in_precision
 
 # Where nothing cancels, rounding moves float32 logits by about 1e-6 of the largest, bfloat16 logits by up to
@@ -178,8 +176,7 @@ def _float64_twin(
         return None
 
     def twin(x: torch.Tensor) -> torch.Tensor:
-        with model_called():
-            logits: torch.Tensor = understood(network(x.double()))
+        logits: torch.Tensor = answer_of(network, x.double())
         return logits
 
     return twin
@@ -189,8 +186,7 @@ def one_at_a_time(network: Callable[[torch.Tensor], Any], x: torch.Tensor) -> to
     """Return the float32 network's logits for each input by itself."""
     found = []
     for row in x:
-        with model_called():
-            logits = understood(network(row.unsqueeze(0).clone()))
+        logits = answer_of(network, row.unsqueeze(0).clone())
         require_form(logits, 1, None, None)
         found.append(logits.to(dtype=torch.float32, device=x.device))
     return torch.cat(found)
@@ -203,8 +199,7 @@ def _canonical(network: Network, x: torch.Tensor) -> torch.Tensor:
         part = x[start : start + _CANONICAL_BATCH]
         batch = torch.zeros((_CANONICAL_BATCH, *x.shape[1:]), dtype=torch.bfloat16, device=x.device)
         batch[: len(part)] = part
-        with model_called():
-            found.append(understood(network(batch))[: len(part)].float())
+        found.append(answer_of(network, batch)[: len(part)].float())
     return torch.cat(found)
 
 
