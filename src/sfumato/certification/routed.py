@@ -82,7 +82,6 @@ class RoutedClassifier:
                     "grid; give sound noises of as many steps to all, or to none"
                 )
         self.router, self.experts = router, tuple(experts)
-        self._numbered = 0
 
     def predict(
         self,
@@ -103,7 +102,7 @@ class RoutedClassifier:
         """
         images = _images(x)
         each = None if confidence is None else _half(confidence)
-        numbers = self._numbers(len(images), examples)
+        numbers = self.router.numbers(len(images), examples)
         self._require_one_class_each(images)
         choice = self.router.predict(images, n, confidence=each, examples=numbers.tolist())
         classes = np.full(len(images), ABSTAIN)
@@ -146,7 +145,7 @@ class RoutedClassifier:
         of_router = of_experts if router_plan is None else as_plan(router_plan)
         each = _half(confidence)
         images = _images(x)
-        numbers = self._numbers(len(images), examples)
+        numbers = self.router.numbers(len(images), examples)
         given = known_labels if labels is None else labels
         truth = np.full(len(images), ABSTAIN) if given is None else _one_each(given, len(images))
         known = None if known_labels is None else _one_each(known_labels, len(images))
@@ -184,15 +183,6 @@ class RoutedClassifier:
             raise DataError(
                 f"the router has {classes} classes for {len(self.experts)} experts; it needs one for each"
             )
-
-    def _numbers(self, images: int, examples: Sequence[int] | None) -> Int[np.ndarray, " images"]:
-        """Return the given numbers of the images, or some that no call was given before."""
-        if examples is None:
-            self._numbered += images
-            return np.arange(self._numbered - images, self._numbered)
-        if len(examples) != images:
-            raise DataError(f"{len(examples)} example indices for {images} images; give one for each")
-        return np.asarray(examples, dtype=np.int64)
 
 
 def largest_radius(certificates: Sequence[Certificates]) -> Int[np.ndarray, " images"]:

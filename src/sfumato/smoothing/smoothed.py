@@ -220,7 +220,7 @@ class Smoothed:
         require_count("n", n)
         require_count("first", first, minimum=0)
         images, counter = self._prepare(x)
-        keys = np.arange(len(images)) if examples is None else _keys(examples, images)
+        keys = np.arange(len(images)) if examples is None else _keys(examples, len(images))
         return counter.count(images, keys, np.full(len(images), first), np.full(len(images), n))
 
     def fresh_votes(self, x: torch.Tensor | np.ndarray, n: int) -> Int[np.ndarray, "images classes"]:
@@ -230,7 +230,7 @@ class Smoothed:
             SettingError, DataError, ModelError: as ``votes``.
         """
         images, _ = self._prepare(x)
-        return self.votes(x, n, examples=self._next_numbers(len(images)).tolist())
+        return self.votes(x, n, examples=self.numbers(len(images)).tolist())
 
     def predict(
         self,
@@ -311,7 +311,7 @@ class Smoothed:
     def _begin(self, group: Group, plan: Plan, confidence: float) -> _Begun:
         x, examples, known_labels = group
         images, counter = self._prepare(x)
-        keys = self._next_numbers(len(images)) if examples is None else _keys(examples, images)
+        keys = self.numbers(len(images), examples)
         run = plan.start(
             len(images), counter.num_classes, noise=self.noise, confidence=confidence, labels=known_labels
         )
@@ -354,8 +354,16 @@ class Smoothed:
     def _num_classes(self) -> int:
         return self._counter.num_classes if self._counter else 0
 
-    def _next_numbers(self, images: int) -> Int[np.ndarray, " images"]:
-        """Return numbers that no image of this object was given without being asked for."""
+    def numbers(self, images: int, examples: Sequence[int] | None = None) -> Int[np.ndarray, " images"]:
+        """Return the numbers by which the noise of so many images is keyed: ``examples``, one for each.
+
+        Without them, numbers that no image of this object was given without being asked for.
+
+        Raises:
+            DataError: not one number for each image.
+        """
+        if examples is not None:
+            return _keys(examples, images)
         with self._numbering:
             self._numbered += images
             return np.arange(self._numbered - images, self._numbered)
@@ -405,11 +413,11 @@ class Smoothed:
         return True
 
 
-def _keys(examples: Sequence[int], images: torch.Tensor) -> Int[np.ndarray, " images"]:
+def _keys(examples: Sequence[int], images: int) -> Int[np.ndarray, " images"]:
     """Return the given keys of the images' noise, one for each."""
     keys = np.asarray(examples, dtype=np.int64)
-    if len(keys) != len(images):
-        raise DataError(f"{len(keys)} example indices for {len(images)} images; give one for each")
+    if len(keys) != images:
+        raise DataError(f"{len(keys)} example indices for {images} images; give one for each")
     return keys
 
 
