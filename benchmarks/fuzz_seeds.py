@@ -151,9 +151,9 @@ def tables() -> list[bytes]:
 
 
 def parse_table(path: Path) -> object:
-    from sfumato.certification.table import read_certificates
+    from sfumato.certification.table import read_rows
 
-    return read_certificates(path)
+    return read_rows(path)
 
 
 def designs() -> list[bytes]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sfumato.certification.table import read_certificates
+from sfumato.certification.table import read_rows
 
 ROOT = Path(__file__).parents[1]
 TUTORIALS = sorted((ROOT / "examples" / "tutorials").glob("*.py"))
@@ -32,7 +32,7 @@ def test_a_tutorial_runs_and_its_last_line_is_what_it_certifies(script, tmp_path
     assert share, last
     assert float(share[1]) > 0.3
     (table,) = tmp_path.glob("*.tsv")
-    assert read_certificates(table)
+    assert read_rows(table)
 
 
 def test_every_tutorial_is_on_the_page_and_says_how_it_is_run():

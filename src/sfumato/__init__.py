@@ -24,14 +24,13 @@ _PUBLIC = {
     "sfumato.attacks.view": "SmoothedView",
     "sfumato.certification.accuracy": "CurvePoint certified_accuracy",
     "sfumato.certification.certificate": "Certificate",
-    "sfumato.certification.certificates": "Certificates",
+    "sfumato.certification.certificates": "Certificates read_certificates",
     "sfumato.certification.conformal": "ConformalClassifier PredictionSets",
     "sfumato.certification.later_radii": "at_radii",
     "sfumato.certification.median": "MedianBounds MedianSmoothed",
     "sfumato.certification.routed": "RoutedCertificates RoutedClassifier largest_radius",
     "sfumato.certification.run": "Certification certify_to_file",
     "sfumato.certification.smoothed_classifier": "SmoothedClassifier",
-    "sfumato.certification.table": "read_certificates",
     "sfumato.datasets.base": "Dataset Split",
     "sfumato.datasets.registry": "load_dataset",
     "sfumato.errors": "SfumatoError",
@@ -91,6 +90,7 @@ if TYPE_CHECKING:  # the same names for type checkers
     from sfumato.certification.accuracy import certified_accuracy as certified_accuracy
     from sfumato.certification.certificate import Certificate as Certificate
     from sfumato.certification.certificates import Certificates as Certificates
+    from sfumato.certification.certificates import read_certificates as read_certificates
     from sfumato.certification.conformal import ConformalClassifier as ConformalClassifier
     from sfumato.certification.conformal import PredictionSets as PredictionSets
     from sfumato.certification.later_radii import at_radii as at_radii
@@ -102,7 +102,6 @@ if TYPE_CHECKING:  # the same names for type checkers
     from sfumato.certification.run import Certification as Certification
     from sfumato.certification.run import certify_to_file as certify_to_file
     from sfumato.certification.smoothed_classifier import SmoothedClassifier as SmoothedClassifier
-    from sfumato.certification.table import read_certificates as read_certificates
     from sfumato.datasets.base import Dataset as Dataset
     from sfumato.datasets.base import Split as Split
     from sfumato.datasets.registry import load_dataset as load_dataset

@@ -8,7 +8,7 @@ from sfumato.answers.best_pair import best_pair
 from sfumato.answers.objective import CertifiedAccuracy, VoteRisk, WeightedAccuracy
 from sfumato.answers.published import tables_as_study
 from sfumato.certification.certificate import Certificate
-from sfumato.certification.table import read_certificates
+from sfumato.certification.table import read_rows
 from sfumato.errors import DataError, SettingError
 from sfumato.studies.results import CellResult, StudyResults
 from support import SHARED_DATA
@@ -246,7 +246,7 @@ def test_settings_out_of_range_are_refused():
 )
 def test_the_published_tables_of_cohen_say_which_noises_are_best(radius, beta, pair, p_value):
     """The p-values are SciPy's of the exact paired test, the shares counted with awk."""
-    tables = [(p.stem, p, {}, read_certificates(p)) for p in sorted(COHEN.glob("cifar10_*.tsv"))]
+    tables = [(p.stem, p, {}, read_rows(p)) for p in sorted(COHEN.glob("cifar10_*.tsv"))]
     found = best_pair(tables_as_study(tables), CertifiedAccuracy(radius), beta=beta)
     assert (found.alpha, found.beta) == pair
     assert pair in found.members

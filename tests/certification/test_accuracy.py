@@ -6,7 +6,7 @@ from scipy import stats
 
 from sfumato.certification.accuracy import certified_accuracy, radius_grid
 from sfumato.certification.certificate import Certificate, written_radius
-from sfumato.certification.table import parse_row, read_certificates, written_row
+from sfumato.certification.table import parse_row, read_rows, written_row
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "reference" / "cohen"
 ROWS = [Certificate(0, 3, 3, 0.4, 1.0), Certificate(1, 5, -1, 0.0, 1.0), Certificate(2, 5, 4, 0.9, 1.0)]
@@ -17,7 +17,7 @@ def test_published_cifar_accuracy_is_reproduced():
     path = PUBLISHED / "cifar10_resnet110_noise_0.25_test_sigma_0.25.tsv"
     if not path.is_file():
         pytest.skip(f"{path} is not there")
-    shares = [point.share for point in certified_accuracy(read_certificates(path), [0.0, 0.25, 0.5])]
+    shares = [point.share for point in certified_accuracy(read_rows(path), [0.0, 0.25, 0.5])]
     assert shares == pytest.approx([0.77, 0.61, 0.43], abs=0.03)
 
 

@@ -14,7 +14,7 @@ from sfumato import Fixed, SmoothedClassifier
 from sfumato.certification.file import settings_path
 from sfumato.certification.recorded_answers import answers, difference
 from sfumato.certification.run import Certification, certify_to_file
-from sfumato.certification.table import read_certificates
+from sfumato.certification.table import read_rows
 from sfumato.errors import ModelError, OutputError, WriteError
 from sfumato.execution.local import Processes
 from sfumato.models.classifier import load_classifier
@@ -37,10 +37,10 @@ def test_a_full_disk_leaves_whole_rows_and_the_run_goes_on_after_it(digits, digi
         run(digits, digits_model, out, range(40))
     limited(resource.RLIM_INFINITY)
     assert out.read_bytes().endswith(b"\n")
-    kept = read_certificates(out)
+    kept = read_rows(out)
     assert 0 < len(kept) < 40
     rows = run(digits, digits_model, out, range(40))
-    whole = read_certificates(tmp_path / "whole.tsv")
+    whole = read_rows(tmp_path / "whole.tsv")
     assert rows == whole
     assert rows[: len(kept)] == kept
 

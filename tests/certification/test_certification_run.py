@@ -20,7 +20,7 @@ from sfumato import Fixed, SmoothedClassifier
 from sfumato.certification import run as certification_run
 from sfumato.certification.file import read_settings, settings_path
 from sfumato.certification.run import Certification, certify_to_file
-from sfumato.certification.table import OURS, read_certificates
+from sfumato.certification.table import OURS, read_rows
 from sfumato.errors import OutputError, SfumatoError
 from sfumato.execution.local import Processes
 from sfumato.models.classifier import load_classifier
@@ -67,7 +67,7 @@ def test_every_row_says_what_was_spent_and_on_what_it_rests(digits, digits_model
     rows = run(digits, digits_model, tmp_path / "t.tsv", plan=plan)
     # assert_equal, as NaN is not equal to itself
     np.testing.assert_equal(
-        [asdict(row) | {"seconds": 0} for row in read_certificates(tmp_path / "t.tsv")],
+        [asdict(row) | {"seconds": 0} for row in read_rows(tmp_path / "t.tsv")],
         [asdict(row) | {"seconds": 0} for row in rows],
     )
     for row in rows:
@@ -160,7 +160,7 @@ def test_a_clock_that_jumps_changes_no_row(digits, digits_model, tmp_path, monke
     run(digits, digits_model, jumping)
     assert len(set(asked)) > 1
     assert without_time(jumping) == without_time(whole)
-    assert all(row.seconds >= 0.0 for row in read_certificates(jumping))
+    assert all(row.seconds >= 0.0 for row in read_rows(jumping))
 
 
 def test_a_table_of_the_former_noise_is_read_but_not_continued(digits, digits_model, tmp_path):
@@ -176,7 +176,7 @@ def test_a_table_of_the_former_noise_is_read_but_not_continued(digits, digits_mo
     ):
         run(digits, digits_model, out, examples=range(4))
     assert out.read_bytes() == content
-    assert [(row.predict, row.radius) for row in read_certificates(out)] == [
+    assert [(row.predict, row.radius) for row in read_rows(out)] == [
         (row.predict, row.radius) for row in rows
     ]
 

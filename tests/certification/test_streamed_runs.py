@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sfumato.certification.table import read_certificates
+from sfumato.certification.table import read_rows
 from sfumato.datasets import load_dataset, on_demand
 from sfumato.models import load_model
 from sfumato.studies.design import make_design
@@ -83,7 +83,7 @@ def test_the_commands_give_the_same_numbers_on_demand(folder, tmp_path, twice, s
             *("normalize", "m.safetensors", "--beta", 0.3, "--data", folder, "--out", f"{name}.safetensors")
         )
         assert code == 0, error
-        rows = read_certificates(tmp_path / f"{name}.tsv")
+        rows = read_rows(tmp_path / f"{name}.tsv")
         votes = [(row.idx, row.label, row.predict, row.radius, row.votes) for row in rows]
         code, _, error = sfumato("advise", "--beta", "0.2", "--data", folder, "--model", "m.safetensors")
         assert code == 0, error
@@ -126,7 +126,7 @@ def test_loose_images_are_all_certified(folder, tmp_path, sfumato, monkeypatch, 
     code, out, error = sfumato(*command, "--plan", "fixed(10,100)")
     assert code == 0, error
     assert "Certified share (of any class: there are no labels) of 3 test images" in out
-    rows = read_certificates(tmp_path / "t.tsv")
+    rows = read_rows(tmp_path / "t.tsv")
     assert [(row.label, row.predict) for row in rows] == [(-1, 1)] * 3
     refused(
         [*command[:-1], "u.tsv", "--plan", "decide(0.1)", "--label-known"],
@@ -154,7 +154,7 @@ def test_workers_read_the_files_themselves(folder, tmp_path, twice, sfumato):
         options = ["--beta", "0.2", "--plan", "fixed(10,100)", "--workers", "2", "--out", out]
         code, _, error = sfumato("certify", "--model", model, "--data", folder, *options)
         assert code == 0, error
-        return [(row.idx, row.label, row.predict, row.radius, row.votes) for row in read_certificates(out)]
+        return [(row.idx, row.label, row.predict, row.radius, row.votes) for row in read_rows(out)]
 
     held, streamed = twice(run)
     assert streamed == held

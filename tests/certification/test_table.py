@@ -14,7 +14,7 @@ from sfumato.certification.table import (
     OURS,
     duration,
     parse_row,
-    read_certificates,
+    read_rows,
     real,
     whole,
     written_duration,
@@ -36,7 +36,7 @@ def test_published_tables_are_read():
     if not PUBLISHED.is_dir():
         pytest.skip(f"the published tables are not in {PUBLISHED}")
     for path in sorted(PUBLISHED.glob("*.tsv")):
-        rows = read_certificates(path)
+        rows = read_rows(path)
         assert len(rows) >= 427
         assert all(row.seconds > 0 for row in rows)
 
@@ -66,7 +66,7 @@ TWO = "1\t3\t-1\t0.0\t0\t1 day, 4:00:00"
 def test_tables_that_went_through_other_programs_are_read(tmp_path, content):
     path = tmp_path / "t.tsv"
     path.write_bytes(content.encode())
-    rows = read_certificates(path)
+    rows = read_rows(path)
     assert [(row.idx, row.predict, row.radius, row.seconds) for row in rows] == [
         (0, 3, 0.5, 1.0),
         (1, -1, 0.0, 100_800.0),
@@ -77,7 +77,7 @@ def test_runs_of_two_tools_in_one_table_are_each_read_under_their_own_header(tmp
     path = tmp_path / "t.tsv"
     ours = Certificate(1, 3, 3, 0.25, 1.0, 100, "votes", 0.9, 0.1, 0.999, "fixed(10,90)")
     path.write_text("\n".join([THEIRS, ONE, "\t".join(HEADER + OURS), written_row(ours), ""]))
-    assert [row.votes for row in read_certificates(path)] == [None, 100]
+    assert [row.votes for row in read_rows(path)] == [None, 100]
 
 
 def test_of_several_rows_about_an_image_the_first_counts_and_it_is_said(tmp_path):
@@ -85,13 +85,13 @@ def test_of_several_rows_about_an_image_the_first_counts_and_it_is_said(tmp_path
     again = ONE.replace("0.5", "0.9")
     path.write_text("\n".join([THEIRS, ONE, TWO, again, again]))
     notes = []
-    rows = read_certificates(path, notes.append)
+    rows = read_rows(path, notes.append)
     assert [(row.idx, row.radius) for row in rows] == [(0, 0.5), (1, 0.0)]
     assert notes == [
         f"{path}:4 and 1 others: a further row about an image; the first row about each image counts"
     ]
     with pytest.warns(UserWarning, match="the first row about each image counts"):
-        read_certificates(path)
+        read_rows(path)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_damaged_line_is_named_by_its_number_in_one_short_line(tmp_path, line,
     path = tmp_path / "t.tsv"
     path.write_bytes(f"{THEIRS}\n{TWO}\n".encode() + line + b"\n")
     with pytest.raises(DataError, match=rf"t\.tsv:3: .*{words}") as refused:
-        read_certificates(path)
+        read_rows(path)
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 400
 
@@ -123,12 +123,12 @@ def test_a_damaged_line_is_named_by_its_number_in_one_short_line(tmp_path, line,
 def test_a_table_without_its_header_is_refused(tmp_path, content):
     (tmp_path / "t.tsv").write_text(content)
     with pytest.raises(DataError, match=r"t\.tsv: its first line must begin with"):
-        read_certificates(tmp_path / "t.tsv")
+        read_rows(tmp_path / "t.tsv")
 
 
 def test_a_device_without_end_is_refused():
     with pytest.raises(DataError, match="is a device"):
-        read_certificates(Path("/dev/zero"))
+        read_rows(Path("/dev/zero"))
 
 
 def test_numbers_of_ours_that_are_no_probabilities_are_refused():

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sfumato.certification.table import read_certificates
+from sfumato.certification.table import read_rows
 from sfumato.models import load_model
 
 
@@ -27,7 +27,7 @@ def test_certify_says_the_norm_and_records_the_noise(sfumato, digits_model, tmp_
     assert "radius (L1)" in shown
     assert "L2" not in shown
     assert words in " ".join(shown.split())
-    rows = read_certificates(out)
+    rows = read_rows(out)
     assert 0.0 < max(row.radius for row in rows) < largest
     settings = json.loads((tmp_path / "t.tsv.json").read_text())
     assert (settings["noise"], settings["norm"], settings["beta"]) == (noise, "L1", 0.3)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from sfumato.certification.table import read_certificates
+from sfumato.certification.table import read_rows
 from sfumato.models import load_model
 from sfumato.models.checkpoint import read_record
 from sfumato.smoothing.batch_norms import normalize_at, some_images
@@ -102,9 +102,9 @@ def test_certificates_of_re_estimated_statistics_are_those_of_the_checkpoint(
     assert sfumato("normalize", path, *asked, "--out", out)[0] == 0
     assert read_record(out).weights_sha256 == settings["weights_sha256"]
     # the same run, which goes on: nothing is left to do
-    rows = read_certificates(table)
+    rows = read_rows(table)
     assert sfumato(*certify, "--model", out)[0] == 0
-    assert [row.votes for row in read_certificates(table)] == [row.votes for row in rows]
+    assert [row.votes for row in read_rows(table)] == [row.votes for row in rows]
     code, _, err = sfumato(*certify, "--model", path)
     assert (code, "another run" in err) == (2, True)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sfumato import Certificates, DiscretisedGaussian, SmoothedClassifier, at_radii
-from sfumato.certification.table import SOUND, read_certificates, written_row, written_table
+from sfumato.certification.table import SOUND, read_rows, written_row, written_table
 from sfumato.noise import Gaussian
 
 PLAN = ("--plan", "curve(0.1,0.25)", "--device", "cpu")
@@ -36,7 +36,7 @@ def sound(certify, tmp_path):
 
 
 def test_the_table_and_its_settings_say_so(sound):
-    rows, settings = read_certificates(sound), json.loads((sound.parent / "sound.tsv.json").read_text())
+    rows, settings = read_rows(sound), json.loads((sound.parent / "sound.tsv.json").read_text())
     assert sound.read_text().startswith("\t".join(SOUND) + "\n")
     assert (settings["sound"], settings["noise"], settings["steps"], settings["norm"]) == (
         *(True, "discretised", 16),

@@ -6,7 +6,7 @@ import pytest
 from torch import nn
 
 from sfumato import devices
-from sfumato.certification.table import read_certificates
+from sfumato.certification.table import read_rows
 from sfumato.cli.vote_precision import chosen_precision, warn_if_slow
 from sfumato.models.classifier import Classifier
 
@@ -56,7 +56,7 @@ def test_a_run_is_continued_in_the_precision_it_began_with(monkeypatch, sfumato,
         assert (code, "what is certified is the bf16 network" in said) == (0, True), error
         assert "precision bf16" in error
     assert json.loads((tmp_path / "t.tsv.json").read_text())["precision"] == "bf16"
-    assert len(read_certificates(out)) == 6
+    assert len(read_rows(out)) == 6
 
 
 def test_risk_names_the_precision_that_auto_chose(monkeypatch, sfumato, digits_model):

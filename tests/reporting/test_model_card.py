@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from scipy import stats
 
 from command_line import call
-from sfumato.certification.table import read_certificates
+from sfumato.certification.table import read_rows
 from sfumato.models import save_model
 from sfumato.models.checkpoint import load_model, read_record
 from sfumato.reporting.model_card import ModelCard, card_paths, model_card
@@ -85,7 +85,7 @@ def test_a_table_gives_certified_accuracy_with_intervals(model, sfumato):
     code, out, err = sfumato("card", model, table)
     assert (code, out.split()) == (0, list(map(str, card_paths(model)))), err
     (found,) = read(card_paths(model)[0]).certified
-    rows = read_certificates(table)
+    rows = read_rows(table)
     told = (found.beta, found.noise, found.norm, found.data, found.images, found.plan, found.confidence)
     assert told == (0.3, "gaussian", "L2", "digits", len(rows), "curve(0.1,0.25)", 0.999)
     assert [point.radius for point in found.accuracy] == [0.1, 0.25]

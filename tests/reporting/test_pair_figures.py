@@ -10,7 +10,7 @@ import pytest
 from sfumato.answers.best_pair import best_pair
 from sfumato.answers.objective import CertifiedAccuracy
 from sfumato.answers.published import tables_as_study
-from sfumato.certification.table import read_certificates
+from sfumato.certification.table import read_rows
 from sfumato.reporting.pair_figures import best_by_radius, best_pair_map
 from sfumato.reporting.picture import Band, HeatMap, Line
 from support import SHARED_DATA
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(not PATHS, reason="the published tables are not 
 
 @pytest.fixture(scope="module")
 def study():
-    return tables_as_study([(path.stem, path, {}, read_certificates(path)) for path in PATHS])
+    return tables_as_study([(path.stem, path, {}, read_rows(path)) for path in PATHS])
 
 
 @pytest.fixture(scope="module")

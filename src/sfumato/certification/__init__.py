@@ -2,9 +2,8 @@
 
 from sfumato.certification.accuracy import CurvePoint, certified_accuracy
 from sfumato.certification.certificate import Certificate
-from sfumato.certification.certificates import Certificates
+from sfumato.certification.certificates import Certificates, read_certificates
 from sfumato.certification.smoothed_classifier import SmoothedClassifier
-from sfumato.certification.table import read_certificates
 
 __all__ = [
     "Certificate",

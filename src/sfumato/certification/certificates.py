@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, overload
 
 from sfumato.certification.accuracy import CurvePoint, certified_accuracy
 from sfumato.certification.certificate import Certificate, certificate_columns
-from sfumato.certification.table import read_certificates, written_table
+from sfumato.certification.table import read_rows, written_table
 from sfumato.errors import DataError, require_nonnegative
 from sfumato.files import require_writable, write_text
 from sfumato.frames import columns_of, data_frame
@@ -138,7 +139,7 @@ class Certificates(Sequence[Certificate]):
         Raises:
             DataError: as ``read_certificates``.
         """
-        return Certificates(read_certificates(Path(path)))
+        return read_certificates(path)
 
     def to_json(self) -> str:
         """Return a JSON list with one object per certificate; null for a missing number."""
@@ -158,3 +159,16 @@ class Certificates(Sequence[Certificate]):
 
     def _rows(self) -> list[dict[str, Any]]:
         return [asdict(found) | {"correct": found.correct} for found in self]
+
+
+def read_certificates(path: Path | str, on_note: Callable[[str], None] = warnings.warn) -> Certificates:
+    """Return the certificates of a table written by Sfumato or by another tool of the field.
+
+    Tables that were changed by other programs are read too: with a byte-order mark, blanks around cells,
+    empty lines, line endings of other systems, or several runs with their headers. If several rows are about
+    one image, the first one counts, and ``on_note`` is called with a message.
+
+    Raises:
+        DataError: a missing file, another header, or a damaged line.
+    """
+    return Certificates(read_rows(path, on_note))

@@ -19,6 +19,7 @@ from dataclasses import replace
 import numpy as np
 
 from sfumato.certification.certificate import Certificate
+from sfumato.certification.certificates import Certificates
 from sfumato.errors import DataError, require_nonnegative
 from sfumato.noise import Noise
 from sfumato.plans import Curve, Decide, parse_plan
@@ -31,7 +32,7 @@ def at_radii(
     *,
     noise: Noise,
     label_known: bool = False,
-) -> list[Certificate]:
+) -> Certificates:
     """Return the certificates that the same votes give if these ``radii`` are asked for too.
 
     With probability at least each certificate's confidence over its noise, for each one that is no
@@ -52,7 +53,7 @@ def at_radii(
         SettingError: a radius below 0, or a plan that is not registered.
     """
     asked = [require_nonnegative("radius", radius) for radius in radii]
-    return [_at_radii(row, asked, noise, label_known) for row in certificates]
+    return Certificates(_at_radii(row, asked, noise, label_known) for row in certificates)
 
 
 def _at_radii(row: Certificate, asked: list[float], noise: Noise, label_known: bool) -> Certificate:

@@ -126,16 +126,8 @@ def _cells(line: str) -> list[str]:
     return [cell.strip(" \r\n") for cell in line.split("\t")]
 
 
-def read_certificates(path: Path | str, on_note: Callable[[str], None] = warnings.warn) -> list[Certificate]:
-    """Return the certificates in a table written by Sfumato or by another tool of the field.
-
-    Tables that were changed by other programs are read too: with a byte-order mark, blanks around cells,
-    empty lines, line endings of other systems, or several runs with their headers. If several rows are about
-    one image, the first one counts, and ``on_note`` is called with a message.
-
-    Raises:
-        DataError: a missing file, another header, or a damaged line.
-    """
+def read_rows(path: Path | str, on_note: Callable[[str], None] = warnings.warn) -> list[Certificate]:
+    """Return the rows of a table: ``read_certificates`` of ``sfumato.certification.certificates``."""
     lines = _lines(Path(path))
     ours, most = 0, 0
     found: dict[int, Certificate] = {}

@@ -23,7 +23,7 @@ from sfumato.certification.file import changed_since_sealed, read_settings, sett
 from sfumato.certification.recorded_answers import answers, difference
 from sfumato.certification.rederive import not_derived, not_redrawn
 from sfumato.certification.smoothed_classifier import SmoothedClassifier
-from sfumato.certification.table import read_certificates
+from sfumato.certification.table import read_rows
 from sfumato.datasets import Dataset, load_dataset
 from sfumato.errors import DataError, SfumatoError
 from sfumato.models.checkpoint import verify_checkpoint
@@ -102,7 +102,7 @@ def verify_table(path: Path, at_hand: AtHand | None = None) -> Verification:
     if path.is_file() and not record.is_file():
         raise DataError(f"{path}: no settings beside it ({record.name}); they are needed to derive its rows")
     notes: list[str] = []
-    rows = read_certificates(path, notes.append)
+    rows = read_rows(path, notes.append)
     settings = read_settings(record)
     found.differ("rows", [note.removeprefix(f"{path}:") for note in notes])
     _check_seal(path, settings, found)

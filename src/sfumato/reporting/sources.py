@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from sfumato.answers.published import PublishedResults, load_published
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.file import read_settings, settings_path
-from sfumato.certification.table import read_certificates
+from sfumato.certification.table import read_rows
 from sfumato.errors import DataError, ModelError, SettingError
 from sfumato.models.checkpoint import ModelRecord, read_record
 from sfumato.studies.design import VotesTable, read_design
@@ -196,7 +196,7 @@ def _read_study(name: str, folder: Path, unfinished: bool) -> StudySource:
 
 
 def _read_table(name: str, path: Path, on_note: Callable[[str], None]) -> CertifiedSet:
-    rows = read_certificates(path, on_note)
+    rows = read_rows(path, on_note)
     if not rows:
         raise DataError(f"{path}: holds no certificates yet; at least 1 is needed")
     record = settings_path(path)

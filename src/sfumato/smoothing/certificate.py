@@ -8,7 +8,7 @@ from typing import Any
 _MOVED = {
     "Certificate": "sfumato.certification.certificate",
     "parse_row": "sfumato.certification.table",
-    "read_certificates": "sfumato.certification.table",
+    "read_certificates": "sfumato.certification.certificates",
 }
 
 
