@@ -1,0 +1,234 @@
+"""The field's training methods side by side: certified accuracy beside the published tables, and per second.
+
+    python benchmarks/training_methods.py published FOLDER --reference DIR --methods gaussian consistency
+    python benchmarks/training_methods.py ratios FOLDER --beta 0.5 --methods gaussian consistency
+    python benchmarks/training_methods.py seconds FOLDER --data mnist --data-dir DIR --seconds 300
+
+Networks and tables are kept in FOLDER, and what is there is not made again: a run that was ended goes on. A
+second process may work on other methods at the same time. ``--report`` trains nothing, and prints what is there.
+Settings that depend on the noise are those published for CIFAR-10 (reference/README.md); all else is default.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from sfumato import read_certificates
+from sfumato.statistics.binomial import two_sided_interval
+from sfumato.statistics.compare import paired_difference
+
+METHODS = ("gaussian", "stability", "consistency", "macer", "smoothmix", "smoothadv", "cat-rs")
+PUBLISHED_NAMES = {"gaussian": "cohen", "stability": "stab", "smoothadv": "salman"}
+BY_NOISE = {
+    ("stability", 1.0): ("--lbd", "1"),
+    ("smoothadv", 0.25): ("--draws", "4"),
+    ("smoothadv", 1.0): ("--draws", "2", "--epsilon", "2"),
+    ("macer", 0.25): ("--lbd", "12"),
+    ("macer", 1.0): ("--lbd", "12"),
+    ("consistency", 0.25): ("--lbd", "20"),
+    ("smoothmix", 0.25): ("--step-size", "0.5"),
+    ("smoothmix", 0.5): ("--one-step-adversary",),
+    ("smoothmix", 1.0): ("--step-size", "2", "--one-step-adversary"),
+    ("cat-rs", 0.25): ("--lbd", "0.5"),
+    ("cat-rs", 1.0): ("--lbd", "2"),
+}
+SIGMAS = (0.25, 0.5, 1.0)
+RATIOS = (0.5, 0.7, 0.85, 1.0, 1.25, 1.5, 2.0)
+RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
+FARTHEST = 3.6  # deviations: no radius beyond it is certified by 100,000 votes
+
+
+def main() -> None:
+    """Make what is missing, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("question", choices=("published", "ratios", "seconds"))
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--data", default="fashion-mnist")
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--reference", type=Path, help="the folder that holds catrs/*.tsv")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
+    parser.add_argument("--sigmas", type=float, nargs="+", default=SIGMAS)
+    parser.add_argument("--beta", type=float, default=0.5, help="with ratios and seconds")
+    parser.add_argument("--ratios", type=float, nargs="+", default=RATIOS)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=300.0, help="of training, with seconds")
+    parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--precision", default="bf16")
+    parser.add_argument("--report", action="store_true", help="train nothing")
+    settings = parser.parse_args()
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    {"published": published, "ratios": ratios, "seconds": equal_seconds}[settings.question](settings)
+
+
+def published(settings: argparse.Namespace) -> None:
+    """Print certified accuracy at alpha = beta beside that of Jeong, Kim & Shin (2023)."""
+    for sigma in settings.sigmas:
+        for method in settings.methods:
+            certified(settings, method, sigma, sigma, settings.epochs)
+    if settings.reference is None:
+        return
+    print("| method | sigma | R | ours (95 %) | published, same images | difference (95 %) | p |")
+    print("|---|---|---|---|---|---|---|")
+    for method in settings.methods:
+        for sigma in settings.sigmas:
+            table = table_path(settings, method, sigma, sigma)
+            name = PUBLISHED_NAMES.get(method, method)
+            theirs = settings.reference / "catrs" / f"fashion_mnist_lenet_{name}_noise_{sigma}.tsv"
+            if table.exists() and theirs.exists():
+                for line in beside(table, theirs, method, sigma):
+                    print(line)
+
+
+def beside(ours: Path, theirs: Path, method: str, sigma: float) -> Iterable[str]:
+    """Yield a row for each radius."""
+    mine = {row.idx: row for row in read_certificates(ours)}
+    others = {row.idx: row for row in read_certificates(theirs) if row.idx in mine}
+    if mine.keys() != others.keys():
+        raise SystemExit(f"{theirs} lacks images of {ours}")
+    for radius in asked_radii(sigma):
+        first, second = (
+            np.array([[not (rows[i].correct and rows[i].radius >= radius) for i in sorted(mine)]])
+            for rows in (mine, others)
+        )
+        found = paired_difference(second, first, confidence=0.95)
+        yield (
+            f"| {method} | {sigma:g} | {radius:g} | {share(first)} | {1 - second.mean():.3f} | "
+            f"{found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f}) | {found.p_value:.2g} |"
+        )
+
+
+def ratios(settings: argparse.Namespace) -> None:
+    """Print certified accuracy over alpha / beta for each method."""
+    for ratio in settings.ratios:
+        for method in settings.methods:
+            alpha = round(ratio * settings.beta, 6)
+            certified(
+                settings, method, alpha, settings.beta, settings.epochs, by_noise(method, settings.beta)
+            )
+    radii = asked_radii(settings.beta)
+    print(f"| method | alpha / beta | {' | '.join(f'R = {radius:g}' for radius in radii)} |")
+    print("|---|---|" + "---|" * len(radii))
+    for method in settings.methods:
+        for ratio in settings.ratios:
+            table = table_path(settings, method, round(ratio * settings.beta, 6), settings.beta)
+            if table.exists():
+                print(f"| {method} | {ratio:g} | {' | '.join(shares(table, radii))} |")
+
+
+def equal_seconds(settings: argparse.Namespace) -> None:
+    """Print certified accuracy of networks that were trained for the same time."""
+    radii = (0.0, 0.5, 1.0, 1.5)
+    print(f"| method | epochs | seconds | {' | '.join(f'R = {radius:g}' for radius in radii)} |")
+    print("|---|---|---|" + "---|" * len(radii))
+    for method in settings.methods:
+        first = train(settings, method, settings.beta, 1, "-one-epoch")
+        if first is None:
+            continue
+        epochs = max(1, math.floor(settings.seconds / seconds_of(first)))
+        table = certified(settings, method, settings.beta, settings.beta, epochs)
+        if table.exists():
+            spent = seconds_of(model_path(settings, method, settings.beta))
+            print(f"| {method} | {epochs} | {spent:.0f} | {' | '.join(shares(table, radii))} |", flush=True)
+
+
+def by_noise(method: str, alpha: float, epochs: int) -> tuple[str, ...]:
+    """Return the settings of a method that are not its defaults: those published for the nearest noise."""
+    sigma = min(SIGMAS, key=lambda known: abs(math.log(known / alpha)))
+    deferred = ("--deferred", str(epochs // 3)) if (method, sigma) == ("macer", 1.0) else ()
+    return (*BY_NOISE.get((method, sigma), ()), *deferred)
+
+
+def certified(settings: argparse.Namespace, method: str, alpha: float, beta: float, epochs: int) -> Path:
+    """Return the table of a network, which is trained and certified first if it is not there."""
+    table = table_path(settings, method, alpha, beta)
+    model = train(settings, method, alpha, epochs)
+    if model is None or settings.report:
+        return table
+    plan = f"curve({','.join(f'{radius:g}' for radius in asked_radii(beta))})"
+    sfumato(
+        *("certify", "--model", str(model), *data_options(settings), "--beta", f"{beta:g}", "--plan", plan),
+        *("--label-known", "--first", str(settings.images), "--precision", settings.precision),
+        *("--out", str(table)),
+    )
+    return table
+
+
+def train(
+    settings: argparse.Namespace,
+    method: str,
+    alpha: float,
+    epochs: int,
+    suffix: str = "",
+) -> Path | None:
+    """Return the checkpoint of a method at this noise; None where it is not there and shall not be made."""
+    model = model_path(settings, method, alpha, suffix)
+    if model.exists() or settings.report:
+        return model if model.exists() else None
+    extra = by_noise(method, alpha, epochs)
+    if method == "cat-rs":
+        targets = train(settings, "gaussian", 0.25, settings.epochs, "-targets")
+        extra = (*extra, "--targets", str(targets))
+    sfumato(
+        *("train", *data_options(settings), "--model", "lenet", "--alpha", f"{alpha:g}", "--method", method),
+        *("--epochs", str(epochs), "--precision", settings.precision, *extra, "--out", str(model)),
+    )
+    return model
+
+
+def data_options(settings: argparse.Namespace) -> tuple[str, ...]:
+    where = () if settings.data_dir is None else ("--data-dir", str(settings.data_dir))
+    return ("--data", settings.data, *where)
+
+
+def model_path(settings: argparse.Namespace, method: str, alpha: float, suffix: str = "") -> Path:
+    return settings.folder / f"{method}-{alpha:g}{suffix}.safetensors"
+
+
+def table_path(settings: argparse.Namespace, method: str, alpha: float, beta: float) -> Path:
+    folder = settings.folder / method
+    folder.mkdir(exist_ok=True)
+    return folder / f"noise_{alpha:g}_test_sigma_{beta:g}.tsv"
+
+
+def asked_radii(sigma: float) -> tuple[float, ...]:
+    """Return the radii of the tables that votes can certify at this noise."""
+    return tuple(radius for radius in RADII if radius <= FARTHEST * sigma)
+
+
+def shares(table: Path, radii: Iterable[float]) -> list[str]:
+    """Return certified accuracy with its interval at each radius."""
+    rows = read_certificates(table)
+    return [share(np.array([not (r.correct and r.radius >= radius) for r in rows])) for radius in radii]
+
+
+def share(wrong: np.ndarray) -> str:
+    right = int((~wrong).sum())
+    low, high = two_sided_interval(right, wrong.size, confidence=0.95)
+    return f"{right / wrong.size:.3f} ({low:.3f} to {high:.3f})"
+
+
+def seconds_of(model: Path) -> float:
+    card = json.loads(model.with_suffix(".card.json").read_text())
+    return float(card["record"]["train_seconds"])
+
+
+def sfumato(*arguments: str) -> None:
+    """Run a command of Sfumato; its output goes to the error stream."""
+    source = Path(__file__).resolve().parent.parent / "src"
+    environment = {**os.environ, "PYTHONPATH": str(source)}
+    subprocess.run(
+        [sys.executable, "-m", "sfumato", *arguments], check=True, stdout=sys.stderr, env=environment
+    )
+
+
+if __name__ == "__main__":
+    main()
