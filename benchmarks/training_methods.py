@@ -5,7 +5,7 @@
     python benchmarks/training_methods.py seconds FOLDER --data mnist --data-dir DIR --seconds 300
 
 Networks and tables are kept in FOLDER, and what is there is not made again: a run that was ended goes on. A
-second process may work on other methods at the same time. ``--report`` trains nothing, and prints what is there.
+second process may work on other methods meanwhile. ``--report`` trains nothing, and prints what is there.
 Settings that depend on the noise are those published for CIFAR-10 (reference/README.md); all else is default.
 """
 
