@@ -21,7 +21,6 @@ from sfumato.answers.objective import OBJECTIVES
 from sfumato.cli.main import main
 from sfumato.datasets.registry import DATASETS
 from sfumato.noise import NOISES
-from sfumato.noise.keyed import CHUNK
 from sfumato.plans import PLANS
 from sfumato.training.methods.registry import METHODS
 
@@ -179,10 +178,6 @@ def test_blocks_are_of_kinds_that_are_run_or_listed_as_not_run():
     pages = {page.name for page in PAGES}
     unused = {(page, title) for page, title in NOT_RUN if page in pages}
     assert unused <= {(block.page, block.title) for block in found}
-
-
-def test_the_default_chunk_is_the_one_that_is_named():
-    assert f"chunk of {CHUNK} votes" in (DOCS / "resume.md").read_text()
 
 
 def test_commands_stand_in_blocks_that_are_run():

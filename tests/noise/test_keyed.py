@@ -14,7 +14,7 @@ from scipy import stats
 import sfumato
 from oracles import noise_of_votes, uniforms_of_key
 from sfumato.errors import SettingError
-from sfumato.noise import Span, Stream, Use
+from sfumato.noise import Span, Stream, Use, keyed
 from sfumato.noise.keyed import CHUNK, words_of
 from sfumato.training.loop import train
 from sfumato.training.methods.gaussian import GaussianAugmentation
@@ -149,25 +149,35 @@ def test_numbers_near_zero_have_digits_beyond_53_bits():
     assert stats.kstest(found[:30].ravel(), "uniform").pvalue > 1e-3
 
 
-@pytest.mark.parametrize("width", [6, 500])
-def test_a_device_draws_whole_chunks_and_keeps_the_rows_that_are_wanted(width):
-    """PyTorch's generator on the CPU in the place of one on a GPU."""
-    device = torch.device("cpu")
+@pytest.mark.parametrize("width", [1, 6, 501])
+@pytest.mark.parametrize("below", [2.0**-20, 0.25])
+def test_a_device_draws_the_numbers_of_the_cpu(width, below, monkeypatch):
+    """The arithmetic of the device, done here on the CPU; with many numbers that have more digits, or few."""
+    monkeypatch.setattr(keyed, "_FINE_BELOW", below)
+    spans = [Span(5, 2**40, 7), Span(6, 3, 1), Span(2**60, 0, 4), Span(5, 0, 60)]
 
-    def found(rows, *runs, use=Use.VOTES):
-        stream = Stream(use, 1, *runs)
-        return stream._uniforms_by_chunk(list(stream._take(rows, width)), width, device)
+    def stream():
+        return Stream(Use.PROBES, 2**62 + 1, *spans, part=3)
 
-    whole = found(100, Span(5))
-    for first, rows in ((0, 32), (5, 40), (64, 1), (99, 1)):
-        assert torch.equal(found(rows, Span(5, first)), whole[first : first + rows])
-    joined = found(7, Span(6, 3, 3), Span(5, 30, 4))
-    assert torch.equal(joined, torch.cat([found(3, Span(6, 3)), whole[30:34]]))
-    assert len(
-        torch.unique(torch.cat([whole, found(100, Span(6)), found(100, Span(5), use=Use.PROBES)]))
-    ) == (300 * width)
-    assert 0 < whole.min() < whole.max() < 1
-    assert stats.kstest(whole.numpy().ravel(), "uniform").pvalue > 1e-3
+    expected = stream()._uniforms(72, width, torch.device("cpu"))
+    other = stream()
+    found = other._uniforms_on(torch.device("cpu"), list(other._take(72, width)), width)
+    assert found.dtype == torch.float64
+    assert torch.equal(found, expected)
+    assert bool((found * 2.0**53 % 1 != 0).any()) == (below == 0.25), "both kinds of numbers are compared"
+
+
+def test_a_device_takes_as_many_operations_whatever_the_number_of_images():
+    def operations(images):
+        spans = [Span(item, 32, 8) for item in range(images)]
+        stream = Stream(Use.VOTES, 0, *spans)
+        taken = list(stream._take(8 * images, 5))
+        with torch.profiler.profile() as found:
+            stream._uniforms_on(torch.device("cpu"), taken, 5)
+        return sum(event.count for event in found.key_averages() if event.key.startswith("aten::"))
+
+    operations(1)  # keeps the powers of the columns
+    assert operations(1) == operations(40) < 400
 
 
 def test_threads_draw_what_one_draws():

@@ -12,8 +12,8 @@ state and the increment of a PCG64DXSM (O'Neill 2014, NumPy's recommended genera
 fast and can be moved to any place at once: row r of n values begins at word r * n. So a vote's noise does
 not depend on how many votes are drawn with it, or before it.
 
-On CUDA the generator is PyTorch's, seeded by the same Philox for each chunk of rows. The two devices
-give different noise for the same key.
+A device other than the CPU computes the same words from their places (``device_words``). Normal numbers of
+two devices may differ in the last bit of float32 where their logarithms or cosines differ in float64.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt64
 
 from sfumato.errors import OutputError, SettingError
+from sfumato.noise import device_words
 from sfumato.noise.box_muller import box_muller
 
 if TYPE_CHECKING:  # what only reads the table of noises, as a command's help does, need not import it
@@ -36,8 +37,7 @@ NOISE_VERSION = 2
 """Changes whenever a key gives other noise. Part of the identity of every training and of all votes."""
 
 CHUNK = 32
-"""Rows drawn from one seed on CUDA, and votes that are kept together in a batch. Part of every run's
-identity: another value is other noise there."""
+"""Votes that are not shared out among workers. It changes no number, but stands in every run's identity."""
 
 # Uniform numbers below are drawn more finely: float64 has room for it.
 _FINE_BELOW = 2.0**-20
@@ -190,7 +190,7 @@ class Stream:
 
         spans = list(self._take(rows, width))
         if device.type != "cpu":
-            return self._uniforms_by_chunk(spans, width, device)
+            return self._uniforms_on(device, spans, width)
         found = np.empty((rows, width))
         filled = 0
         for item, first, there in spans:
@@ -208,29 +208,18 @@ class Stream:
             generator = _generator_at(self._use, self._seed, item, self._part + _FINE, place)
             found[row, column] += (1.0 - generator.random()) * 2.0**-53
 
-    def _uniforms_by_chunk(
-        self, spans: list[Span], width: int, device: torch.device
+    def _uniforms_on(
+        self, device: torch.device, spans: list[Span], width: int
     ) -> Float[torch.Tensor, "rows width"]:
-        """Return the rows of PyTorch's generator on a device: whole chunks are drawn, wanted rows kept."""
-        import torch
-
-        # seeded from the key for each chunk
-        generator = torch.Generator(device=device)
-        digits = torch.empty((2, sum(span.rows for span in spans), width), dtype=torch.int64, device=device)
-        drawn = torch.empty((2, CHUNK, width), dtype=torch.int64, device=device)
-        filled = 0
-        for item, first, rows in spans:
-            for chunk in range(first // CHUNK, -(-(first + rows) // CHUNK)):
-                words = words_of(self._use, self._seed, item, self._part, chunk)
-                generator.manual_seed(int(words[0]) >> 1)
-                drawn.random_(0, 2**53, generator=generator)
-                begin, end = max(first - chunk * CHUNK, 0), min(first + rows - chunk * CHUNK, CHUNK)
-                digits[:, filled : filled + end - begin] = drawn[:, begin:end]
-                filled += end - begin
-        coarse, fine = digits[0].double(), digits[1].double()
-        # 53 digits and 53 more, of which float64 keeps what it can: never 0, and 1 is taken back
-        coarse += 1.0 - fine * 2.0**-53
-        return coarse.mul_(2.0**-53).clamp_(max=1.0 - 2.0**-53)
+        """Return the rows by arithmetic on the device, which nothing waits for."""
+        coarse, fine = (
+            [
+                device_words.Place(*_state_of(self._use, self._seed, item, self._part + domain), first, rows)
+                for item, first, rows in spans
+            ]
+            for domain in (0, _FINE)
+        )
+        return device_words.uniforms(coarse, fine, width, _FINE_BELOW, device)
 
 
 def _place(spans: list[Span], row: int, column: int, width: int) -> tuple[int, int]:
@@ -291,16 +280,21 @@ def words_of(use: Use, seed: int, item: int, part: int, chunk: int = 0) -> UInt6
     return philox.random_raw(4)
 
 
+def _state_of(use: Use, seed: int, item: int, part: int, chunk: int = 0) -> tuple[int, int]:
+    """Return the state of a key's stream at place 0, and its increment, which is odd."""
+    first, second, third, fourth = words_of(use, seed, item, part, chunk).tolist()
+    return first << 64 | second, third << 64 | fourth | 1
+
+
 def _generator_at(
     use: Use, seed: int, item: int, part: int, place: int, chunk: int = 0
 ) -> np.random.Generator:
     """Return this thread's generator, about to draw number ``place`` of the key's stream."""
-    first, second, third, fourth = words_of(use, seed, item, part, chunk).tolist()
+    state, increment = _state_of(use, seed, item, part, chunk)
     generator = _generators.pcg
     generator.bit_generator.state = {
         "bit_generator": "PCG64DXSM",
-        # an increment is odd
-        "state": {"state": first << 64 | second, "inc": third << 64 | fourth | 1},
+        "state": {"state": state, "inc": increment},
         "has_uint32": 0,
         "uinteger": 0,
     }

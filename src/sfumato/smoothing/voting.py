@@ -10,17 +10,18 @@ votes; only counts leave it.
 from __future__ import annotations
 
 import itertools
-import operator
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from sfumato.errors import SettingError, require_count
 from sfumato.noise import Noise, Span, Stream, Use
@@ -31,11 +32,16 @@ from sfumato.smoothing.full_precision import full_precision
 
 # Near ties are decided together, this many at a time: one by one, each would cost a forward pass.
 _NEAR_TIES = 64
+# A copy that is decided later, and how many columns of a tally count no class: invalid copies, and these.
+_LATE = INVALID - 1
+_OTHER_COLUMNS = 2
 
 
 @dataclass
 class Profile:
     """Where the time of counting went, in seconds of wall-clock time: the mean over the workers that counted.
+
+    On a GPU these are the times of the host, which sends work and hardly waits for it.
 
     Attributes:
         noise: drawing noise and adding it to the images.
@@ -56,7 +62,7 @@ class Profile:
     near_ties: int = 0
 
 
-_Piece = tuple[int, int, int]  # image, first vote, number of votes: all of one chunk
+_Piece = tuple[int, int, int]  # image, first vote, number of votes
 _Tally = tuple[torch.Tensor, Profile]  # what one worker counted, and where its time went
 
 
@@ -158,53 +164,66 @@ class VoteCounter:
         self, images: torch.Tensor, examples: Int[np.ndarray, " images"], batches: _Shared, size: int
     ) -> _Tally:
         """Count batches until none are left; return counts with a last column for invalid votes."""
-        tally = torch.zeros(len(images), self.num_classes + 1, dtype=torch.int64, device=images.device)
-        profile = Profile()
-        batch = torch.empty((size, *images.shape[1:]), device=images.device)
-        late_copies: list[torch.Tensor] = []
-        late_slots: list[torch.Tensor] = []
-        while (pieces := batches.next()) is not None:
+        device = images.device
+        tally = torch.zeros(len(images), self.num_classes + _OTHER_COLUMNS, dtype=torch.int64, device=device)
+        profile, late = Profile(), _Late()
+        # while a device computes one batch, the next one is sent to another place
+        places = [torch.empty((size, *images.shape[1:]), device=device) for _ in range(_in_flight(device))]
+        passing: deque[_Passed] = deque()
+        for number in itertools.count():
+            pieces = batches.next()
+            if pieces is None:
+                break
             began = time.perf_counter()
-            filled, sizes = 0, [rows for _, _, rows in pieces]
-            slots = torch.tensor([slot for slot, _, _ in pieces], device=images.device)
-            slots = slots.repeat_interleave(torch.tensor(sizes, device=images.device))
-            joined = [(slot, list(part)) for slot, part in itertools.groupby(pieces, operator.itemgetter(0))]
-            spans = [
-                Span(int(examples[slot]), part[0][1], sum(rows for _, _, rows in part))
-                for slot, part in joined
-            ]
-            self._noise.draw(batch[: sum(sizes)], Stream(self._use, self._seed, *spans))
-            for (slot, _), span in zip(joined, spans, strict=True):
-                # noise is drawn in full and added on its own: two roundings, the same in every batch
-                batch[filled : filled + span.rows].add_(images[slot])
-                filled += span.rows
-            self._noise.settle(batch[:filled])
+            slots = _slots(pieces, device)
+            copies = places[number % len(places)][: len(slots)]
+            self._fill(copies, slots, pieces, images, examples)
             drawn = time.perf_counter()
-            winners, close = self._classes(batch[:filled])
+            winners, close = self._classes(copies)
+            passing.append(_Passed(copies, slots, _fetched(close)))
             passed = time.perf_counter()
-            if close.any():
-                late_copies.append(batch[:filled][close])
-                late_slots.append(slots[close])
-            _add(tally, slots[~close], winners[~close])
+            _add(tally, slots, winners.masked_fill(close, _LATE))
             profile.noise += drawn - began
             profile.forward += passed - drawn
+            if len(passing) == len(places):
+                late.take(passing.popleft())
             profile.reduction += time.perf_counter() - passed
-            if sum(map(len, late_slots)) >= _NEAR_TIES:
-                self._decide_late(tally, late_copies, late_slots, profile)
-        self._decide_late(tally, late_copies, late_slots, profile)
-        return tally, profile
+            if len(late) >= _NEAR_TIES:
+                self._decide_late(tally, late, profile)
+        for one in passing:
+            late.take(one)
+        self._decide_late(tally, late, profile)
+        return tally[:, :-1], profile
 
-    def _decide_late(
-        self, tally: torch.Tensor, copies: list[torch.Tensor], slots: list[torch.Tensor], profile: Profile
+    def _fill(
+        self,
+        copies: torch.Tensor,
+        slots: torch.Tensor,
+        pieces: list[_Piece],
+        images: torch.Tensor,
+        examples: Int[np.ndarray, " images"],
     ) -> None:
+        """Make the noisy copies of these pieces."""
+        spans = [Span(int(examples[slot]), first, rows) for slot, first, rows in pieces]
+        self._noise.draw(copies, Stream(self._use, self._seed, *spans))
+        # noise is drawn in full and added on its own: two roundings, the same in every batch
+        if copies.device.type == "cpu":
+            filled = 0
+            for slot, _, rows in pieces:
+                copies[filled : filled + rows].add_(images[slot])
+                filled += rows
+        else:
+            copies.add_(images.index_select(0, slots))
+        self._noise.settle(copies)
+
+    def _decide_late(self, tally: torch.Tensor, late: _Late, profile: Profile) -> None:
         """Add the near ties set aside to the counts, and forget them."""
-        if copies:
+        if len(late):
             began = time.perf_counter()
-            _add(tally, torch.cat(slots), self._classifier.near_tie_classes(torch.cat(copies)))
-            profile.near_ties += sum(map(len, slots))
+            profile.near_ties += len(late)
+            copies, slots = late.all()
+            _add(tally, slots, self._classifier.near_tie_classes(copies))
             profile.forward += time.perf_counter() - began
-        copies.clear()
-        slots.clear()
 
     def _classes(self, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Classify the batch, in halves where the device has no memory for the whole."""
@@ -218,6 +237,71 @@ class VoteCounter:
         half = (len(batch) + 1) // 2
         parts = [self._classes(batch[:half]), self._classes(batch[half:])]
         return torch.cat([winners for winners, _ in parts]), torch.cat([close for _, close in parts])
+
+
+class _Passed(NamedTuple):
+    """A batch that was sent through the network: its copies, their images, and which are near ties."""
+
+    copies: torch.Tensor
+    slots: torch.Tensor
+    close: Callable[[], Bool[np.ndarray, " copies"]]
+
+
+class _Late:
+    """Near ties set aside, to be decided together."""
+
+    def __init__(self) -> None:
+        self._copies: list[torch.Tensor] = []
+        self._slots: list[torch.Tensor] = []
+
+    def __len__(self) -> int:
+        return sum(map(len, self._slots))
+
+    def take(self, passed: _Passed) -> None:
+        """Keep the near ties of a batch."""
+        found = np.flatnonzero(passed.close())
+        if found.size:
+            rows = _sent(found, passed.copies.device)
+            self._copies.append(passed.copies.index_select(0, rows))
+            self._slots.append(passed.slots.index_select(0, rows))
+
+    def all(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return copies and images of all that were kept, and forget them."""
+        found = torch.cat(self._copies), torch.cat(self._slots)
+        self._copies, self._slots = [], []
+        return found
+
+
+def _in_flight(device: torch.device) -> int:
+    """Return how many batches are under way at a time."""
+    return 1 if device.type == "cpu" else 2
+
+
+def _slots(pieces: list[_Piece], device: torch.device) -> torch.Tensor:
+    """Return the image of each noisy copy."""
+    images, _, rows = np.array(pieces, dtype=np.int64).T
+    return _sent(np.repeat(images, rows), device)
+
+
+def _sent(numbers: Int[np.ndarray, " numbers"], device: torch.device) -> torch.Tensor:
+    """Return whole numbers on the device, without waiting for it."""
+    return torch.from_numpy(numbers).to(device, non_blocking=True)
+
+
+def _fetched(close: torch.Tensor) -> Callable[[], Bool[np.ndarray, " copies"]]:
+    """Return what says which copies are near ties: it waits for this batch, not for those sent after it."""
+    if close.device.type == "cpu":
+        return close.numpy
+    here = torch.empty(close.shape, dtype=torch.bool, pin_memory=True)
+    here.copy_(close, non_blocking=True)
+    done = torch.cuda.Event()
+    done.record()
+
+    def wait_for_it() -> Bool[np.ndarray, " copies"]:
+        done.synchronize()
+        return here.numpy()
+
+    return wait_for_it
 
 
 class _Shared:
@@ -241,27 +325,24 @@ class _Shared:
 def _batches(
     first: Int[np.ndarray, " images"], votes: Int[np.ndarray, " images"], size: int
 ) -> Iterator[list[_Piece]]:
-    """Yield batches of pieces, up to ``size`` votes each, no chunk divided between two where it fits in one.
-
-    A device that draws whole chunks would draw a divided one twice.
-    """
+    """Yield batches of pieces, of ``size`` votes each but the last."""
     batch: list[_Piece] = []
     filled = 0
     for slot in range(len(votes)):
         vote, stop = int(first[slot]), int(first[slot] + votes[slot])
         while vote < stop:
-            rows = min(CHUNK - vote % CHUNK, stop - vote, size)
-            if filled + rows > size:
-                yield batch
-                batch, filled = [], 0
+            rows = min(stop - vote, size - filled)
             batch.append((slot, vote, rows))
             vote, filled = vote + rows, filled + rows
+            if filled == size:
+                yield batch
+                batch, filled = [], 0
     if batch:
         yield batch
 
 
 def _add(tally: torch.Tensor, slots: torch.Tensor, winners: torch.Tensor) -> None:
-    """Add one vote per row; invalid ones go to the last column."""
+    """Add one vote per row; those of no class go to the columns behind the classes."""
     width = tally.shape[1]
-    columns = torch.where(winners == INVALID, width - 1, winners)
-    tally += torch.bincount(slots * width + columns, minlength=tally.numel()).view_as(tally)
+    columns = torch.where(winners < 0, width - _OTHER_COLUMNS - 1 - winners, winners)
+    tally.view(-1).scatter_add_(0, slots * width + columns, torch.ones_like(slots))
