@@ -1,9 +1,12 @@
 """The steps of robust conformal sets: a linear classifier whose worst move is known, and what is refused."""
 
+import time
+
 import numpy as np
 import pytest
+import torch
 
-from sfumato import ConformalClassifier, SmoothedClassifier
+from sfumato import ConformalClassifier, DiscretisedGaussian, SmoothedClassifier
 from sfumato.datasets import Split
 from sfumato.errors import DataError, SettingError
 
@@ -64,6 +67,35 @@ def test_calibration_and_test_inputs_never_share_noise(smoothed):
     assert len(second) == 50
 
 
+def test_a_model_that_changed_after_the_calibration_is_refused():
+    model = torch.nn.Linear(2, 2)
+    x = torch.randn(40, 2, generator=torch.Generator().manual_seed(0))
+    steps = ConformalClassifier(SmoothedClassifier(model, beta=0.5, device="cpu"), votes=20)
+    steps.conformalize(x, (x[:, 0] > 0).int()).predict_set(x)
+    with torch.no_grad():
+        model.weight.mul_(-1.0)
+    with pytest.raises(SettingError, match="the model has changed since conformalize"):
+        steps.predict_set(x)
+    steps.conformalize(x, (x[:, 0] > 0).int()).predict_set(x)
+
+
+def test_sound_noise_is_calibrated_by_its_exact_certificate_in_little_time():
+    noise = DiscretisedGaussian(0.5)
+    model = torch.nn.Linear(1, 2)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[0.0], [4.0]]))
+        model.bias.copy_(torch.tensor([0.0, -2.0]))
+    x = torch.arange(256)[:, None] / 255.0
+    began = time.process_time()
+    asked = {"coverage": 0.8, "radius": 0.1, "votes": 30}
+    steps = ConformalClassifier(SmoothedClassifier(model, noise=noise, device="cpu"), **asked)
+    steps.conformalize(x, (x[:, 0] > 0.5).int())
+    assert time.process_time() - began < 30
+    same = ConformalClassifier(SmoothedClassifier(model, beta=0.5, device="cpu"), **asked)
+    assert steps.plan == same.plan
+    assert steps.plan.threshold(25, steps._worst) == same.plan.threshold(25, same._worst)
+
+
 def test_too_few_calibration_inputs_give_all_labels(smoothed):
     x, y = population(np.random.default_rng(3), 5)
     sets = smoothed.conformal((x, y), x, coverage=0.9)
@@ -78,6 +110,8 @@ def test_what_is_wrong_is_refused(smoothed):
         ConformalClassifier(smoothed).conformalize(x, y[:9])
     with pytest.raises(DataError, match=r"labels must lie in 0\.\.1, got 0\.\.2"):
         ConformalClassifier(smoothed).conformalize(x, y + (np.arange(10) == 3) * (2 - y))
+    with pytest.raises(DataError, match="calibration must be images and labels, or a split, got ndarray"):
+        SmoothedClassifier(torch.nn.Linear(1, 2), beta=0.5, device="cpu").conformal(x, x)
     with pytest.raises(SettingError, match="coverage must lie strictly"):
         ConformalClassifier(smoothed, coverage=1.0)
     with pytest.raises(SettingError, match="radius"):

@@ -40,6 +40,14 @@ def test_radii_that_were_asked_for_change_nothing(found):
     assert at_radii(before, [1.0], noise=Gaussian(0.5)) == list(before)
 
 
+def test_a_run_that_stopped_early_is_not_said_to_have_given_all_votes(found):
+    _, before = found
+    early = [one for one in before if one.votes < 5000 and one.predict != ABSTAIN]
+    later = at_radii(early, [0.5], noise=Gaussian(0.5))
+    assert early
+    assert {one.stopped_by for one in later}.isdisjoint({"all votes"})
+
+
 def test_a_run_of_all_votes_gives_later_what_it_would_have_given_at_once():
     generator, noise = np.random.default_rng(4), Gaussian(0.5)
     narrow, wide = Curve((0.25,), n_max=3000, cost=1e9), Curve((0.25, 0.4, 0.6), n_max=3000, cost=1e9)
@@ -85,5 +93,9 @@ def test_what_cannot_be_answered_is_said(found):
     bare = [replace(one, counts="") for one in before]
     with pytest.raises(DataError, match="holds no counts"):
         at_radii(bare, [0.5], noise=Gaussian(0.5))
+    with pytest.raises(DataError, match=r"image 0: its row does not follow from gaussian noise, .* 5 and"):
+        at_radii(before, [2.0], noise=Gaussian(5.0))
+    with pytest.raises(DataError, match="label_known=True"):
+        at_radii([replace(one, label=0) for one in before[-1:]], [0.5], noise=Gaussian(0.5), label_known=True)
     with pytest.raises(DataError, match="certifies no radius"):
         at_radii([replace(before[0], plan="vote(100)")], [0.5], noise=Gaussian(0.5))

@@ -7,7 +7,7 @@ from scipy import stats
 
 from sfumato import MedianSmoothed
 from sfumato.errors import DataError, ModelError, SettingError
-from sfumato.noise import Laplace, Uniform
+from sfumato.noise import Gaussian, Laplace, Uniform
 from sfumato.statistics.order_ranks import lower_rank, upper_rank
 
 
@@ -68,6 +68,24 @@ def test_outputs_that_are_no_numbers_count_against_both_bounds():
     assert (few.lower[0, 0], few.upper[0, 0]) == (-np.inf, np.inf)
 
 
+def test_bytes_are_pixels_as_everywhere():
+    smoothed = MedianSmoothed(lambda x: x[:, 0], beta=0.01, device="cpu")
+    with pytest.warns(UserWarning, match="images are bytes: they are divided by 255"):
+        found = smoothed.certify(np.array([[255, 0]], dtype=np.uint8), 0.01, n=2000)
+    assert found.median[0, 0] == pytest.approx(1.0, abs=0.01)
+
+
+@pytest.mark.parametrize(("n", "lost"), [(999, 1), (1000, 1), (1000, 0)])
+def test_the_median_is_that_of_the_outputs_that_are_numbers(n, lost):
+    def model(x):
+        return torch.where(torch.arange(len(x)) < lost, torch.nan, x[:, 0])
+
+    smoothed = MedianSmoothed(model, beta=0.5, device="cpu", batch_size=n)
+    found = smoothed.certify(torch.zeros(1, 1), 0.1, n=n)
+    draws = smoothed._draws(torch.zeros(1), 0, n)
+    assert abs(found.median[0, 0] - np.nanmedian(draws)) < (1e-15 if not lost else 2e-3)
+
+
 def test_the_result_is_a_function_of_seed_and_number_and_the_users_module_stays_as_it_was():
     model = torch.nn.Sequential(torch.nn.Linear(2, 1), torch.nn.Dropout(0.5)).train()
     x = torch.ones(2, 2)
@@ -92,5 +110,11 @@ def test_what_is_wrong_is_refused():
         smoothed.certify(torch.zeros(2, 2), 0.1, examples=[3])
     with pytest.raises(SettingError, match="radius"):
         smoothed.certify(torch.zeros(1, 2), -0.1)
+    with pytest.raises(DataError, match="at least one"):
+        smoothed.certify(torch.zeros(0, 2), 0.1)
+    with pytest.raises(SettingError, match="beta must be"):
+        MedianSmoothed(lambda x: x, noise=Gaussian(0.0))
+    with pytest.raises(SettingError, match="one number for all inputs"):
+        MedianSmoothed(lambda x: x, beta=np.array([0.1, 0.2]))
     with pytest.raises(SettingError, match="either beta or noise"):
         MedianSmoothed(lambda x: x)

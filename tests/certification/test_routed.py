@@ -7,7 +7,14 @@ import pytest
 import torch
 from scipy import stats
 
-from sfumato import Certificates, DiscretisedGaussian, Laplace, RoutedClassifier, SmoothedClassifier
+from sfumato import (
+    AnisotropicGaussian,
+    Certificates,
+    DiscretisedGaussian,
+    Laplace,
+    RoutedClassifier,
+    SmoothedClassifier,
+)
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.routed import NO_CHOICE, largest_radius
 from sfumato.errors import DataError, SettingError
@@ -94,8 +101,22 @@ def test_what_cannot_be_routed_is_refused_in_one_line():
     with pytest.raises(SettingError, match="expert 1 are in the L1 norm, those of the router in L2"):
         RoutedClassifier(along(0, 0.3), [along(1, 0.2), other])
     sound = SmoothedClassifier(lambda x: x, noise=DiscretisedGaussian(0.3), device="cpu")
-    with pytest.raises(SettingError, match="not on one pixel grid"):
+    with pytest.raises(SettingError, match="not in one unit; give the same scales to all, and a pixel grid"):
         RoutedClassifier(along(0, 0.3), [along(1, 0.2), sound])
+    scaled = [
+        SmoothedClassifier(lambda x: x, noise=AnisotropicGaussian(0.5, scales), device="cpu")
+        for scales in ((1.0, 1.0), (0.01, 1.0))
+    ]
+    with pytest.raises(SettingError, match=r"scales \(0.01, 1\)\) and of the router .* not in one unit"):
+        RoutedClassifier(scaled[0], [scaled[1], scaled[1]])
+    assert RoutedClassifier(scaled[1], [scaled[1], scaled[1]]).experts
+    for plan in ("top_k(2,50,2000)", "vote(3)"):
+        with pytest.raises(SettingError, match="does not say which class is the most probable"):
+            two_planes().certify(torch.zeros(2, 3), "fixed(10,100)", router_plan=plan)
+        with pytest.raises(SettingError, match="a choice rests on; accepted are fixed"):
+            two_planes().certify(torch.zeros(2, 3), plan, router_plan="fixed(10,100)")
+    with pytest.raises(DataError, match=r"images must be an array .* got list; of a data set"):
+        two_planes().predict([[0.0, 0.0, 0.0]])
     three = RoutedClassifier(along(0, 0.3), [along(1, 0.2), along(2, 0.2), along(1, 0.5)])
     with pytest.raises(DataError, match="the router has 2 classes for 3 experts"):
         three.certify(torch.zeros(2, 3), "decide(0.1)")

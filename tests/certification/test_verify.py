@@ -97,6 +97,35 @@ def test_what_is_not_here_is_said_and_nothing_is_downloaded(table):
     assert found.unchecked == ["votes: the model gone.safetensors is not here; give --model"]
 
 
+def test_an_image_with_another_number_is_found(table):
+    lines = table.read_text().splitlines()
+    lines[2] = lines[2].replace("2\t", "3\t", 1)
+    table.write_text("\n".join(lines) + "\n")
+    reseal(table)
+    found = verify_table(table, AtHand(model="none", data="none", redraw=0))
+    assert found.differences == ["rows: they are of other images than the run was about"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"beta": 10**400},
+        {"confidence": 10**400},
+        {"device": "nonsense"},
+        {"seed": "x"},
+        {"normalization": {"images": []}},
+        {"examples": {"count": 10**9, "first": 0, "last": 10**9 - 1}},
+    ],
+    ids=str,
+)
+def test_settings_that_no_run_has_are_a_difference_and_cost_little(table, values):
+    setting(**values)(table)
+    reseal(table)
+    model = str(table.with_name("model.safetensors"))
+    found = verify_table(table, AtHand(model=model, redraw=0, device="cpu"))
+    assert found.differences
+
+
 def test_another_tools_table_is_refused(table):
     settings_path(table).unlink()
     with pytest.raises(DataError, match="no settings beside it"):

@@ -6,7 +6,7 @@ from scipy import optimize, stats
 
 from sfumato.errors import SettingError
 from sfumato.noise import Gaussian, Laplace, Uniform
-from sfumato.plans import ABSTAIN, FixedTwoClass, TopK
+from sfumato.plans import ABSTAIN, Fixed, FixedTwoClass, TopK
 from sfumato.plans.top_k import top_k_radius
 
 BETA = 0.7
@@ -92,7 +92,10 @@ def test_bounds_are_clopper_pearson_at_the_level_of_the_form_that_the_selection_
     assert found.p_lower == pytest.approx(stats.beta.ppf(0.0005, 500, 501), rel=1e-7)
     others = [stats.beta.ppf(1 - 0.00025, n + 1, 1000 - n) for n in (250, 130)]
     assert found.radius == pytest.approx(as_published(found.p_lower, others), rel=1e-5)
-    assert found.p_upper == pytest.approx(others[1], rel=1e-7)
+    # the bound of any one other class, the largest too
+    assert found.p_upper == 1 - found.p_lower
+    assert TopK(2).among == 2
+    assert Fixed().among == 1
 
 
 def test_with_k_1_it_is_two_class_where_both_bounds_are_taken():

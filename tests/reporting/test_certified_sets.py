@@ -132,6 +132,8 @@ def test_unlike_images_confidences_and_votes_are_told_and_like_ones_are_not():
     ):
         (told,) = differences({"a": rows(), "b": other, "c": other})
         assert words in told
+    told = differences({"a": rows(), "b": rows(plan="top_k(5,100,1000)")})
+    assert "what they say are compared: of the most probable class (a); of one of the 5 most" in told[-1]
 
 
 def layers(picture):

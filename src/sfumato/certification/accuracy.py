@@ -17,6 +17,9 @@ from sfumato.statistics.estimates import certified_accuracy_bounds
 class CurvePoint:
     """Share of examples that are correct and certified at a radius, with bounds for the population.
 
+    Of certificates by ``top_k`` it is the top-k certified accuracy: read "among the k most probable classes"
+    for "correct".
+
     Attributes:
         radius: in the input's unit.
         certified, examples: counts.

@@ -21,7 +21,8 @@ class Certificate:
     """One example's outcome.
 
     With probability at least the run's confidence over the noise, the smoothed classifier returns
-    ``predict`` everywhere within ``radius`` of the example.
+    ``predict`` everywhere within ``radius`` of the example. By the plan ``top_k``, ``predict`` is one of the
+    k most probable classes there.
 
     Attributes:
         idx: index of the example in its data set.

@@ -115,8 +115,10 @@ class ConformalClassifier:
     ) -> None:
         self.smoothed, self.radius = smoothed, require_nonnegative("radius", radius)
         self._worst = partial(smoothed.noise.worst_failure, radius=self.radius)
-        self.plan = plan_conformal(votes, coverage, self._worst)
+        roughly = partial(smoothed.noise.forecaster().worst_failure, radius=self.radius)
+        self.plan = plan_conformal(votes, coverage, roughly)
         self._found: tuple[int, int] | None = None
+        self._changes = 0
 
     def conformalize(self, x: Images, y: object) -> Self:
         """Find the threshold on calibration inputs with their labels, none of which was trained on.
@@ -128,18 +130,21 @@ class ConformalClassifier:
         labels = _labels(y, len(counts), counts.shape[1])
         k = self.plan.calibration_count(counts[np.arange(len(counts)), labels])
         self._found = k, self.plan.threshold(k, self._worst)
+        self._changes = self.smoothed.changes
         return self
 
     def predict_set(self, x: Images) -> PredictionSets:
         """Return the sets of these inputs.
 
         Raises:
-            SettingError: before ``conformalize``.
+            SettingError: before ``conformalize``, or a module that has changed since.
         """
         if self._found is None:
             raise SettingError("conformalize comes before predict_set; give it inputs with labels")
         k, threshold = self._found
         counts = self.smoothed.fresh_votes(x, self.plan.votes)
+        if self.smoothed.changes != self._changes:
+            raise SettingError("the model has changed since conformalize, which must be done again")
         plan = self.plan
         return PredictionSets(counts >= threshold, plan.coverage, self.radius, plan.votes, threshold, k)
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.certificates import Certificates
+from sfumato.certification.rederive import not_derived
 from sfumato.errors import DataError, require_nonnegative
 from sfumato.noise import Noise
 from sfumato.plans import Curve, Decide, parse_plan
@@ -48,8 +49,8 @@ def at_radii(
     [0.3]
 
     Raises:
-        DataError: a certificate of a plan that tests single radii, without its counts; one whose plan
-            certifies no radius.
+        DataError: a certificate of a plan that tests single radii, without its counts; one that does not
+            follow from this noise; one whose plan certifies no radius.
         SettingError: a radius below 0, or a plan that is not registered.
     """
     asked = [require_nonnegative("radius", radius) for radius in radii]
@@ -67,6 +68,12 @@ def _at_radii(row: Certificate, asked: list[float], noise: Noise, label_known: b
             f"image {row.idx}: the table holds no counts, by which {row.plan} could answer for other radii; "
             "certify again"
         )
+    told = not_derived(row, plan, noise=noise, confidence=row.confidence, label_known=label_known)
+    if told is not None:
+        raise DataError(
+            f"image {row.idx}: its row does not follow from {noise} and label_known={label_known} ({told}); "
+            "give those of its run"
+        )
     grid = tuple(sorted({*plan.asked_radii, *asked}))
     wider = Curve(grid, n_max=plan.n_max, chunk=plan.chunk, cost=plan.cost)
     counts = read_counts(row.counts)
@@ -83,7 +90,7 @@ def _at_radii(row: Certificate, asked: list[float], noise: Noise, label_known: b
         radius=found.radius,
         p_lower=found.p_lower,
         p_upper=found.p_upper,
-        stopped_by=found.stopped_by,
+        stopped_by=row.stopped_by if run.demand().any() else found.stopped_by,
         plan=wider.name,
         squared_steps=found.squared_steps,
     )

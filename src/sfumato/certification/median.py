@@ -23,18 +23,18 @@ from sfumato.devices import choose_device
 from sfumato.errors import (
     DataError,
     ModelError,
-    SettingError,
     require_count,
     require_nonnegative,
     require_open_unit,
-    require_positive,
 )
 from sfumato.frames import data_frame
-from sfumato.noise import Gaussian, Noise, Span, Stream, Use
+from sfumato.noise import Noise, Span, Stream, Use
 from sfumato.settings import CONFIDENCE
 from sfumato.smoothing.configuration import Network
 from sfumato.smoothing.full_precision import full_precision
 from sfumato.smoothing.private_copy import private_copy
+from sfumato.smoothing.smoothed import given_noise
+from sfumato.smoothing.units import images_in_unit
 from sfumato.statistics.order_ranks import lower_rank, upper_rank
 from sfumato.user_code import told_in_one_line
 
@@ -106,9 +106,7 @@ class MedianSmoothed:
         batch_size: int = 256,
         device: str = "auto",
     ) -> None:
-        if (beta is None) == (noise is None):
-            raise SettingError(f"give either beta or noise, got beta {beta} and noise {noise}")
-        self.noise = Gaussian(require_positive("beta", beta or 0.0)) if noise is None else noise
+        self.noise = given_noise(beta, noise)
         self.seed = require_count("seed", seed, minimum=0)
         self._batch_size = require_count("batch_size", batch_size)
         self.device = choose_device(device)
@@ -137,11 +135,7 @@ class MedianSmoothed:
         require_nonnegative("radius", radius)
         require_count("n", n)
         level = (1.0 - require_open_unit("confidence", confidence)) / 2.0
-        inputs = torch.as_tensor(x, dtype=torch.float32, device=self.device)
-        if inputs.dim() < 2 or not bool(torch.isfinite(inputs).all()):
-            raise DataError(
-                f"inputs must be finite numbers (inputs, *shape), got shape {tuple(inputs.shape)}"
-            )
+        inputs = images_in_unit(x, self.noise.standard_deviation).to(self.device)
         self.noise.check(inputs)
         keys = range(len(inputs)) if examples is None else examples
         if len(keys) != len(inputs):
@@ -179,4 +173,5 @@ def _bounds(
     nowhere = np.full(draws.shape[1], np.inf)
     lower = lowest[low - 1] if low else -nowhere
     upper = highest[high - 1] if high <= n else nowhere
-    return np.median(draws, axis=0), lower, upper
+    with np.errstate(invalid="ignore"):  # not a number where half of the draws are none
+        return (lowest[(n - 1) // 2] + highest[n // 2]) / 2.0, lower, upper

@@ -76,10 +76,10 @@ class RoutedClassifier:
                     f"the radii of expert {index} are in the {expert.noise.norm} norm, those of the router "
                     f"in {router.noise.norm}; give noises of one norm"
                 )
-            if expert.noise.squared_steps(1.0) != router.noise.squared_steps(1.0):
+            if expert.noise.unit_ball != router.noise.unit_ball:
                 raise SettingError(
-                    f"expert {index} ({expert.noise}) and the router ({router.noise}) are not on one pixel "
-                    "grid; give sound noises of as many steps to all, or to none"
+                    f"the radii of expert {index} ({expert.noise}) and of the router ({router.noise}) are "
+                    "not in one unit; give the same scales to all, and a pixel grid to all or to none"
                 )
         self.router, self.experts = router, tuple(experts)
 
@@ -143,6 +143,8 @@ class RoutedClassifier:
         """
         of_experts = Fixed() if plan is None else as_plan(plan)
         of_router = of_experts if router_plan is None else as_plan(router_plan)
+        for plan_of_one in (of_experts, of_router):
+            _require_the_class(plan_of_one)
         each = _half(confidence)
         images = _images(x)
         numbers = self.router.numbers(len(images), examples)
@@ -188,6 +190,9 @@ class RoutedClassifier:
 def largest_radius(certificates: Sequence[Certificates]) -> Int[np.ndarray, " images"]:
     """Return for each image the expert that certifies its label at the largest radius: a router's labels.
 
+    A router must not be certified with the noise that chose what it learned. So number these images apart
+    from those to be certified: ``certify(..., examples=range(10**9, 10**9 + len(x)))``.
+
     ``certificates`` are those of every expert for the same images, with labels. An image that several certify
     equally far, or none, goes to that of them which certifies most images.
 
@@ -220,13 +225,32 @@ def _both(router: Certificate, expert: Certificate) -> Certificate:
     )
 
 
+def _require_the_class(plan: Plan) -> None:
+    """Refuse a plan that does not say which class is the most probable one."""
+    if plan.states == "nothing" or plan.among > 1:
+        raise SettingError(
+            f"{plan.name} does not say which class is the most probable one, which a choice rests on; "
+            "accepted are fixed, two_class, decide, curve, precision and predict"
+        )
+
+
 def _half(confidence: float) -> float:
     """Return the confidence at which two statements may both be made for theirs to hold together."""
     return 1.0 - (1.0 - require_open_unit("confidence", confidence)) / 2.0
 
 
-def _images(x: torch.Tensor | np.ndarray) -> torch.Tensor:
-    return x if isinstance(x, torch.Tensor) else torch.as_tensor(x)
+def _images(x: object) -> torch.Tensor:
+    """Return the images, of which each part takes its own.
+
+    Raises:
+        DataError: no array or tensor.
+    """
+    if not isinstance(x, torch.Tensor | np.ndarray):
+        raise DataError(
+            f"images must be an array or a tensor (images, *shape), got {type(x).__name__}; of a data set "
+            "give data.test.x and data.test.y"
+        )
+    return torch.as_tensor(x)
 
 
 def _one_each(labels: Labels, images: int) -> Int[np.ndarray, " images"]:

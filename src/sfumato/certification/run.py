@@ -14,7 +14,7 @@ import torch
 
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.certificates import Certificates
-from sfumato.certification.file import continued
+from sfumato.certification.file import checksum_of_examples, continued
 from sfumato.certification.forecast import LONG_RUN, Forecast, forecast
 from sfumato.certification.recorded_answers import answers
 from sfumato.certification.shipped import (
@@ -223,7 +223,12 @@ def _settings(
         "clean_accuracy": classifier.record.clean_accuracy if classifier.record else None,
         "data": data.name,
         "data_sha256": data.checksum(),
-        "examples": {"count": len(examples), "first": examples[0], "last": examples[-1]},
+        "examples": {
+            "count": len(examples),
+            "first": examples[0],
+            "last": examples[-1],
+            "checksum": checksum_of_examples(examples),
+        },
         **smoothed.noise.identity(),
         **({"sound": True} if smoothed.noise.sound else {}),
         "norm": smoothed.noise.norm,

@@ -119,6 +119,11 @@ class SmoothedClassifier(Smoothed):
         """
         if isinstance(calibration, Split):
             calibration = calibration.x[np.arange(len(calibration))], calibration.y
+        if not (isinstance(calibration, tuple | list) and len(calibration) == 2):
+            raise DataError(
+                f"calibration must be images and labels, or a split, got {type(calibration).__name__}; of a "
+                "data set give images that are not in test, e.g. (data.test.x[:500], data.test.y[:500])"
+            )
         x, y = calibration
         steps = ConformalClassifier(self, coverage=coverage, radius=radius, votes=votes)
         return steps.conformalize(x, y).predict_set(test)

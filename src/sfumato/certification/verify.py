@@ -19,7 +19,12 @@ import numpy as np
 import torch
 
 from sfumato.certification.certificate import Certificate
-from sfumato.certification.file import changed_since_sealed, read_settings, settings_path
+from sfumato.certification.file import (
+    changed_since_sealed,
+    checksum_of_examples,
+    read_settings,
+    settings_path,
+)
 from sfumato.certification.recorded_answers import answers, difference
 from sfumato.certification.rederive import not_derived, not_redrawn
 from sfumato.certification.smoothed_classifier import SmoothedClassifier
@@ -34,6 +39,8 @@ from sfumato.smoothing.batch_norms import normalize_at, some_images
 from sfumato.version import __version__
 
 _SHOWN = 5  # differences of one kind that are listed
+_DEVICES = ("cpu", "cuda")
+_NO_SETTINGS = (SfumatoError, KeyError, TypeError, ValueError, OverflowError)
 
 
 @dataclass
@@ -110,7 +117,10 @@ def verify_table(path: Path, at_hand: AtHand | None = None) -> Verification:
     try:
         plan, noise = parse_plan(str(settings.get("plan"))), noise_of(settings)
         confidence = float(settings["confidence"])
-    except (SfumatoError, KeyError, TypeError, ValueError) as error:
+        device = str(settings.get("device", "cpu"))
+        if device not in _DEVICES or not isinstance(settings.get("seed", 0), int):
+            raise DataError(f"device {device}, seed {settings.get('seed')}")
+    except _NO_SETTINGS as error:
         found.differ("settings", [f"no run can have them ({error})"])
         return found
     known = bool(settings.get("label_known"))
@@ -142,11 +152,14 @@ def _check_rows_present(rows: Sequence[Certificate], settings: dict[str, Any], f
         return
     there = [row.idx for row in rows]
     if len(there) != count:
-        lacking = sorted(set(_expected(count, first, last)) - set(there))[:1]
-        example = f", the first of them image {lacking[0]}" if lacking else ""
+        have = set(there)
+        lacking = next((index for index in _expected(count, first, last) if index not in have), None)
+        example = "" if lacking is None else f", the first of them image {lacking}"
         found.differ("rows", [f"there are {len(there)} of {count} images{example}"])
     elif (there[0], there[-1]) != (first, last) or sorted(there) != there:
         found.differ("rows", [f"they are not of images {first} to {last} in order"])
+    elif asked.get("checksum", checksum_of_examples(there)) != checksum_of_examples(there):
+        found.differ("rows", ["they are of other images than the run was about"])
     else:
         found.checked.append(f"a row for each of the {count} images")
 
@@ -247,7 +260,7 @@ def _classifier(
                 device="cpu",
                 augmentation=how.get("augmentation", "none"),
             )
-    except SfumatoError as error:
+    except _NO_SETTINGS as error:
         found.differ("model", [str(error)])
         return None
     if classifier.checksum() != settings.get("weights_sha256"):

@@ -306,6 +306,8 @@ def _report(
 ) -> None:
     no_radius = plan.states != "radius"
     what = "accuracy" if data.class_names else "share (of any class: there are no labels)"
+    if plan.among > 1:
+        what = f"top-{plan.among} {what}"
     other_noise = "" if noise.name == "gaussian" else f", {noise}"
     print_table(
         f"{what.capitalize() if no_radius else f'Certified {what}'} of {images} test images of {data.name}, "

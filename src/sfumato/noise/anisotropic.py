@@ -52,6 +52,16 @@ class AnisotropicGaussian(Gaussian):
         """Return the half axes of the ellipsoid that a radius certifies, in the features' units."""
         return tuple(radius * scale for scale in self.scales)
 
+    @property
+    def unit_ball(self) -> tuple[object, ...]:
+        """What a radius of 1 covers: the ellipsoid of these scales."""
+        return (*super().unit_ball, self.scales)
+
+    @property
+    def largest_deviation(self) -> float:
+        """The largest standard deviation of any coordinate."""
+        return self.standard_deviation * max(self.scales)
+
     def draw(self, out: torch.Tensor, stream: Stream) -> None:
         """Fill the contiguous ``out`` (rows, *shape): drawn and scaled in float64, rounded once.
 

@@ -41,7 +41,8 @@ class Noise(ABC):
 
     def __post_init__(self) -> None:
         """Refuse a negative or infinite standard deviation."""
-        require_nonnegative("standard_deviation", self.standard_deviation)
+        deviation = require_nonnegative("standard_deviation", self.standard_deviation)
+        object.__setattr__(self, "standard_deviation", deviation)
 
     @abstractmethod
     def draw(self, out: torch.Tensor, stream: Stream) -> None:
@@ -90,6 +91,20 @@ class Noise(ABC):
         None for a noise whose certificates are about real numbers: only a whole number is free of rounding.
         """
         return None
+
+    @property
+    def unit_ball(self) -> tuple[object, ...]:
+        """What a radius of 1 covers: radii of two noises can be compared if it is the same."""
+        return (self.norm, self.squared_steps(1.0))
+
+    @property
+    def largest_deviation(self) -> float:
+        """The largest standard deviation of any coordinate."""
+        return self.standard_deviation
+
+    def forecaster(self) -> Noise:
+        """Return a noise that certifies nearly the same and is fast to ask: to plan votes, not to certify."""
+        return self
 
     @property
     def sound(self) -> bool:

@@ -60,6 +60,7 @@ from sfumato.noise.exact_normal import (
     quantile_below,
     rounded_down,
 )
+from sfumato.noise.gaussian import Gaussian
 from sfumato.noise.keyed import Stream
 
 if TYPE_CHECKING:
@@ -108,6 +109,10 @@ class DiscretisedGaussian(Noise):
                 f"the standard deviation of discretised noise must be at most {_WIDEST / self.steps:g} with "
                 f"{self.steps} steps per unit, got {self.standard_deviation:g}"
             )
+
+    def forecaster(self) -> Noise:
+        """Return the Gaussian noise that this is the rounding of."""
+        return Gaussian(self.standard_deviation)
 
     def draw(self, out: torch.Tensor, stream: Stream) -> None:
         """Fill the contiguous ``out`` (rows, *shape) with the stream's next rows, in the unit of the input.

@@ -11,7 +11,15 @@ from sfumato.plans.decide import Decide
 from sfumato.plans.fixed import Fixed
 from sfumato.plans.precision import Precision
 from sfumato.plans.predict import Predict
-from sfumato.plans.registry import PLANS, accepted_plans, as_plan, asked_radii, parse_plan, register_plan
+from sfumato.plans.registry import (
+    PLANS,
+    accepted_plans,
+    among,
+    as_plan,
+    asked_radii,
+    parse_plan,
+    register_plan,
+)
 from sfumato.plans.top_k import TopK
 from sfumato.plans.two_class import FixedTwoClass
 from sfumato.plans.vote import Vote
@@ -31,6 +39,7 @@ __all__ = [
     "TopK",
     "Vote",
     "accepted_plans",
+    "among",
     "as_plan",
     "asked_radii",
     "parse_plan",

@@ -242,6 +242,11 @@ class Plan(ABC):
     states: ClassVar[Literal["radius", "class", "nothing"]]
 
     @property
+    def among(self) -> int:
+        """How many of the most probable classes the predicted one is promised to be one of."""
+        return 1
+
+    @property
     @abstractmethod
     def least_votes(self) -> int:
         """The votes that every image gets, however easy."""

@@ -85,7 +85,7 @@ class Precision(Plan):
         """Return the pilot's beginning. Labels are not used."""
         require_reachable(self.n_max, run.confidence)
         return _Stage(
-            forecast(self.n_max, run.confidence, replace(run.noise, standard_deviation=1.0)),
+            forecast(self.n_max, run.confidence, replace(run.noise.forecaster(), standard_deviation=1.0)),
             np.ones(run.images, dtype=bool),
             np.full(run.images, ABSTAIN, dtype=np.int64),
             np.zeros(run.images, dtype=np.int64),

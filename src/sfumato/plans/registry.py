@@ -131,6 +131,18 @@ def asked_radii(text: str) -> tuple[float, ...]:
         return ()
 
 
+def among(text: str) -> int:
+    """Return among how many of the most probable classes the plan of this text puts what it predicts.
+
+    >>> among("top_k(5,100,1000)"), among("fixed(100,1000)"), among("")
+    (5, 1, 1)
+    """
+    try:
+        return parse_plan(text).among
+    except SettingError:
+        return 1
+
+
 def _value(shown: str, name: str, kind: type, text: str) -> float:
     """Return ``text`` as the whole or real number the setting wants."""
     if kind is int:

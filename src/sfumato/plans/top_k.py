@@ -106,6 +106,11 @@ class TopK(Plan):
             require_count(name, getattr(self, name))
 
     @property
+    def among(self) -> int:
+        """``k``."""
+        return self.k
+
+    @property
     def least_votes(self) -> int:
         """The votes that every image gets."""
         return self.n0 + self.n
@@ -143,7 +148,8 @@ class TopK(Plan):
             "all votes",
             radius=radius,
             q_upper=q_upper,
-            rival_upper=kth,
+            # any one of the other classes has at most q, the k-th of them at most what the bounds say
+            rival_upper=kth if self.k == 1 else None,
         )
 
     def _radius(

@@ -18,7 +18,7 @@ from sfumato.certification.later_radii import at_radii
 from sfumato.certification.summary import average_radius
 from sfumato.errors import DataError, SettingError
 from sfumato.noise import noise_of
-from sfumato.plans import ABSTAIN, asked_radii
+from sfumato.plans import ABSTAIN, among, asked_radii
 from sfumato.plans.base import FULL_VOTES
 from sfumato.reporting.sources import CertifiedSet
 
@@ -173,6 +173,11 @@ def differences(named: Mapping[str, Sequence[Certificate]]) -> list[str]:
             "a lower confidence certifies a little more",
         ),
         ("votes", _by(named, _plans), "more votes certify larger radii"),
+        (
+            "what they say",
+            _by(named, _statement),
+            "one of several classes is less than the first",
+        ),
     ):
         if len(groups) > 1:
             shown = "; ".join(f"{value} ({_some(names)})" for value, names in [*groups.items()][:3])
@@ -203,6 +208,11 @@ def _confidence(rows: Sequence[Certificate]) -> str:
 
 def _plans(rows: Sequence[Certificate]) -> str:
     return ", ".join(sorted({row.plan for row in rows if row.plan})) or "not stated"
+
+
+def _statement(rows: Sequence[Certificate]) -> str:
+    most = max((among(plan) for plan in {row.plan for row in rows}), default=1)
+    return "of the most probable class" if most == 1 else f"of one of the {most} most probable classes"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -98,6 +98,7 @@ class BaseClassifier:
                 "the model is in training mode; votes are counted by a copy switched to evaluation mode",
                 stacklevel=3,
             )
+        self.changes = 0
         self._take_copy()
 
     @classmethod
@@ -138,6 +139,7 @@ class BaseClassifier:
         """Copy the user's module again if it has changed; return whether it has: ``probe`` is then due."""
         if self._snapshot is None or self._snapshot.matches(self._given):  # type: ignore[arg-type]
             return False
+        self.changes += 1
         self._take_copy()
         return True
 

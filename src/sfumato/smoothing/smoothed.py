@@ -104,17 +104,9 @@ class Smoothed:
         precision: str = "float32",
         configuration: Configuration | None = None,
     ) -> None:
-        if (beta is None) == (noise is None):
-            raise SettingError(f"give either beta or noise, got beta {beta} and noise {noise}")
-        if beta is not None and (callable(beta) or np.ndim(beta) > 0):
-            raise SettingError(
-                f"beta must be one number for all inputs, got a {type(beta).__name__}: noise that follows "
-                "the input would void the certificate (arXiv 2110.05365); RoutedClassifier chooses with one"
-            )
         self.classifier = Classifier.of(model)
         model = self.classifier.model
-        self.noise = Gaussian(require_positive("beta", beta or 0.0)) if noise is None else noise
-        require_positive("beta", self.noise.standard_deviation)
+        self.noise = given_noise(beta, noise)
         self.seed = require_count("seed", seed, minimum=0)
         self.device = choose_device(device)
         if configuration is None:
@@ -130,6 +122,7 @@ class Smoothed:
         self._base = BaseClassifier.configured(model, self.device, configuration)
         self._counter: VoteCounter | None = None
         self._shape: tuple[int, ...] | None = None
+        self._earlier_changes = 0
         self._numbered = 0
         self._numbering = threading.Lock()
 
@@ -176,6 +169,7 @@ class Smoothed:
         if tuned == self.configuration:
             return
         self.configuration = tuned
+        self._earlier_changes = self.changes
         self._base = BaseClassifier.configured(self.model, self.device, self.configuration)
         self._counter = None
 
@@ -341,6 +335,11 @@ class Smoothed:
         return self.classifier.model
 
     @property
+    def changes(self) -> int:
+        """How often the module was found changed, and copied again, at the beginning of a call."""
+        return self._earlier_changes + self._base.changes
+
+    @property
     def beta(self) -> float:
         """Standard deviation of the noise, in the input's unit."""
         return self.noise.standard_deviation
@@ -379,7 +378,7 @@ class Smoothed:
         if self._shape is None:
             classes = self._probe(images)
         else:
-            classes = self._base.prepare(images, self.beta, self.configuration.batch_size)
+            classes = self._base.prepare(images, self.noise.largest_deviation, self.configuration.batch_size)
         if self._counter is None or classes != self._counter.num_classes:
             self._counter = VoteCounter(self._base, self.noise, classes, self.configuration, seed=self.seed)
         self._shape = shape
@@ -394,7 +393,7 @@ class Smoothed:
                 "without channels need their axis, x[:, None]"
             )
         try:
-            return self._base.probe(images, self.beta, self.configuration.batch_size)
+            return self._base.probe(images, self.noise.largest_deviation, self.configuration.batch_size)
         except UncertainAnswerError:
             raise
         except ModelError as error:
@@ -411,6 +410,24 @@ class Smoothed:
         except SfumatoError:
             return False
         return True
+
+
+def given_noise(beta: float | None, noise: Noise | None) -> Noise:
+    """Return the noise that inputs are smoothed with: Gaussian of standard deviation ``beta``, or another.
+
+    Raises:
+        SettingError: both or neither, one that is 0, or one that follows the input.
+    """
+    if (beta is None) == (noise is None):
+        raise SettingError(f"give either beta or noise, got beta {beta} and noise {noise}")
+    if beta is not None and (callable(beta) or np.ndim(beta) > 0):
+        raise SettingError(
+            f"beta must be one number for all inputs, got a {type(beta).__name__}: noise that follows "
+            "the input would void the certificate (arXiv 2110.05365); RoutedClassifier chooses with one"
+        )
+    found = Gaussian(require_positive("beta", beta or 0.0)) if noise is None else noise
+    require_positive("beta", found.standard_deviation)
+    return found
 
 
 def _keys(examples: Sequence[int], images: int) -> Int[np.ndarray, " images"]:
