@@ -27,6 +27,10 @@ class DataError(SfumatoError, ValueError):
     exit_code = 2
 
 
+class NoResultsYetError(DataError):
+    """A study has been begun, and none of it has ended yet."""
+
+
 class DataNote(UserWarning):
     """What a user should know about how a data set was read: left out, turned or assumed."""
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -170,6 +171,16 @@ def test_accuracy_counts_what_is_right_and_certified(tmp_path):
         ROWS.accuracy([-1.0])
     with pytest.raises(DataError, match=r"10 of 10 examples have no label; give certify labels="):
         smoother(halves).certify(X, PLAN).accuracy([0.0])
+
+
+def test_accuracy_at_a_radius_that_was_not_asked_for_is_refused():
+    asked = Certificates(replace(row, plan="curve(0.2,0.4)") for row in ROWS)
+    assert asked.accuracy([0.2, 0.4]).shares == (0.5, 0.25)
+    assert [point.radius for point in asked.accuracy()] == [0.2, 0.4]
+    assert [point.radius for point in ROWS.accuracy()] == [0.0]
+    for other in (0.0, 0.3, 0.5):
+        with pytest.raises(DataError, match=f"radius {other:g} was not certified: .* for radius 0.2, 0.4"):
+            asked.accuracy([0.2, other])
 
 
 def test_the_table_is_read_back_with_radii_rounded_down(tmp_path):

@@ -151,6 +151,23 @@ def test_following_waits_for_a_study_without_any_finished_cell(study, tmp_path, 
     assert code == 0, errors
 
 
+def test_following_a_damaged_study_ends_with_the_reason(study, tmp_path, sfumato, monkeypatch):
+    folder = tmp_path / "study"
+    folder.mkdir()
+    (folder / "study.toml").write_text((study / "study.toml").read_text())
+    content = bytearray((study / "results.sqlite").read_bytes())
+    content[100:108] = b"damaged!"
+    (folder / "results.sqlite").write_bytes(content)
+
+    def waits(_):
+        raise AssertionError("nothing is to be waited for")
+
+    monkeypatch.setattr(report.time, "sleep", waits)
+    code, _, errors = sfumato("report", folder, "--out", tmp_path / "r.html", "--gallery", 0, "--follow")
+    assert code == 2
+    assert "results.sqlite: " in errors
+
+
 def test_data_that_are_gone_leave_out_the_images_and_say_why(study, tmp_path, sfumato):
     folder = tmp_path / "study"
     folder.mkdir()

@@ -37,6 +37,20 @@ def test_a_study_is_written_run_and_grown(tmp_path, monkeypatch, sfumato):
     assert "alpha = [0.0, 0.2, 0.4]" in (tmp_path / "study" / "study.toml").read_text()
 
 
+def test_a_run_without_a_file_goes_on_with_the_settings_of_its_folder(tmp_path, monkeypatch, sfumato):
+    monkeypatch.chdir(tmp_path)
+    assert sfumato("study", "run", *SMALL, "--out", "study")[0] == 0
+    before = (tmp_path / "study" / "study.toml").read_text()
+    code, out, err = sfumato("study", "run", "--out", "study")
+    assert code == 0, err
+    assert "study: going on with the settings of its study.toml" in " ".join((out + err).split())
+    assert "trained in" not in out
+    assert (tmp_path / "study" / "study.toml").read_text() == before
+    assert sfumato("study", "run", "--out", "study", "--images", "30")[0] == 0
+    after = (tmp_path / "study" / "study.toml").read_text()
+    assert after == before.replace("images = 40", "images = 30")
+
+
 def test_every_field_of_the_tables_is_an_option_and_a_dry_run_writes_nothing(tmp_path, monkeypatch, sfumato):
     monkeypatch.chdir(tmp_path)
     code, out, err = sfumato("study", "run", *SMALL, "--seeds", "0:4:3", "--out", "study", "--dry-run")

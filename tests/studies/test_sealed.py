@@ -1,5 +1,6 @@
 """Nothing damaged or lost in a results file is taken for a result: it is named, and computed again."""
 
+import os
 import random
 
 import numpy as np
@@ -46,6 +47,17 @@ def study(finished):
         left.unlink()
     (folder / FILE).write_bytes(content)
     return folder, rows
+
+
+def test_a_study_can_be_read_where_nothing_can_be_written(study, finished, monkeypatch):
+    folder, _ = study
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    assert rows_of(folder) == finished[2]
+    assert load_results(folder).cells.keys() == finished[3].cells.keys()
+    assert {path.name for path in folder.glob(f"{FILE}*")} == {FILE}, "nothing was written beside it"
+    (folder / f"{FILE}-wal").write_bytes(b"not yet in the file")
+    with Store(folder / FILE, read_only=True):
+        pass
 
 
 def test_a_seal_knows_any_change_of_one_value_and_no_order():

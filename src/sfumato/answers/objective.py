@@ -7,16 +7,16 @@ of your own, with ``register_objective``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from sfumato.certification.accuracy import require_asked
 from sfumato.certification.certificate import Certificate, lowest_confidence, written_radius
 from sfumato.errors import DataError, SettingError, require_count, require_nonnegative
-from sfumato.plans import asked_radii, parse_plan
 from sfumato.studies.results import CellResult, StudyResults
 
 Key = tuple[float, float, int]
@@ -192,34 +192,6 @@ class CertifiedAccuracy(Objective[CertifiedCell]):
     def error(self, results: StudyResults) -> float:
         """Return the largest error of one certificate; the usual error for those that state none."""
         return 1.0 - lowest_confidence(row for rows in results.certificates.values() for row in rows)
-
-
-def require_asked(radius: float, certificates: Iterable[Certificate]) -> None:
-    """Refuse a radius that a plan was not asked about, where it was asked about others.
-
-    Raises:
-        DataError: the plan of some certificate certifies other radii only.
-    """
-    for plan in sorted({row.plan for row in certificates if row.plan}):
-        asked = parse_plan(plan).asked_radii
-        if not _answers(asked, radius):
-            known = ", ".join(f"{one:g}" for one in asked)
-            raise DataError(
-                f"radius {radius:g} was not certified: the certificates are for radius {known}; "
-                "choose among these, or certify again"
-            )
-
-
-def is_asked(radius: float, certificates: Iterable[Certificate]) -> bool:
-    """Return whether the plans of the certificates answer for this radius.
-
-    One that finds the radii itself does, and one that is not registered here.
-    """
-    return all(_answers(asked_radii(plan), radius) for plan in {row.plan for row in certificates})
-
-
-def _answers(asked: Sequence[float], radius: float) -> bool:
-    return not asked or bool(np.isclose(radius, asked, rtol=1e-9).any())
 
 
 class WeightedAccuracy(Objective[CertifiedCell]):

@@ -7,8 +7,11 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from sfumato.certification.certificate import Certificate, lowest_confidence, written_radius
 from sfumato.errors import DataError
+from sfumato.plans import asked_radii
 from sfumato.settings import CONFIDENCE
 from sfumato.statistics.estimates import certified_accuracy_bounds
 
@@ -87,3 +90,31 @@ def radius_grid(beta: float, largest: float) -> list[float]:
     decade = 10.0 ** math.floor(math.log10(beta / 3))
     step = next(s for s in (decade, 2.5 * decade, 5 * decade, 10 * decade, math.inf) if s >= beta / 3)
     return [float(f"{i * step:.10g}") for i in range(int(largest / step) + 1)]
+
+
+def require_asked(radius: float, certificates: Iterable[Certificate]) -> None:
+    """Refuse a radius that a plan was not asked about, where it was asked about others.
+
+    Raises:
+        DataError: the plan of some certificate certifies other radii only.
+    """
+    for plan in sorted({row.plan for row in certificates}):
+        asked = asked_radii(plan)
+        if not _answers(asked, radius):
+            known = ", ".join(f"{one:g}" for one in asked)
+            raise DataError(
+                f"radius {radius:g} was not certified: the certificates are for radius {known}; "
+                "choose among these, or certify again"
+            )
+
+
+def is_asked(radius: float, certificates: Iterable[Certificate]) -> bool:
+    """Return whether the plans of the certificates answer for this radius.
+
+    One that finds the radii itself does, and one that is not registered here.
+    """
+    return all(_answers(asked_radii(plan), radius) for plan in {row.plan for row in certificates})
+
+
+def _answers(asked: Sequence[float], radius: float) -> bool:
+    return not asked or bool(np.isclose(radius, asked, rtol=1e-9).any())

@@ -11,14 +11,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, overload
 
-from sfumato.certification.accuracy import CurvePoint, certified_accuracy
+from sfumato.certification.accuracy import CurvePoint, certified_accuracy, require_asked
 from sfumato.certification.certificate import Certificate, certificate_columns
 from sfumato.certification.table import read_rows, written_table
 from sfumato.errors import DataError, require_nonnegative
 from sfumato.files import require_writable, write_text
 from sfumato.frames import columns_of, data_frame
 from sfumato.notebooks import html_list, html_table
-from sfumato.plans import ABSTAIN
+from sfumato.plans import ABSTAIN, asked_radii
 
 
 class CertifiedAccuracy(tuple[CurvePoint, ...]):
@@ -104,23 +104,30 @@ class Certificates(Sequence[Certificate]):
         return html_list(repr(self), columns, rows)
 
     def accuracy(
-        self, radii: float | Iterable[float] = (0.0,), *, confidence: float = 0.95
+        self, radii: float | Iterable[float] | None = None, *, confidence: float = 0.95
     ) -> CertifiedAccuracy:
         """Return the share of examples that are correct and certified at each radius, with bounds.
+
+        Without ``radii``, at those that the plan was asked about, or at 0 where it finds radii itself.
 
         The bounds hold for the population, at ``confidence`` for each radius by itself, and cover the
         certificates' own error (``certified_accuracy``).
 
         Raises:
-            DataError: no certificates, or an example without a label.
+            DataError: no certificates, an example without a label, or a radius that the plan was not asked
+                about (``at_radii`` asks the same votes for others).
             SettingError: a radius below 0.
         """
         if (unknown := sum(found.label < 0 for found in self)) > 0:
             raise DataError(
                 f"{unknown} of {len(self)} examples have no label; give certify labels=, or data with labels"
             )
-        asked = [radii] if isinstance(radii, int | float) else list(radii)
-        grid = [require_nonnegative("radius", radius) for radius in asked]
+        if radii is None:
+            radii = sorted({r for plan in {found.plan for found in self} for r in asked_radii(plan)}) or 0.0
+        wanted = [radii] if isinstance(radii, int | float) else list(radii)
+        grid = [require_nonnegative("radius", radius) for radius in wanted]
+        for radius in grid:
+            require_asked(radius, self)
         return CertifiedAccuracy(certified_accuracy(self, grid, confidence=confidence))
 
     def to_tsv(self, path: Path | str) -> None:

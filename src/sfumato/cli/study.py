@@ -90,9 +90,9 @@ def run(
 ) -> None:
     """Train one model per (alpha, seed), vote on the test images at every beta, keep all in one folder.
 
-    Options replace settings of the file. Results already in the folder are not computed again: if the command
-    is killed, give it again to continue. If you add an alpha, a beta or a seed later, only the new part is
-    computed.
+    Options replace settings of the file; without a file, those of the study that is in the folder already.
+    Results already in the folder are not computed again: if the command is killed, give it again to continue.
+    If you add an alpha, a beta or a seed later, only the new part is computed.
 
     Example: sfumato study run mnist.toml --out mnist-study
 
@@ -103,7 +103,7 @@ def run(
     from sfumato.errors import require_count
     from sfumato.reporting.model_card import write_study_cards
     from sfumato.studies.design import make_design
-    from sfumato.studies.run import Watch, run_study
+    from sfumato.studies.run import STUDY_FILE, Watch, run_study
     from sfumato.studies.side_by_side import side_by_side
     from sfumato.studies.todo import study_data
 
@@ -111,8 +111,11 @@ def run(
     for name, value in settings.items():
         table, _, key = name.partition(".")
         changes.setdefault(table, {})[key] = value
-    design = make_design({}, changes) if file is None else read_study(file, changes)
     folder = options.study_folder(file, out)
+    if file is None and (folder / STUDY_FILE).is_file():
+        file = folder
+        tell(f"{folder}: going on with the settings of its {STUDY_FILE}; options given here replace them")
+    design = make_design({}, changes) if file is None else read_study(file, changes)
     if dry_run:
         _say_what_is_left(design, folder, device)
         return

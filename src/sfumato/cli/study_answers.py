@@ -61,9 +61,10 @@ def show(
         study_kept.show_all(folder, as_json=as_json, with_others=soft or radii is not None)
         return
     from sfumato.answers.best import risk_points
-    from sfumato.certification.accuracy import certified_accuracy
+    from sfumato.certification.accuracy import certified_accuracy, is_asked
     from sfumato.errors import require_nonnegative
     from sfumato.reporting.answer_tables import certified_table
+    from sfumato.reporting.certified_sets import require_certified
     from sfumato.reporting.sources import Sources, StudySource
     from sfumato.studies.store import load_results
 
@@ -71,11 +72,14 @@ def show(
     results = load_results(folder)
     risks = risk_points(results, confidence=confidence)
     sets = certified_sets(Sources((StudySource(folder.name, folder, results),), (), ())) if wanted else ()
+    require_certified(sets, wanted if sets else ())
     if as_json:
         certified = [
             {
                 **dict(zip(("alpha", "beta", "seed"), cell, strict=True)),
-                "points": certified_accuracy(rows, wanted, confidence=confidence),
+                "points": certified_accuracy(
+                    rows, [radius for radius in wanted if is_asked(radius, rows)], confidence=confidence
+                ),
             }
             for cell, rows in sorted(results.certificates.items())
             if wanted and rows

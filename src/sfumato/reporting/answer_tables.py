@@ -8,8 +8,7 @@ import numpy as np
 
 from sfumato.answers.best import RiskPoint, StudyAnswer
 from sfumato.answers.best_pair import Gain, Pair, PairAnswer
-from sfumato.answers.objective import is_asked
-from sfumato.certification.accuracy import CurvePoint, certified_accuracy
+from sfumato.certification.accuracy import CurvePoint, certified_accuracy, is_asked
 from sfumato.certification.summary import p_lower_quantiles
 from sfumato.reporting.certified_sets import (
     FULL,

@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, Int
 
-from sfumato.answers.objective import require_asked
-from sfumato.certification.accuracy import CurvePoint, certified_accuracy, radius_grid
+from sfumato.certification.accuracy import CurvePoint, certified_accuracy, radius_grid, require_asked
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.later_radii import at_radii
 from sfumato.certification.summary import average_radius

@@ -18,7 +18,7 @@ from sfumato.answers.published import PublishedResults, load_published
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.file import read_settings, settings_path
 from sfumato.certification.table import read_rows
-from sfumato.errors import DataError, ModelError, SettingError
+from sfumato.errors import DataError, ModelError, NoResultsYetError, SettingError
 from sfumato.models.checkpoint import ModelRecord, read_record
 from sfumato.studies.design import VotesTable, read_design
 from sfumato.studies.results import StudyResults
@@ -186,7 +186,7 @@ def _read_study(name: str, folder: Path, unfinished: bool) -> StudySource:
         )
     try:
         results = load_results(folder)
-    except DataError:
+    except NoResultsYetError:
         if not unfinished:
             raise
         return StudySource(name, folder, None)

@@ -103,7 +103,9 @@ class SealedFile:
         with explained(path):
             if not read_only:
                 path.parent.mkdir(parents=True, exist_ok=True)
-            mode = "ro" if read_only else "rwc"
+            mode = "rwc"
+            if read_only:
+                mode = "ro&immutable=1" if _cannot_be_written_meanwhile(path) else "ro"
             self._db = sqlite3.connect(
                 f"{path.absolute().as_uri()}?mode={mode}",
                 uri=True,
@@ -384,3 +386,12 @@ def _explanation(path: Path, error: sqlite3.Error) -> SfumatoError:
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_NOMEM):
         return OutputError(f"{path}: cannot be opened or written ({error})")
     return DataError(_damaged(path, " ".join(str(error).split())))
+
+
+def _cannot_be_written_meanwhile(path: Path) -> bool:
+    """Return whether nothing can change in the folder, and all that was written is in the file itself.
+
+    To read a file that others may write, SQLite writes beside it, which it cannot do in such a folder.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    return not os.access(path.parent, os.W_OK) and not (log.exists() and log.stat().st_size)

@@ -20,7 +20,7 @@ import numpy as np
 
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.table import OURS, parse_row
-from sfumato.errors import DataError
+from sfumato.errors import DataError, NoResultsYetError
 from sfumato.files import writing
 from sfumato.smoothing.risk import Rows
 from sfumato.studies.results import CellResult, StudyResults
@@ -311,7 +311,7 @@ def load_results(folder: Path | str) -> StudyResults:
     with opened(Path(folder), read_only=True) as store:
         current = store.current()
         if current is None:
-            raise DataError(f"{store.path}: holds no results yet; run the study first")
+            raise NoResultsYetError(f"{store.path}: holds no results yet; run the study first")
         cells = {}
         for member, cell in store.members(current.settings, "risk").items():
             with _naming(member):

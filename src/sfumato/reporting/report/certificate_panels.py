@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sfumato.answers.objective import is_asked
 from sfumato.certification.accuracy import certified_accuracy as accuracy_at
+from sfumato.certification.accuracy import is_asked
 from sfumato.certification.summary import p_lower_quantiles
 from sfumato.reporting.answer_tables import certified_table, outcomes_table, votes_table
 from sfumato.reporting.attacked_sets import AttackedSet, attack_on, told_of
