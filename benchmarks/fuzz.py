@@ -106,6 +106,8 @@ TARGETS = {
     "design": Target(fuzz_seeds.designs, fuzz_seeds.parse_design, ".toml"),
     "checkpoint": Target(fuzz_seeds.checkpoints, fuzz_seeds.parse_checkpoint, ".safetensors"),
     "plan": Target(fuzz_seeds.plans, fuzz_seeds.parse_plan),
+    "settings": Target(fuzz_seeds.settings, fuzz_seeds.parse_settings, ".tsv.json"),
+    "counts": Target(fuzz_seeds.counts, fuzz_seeds.parse_counts),
 }
 
 

@@ -138,7 +138,8 @@ def _pair(numbers: Sequence[int], device: torch.device) -> _Pair:
 
 def _shifted(x: torch.Tensor, bits: int) -> torch.Tensor:
     """Return the unsigned number shifted to the right: int64 alone would repeat its sign."""
-    return (x >> bits) & (2 ** (64 - bits) - 1)
+    shifted: torch.Tensor = (x >> bits) & (2 ** (64 - bits) - 1)
+    return shifted
 
 
 def _upper_product(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

@@ -294,7 +294,7 @@ def _fetched(close: torch.Tensor) -> Callable[[], Bool[np.ndarray, " copies"]]:
         return close.numpy
     here = torch.empty(close.shape, dtype=torch.bool, pin_memory=True)
     here.copy_(close, non_blocking=True)
-    done = torch.cuda.Event()
+    done = torch.cuda.Event()  # type: ignore[no-untyped-call]
     done.record()
 
     def wait_for_it() -> Bool[np.ndarray, " copies"]:
