@@ -117,6 +117,14 @@ def test_forgotten_mean_and_std_are_hinted_at_before_any_vote(folder, sfumato):
     assert found["right"] >= 17
 
 
+def test_forgotten_mean_and_std_are_hinted_at_by_risk_too(folder, sfumato):
+    own = ("risk", "normalised.pt", "--network", "mine:clipped", "--beta", "0.3", "--n", "5", "--first", "40")
+    code, _, errors = sfumato(*own)
+    assert code == 0, errors
+    assert "give --mean and --std if the model expects normalised inputs" in errors
+    assert "guessing" not in sfumato(*own, "--mean", "4", "--std", "1")[2]
+
+
 def test_guessing_is_told_from_knowing():
     from sfumato.certification.without_noise import CleanAccuracy
 

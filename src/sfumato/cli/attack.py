@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sfumato.cli import options
+from sfumato.cli.clean_accuracy import warn_if_it_guesses
 from sfumato.cli.classifiers import load_one_classifier
 from sfumato.cli.load_data import load_data
 from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar
@@ -74,6 +75,7 @@ def command(
     classifier = load_one_classifier(model, dataset, mean, std, model_factory, denoiser=denoiser)
     examples = range(min(first, len(dataset.test)))
     warn_of_class_order(dataset, examples)
+    warn_if_it_guesses(classifier, dataset, examples, device)
     with progress_bar("attacking", len(examples)) as bar:
         found = attack_to_file(
             attack,

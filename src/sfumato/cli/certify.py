@@ -11,6 +11,7 @@ import typer
 
 from sfumato.cli import options
 from sfumato.cli.classifiers import load_one_classifier
+from sfumato.cli.clean_accuracy import warn_at_chance
 from sfumato.cli.execution import chosen_executor
 from sfumato.cli.load_data import load_data
 from sfumato.cli.model_timeout import model_timeout as ended_if_it_hangs
@@ -144,7 +145,7 @@ def command(
         if not as_json and found.images:
             OUT.print(f"without noise the model is right about {found.right} of {found.images} images")
         if normalization == "trained":  # statistics of noisy inputs do not fit clean ones
-            _warn_at_chance(found, own=classifier.record is None)
+            warn_at_chance(found, own=classifier.record is None)
 
     def tell_reused(rows: int) -> None:
         tell_accuracy()  # not earlier: what is refused prints nothing
@@ -228,20 +229,6 @@ def command(
         lowest = summary.curve[0]
         if message := lack_of_noise(record.alpha, beta, lowest.radius, lowest.share, record.clean_accuracy):
             warn(message)
-
-
-def _warn_at_chance(found: CleanAccuracy, *, own: bool) -> None:
-    """Say what may be wrong where the model, the user's ``own`` or one of ours, only guesses."""
-    if found.at_chance():
-        cause = (
-            "give --mean and --std if the model expects normalised inputs, and check the order of its classes"
-            if own
-            else "is this the data that it was trained for?"
-        )
-        warn(
-            f"{found.right} of {found.images} right without noise is what guessing among {found.classes} "
-            f"classes gives: {cause}"
-        )
 
 
 def _tell_if_long(expected: Forecast) -> None:

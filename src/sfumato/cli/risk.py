@@ -8,6 +8,7 @@ import typer
 
 from sfumato.cli import options
 from sfumato.cli.classifiers import behind, load_classifiers, together
+from sfumato.cli.clean_accuracy import warn_if_it_guesses
 from sfumato.cli.load_data import load_data
 from sfumato.cli.model_timeout import model_timeout as ended_if_it_hangs
 from sfumato.cli.normalize import as_smoothed
@@ -86,6 +87,8 @@ def command(
                     precision=precision,
                 )
             )
+            if normalization == "trained":  # statistics of noisy inputs do not fit clean ones
+                warn_if_it_guesses(classifier, dataset, range(count), device)
             noises = [Gaussian(level) for level in betas]
             smoothed = as_smoothed(classifier, noises, normalization, dataset, seed, device)
             for level in betas:
