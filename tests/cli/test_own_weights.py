@@ -118,7 +118,7 @@ def test_forgotten_mean_and_std_are_hinted_at_before_any_vote(folder, sfumato):
 
 
 def test_forgotten_mean_and_std_are_hinted_at_by_risk_too(folder, sfumato):
-    own = ("risk", "normalised.pt", "--network", "mine:clipped", "--beta", "0.3", "--n", "5", "--first", "40")
+    own = ("risk", "normalised.pt", "--network", "mine:clipped", "--beta", "0.3", "--n", "5", "--first", "20")
     code, _, errors = sfumato(*own)
     assert code == 0, errors
     assert "give --mean and --std if the model expects normalised inputs" in errors

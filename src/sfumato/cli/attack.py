@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from sfumato.cli import options
-from sfumato.cli.clean_accuracy import warn_if_it_guesses
 from sfumato.cli.classifiers import load_one_classifier
+from sfumato.cli.clean_accuracy import warn_if_it_guesses
 from sfumato.cli.load_data import load_data
 from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar
 from sfumato.settings import CONFIDENCE
