@@ -230,3 +230,10 @@ def test_certify_takes_pictures_with_their_labels_and_no_shuffled_loader():
         smoothed.certify({"train": items(pixels)}, plan)
     with pytest.raises(SettingError):
         Study(items(), [0.1], [], epochs=1)
+
+
+def test_pictures_are_turned_also_where_their_shape_does_not_say_it():
+    small = RNG.integers(0, 256, (40, 4, 4, 3), dtype=np.uint8)
+    data = dataset_of(items([Image.fromarray(image) for image in small]))
+    order = np.random.default_rng(0).permutation(40)
+    assert np.array_equal(data.test.x, np.moveaxis(small, -1, 1)[order[:8]] / np.float32(255))

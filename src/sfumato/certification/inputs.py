@@ -33,7 +33,8 @@ def batches(x: Inputs) -> Iterator[Batch]:
     """Yield the images of ``x`` batch by batch, with their labels where ``x`` has them.
 
     ``x`` is an array or a tensor (images, *shape), one of our data sets (its test split) or splits, a
-    PyTorch ``Dataset`` or ``DataLoader`` of images or of (image, label), or a Hugging Face split.
+    PyTorch ``Dataset`` or ``DataLoader`` of images or of (image, label), or a Hugging Face split. Arrays and
+    tensors keep the order of their axes; images of Pillow become (channels, height, width).
 
     Raises:
         DataError: items of another form, or a loader that shuffles.

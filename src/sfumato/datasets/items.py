@@ -100,18 +100,22 @@ class LabelledItems(Source):
         return pixels_from_bytes(image) if image.dtype == np.uint8 else image
 
     def item(self, index: int) -> tuple[np.ndarray, Any]:
-        """Return the image and the label (None without one) of an item, as the data set has them.
+        """Return the image, channels first, and the label (None without one) of an item.
 
         Raises:
             DataError, ModelError: as ``read_item``.
         """
-        return read_item(self.data, index, f"{self.name}: item {index}")
+        where = f"{self.name}: item {index}"
+        image, label = read_item(self.data, index, where)
+        turned, _ = channels_first(image[None], where)
+        return np.ascontiguousarray(turned[0]), label
 
 
 def read_item(data: Any, index: int, where: str) -> tuple[np.ndarray, Any]:
     """Return an item's image and its label or None; errors call the item ``where``.
 
-    The image is (channels, height, width) or (features,), of bytes or float32.
+    The image is of bytes or float32. Arrays and tensors keep the order of their axes, which their model
+    expects; an image of Pillow becomes (channels, height, width).
 
     Raises:
         DataError: an item of another form, or that cannot be read from disk.
@@ -145,8 +149,9 @@ def _label(label: Any) -> Any:
 
 
 def _array(image: Any, where: str) -> np.ndarray:
-    if hasattr(image, "getbands"):  # of Pillow
+    if hasattr(image, "getbands"):  # of Pillow, whose channels are last for certain
         pixels = pixels_in(image, where)
+        pixels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
     elif hasattr(image, "detach"):
         pixels = image.detach().cpu().numpy()
     else:
@@ -162,8 +167,7 @@ def _array(image: Any, where: str) -> np.ndarray:
             raise DataError(f"{where} holds NaN or infinite values; pixels must be finite")
     if not 1 <= pixels.ndim <= 3 or pixels.size == 0:
         raise DataError(f"{where}: its image must have 1 to 3 axes, got shape {pixels.shape}")
-    turned, _ = channels_first(pixels[None], where)
-    return np.ascontiguousarray(turned[0])
+    return np.ascontiguousarray(pixels)
 
 
 def _class_names(data: Any) -> tuple[str, ...] | None:
