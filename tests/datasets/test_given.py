@@ -87,6 +87,40 @@ def test_names_of_classes_and_test_parts_are_taken_over():
     assert (pair.class_names, len(pair.test)) == (("a", "b"), 10)
 
 
+NAMES = ["dog", "cat"] * 20
+
+
+class Named(Split3):
+    """A split whose labels are a column of texts."""
+
+    def __init__(self, images, names):
+        super().__init__(images, names)
+        self.features["label"] = SimpleNamespace(dtype="string")
+
+    def __getitem__(self, row):
+        return {"image": self.images[row], "label": self.labels[row]}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        (BYTES, NAMES),
+        (BYTES, np.array(NAMES)),
+        (BYTES, np.array(NAMES, object)),
+        Named(pictures(), NAMES),
+        {"train": Named(pictures(), NAMES)},
+    ],
+)
+@pytest.mark.parametrize("held", [True, False])
+def test_labels_may_be_names(monkeypatch, given, held):
+    if not held:
+        monkeypatch.setattr(on_demand, "HELD_BYTES", 0)
+    data = dataset_of(given)
+    assert data.class_names == ("cat", "dog")
+    assert np.array_equal(data.test.y, 1 - LABELS[np.random.default_rng(0).permutation(40)[:8]])
+    assert any("classes are numbered in alphabetical order, 0 is cat" in note for note in data.notes)
+
+
 @pytest.mark.parametrize("values", [BYTES, BYTES / np.float32(255)])
 def test_large_data_are_read_item_by_item_with_the_same_values(monkeypatch, values):
     held = dataset_of(items(values))
@@ -116,6 +150,14 @@ def test_large_data_are_read_item_by_item_with_the_same_values(monkeypatch, valu
         ),
         (items([*BYTES[:39], BYTES[39] * np.float32(np.nan)]), "item 39 holds NaN"),
         (items([], []), "holds no items"),
+        ((BYTES, ["cat", 1] * 20), "y: example 1 has the label 1 and others have names"),
+        ((BYTES, [None] * 40), "y must be an array of whole numbers or names, got list of object"),
+        (Named(BYTES, ["cat", 1] * 20), "item 0 has the label 'cat' but item 1 1; labels must be all names"),
+        (Named(BYTES, [[0], [0, 1]] * 20), "labels must be one name or whole number for each item"),
+        (
+            {"train": Named(BYTES, NAMES), "test": Named(BYTES[:2], ["dog", "cow"])},
+            "label 'cow' of y_test is not among the classes cat, dog",
+        ),
         (
             Split3(pictures(), LABELS, "photo"),
             r"has the columns photo, label; exactly one of image, img, .*rename",

@@ -54,7 +54,10 @@ def dataset_of(given: Given, *, name: str | None = None) -> Dataset:
             f"data must be (x, y) or (x, y, x_test, y_test), a data set or (train, test), got {_told(given)}"
         )
     keys = [key for pair in _PAIRS for key in pair]
-    arrays = {key: _array(part, key) for key, part in zip(keys, parts, strict=False)}
+    arrays = {
+        key: _array(part, key) if key.startswith("x") else _labels(part, key)
+        for key, part in zip(keys, parts, strict=False)
+    }
     return of_arrays(arrays, _PAIRS[: len(parts) // 2], name or "arrays", "memory")
 
 
@@ -138,6 +141,25 @@ def _array(part: Any, name: str) -> np.ndarray:
     if found.dtype.kind not in "biuf":
         raise DataError(f"{name} must be an array of numbers, got {type(part).__name__} of {found.dtype}")
     return found
+
+
+def _labels(part: Any, name: str) -> np.ndarray:
+    """Return labels, numbers or names, as an array."""
+    found = part.detach().cpu().numpy() if hasattr(part, "detach") else np.asarray(part)
+    if found.dtype.kind in "biuf":
+        return found
+    values = np.asarray(part, dtype=object).ravel()  # where numbers beside names are no names yet
+    other = next((row for row, value in enumerate(values) if not isinstance(value, str)), None)
+    if other is None and values.size:
+        return found.astype(str)
+    if any(isinstance(value, str) for value in values):
+        raise DataError(
+            f"{name}: example {other} has the label {values[other]!r:.40} and others have names; labels must "
+            "be all names or all whole numbers"
+        )
+    raise DataError(
+        f"{name} must be an array of whole numbers or names, got {type(part).__name__} of {found.dtype}"
+    )
 
 
 def _told(given: Given) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int
+from jaxtyping import Float32
 
 from sfumato.datasets.images import pixels_in
 from sfumato.datasets.layout import channels_first
@@ -39,7 +39,8 @@ class LabelledItems(Source):
     They are read once when this is made, so that what they are is known, and again when they are needed.
 
     Raises:
-        DataError: no items, or items of another form, of several shapes, or that change between readings.
+        DataError: no items, or items of another form, of several shapes, with labels of several kinds, or
+            that change between readings.
     """
 
     threaded = False  # nothing says that others' code may run in several threads
@@ -71,9 +72,7 @@ class LabelledItems(Source):
         if len(kinds) > 1:
             raise DataError(f"{name}: some items are bytes, others not; give all of them one unit")
         self.are_bytes = kinds.pop()
-        self.labels: Int[np.ndarray, " items"] | None = (
-            None if any(label is None for label in labels) else np.asarray(labels)
-        )
+        self.labels = _together(labels, name)
 
     def raw(self, index: int) -> np.ndarray:
         """Return the image of an item as it is: bytes, or floating point numbers.
@@ -146,6 +145,23 @@ def _column(item: Mapping[Any, Any], names: tuple[str, ...], where: str, what: s
 
 def _label(label: Any) -> Any:
     return label.tolist() if hasattr(label, "tolist") else label
+
+
+def _together(labels: list[Any], name: str) -> np.ndarray | None:
+    """Return the labels of all items, numbers or names; None if some item has none."""
+    if any(label is None for label in labels):
+        return None
+    named = [isinstance(label, str) for label in labels]
+    if any(named) and not all(named):  # numpy would make a name of a number
+        word, number = named.index(True), named.index(False)
+        raise DataError(
+            f"{name}: item {word} has the label {labels[word]!r} but item {number} {labels[number]!r:.40}; "
+            "labels must be all names or all whole numbers"
+        )
+    try:
+        return np.asarray(labels)
+    except ValueError as error:
+        raise DataError(f"{name}: labels must be one name or whole number for each item ({error})") from error
 
 
 def _array(image: Any, where: str) -> np.ndarray:
