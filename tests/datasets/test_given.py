@@ -150,6 +150,15 @@ def test_large_data_are_read_item_by_item_with_the_same_values(monkeypatch, valu
         ),
         (items([*BYTES[:39], BYTES[39] * np.float32(np.nan)]), "item 39 holds NaN"),
         (items([], []), "holds no items"),
+        (
+            ([BYTES[0], BYTES[1][:, :4]], [0, 1]),
+            r"x: all images must have one shape, but example 0 has \(3, 8, 6\) and example 1 .*; resize",
+        ),
+        (([torch.ones(3, 4, 4), torch.ones(1, 4, 4)], [0, 1]), "x: all images must have one shape, .* 1 has"),
+        (([*pictures()[:1], Image.new("RGB", (3, 5))], [0, 1]), r"must have one shape.* 1 has \(5, 3, 3\)"),
+        ((np.array([BYTES[0], BYTES[1, 0], None], object), [0, 1, 0]), r"one shape, .* 1 has \(8, 6\)"),
+        (([[BYTES[0], BYTES[1][:, :4]]] * 2, [0, 1]), "x: numpy makes no array of this list"),
+        ((BYTES[:2], [[0], [0, 1]]), "y: all labels must have one shape, .* 1 has"),
         ((BYTES, ["cat", 1] * 20), "y: example 1 has the label 1 and others have names"),
         ((BYTES, [None] * 40), "y must be an array of whole numbers or names, got list of object"),
         (Named(BYTES, ["cat", 1] * 20), "item 0 has the label 'cat' but item 1 1; labels must be all names"),
@@ -210,6 +219,9 @@ def module(tmp_path, monkeypatch):
         "    return rng.random((30, 1, 8, 8), dtype=np.float32), np.arange(30) % 2\n"
         "def broken():\n    raise KeyError('lost')\n"
         "def wrong():\n    return 3\n"
+        "def sizes():\n    return [np.zeros((3, 8, 8)), np.zeros((3, 7, 8))], [0, 1]\n"
+        "class Lost:\n    def __len__(self):\n        raise KeyError('length')\n"
+        "    def __getitem__(self, index):\n        return None\n"
     )
     yield "mydata"
     sys.modules.pop("mydata", None)
@@ -227,6 +239,8 @@ def test_the_command_line_takes_a_factory_of_data(module, sfumato, refused):
         ["data", "mydata:wrong"],
         "data must be (x, y) or (x, y, x_test, y_test), a data set or (train, test), got int",
     )
+    refused(["data", "mydata:sizes"], "x: all images must have one shape, but example 0 has (3, 8, 8) and")
+    refused(["data", "mydata:Lost"], "mydata:Lost: the data set cannot be loaded (KeyError: 'length', at")
     refused(["data", "mydata:nothing"], "has no 'nothing'")
     refused(["data", "mydata:pair", "--size", "8"], "size is for a folder of images")
 

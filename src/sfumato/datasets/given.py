@@ -137,15 +137,49 @@ def _raw(part: LabelledItems, count: int) -> np.ndarray:
 
 
 def _array(part: Any, name: str) -> np.ndarray:
-    found = part.detach().cpu().numpy() if hasattr(part, "detach") else np.asarray(part)
+    """Return images or features as an array of numbers."""
+    found = _as_numpy(part, name)
     if found.dtype.kind not in "biuf":
+        if found.dtype.kind == "O" and found.ndim == 1:
+            _require_equal_shapes(found.tolist(), name)
         raise DataError(f"{name} must be an array of numbers, got {type(part).__name__} of {found.dtype}")
     return found
 
 
+def _as_numpy(part: Any, name: str) -> np.ndarray:
+    """Return a tensor, an array or a list of these as an array."""
+    if hasattr(part, "detach"):
+        return np.asarray(part.detach().cpu().numpy())
+    try:
+        return np.asarray(part)
+    except ValueError as error:
+        _require_equal_shapes(part if isinstance(part, list | tuple) else (), name)
+        raise DataError(f"{name}: numpy makes no array of this {type(part).__name__} ({error})") from error
+
+
+def _require_equal_shapes(rows: Sequence[Any], name: str) -> None:
+    shapes = [_shape(row) for row in rows]
+    for place, shape in enumerate(shapes):
+        if shape != shapes[0]:
+            what, hint = ("images", "; resize and crop them") if name.startswith("x") else ("labels", "")
+            raise DataError(
+                f"{name}: all {what} must have one shape, but example 0 has {shapes[0]} and example {place} "
+                f"has {shape}{hint}"
+            )
+
+
+def _shape(row: Any) -> tuple[int, ...]:
+    if hasattr(row, "shape"):
+        return tuple(row.shape)
+    try:
+        return np.asarray(row, dtype=object).shape
+    except ValueError:  # itself of several shapes
+        return ()
+
+
 def _labels(part: Any, name: str) -> np.ndarray:
     """Return labels, numbers or names, as an array."""
-    found = part.detach().cpu().numpy() if hasattr(part, "detach") else np.asarray(part)
+    found = _as_numpy(part, name)
     if found.dtype.kind in "biuf":
         return found
     values = np.asarray(part, dtype=object).ravel()  # where numbers beside names are no names yet
