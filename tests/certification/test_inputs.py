@@ -1,6 +1,7 @@
 """What is certified is what was given: one set of images in all forms, with the axes in the order given."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -8,6 +9,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from sfumato import SmoothedClassifier
 from sfumato.certification.inputs import batches
+from sfumato.errors import DataError
 
 RNG = np.random.default_rng(0)
 LAST = RNG.random((6, 8, 7, 3), dtype=np.float32)
@@ -51,3 +53,20 @@ def test_images_of_pillow_have_their_channels_first():
     assert labels.tolist() == LABELS.tolist()
     ((grey, _),) = batches(Items([Image.fromarray(image[..., 0]) for image in pixels]))
     assert np.array_equal(grey, pixels[:, None, ..., 0])
+
+
+def test_a_data_frame_is_certified_row_by_row():
+    rows = RNG.normal(size=(4, 3)).astype(np.float32)
+    labels = np.array([0, 1, 1, 0])
+
+    def certified(x, labels):
+        smoothed = SmoothedClassifier(lambda x: x[:, :2], 0.5, device="cpu")
+        found = smoothed.certify(x, "fixed(5,20)", labels=labels, examples=range(4))
+        return [(one.label, one.prediction, one.votes) for one in found]
+
+    frame = pd.DataFrame(rows, columns=["a", "b", "c"], index=[7, 3, 5, 1])
+    expected = certified(rows, labels)
+    for given in (pd.Series(labels, index=frame.index), pd.DataFrame({"y": labels})):
+        assert certified(frame, given) == expected
+    with pytest.raises(DataError, match="column 'b' of the data frame holds 'cat' in row 0"):
+        certified(frame.assign(b="cat"), labels)

@@ -4,6 +4,7 @@ import sys
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -180,6 +181,56 @@ def test_what_is_no_data_set_is_refused_in_one_line(given, words):
     with pytest.raises(DataError, match=words) as error:
         dataset_of(given)
     assert "\n" not in str(error.value)
+
+
+FRAME = pd.DataFrame(RNG.normal(size=(40, 3)), columns=["a", "b", "c"])
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        pd.Series(LABELS),
+        pd.Series(LABELS, dtype="Int64"),
+        pd.DataFrame({"y": LABELS}),
+        pd.Series(["cat", "dog"] * 20),
+        pd.Series(["cat", "dog"] * 20, dtype="category"),
+        pd.DataFrame({"y": ["cat", "dog"] * 20}),
+    ],
+)
+def test_data_frames_are_read_row_by_row(y):
+    x = FRAME.assign(b=FRAME["b"] > 0)  # numbers and truth values, which pandas keeps as objects
+    expected = dataset_of((x.to_numpy().astype(float), LABELS))
+    for given in ((x, y), (x, y, x[:5], y[:5])):
+        data = dataset_of(given)
+        assert (data.input_shape, data.num_classes) == ((3,), 2)
+        if len(given) == 2:
+            assert np.array_equal(data.test.x, expected.test.x)
+            assert np.array_equal(data.test.y, expected.test.y)
+        else:
+            assert np.allclose(data.test.x, x[:5].to_numpy().astype(float))
+
+
+def test_images_may_be_a_column():
+    data = dataset_of((pd.Series(list(BYTES)), pd.Series(LABELS)))
+    assert np.array_equal(data.test.x, dataset_of((BYTES, LABELS)).test.x)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (FRAME, r"data must be \(x, y\) .*, got DataFrame"),
+        ((FRAME.assign(b="cat"), LABELS), "column 'b' of the data frame holds 'cat' in row 0; give"),
+        ((FRAME.assign(b=pd.array([1, None] * 20)), LABELS), "column 'b' .* holds <NA> in row 1"),
+        ((FRAME.where(FRAME < 0), LABELS), "example 0 holds NaN"),
+        ((FRAME, FRAME), r"y must hold one whole number per example, got shape \(40, 3\)"),
+        ((FRAME, pd.Series(["cat", None] * 20)), "y: example 1 has the label (None|nan) and others"),
+        ((FRAME, pd.Series(LABELS)[:9]), "x has 40 examples but y has 9"),
+        ((pd.Series([BYTES[0], BYTES[1, 0]]), pd.Series([0, 1])), "x: all images must have one shape"),
+    ],
+)
+def test_data_frames_that_are_no_data_set_are_refused(given, words):
+    with pytest.raises(DataError, match=words):
+        dataset_of(given)
 
 
 def test_random_transforms_are_found_out():

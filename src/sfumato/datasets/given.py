@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -21,9 +23,9 @@ _TESTS = ("test", "validation", "val", "valid")
 _PAIRS = (("x", "y"), ("x_test", "y_test"))
 
 Given = Any
-"""A ``Dataset``, a name or path, arrays (x, y) or (x, y, x_test, y_test), a map-style PyTorch ``Dataset``, a
-``DataLoader`` that does not shuffle, a Hugging Face ``datasets`` split, a pair (train, test) of these, or a
-mapping of train and test."""
+"""A ``Dataset``, a name or path, arrays or data frames (x, y) or (x, y, x_test, y_test), a map-style PyTorch
+``Dataset``, a ``DataLoader`` that does not shuffle, a Hugging Face ``datasets`` split, a pair (train, test)
+of these, or a mapping of train and test."""
 
 
 def dataset_of(given: Given, *, name: str | None = None) -> Dataset:
@@ -82,6 +84,31 @@ def without_loader(data: Any) -> Any:
     return data.dataset
 
 
+def without_frame(data: Any) -> Any:
+    """Return what a data frame or a column of one holds as an array; everything else is returned as it is.
+
+    Frames are those of pandas and of whatever else has ``to_numpy``.
+
+    Raises:
+        DataError: a frame of several columns that are not all numbers.
+    """
+    if not hasattr(data, "to_numpy"):
+        return data
+    found = np.asarray(data.to_numpy())
+    if found.dtype.kind != "O":
+        return found
+    with suppress(ValueError):  # arrays of several shapes
+        if (values := np.asarray(found.tolist())).dtype.kind in "biuf":  # such as truth values beside numbers
+            return values
+    others = (place for place, value in np.ndenumerate(found) if not isinstance(value, Number))
+    if found.ndim == 2 and found.shape[1] > 1 and (place := next(others, None)):
+        raise DataError(
+            f"column {list(data.columns)[place[1]]!r} of the data frame holds {found[place]!r:.40} in row "
+            f"{place[0]}; give columns of numbers only"
+        )
+    return found
+
+
 def require_order(loader: Any) -> None:
     """Refuse a ``DataLoader`` that shuffles.
 
@@ -104,8 +131,8 @@ def _parts(given: Given) -> list[Any]:
             raise DataError(f"data must have a part called train, got {', '.join(map(str, given)) or 'none'}")
         return [without_loader(given[part]) for part in chosen]
     if isinstance(given, tuple | list):
-        return [without_loader(part) for part in given]
-    return [without_loader(given)]
+        return [without_frame(without_loader(part)) for part in given]
+    return [without_frame(without_loader(given))]
 
 
 def _of_items(parts: Sequence[LabelledItems], name: str) -> Dataset:
