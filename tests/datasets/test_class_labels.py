@@ -107,3 +107,5 @@ def test_names_without_a_class_are_refused():
         class_labels({"y": np.array(["cow", "cat"])}, "d.npz", ("cat", "dog"))
     with pytest.raises(DataError, match="y and y_test must hold labels of one kind"):
         class_labels({"y": np.array(["dog", "cat"]), "y_test": np.array([0, 1])}, "d.npz")
+    with pytest.raises(DataError, match=r"one class \(none\)"):
+        class_labels({"y": np.array(["cow", "cat"])}, "d.npz", ())

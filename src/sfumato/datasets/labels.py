@@ -92,23 +92,24 @@ def _of_names(
         raise _of_two_kinds(labels, where)
     words = {name: _words(array, f"{where}: {name}") for name, array in labels.items()}
     first = next(iter(words))
-    names, notes = class_names, ()
+    names, notes = class_names, list[str]()
     if names is None:
         names = tuple(sorted(set(words[first])))
-        notes = (
+        notes.append(
             f"{where}: the labels in {first} are names; classes are numbered in alphabetical order, 0 is "
-            f"{names[0]}",
+            f"{names[0]}"
         )
         _require_no_identifiers(len(names), len(words[first]), f"{where}: {first}")
     if len(names) < 2:
-        raise DataError(f"{where}: {first} holds examples of one class ({names[0]}); at least 2 are needed")
+        known = names[0] if names else "none"
+        raise DataError(f"{where}: {first} holds examples of one class ({known}); at least 2 are needed")
     numbers = {name: number for number, name in enumerate(names)}
     for name, found in words.items():
         if unknown := sorted(set(found) - set(names)):
             known = ", ".join([*names[:10], *(["..."] if names[10:] else [])])
             raise DataError(f"{where}: label {unknown[0]!r} of {name} is not among the classes {known}")
     arrays = tuple(np.array([numbers[word] for word in found], np.int64) for found in words.values())
-    return ClassLabels(arrays, names, notes)
+    return ClassLabels(arrays, names, tuple(notes))
 
 
 def _words(array: np.ndarray, where: str) -> list[str]:
