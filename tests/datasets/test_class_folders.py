@@ -114,6 +114,27 @@ def test_the_parts_are_found_under_their_usual_names(tmp_path, train, others, te
     assert bool(data.notes) == noted
 
 
+def test_the_validation_set_is_taken_where_the_test_set_has_no_classes(tmp_path):
+    for number, part in enumerate(["train", "val"]):
+        for name in "ab":
+            fill(tmp_path / part / name, range(number, 40, 10))
+    fill(tmp_path / "test", [7])
+    data = load_dataset(tmp_path)
+    assert ((data.test.x.min() * 255).round(), data.test.y.tolist()) == (1, [0] * 4 + [1] * 4)
+    assert f"{tmp_path}: test holds no class folders, so val is the test set" in data.notes
+    assert f"{tmp_path}: test is not used" in data.notes
+
+
+def test_a_test_set_without_classes_is_refused_without_a_validation_set(tmp_path):
+    for name in "ab":
+        fill(tmp_path / "train" / name)
+    fill(tmp_path / "test", [7])
+    for part in ("test", "val"):
+        fill(tmp_path / part, [7])
+        with pytest.raises(DataError, match="test: holds no images in class folders"):
+            load_dataset(tmp_path)
+
+
 def test_a_folder_with_a_training_part_only_is_split(tmp_path):
     for name in "ab":
         fill(tmp_path / "train" / name)

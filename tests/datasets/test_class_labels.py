@@ -43,8 +43,13 @@ def test_labels_are_accepted_as_people_store_them(labels):
         ([np.nan, 1], "whole numbers, got nan"),
         ([np.inf, 1], "whole numbers, got inf"),
         (np.array([2**64 - 1, 0], np.uint64), "too large"),
-        (["cat", "dog"], "whole numbers from 0, got <U3"),
-        ([0j, 1], "whole numbers from 0, got complex128"),
+        ([b"cat", b"dog"], r"whole numbers from 0, or names, got \|S3"),
+        ([0j, 1], "whole numbers from 0, or names, got complex128"),
+        (["cat", ""], "example 1 has an empty label"),
+        (["cat", "d\n"], "holds control characters"),
+        (["cat", "cat"], r"one class \(cat\)"),
+        ([["cat", "dog"]], r"one name per example, got shape \(1, 2\)"),
+        (list(map(str, range(50))), "identifiers"),
         ([[0, 1], [1, 1]], r"shape \(2, 2\)"),
         ([[0.3, 0.7], [1, 0]], r"shape \(2, 2\)"),
         (3, r"shape \(\)"),
@@ -70,3 +75,37 @@ def test_named_classes_may_lack_examples():
 def test_labels_of_different_kinds_are_refused():
     with pytest.raises(DataError, match="labels of one kind"):
         class_labels({"y": np.array([0, 1]), "y_test": np.eye(2)}, "d.npz")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        np.array(["dog", "cat", "dog"]),
+        np.array(["dog", "cat", "dog"], dtype=object),
+        np.array(["dog", "cat", "dog"])[:, None],
+        np.array(["dog", "cat", "dog"], dtype=np.dtypes.StringDType()),
+    ],
+)
+def test_names_are_numbered_in_alphabetical_order(names):
+    found = class_labels({"y": names, "y_test": np.array(["dog"])}, "d.npz")
+    assert [array.tolist() for array in found.arrays] == [[1, 0, 1], [1]]
+    assert found.class_names == ("cat", "dog")
+    assert found.notes == (
+        "d.npz: the labels in y are names; classes are numbered in alphabetical order, 0 is cat",
+    )
+
+
+def test_names_have_the_numbers_of_the_classes_that_are_given():
+    found = class_labels({"y": np.array(["dog", "cat"])}, "d.npz", ("dog", "cow", "cat"))
+    assert (found.arrays[0].tolist(), found.class_names, found.notes) == ([0, 2], ("dog", "cow", "cat"), ())
+
+
+def test_names_without_a_class_are_refused():
+    with pytest.raises(DataError, match="label 'cow' of y_test is not among the classes cat, dog"):
+        class_labels({"y": np.array(["dog", "cat"]), "y_test": np.array(["dog", "cow"])}, "d.npz")
+    with pytest.raises(DataError, match="label 'cow' of y is not among the classes cat, dog"):
+        class_labels({"y": np.array(["cow", "cat"])}, "d.npz", ("cat", "dog"))
+    with pytest.raises(DataError, match="y and y_test must hold labels of one kind"):
+        class_labels({"y": np.array(["dog", "cat"]), "y_test": np.array([0, 1])}, "d.npz")
+    with pytest.raises(DataError, match=r"one class \(none\)"):
+        class_labels({"y": np.array(["cow", "cat"])}, "d.npz", ())

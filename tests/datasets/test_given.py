@@ -4,6 +4,7 @@ import sys
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -87,6 +88,40 @@ def test_names_of_classes_and_test_parts_are_taken_over():
     assert (pair.class_names, len(pair.test)) == (("a", "b"), 10)
 
 
+NAMES = ["dog", "cat"] * 20
+
+
+class Named(Split3):
+    """A split whose labels are a column of texts."""
+
+    def __init__(self, images, names):
+        super().__init__(images, names)
+        self.features["label"] = SimpleNamespace(dtype="string")
+
+    def __getitem__(self, row):
+        return {"image": self.images[row], "label": self.labels[row]}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        (BYTES, NAMES),
+        (BYTES, np.array(NAMES)),
+        (BYTES, np.array(NAMES, object)),
+        Named(pictures(), NAMES),
+        {"train": Named(pictures(), NAMES)},
+    ],
+)
+@pytest.mark.parametrize("held", [True, False])
+def test_labels_may_be_names(monkeypatch, given, held):
+    if not held:
+        monkeypatch.setattr(on_demand, "HELD_BYTES", 0)
+    data = dataset_of(given)
+    assert data.class_names == ("cat", "dog")
+    assert np.array_equal(data.test.y, 1 - LABELS[np.random.default_rng(0).permutation(40)[:8]])
+    assert any("classes are numbered in alphabetical order, 0 is cat" in note for note in data.notes)
+
+
 @pytest.mark.parametrize("values", [BYTES, BYTES / np.float32(255)])
 def test_large_data_are_read_item_by_item_with_the_same_values(monkeypatch, values):
     held = dataset_of(items(values))
@@ -117,6 +152,23 @@ def test_large_data_are_read_item_by_item_with_the_same_values(monkeypatch, valu
         (items([*BYTES[:39], BYTES[39] * np.float32(np.nan)]), "item 39 holds NaN"),
         (items([], []), "holds no items"),
         (
+            ([BYTES[0], BYTES[1][:, :4]], [0, 1]),
+            r"x: all images must have one shape, but example 0 has \(3, 8, 6\) and example 1 .*; resize",
+        ),
+        (([torch.ones(3, 4, 4), torch.ones(1, 4, 4)], [0, 1]), "x: all images must have one shape, .* 1 has"),
+        (([*pictures()[:1], Image.new("RGB", (3, 5))], [0, 1]), r"must have one shape.* 1 has \(5, 3, 3\)"),
+        ((np.array([BYTES[0], BYTES[1, 0], None], object), [0, 1, 0]), r"one shape, .* 1 has \(8, 6\)"),
+        (([[BYTES[0], BYTES[1][:, :4]]] * 2, [0, 1]), "x: numpy makes no array of this list"),
+        ((BYTES[:2], [[0], [0, 1]]), "y: all labels must have one shape, .* 1 has"),
+        ((BYTES, ["cat", 1] * 20), "y: example 1 has the label 1 and others have names"),
+        ((BYTES, [None] * 40), "y must be an array of whole numbers or names, got list of object"),
+        (Named(BYTES, ["cat", 1] * 20), "item 0 has the label 'cat' but item 1 1; labels must be all names"),
+        (Named(BYTES, [[0], [0, 1]] * 20), "labels must be one name or whole number for each item"),
+        (
+            {"train": Named(BYTES, NAMES), "test": Named(BYTES[:2], ["dog", "cow"])},
+            "label 'cow' of y_test is not among the classes cat, dog",
+        ),
+        (
             Split3(pictures(), LABELS, "photo"),
             r"has the columns photo, label; exactly one of image, img, .*rename",
         ),
@@ -129,6 +181,56 @@ def test_what_is_no_data_set_is_refused_in_one_line(given, words):
     with pytest.raises(DataError, match=words) as error:
         dataset_of(given)
     assert "\n" not in str(error.value)
+
+
+FRAME = pd.DataFrame(RNG.normal(size=(40, 3)), columns=["a", "b", "c"])
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        pd.Series(LABELS),
+        pd.Series(LABELS, dtype="Int64"),
+        pd.DataFrame({"y": LABELS}),
+        pd.Series(["cat", "dog"] * 20),
+        pd.Series(["cat", "dog"] * 20, dtype="category"),
+        pd.DataFrame({"y": ["cat", "dog"] * 20}),
+    ],
+)
+def test_data_frames_are_read_row_by_row(y):
+    x = FRAME.assign(b=FRAME["b"] > 0)  # numbers and truth values, which pandas keeps as objects
+    expected = dataset_of((x.to_numpy().astype(float), LABELS))
+    for given in ((x, y), (x, y, x[:5], y[:5])):
+        data = dataset_of(given)
+        assert (data.input_shape, data.num_classes) == ((3,), 2)
+        if len(given) == 2:
+            assert np.array_equal(data.test.x, expected.test.x)
+            assert np.array_equal(data.test.y, expected.test.y)
+        else:
+            assert np.allclose(data.test.x, x[:5].to_numpy().astype(float))
+
+
+def test_images_may_be_a_column():
+    data = dataset_of((pd.Series(list(BYTES)), pd.Series(LABELS)))
+    assert np.array_equal(data.test.x, dataset_of((BYTES, LABELS)).test.x)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (FRAME, r"data must be \(x, y\) .*, got DataFrame"),
+        ((FRAME.assign(b="cat"), LABELS), "column 'b' of the data frame holds 'cat' in row 0; give"),
+        ((FRAME.assign(b=pd.array([1, None] * 20)), LABELS), "column 'b' .* holds <NA> in row 1"),
+        ((FRAME.where(FRAME < 0), LABELS), "example 0 holds NaN"),
+        ((FRAME, FRAME), r"y must hold one whole number per example, got shape \(40, 3\)"),
+        ((FRAME, pd.Series(["cat", None] * 20)), "y: example 1 has the label (None|nan) and others"),
+        ((FRAME, pd.Series(LABELS)[:9]), "x has 40 examples but y has 9"),
+        ((pd.Series([BYTES[0], BYTES[1, 0]]), pd.Series([0, 1])), "x: all images must have one shape"),
+    ],
+)
+def test_data_frames_that_are_no_data_set_are_refused(given, words):
+    with pytest.raises(DataError, match=words):
+        dataset_of(given)
 
 
 def test_random_transforms_are_found_out():
@@ -168,6 +270,9 @@ def module(tmp_path, monkeypatch):
         "    return rng.random((30, 1, 8, 8), dtype=np.float32), np.arange(30) % 2\n"
         "def broken():\n    raise KeyError('lost')\n"
         "def wrong():\n    return 3\n"
+        "def sizes():\n    return [np.zeros((3, 8, 8)), np.zeros((3, 7, 8))], [0, 1]\n"
+        "class Lost:\n    def __len__(self):\n        raise KeyError('length')\n"
+        "    def __getitem__(self, index):\n        return None\n"
     )
     yield "mydata"
     sys.modules.pop("mydata", None)
@@ -185,6 +290,8 @@ def test_the_command_line_takes_a_factory_of_data(module, sfumato, refused):
         ["data", "mydata:wrong"],
         "data must be (x, y) or (x, y, x_test, y_test), a data set or (train, test), got int",
     )
+    refused(["data", "mydata:sizes"], "x: all images must have one shape, but example 0 has (3, 8, 8) and")
+    refused(["data", "mydata:Lost"], "mydata:Lost: the data set cannot be loaded (KeyError: 'length', at")
     refused(["data", "mydata:nothing"], "has no 'nothing'")
     refused(["data", "mydata:pair", "--size", "8"], "size is for a folder of images")
 
@@ -230,3 +337,10 @@ def test_certify_takes_pictures_with_their_labels_and_no_shuffled_loader():
         smoothed.certify({"train": items(pixels)}, plan)
     with pytest.raises(SettingError):
         Study(items(), [0.1], [], epochs=1)
+
+
+def test_pictures_are_turned_also_where_their_shape_does_not_say_it():
+    small = RNG.integers(0, 256, (40, 4, 4, 3), dtype=np.uint8)
+    data = dataset_of(items([Image.fromarray(image) for image in small]))
+    order = np.random.default_rng(0).permutation(40)
+    assert np.array_equal(data.test.x, np.moveaxis(small, -1, 1)[order[:8]] / np.float32(255))

@@ -55,6 +55,22 @@ def test_the_names_of_keras_and_medmnist_are_understood(tmp_path, names, test):
     assert any("is the test set" in line for line in data.notes) == ("val" in names[2])
 
 
+def test_labels_may_be_names(tmp_path):
+    names = np.array(["fox", "cat", "dog"])[Y]
+    with pytest.warns(UserWarning, match="the labels in y are names; .* 0 is cat"):
+        data = load_dataset(write_npz(tmp_path / "d.npz", x=X, y=names, x_test=X[:3], y_test=names[:3]))
+    assert data.class_names == ("cat", "dog", "fox")
+    assert data.test.y.tolist() == [2, 0, 1]
+
+
+@pytest.mark.parametrize("name", ["y", "class_names"])
+def test_texts_that_are_no_unicode_are_refused(tmp_path, name):
+    damaged = np.array([65, 0x110000, 66] * 4, np.uint32).view("U1")
+    path = write_npz(tmp_path / "d.npz", **{"x": X, "y": Y} | {name: damaged})
+    with pytest.raises(DataError, match=rf"d.npz: {name}.npy: holds text that is not Unicode"):
+        load_dataset(path)
+
+
 def test_a_validation_set_beside_a_test_set_is_noted_and_not_used(tmp_path):
     path = write_npz(tmp_path / "d.npz", x_train=X, y_train=Y, x_test=X, y_test=Y, x_val=X, y_val=Y)
     with pytest.warns(UserWarning, match="'x_val', 'y_val' not used"):

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import sfumato as sf
 from sfumato.errors import ModelError, SettingError, SfumatoError
@@ -26,6 +27,7 @@ class Service:
     def __init__(self):
         self.answer = scores
         self.failures: list[int] = []
+        self.cut: list[bytes] = []
         self.pause = 0.0
         self.sizes: list[int] = []
         self.headers: list[str | None] = []
@@ -42,6 +44,9 @@ def service():
             time.sleep(state.pause)
             if state.failures:
                 self.send_error(state.failures.pop(0))
+                return
+            if state.cut:
+                self.wfile.write(state.cut.pop(0))
                 return
             batch = np.array(json.loads(body)["instances"])
             state.sizes.append(len(batch))
@@ -91,6 +96,27 @@ def test_failures_that_may_pass_are_tried_again(service):
     assert service.failures == [404]
 
 
+@pytest.mark.parametrize(
+    ("cut", "reason"),
+    [
+        (b"", "without response"),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 99\r\n\r\n{", "IncompleteRead"),
+        (b"no protocol\r\n", "no protocol"),
+    ],
+)
+def test_an_answer_that_does_not_arrive_whole_is_asked_for_again(service, cut, reason):
+    service.cut = [cut]
+    assert np.array_equal(votes(sf.from_endpoint(service.url, 3, wait=0.001)), EXPECTED)
+    service.cut = [cut] * 2
+    with pytest.raises(SfumatoError, match=f"no answer after 2 tries .*{reason}"):
+        votes(sf.from_endpoint(service.url, 3, retries=1, wait=0.001))
+
+
+def test_an_address_that_is_none_is_refused_at_once():
+    with pytest.raises(SettingError, match=r"url must be an address such as .* got 'http://host:port/v1'"):
+        votes(sf.from_endpoint("http://host:port/v1", 3, wait=60))
+
+
 def test_a_service_that_hangs_ends_the_run(service):
     service.pause = 0.5
     with pytest.raises(SfumatoError, match="no answer after 1 tries"):
@@ -111,10 +137,20 @@ def test_answers_that_are_not_understood_are_never_votes(service):
         sf.from_endpoint("ftp://here", 3)
 
 
-def test_the_command_line_takes_an_address(service, tmp_path, monkeypatch, sfumato):
+@pytest.mark.parametrize("query", ["", "?key=[abc]*"])
+def test_the_command_line_takes_an_address(service, tmp_path, monkeypatch, sfumato, query):
     monkeypatch.chdir(tmp_path)
     np.savez("points.npz", x=np.repeat(X, 10, 0), y=np.repeat((X @ WEIGHTS).argmax(1), 10))
-    command = ("certify", "--model", service.url, "--data", "points.npz", "--beta", "0.2", "--first", "2")
+    address = service.url + query
+    command = ("certify", "--model", address, "--data", "points.npz", "--beta", "0.2", "--first", "2")
     code, _, errors = sfumato(*command, "--plan", "decide(0.1)", "--batch-size", "32", "--out", "t.tsv")
     assert code == 0, errors
     assert len(sf.Certificates.from_tsv("t.tsv")) == 2
+
+
+def test_a_service_is_refused_for_images_without_labels(tmp_path, refused):
+    Image.new("L", (4, 4)).save(tmp_path / "one.png")
+    refused(
+        ["certify", "--model", "http://127.0.0.1:9/v1", "--data", tmp_path, "--beta", "0.1"],
+        "which images without labels do not say; put the images into one folder for each class",
+    )

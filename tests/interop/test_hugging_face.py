@@ -53,6 +53,38 @@ def test_a_real_processor_is_read(vit):
     assert torch.allclose(taken.model(X), given.model(X), atol=1e-6)
 
 
+BYTES = (255 * X).to(torch.uint8)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changed"),
+    [
+        ("EfficientNet", {}),
+        ("EfficientNet", {"do_normalize": False}),
+        ("EfficientNet", {"include_top": False}),
+        ("EfficientNet", {"rescale_factor": 1 / 127.5}),
+        ("MobileViT", {"size": {"shortest_edge": 8}}),
+        ("MobileViT", {"size": {"shortest_edge": 8}, "do_flip_channel_order": False}),
+        ("MobileViT", {"size": {"shortest_edge": 8}, "rescale_factor": 1 / 127.5}),
+    ],
+)
+def test_all_that_a_processor_does_to_values_is_taken_over(vit, kind, changed):
+    import transformers
+
+    side = {"height": 8, "width": 8}
+    settings = {"size": side, "crop_size": side, "image_mean": MEAN, "image_std": STD} | changed
+    processor = getattr(transformers, f"{kind}ImageProcessorPil")(**settings)
+    expected = vit(processor(list(BYTES.numpy()), return_tensors="pt").pixel_values).logits
+    classifier = sf.from_hugging_face(vit, processor)
+    assert torch.allclose(classifier.model(BYTES / 255), expected, atol=1e-5)
+    assert classifier.weights_sha256 == sf.from_hugging_face(vit, processor.to_dict()).weights_sha256
+
+
+def test_the_order_of_channels_is_a_part_of_what_identifies_a_model(vit):
+    plain, reversed_ = ({"do_flip_channel_order": flipped} for flipped in (False, True))
+    assert sf.from_hugging_face(vit, plain).checksum() != sf.from_hugging_face(vit, reversed_).checksum()
+
+
 def test_a_network_of_transformers_can_be_certified_as_it_is(vit):
     plain = sf.SmoothedClassifier(vit, 0.5, device="cpu").votes(X, 100)
     assert np.array_equal(plain, sf.SmoothedClassifier(sf.from_hugging_face(vit, None), 0.5).votes(X, 100))
@@ -61,6 +93,9 @@ def test_a_network_of_transformers_can_be_certified_as_it_is(vit):
 def test_processors_that_are_not_understood_are_refused(vit):
     for processor, words in [
         (PROCESSOR | {"rescale_offset": True}, "rescale_offset is not supported"),
+        (PROCESSOR | {"do_thumbnail": True}, "with do_thumbnail is not supported; put its arithmetic"),
+        (PROCESSOR | {"do_flip_channel_order": True}, "both do_flip_channel_order and do_normalize"),
+        (PROCESSOR | {"do_normalize": False, "include_top": True, "image_std": None}, "image_std None"),
         (PROCESSOR | {"image_std": None}, "image_std None; both are needed"),
         (7, "processor must be an image processor of transformers"),
     ]:

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from sfumato.datasets import Dataset, Split
-from sfumato.datasets.given import require_order
+from sfumato.datasets.given import require_order, without_frame
 from sfumato.datasets.items import has_items, read_item
 from sfumato.datasets.on_demand import BLOCK_BYTES, OnDemand, in_blocks
 from sfumato.errors import DataError
@@ -32,14 +32,16 @@ _T = TypeVar("_T")
 def batches(x: Inputs) -> Iterator[Batch]:
     """Yield the images of ``x`` batch by batch, with their labels where ``x`` has them.
 
-    ``x`` is an array or a tensor (images, *shape), one of our data sets (its test split) or splits, a
-    PyTorch ``Dataset`` or ``DataLoader`` of images or of (image, label), or a Hugging Face split.
+    ``x`` is an array, a tensor or a data frame (images, *shape), one of our data sets (its test split) or
+    splits, a PyTorch ``Dataset`` or ``DataLoader`` of images or of (image, label), or a Hugging Face split.
+    Arrays and tensors keep the order of their axes; images of Pillow become (channels, height, width).
 
     Raises:
-        DataError: items of another form, or a loader that shuffles.
+        DataError: items of another form, a loader that shuffles, or a data frame of other than numbers.
     """
     if isinstance(x, Mapping):
         raise DataError(f"the data hold the parts {', '.join(map(str, x))}; give one of them")
+    x = without_frame(x)
     if isinstance(x, Dataset):
         x = x.test
     if isinstance(x, Split):
@@ -92,12 +94,17 @@ def _parted(batch: object) -> Batch:
 
 
 def whole_labels(labels: object) -> Int64[np.ndarray, " images"]:
-    """Return labels as class indices; -1 is an unknown one.
+    """Return labels, also those in a column, as class indices; -1 is an unknown one.
 
     Raises:
         DataError: no whole number for each image.
     """
-    given = labels.detach().cpu().numpy() if isinstance(labels, torch.Tensor) else np.asarray(labels)
+    if isinstance(labels, torch.Tensor):
+        given = labels.detach().cpu().numpy()
+    else:
+        given = np.asarray(without_frame(labels))
+    if given.ndim == 2 and given.shape[1] == 1:
+        given = given[:, 0]
     if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
         raise DataError(
             f"labels must be one whole number for each image, got {given.dtype} of shape {given.shape}"

@@ -13,6 +13,9 @@ from sfumato.cli.terminal import warn
 _FREE = ("seed", "warm_start", "images_per_part")
 """What differs between the seeds of one alpha: a warm start is from the same seed of another alpha."""
 
+_SERVICE = ("http://", "https://")
+"""How the address of a service begins, in place of a name of a file."""
+
 if TYPE_CHECKING:
     from sfumato.datasets import Dataset
     from sfumato.models.classifier import Classifier
@@ -30,7 +33,7 @@ def load_classifiers(
 
     Raises:
         SettingError: a factory that none of them needs.
-        ModelError: as ``sfumato.models.classifier.load_classifier``.
+        ModelError: as ``sfumato.models.classifier.load_classifier``; a service for images without labels.
     """
     from sfumato.errors import SettingError
     from sfumato.models.classifier import as_classifier, load_classifier
@@ -86,6 +89,8 @@ def load_one_classifier(
 def seeds_of(reference: str) -> list[str]:
     """Return the files that a pattern matches, which must differ in their seeds only; else the reference.
 
+    The address of a service is no pattern, though it may hold a question mark.
+
     Raises:
         ModelError: no such file, or files of trainings with other settings.
     """
@@ -94,7 +99,9 @@ def seeds_of(reference: str) -> list[str]:
     from sfumato.errors import ModelError
     from sfumato.models.checkpoint import read_record
 
-    if not glob.has_magic(reference) or os.path.exists(reference):  # noqa: PTH110  # takes any name
+    if reference.startswith(_SERVICE) or not glob.has_magic(reference):
+        return [reference]
+    if os.path.exists(reference):  # noqa: PTH110  # takes any name
         return [reference]
     found = sorted(glob.glob(reference))  # noqa: PTH207  # Path.glob refuses absolute patterns
     if not found:
@@ -149,10 +156,21 @@ def _shortened(names: Sequence[str]) -> str:
 
 
 def _adapted(reference: str, classes: int) -> Classifier | None:
-    """Return the model of another tool that the text names, an ONNX file or a service; None if none."""
-    if reference.startswith(("http://", "https://")):
+    """Return the model of another tool that the text names, an ONNX file or a service; None if none.
+
+    Raises:
+        ModelError: a service for images without labels.
+    """
+    if reference.startswith(_SERVICE):
+        from sfumato.errors import ModelError
         from sfumato.interop.http_endpoint import from_endpoint
 
+        if not classes:
+            raise ModelError(
+                f"{reference}: answers of a service are checked against the number of classes, which images "
+                "without labels do not say; put the images into one folder for each class, or give a "
+                "checkpoint"
+            )
         return from_endpoint(reference, classes)
     if reference.endswith(".onnx"):
         from sfumato.interop.onnx_runtime import from_onnx

@@ -7,6 +7,7 @@ declare any shape, so it is compared with the bytes in the file before memory is
 from __future__ import annotations
 
 import math
+import sys
 import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -86,4 +87,6 @@ def _read_array(member: IO[bytes], size: int, where: str) -> np.ndarray:
         content += part
     if len(content) != declared:
         raise DataError(f"{where}: truncated, only {len(content):,} of {declared:,} bytes")
+    if dtype.kind == "U" and (np.frombuffer(content, dtype.byteorder + "u4") > sys.maxunicode).any():
+        raise DataError(f"{where}: holds text that is not Unicode")  # Python fails to read it
     return np.ndarray(shape, dtype, content, order="F" if fortran else "C")

@@ -27,9 +27,10 @@ _ASIDE = (
 def find_parts(path: Path, notes: list[str]) -> tuple[Path | None, Path | None]:
     """Return the folders of the training and the test images, None for one that is not there.
 
-    ``test`` is preferred to ``val`` as test set. A folder without ``train``, and with others than these,
-    holds the classes themselves, of which a test set has to be set aside. What is left aside is added to
-    ``notes``.
+    ``test`` is preferred to ``val`` as test set, unless beside ``train`` only ``val`` has class folders, as
+    where the labels of a competition's test images are secret. A folder without ``train``, and with others
+    than these, holds the classes themselves, of which a test set has to be set aside. What is left aside is
+    added to ``notes``.
 
     Raises:
         DataError: two folders for one part, or one that cannot be read.
@@ -38,7 +39,8 @@ def find_parts(path: Path, notes: list[str]) -> tuple[Path | None, Path | None]:
     train = _one_of(folders, _TRAIN, path)
     test = _one_of(folders, _TEST, path)
     validation = _one_of(folders, _VALIDATION, path)
-    tested = test or validation
+    unlabelled = train is not None and _has_classes(validation) and not _has_classes(test)
+    tested = validation if unlabelled else test or validation
     parts = [part for part in (train, test, validation) if part is not None]
     if tested is None and (train is None or len(folders) > 1):
         return path, None
@@ -46,14 +48,20 @@ def find_parts(path: Path, notes: list[str]) -> tuple[Path | None, Path | None]:
         return path, None
     if rest := [folder.name for folder in folders if folder not in (train, tested)]:
         notes.append(f"{path}: {', '.join(map(shown, rest))} is not used")
+    if test is not None and validation is not None and tested is validation:
+        notes.append(f"{path}: {test.name} holds no class folders, so {validation.name} is the test set")
     if test is None and validation is not None:
         notes.append(f"{path}: there is no folder test, so {validation.name} is the test set")
     return train, tested
 
 
+def _has_classes(folder: Path | None) -> bool:
+    return folder is not None and bool(_shown_folders(folder))
+
+
 def _is_part(folder: Path | None) -> bool:
     """Return whether a folder named as a part is one where no ``train`` says so, and not a class."""
-    return folder is not None and (bool(_shown_folders(folder)) or folder.name.lower() in _TEST)
+    return _has_classes(folder) or (folder is not None and folder.name.lower() in _TEST)
 
 
 def _shown_folders(path: Path) -> list[Path]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -21,9 +23,9 @@ _TESTS = ("test", "validation", "val", "valid")
 _PAIRS = (("x", "y"), ("x_test", "y_test"))
 
 Given = Any
-"""A ``Dataset``, a name or path, arrays (x, y) or (x, y, x_test, y_test), a map-style PyTorch ``Dataset``, a
-``DataLoader`` that does not shuffle, a Hugging Face ``datasets`` split, a pair (train, test) of these, or a
-mapping of train and test."""
+"""A ``Dataset``, a name or path, arrays or data frames (x, y) or (x, y, x_test, y_test), a map-style PyTorch
+``Dataset``, a ``DataLoader`` that does not shuffle, a Hugging Face ``datasets`` split, a pair (train, test)
+of these, or a mapping of train and test."""
 
 
 def dataset_of(given: Given, *, name: str | None = None) -> Dataset:
@@ -54,7 +56,10 @@ def dataset_of(given: Given, *, name: str | None = None) -> Dataset:
             f"data must be (x, y) or (x, y, x_test, y_test), a data set or (train, test), got {_told(given)}"
         )
     keys = [key for pair in _PAIRS for key in pair]
-    arrays = {key: _array(part, key) for key, part in zip(keys, parts, strict=False)}
+    arrays = {
+        key: _array(part, key) if key.startswith("x") else _labels(part, key)
+        for key, part in zip(keys, parts, strict=False)
+    }
     return of_arrays(arrays, _PAIRS[: len(parts) // 2], name or "arrays", "memory")
 
 
@@ -79,6 +84,31 @@ def without_loader(data: Any) -> Any:
     return data.dataset
 
 
+def without_frame(data: Any) -> Any:
+    """Return what a data frame or a column of one holds as an array; everything else is returned as it is.
+
+    Frames are those of pandas and of whatever else has ``to_numpy``.
+
+    Raises:
+        DataError: a frame of several columns that are not all numbers.
+    """
+    if not hasattr(data, "to_numpy"):
+        return data
+    found = np.asarray(data.to_numpy())
+    if found.dtype.kind != "O":
+        return found
+    with suppress(ValueError):  # arrays of several shapes
+        if (values := np.asarray(found.tolist())).dtype.kind in "biuf":  # such as truth values beside numbers
+            return values
+    others = (place for place, value in np.ndenumerate(found) if not isinstance(value, Number))
+    if found.ndim == 2 and found.shape[1] > 1 and (place := next(others, None)):
+        raise DataError(
+            f"column {list(data.columns)[place[1]]!r} of the data frame holds {found[place]!r:.40} in row "
+            f"{place[0]}; give columns of numbers only"
+        )
+    return found
+
+
 def require_order(loader: Any) -> None:
     """Refuse a ``DataLoader`` that shuffles.
 
@@ -101,8 +131,8 @@ def _parts(given: Given) -> list[Any]:
             raise DataError(f"data must have a part called train, got {', '.join(map(str, given)) or 'none'}")
         return [without_loader(given[part]) for part in chosen]
     if isinstance(given, tuple | list):
-        return [without_loader(part) for part in given]
-    return [without_loader(given)]
+        return [without_frame(without_loader(part)) for part in given]
+    return [without_frame(without_loader(given))]
 
 
 def _of_items(parts: Sequence[LabelledItems], name: str) -> Dataset:
@@ -134,10 +164,63 @@ def _raw(part: LabelledItems, count: int) -> np.ndarray:
 
 
 def _array(part: Any, name: str) -> np.ndarray:
-    found = part.detach().cpu().numpy() if hasattr(part, "detach") else np.asarray(part)
+    """Return images or features as an array of numbers."""
+    found = _as_numpy(part, name)
     if found.dtype.kind not in "biuf":
+        if found.dtype.kind == "O" and found.ndim == 1:
+            _require_equal_shapes(found.tolist(), name)
         raise DataError(f"{name} must be an array of numbers, got {type(part).__name__} of {found.dtype}")
     return found
+
+
+def _as_numpy(part: Any, name: str) -> np.ndarray:
+    """Return a tensor, an array or a list of these as an array."""
+    if hasattr(part, "detach"):
+        return np.asarray(part.detach().cpu().numpy())
+    try:
+        return np.asarray(part)
+    except ValueError as error:
+        _require_equal_shapes(part if isinstance(part, list | tuple) else (), name)
+        raise DataError(f"{name}: numpy makes no array of this {type(part).__name__} ({error})") from error
+
+
+def _require_equal_shapes(rows: Sequence[Any], name: str) -> None:
+    shapes = [_shape(row) for row in rows]
+    for place, shape in enumerate(shapes):
+        if shape != shapes[0]:
+            what, hint = ("images", "; resize and crop them") if name.startswith("x") else ("labels", "")
+            raise DataError(
+                f"{name}: all {what} must have one shape, but example 0 has {shapes[0]} and example {place} "
+                f"has {shape}{hint}"
+            )
+
+
+def _shape(row: Any) -> tuple[int, ...]:
+    if hasattr(row, "shape"):
+        return tuple(row.shape)
+    try:
+        return np.asarray(row, dtype=object).shape
+    except ValueError:  # itself of several shapes
+        return ()
+
+
+def _labels(part: Any, name: str) -> np.ndarray:
+    """Return labels, numbers or names, as an array."""
+    found = _as_numpy(part, name)
+    if found.dtype.kind in "biuf":
+        return found
+    values = np.asarray(part, dtype=object).ravel()  # where numbers beside names are no names yet
+    other = next((row for row, value in enumerate(values) if not isinstance(value, str)), None)
+    if other is None and values.size:
+        return found.astype(str)
+    if any(isinstance(value, str) for value in values):
+        raise DataError(
+            f"{name}: example {other} has the label {values[other]!r:.40} and others have names; labels must "
+            "be all names or all whole numbers"
+        )
+    raise DataError(
+        f"{name} must be an array of whole numbers or names, got {type(part).__name__} of {found.dtype}"
+    )
 
 
 def _told(given: Given) -> str:

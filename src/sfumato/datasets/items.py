@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int
+from jaxtyping import Float32
 
 from sfumato.datasets.images import pixels_in
 from sfumato.datasets.layout import channels_first
@@ -39,7 +39,8 @@ class LabelledItems(Source):
     They are read once when this is made, so that what they are is known, and again when they are needed.
 
     Raises:
-        DataError: no items, or items of another form, of several shapes, or that change between readings.
+        DataError: no items, or items of another form, of several shapes, with labels of several kinds, or
+            that change between readings.
     """
 
     threaded = False  # nothing says that others' code may run in several threads
@@ -71,9 +72,7 @@ class LabelledItems(Source):
         if len(kinds) > 1:
             raise DataError(f"{name}: some items are bytes, others not; give all of them one unit")
         self.are_bytes = kinds.pop()
-        self.labels: Int[np.ndarray, " items"] | None = (
-            None if any(label is None for label in labels) else np.asarray(labels)
-        )
+        self.labels = _together(labels, name)
 
     def raw(self, index: int) -> np.ndarray:
         """Return the image of an item as it is: bytes, or floating point numbers.
@@ -100,18 +99,22 @@ class LabelledItems(Source):
         return pixels_from_bytes(image) if image.dtype == np.uint8 else image
 
     def item(self, index: int) -> tuple[np.ndarray, Any]:
-        """Return the image and the label (None without one) of an item, as the data set has them.
+        """Return the image, channels first, and the label (None without one) of an item.
 
         Raises:
             DataError, ModelError: as ``read_item``.
         """
-        return read_item(self.data, index, f"{self.name}: item {index}")
+        where = f"{self.name}: item {index}"
+        image, label = read_item(self.data, index, where)
+        turned, _ = channels_first(image[None], where)
+        return np.ascontiguousarray(turned[0]), label
 
 
 def read_item(data: Any, index: int, where: str) -> tuple[np.ndarray, Any]:
     """Return an item's image and its label or None; errors call the item ``where``.
 
-    The image is (channels, height, width) or (features,), of bytes or float32.
+    The image is of bytes or float32. Arrays and tensors keep the order of their axes, which their model
+    expects; an image of Pillow becomes (channels, height, width).
 
     Raises:
         DataError: an item of another form, or that cannot be read from disk.
@@ -144,9 +147,27 @@ def _label(label: Any) -> Any:
     return label.tolist() if hasattr(label, "tolist") else label
 
 
+def _together(labels: list[Any], name: str) -> np.ndarray | None:
+    """Return the labels of all items, numbers or names; None if some item has none."""
+    if any(label is None for label in labels):
+        return None
+    named = [isinstance(label, str) for label in labels]
+    if any(named) and not all(named):  # numpy would make a name of a number
+        word, number = named.index(True), named.index(False)
+        raise DataError(
+            f"{name}: item {word} has the label {labels[word]!r} but item {number} {labels[number]!r:.40}; "
+            "labels must be all names or all whole numbers"
+        )
+    try:
+        return np.asarray(labels)
+    except ValueError as error:
+        raise DataError(f"{name}: labels must be one name or whole number for each item ({error})") from error
+
+
 def _array(image: Any, where: str) -> np.ndarray:
-    if hasattr(image, "getbands"):  # of Pillow
+    if hasattr(image, "getbands"):  # of Pillow, whose channels are last for certain
         pixels = pixels_in(image, where)
+        pixels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
     elif hasattr(image, "detach"):
         pixels = image.detach().cpu().numpy()
     else:
@@ -162,8 +183,7 @@ def _array(image: Any, where: str) -> np.ndarray:
             raise DataError(f"{where} holds NaN or infinite values; pixels must be finite")
     if not 1 <= pixels.ndim <= 3 or pixels.size == 0:
         raise DataError(f"{where}: its image must have 1 to 3 axes, got shape {pixels.shape}")
-    turned, _ = channels_first(pixels[None], where)
-    return np.ascontiguousarray(turned[0])
+    return np.ascontiguousarray(pixels)
 
 
 def _class_names(data: Any) -> tuple[str, ...] | None:

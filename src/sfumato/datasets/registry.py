@@ -130,8 +130,8 @@ def _made(name: str, size: int | None) -> Dataset:
     except ModelError as error:
         raise DataError(f"data set {error}") from error
     with told_in_one_line(f"{name}: the data set cannot be loaded", lost=DataError):
-        made = make()
-    return replace(dataset_of(made, name=name), name=name)
+        found = dataset_of(make(), name=name)
+    return replace(found, name=name)
 
 
 def _load(name: str, data_dir: str | os.PathLike[str] | None, fetch: bool, size: int | None) -> Dataset:

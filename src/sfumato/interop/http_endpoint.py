@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from http.client import HTTPException, InvalidURL
 from typing import Any
 
 import numpy as np
@@ -137,8 +138,12 @@ class _Endpoint:
             except urllib.error.HTTPError as error:
                 if error.code not in _MAY_PASS:
                     raise SfumatoError(f"{self._url}: refuses the request ({error})") from error
-                reason: OSError = error
-            except OSError as error:  # no connection, or no answer in time
+                reason: OSError | HTTPException = error
+            except InvalidURL as error:
+                raise SettingError(
+                    f"url must be an address such as http://host:8000/path, got {self._url!r} ({error})"
+                ) from error
+            except (OSError, HTTPException) as error:  # no connection, no answer in time, or a part of one
                 reason = error
             if pause is None:
                 break
