@@ -34,7 +34,13 @@ from sfumato.plans import ABSTAIN, Plan, Run, as_plan
 from sfumato.settings import CONFIDENCE
 from sfumato.smoothing.answers import UncertainAnswerError, require_classes
 from sfumato.smoothing.base_classifier import BaseClassifier
-from sfumato.smoothing.configuration import Configuration, Network, require_precision, usual_configuration
+from sfumato.smoothing.configuration import (
+    Configuration,
+    Network,
+    fitted_batch,
+    require_precision,
+    usual_configuration,
+)
 from sfumato.smoothing.tuning import tuned_configuration
 from sfumato.smoothing.units import images_in_unit
 from sfumato.smoothing.voting import Profile, VoteCounter
@@ -79,8 +85,8 @@ class Smoothed:
         seed: with an image's example number it determines all noise. Images without given numbers are
             numbered 0, 1, ... over all calls of this object (``predict``, ``certify`` and calling it), so
             that no two of them share noise.
-        batch_size: noisy copies per forward pass, chosen by the model's kind if not given, or by ``tune``;
-            has no influence on any result.
+        batch_size: noisy copies per forward pass, chosen by the model's kind and the size of its inputs if
+            not given, or by ``tune``; has no influence on any result.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         precision: ``float32``, or ``bf16`` to smooth and certify the network rounded to bfloat16.
         configuration: how votes are computed, as ``tuning`` measures it; in place of the two before it.
@@ -117,7 +123,7 @@ class Smoothed:
             )
         else:
             batch_size = configuration.batch_size
-        self._tunable = batch_size is None
+        self._tunable = self._usual_batch = batch_size is None
         self.configuration = configuration
         self._base = BaseClassifier.configured(model, self.device, configuration)
         self._counter: VoteCounter | None = None
@@ -166,6 +172,7 @@ class Smoothed:
             return
         precision = self.configuration.precision
         tuned = tuned_configuration(self.model, shape, self.device, votes=votes, precision=precision)
+        self._usual_batch = False
         if tuned == self.configuration:
             return
         self.configuration = tuned
@@ -376,6 +383,8 @@ class Smoothed:
             hint = "; one image needs a batch axis: x[None]" if tuple(images.shape) == self._shape else ""
             raise DataError(f"images have shape {shape}, but the first ones had {self._shape}{hint}")
         if self._shape is None:
+            if self._usual_batch:  # only now it is known how large an input is
+                self.configuration = fitted_batch(self.configuration, shape, self.device)
             classes = self._probe(images)
         else:
             classes = self._base.prepare(images, self.noise.largest_deviation, self.configuration.batch_size)
