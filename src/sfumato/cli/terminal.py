@@ -127,6 +127,11 @@ def note(message: str) -> None:
         ERR.print(f"note: {message}", markup=False)
 
 
+def note_measuring(seconds: float) -> None:
+    """Say before it begins that it is measured how votes come fastest."""
+    note(f"measuring what is fastest, for at most about {seconds:.0f} s")
+
+
 def show_warnings_on_one_line() -> None:
     """Print what Python code warns of as the command line prints its own notes and warnings, once each."""
     shown: set[str] = set()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -160,10 +160,18 @@ class Smoothed:
         _, counter = self._prepare(x)
         require_classes(counter.num_classes, classes)
 
-    def tune(self, shape: tuple[int, ...], votes: int) -> None:
+    def tune(
+        self,
+        shape: tuple[int, ...],
+        votes: int,
+        *,
+        on_measuring: Callable[[float], None] = lambda seconds: None,
+    ) -> None:
         """Choose how to count about ``votes`` votes on inputs of ``shape`` by measuring what is fastest.
 
         It changes the speed only. Nothing is done if a batch size or a configuration was given.
+        ``on_measuring`` is called before measuring that may take over a second, with the most seconds that
+        are planned for it.
 
         Raises:
             ModelError: as ``tuning.tuned_configuration``.
@@ -171,7 +179,9 @@ class Smoothed:
         if not self._tunable:
             return
         precision = self.configuration.precision
-        tuned = tuned_configuration(self.model, shape, self.device, votes=votes, precision=precision)
+        tuned = tuned_configuration(
+            *(self.model, shape, self.device), votes=votes, precision=precision, on_measuring=on_measuring
+        )
         self._usual_batch = False
         if tuned == self.configuration:
             return
