@@ -147,6 +147,7 @@ def advise_radius(
     device: str = "auto",
     smoothed_at: Callable[[Noise], Classifier] | None = None,
     on_batch: Callable[[int, int], None] = lambda images, running: None,
+    on_measuring: Callable[[float], None] = lambda seconds: None,
     progress: bool | None = None,
 ) -> RadiusAdvice:
     """Return which of ``betas`` certifies the most test images of ``data`` at ``radius`` for this network.
@@ -156,8 +157,8 @@ def advise_radius(
     counts if its label is certified at the radius by ``Decide(radius)`` at ``certificate_confidence``, with
     the noise of ``SmoothedClassifier(model, beta, seed=seed).certify(x, examples=range(images))``.
     ``smoothed_at`` gives the classifier for each noise, as one whose batch norms are re-estimated under it.
-    ``on_batch`` is told how many images were raced over, and how many betas are left. ``progress`` draws a
-    progress bar on standard error; in notebooks only if not given.
+    ``on_batch`` is told how many images were raced over, and how many betas are left, ``on_measuring`` as of
+    ``Smoothed.tune``. ``progress`` draws a progress bar on standard error; in notebooks only if not given.
 
     Raises:
         SettingError: a radius that none of the betas can certify, or a number out of range.
@@ -176,6 +177,7 @@ def advise_radius(
     configuration = tuned_configuration(
         *(classifier.model, data.input_shape, choose_device(device)),
         votes=len(able) * count * plan.least_votes,
+        on_measuring=on_measuring,
     )
     smoothed = [
         SmoothedClassifier(
