@@ -15,7 +15,9 @@ ROOT = Path(sfumato.__file__).parent
 TESTS = Path(__file__).parent
 
 # Modules beside the rooms, which every room may import; they import each other only.
-EVERYONE = {"devices", "errors", "files", "frames", "notebooks", "settings", "user_code", "version"}
+EVERYONE = {
+    *("devices", "errors", "files", "frames", "notebooks", "progress", "settings", "user_code", "version")
+}
 
 # Each room with those that it may import, which stand to its left: above it here.
 ALLOWED = {

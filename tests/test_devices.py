@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from sfumato import devices
-from sfumato.devices import bf16_slowdown, choose_device, pays_in_bf16
+from sfumato.devices import bf16_slowdown, choose_device, pays_in_bf16, peak_gpu_memory, peak_memory
 from sfumato.errors import SettingError
 
 
@@ -48,3 +48,15 @@ def test_whether_bf16_pays_is_measured_once_and_remembered(monkeypatch, tmp_path
 def test_a_device_that_cannot_be_had_is_named(name):
     with pytest.raises(SettingError, match=f"device '{name}' (is not|does not exist)"):
         choose_device(name)
+
+
+def test_the_peak_of_memory_includes_what_was_held_for_a_moment():
+    if peak_memory() is None:
+        pytest.skip("this system does not say it")
+    block = torch.ones(16 * 2**20)
+    with_block = peak_memory()
+    del block
+    assert with_block >= 64 * 2**20
+    # the kernel counts in steps of some pages
+    assert peak_memory() >= 0.99 * with_block
+    assert peak_gpu_memory(torch.device("cpu")) is None

@@ -106,6 +106,22 @@ def _kept_slowdown(path: Path, device: torch.device) -> float:
     return slowdown
 
 
+def peak_memory() -> int | None:
+    """Return the most bytes of memory that this process has held; None where the system does not say.
+
+    Linux says it of the process; ``resource`` would say it of the process that started it, too.
+    """
+    with suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return 1024 * int(next(line for line in lines if line.startswith("VmHWM:")).split()[1])
+    return None
+
+
+def peak_gpu_memory(device: torch.device) -> int | None:
+    """Return the most bytes that PyTorch has reserved on a GPU in this process; None on a CPU."""
+    return torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None
+
+
 @contextmanager
 def arithmetic_threads(count: int | None) -> Iterator[None]:
     """Let PyTorch compute with ``count`` threads inside the block; None leaves them as they are.

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import sfumato as sf
+from sfumato.certification import forecast as module
 from sfumato.certification.forecast import Forecast, forecast
 from sfumato.noise import Gaussian
 from sfumato.plans import parse_plan
@@ -39,6 +40,15 @@ def test_a_forecast_multiplies_votes_and_time():
     assert str(unknown).endswith("at least 0.1 s for one image, at least 2.5 s for all")
 
 
+def test_memory_is_what_the_process_has_held_at_most(linear, monkeypatch):
+    monkeypatch.setattr(module, "peak_memory", lambda: 640_400_000)
+    smoothed = sf.SmoothedClassifier(linear, 0.5, device="cpu", batch_size=64)
+    x = np.zeros((1, 2), dtype=np.float32)
+    found = forecast(smoothed, parse_plan("fixed(100,500)"), x, 10, enough=60.0)
+    assert (found.memory, found.gpu_memory) == (640_400_000, None)
+    assert str(found).endswith(" for all, about 640 MB of memory")
+
+
 def test_measuring_leaves_votes_and_profile_as_they_are(linear):
     x = np.array([[0.1, 0.0]], dtype=np.float32)
     asked = []
@@ -66,7 +76,9 @@ def test_a_dry_run_says_it_and_writes_nothing(digits_model, tmp_path, monkeypatc
     assert code == 0, errors
     line = out.splitlines()[-1]
     assert re.fullmatch(
-        r"20 images with 100,100 votes each, [\d,]+ votes/s: \S+ \S+ for one image, \S+ \S+ for all", line
+        r"20 images with 100,100 votes each, [\d,]+ votes/s: \S+ \S+ for one image, \S+ \S+ for all"
+        r"(, about [\d,]+ MB of memory)?",
+        line,
     )
     assert not any(path.name.startswith("certificates") for path in tmp_path.iterdir())
     code, out, _ = sfumato(*command, "--json")

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from sfumato.certification.groups import images_together
 from sfumato.certification.shipped import (
     ImageShelf,
     Recipe,
     certify,
     certify_images,
     computing_device,
-    images_together,
 )
 from sfumato.certification.smoothed_classifier import SmoothedClassifier
 from sfumato.execution.base import Here

@@ -179,6 +179,19 @@ def test_another_runs_file_is_refused_before_what_is_fast_is_measured(
     assert asked == [2 * 300], "for the two images that are new"
 
 
+def test_measuring_that_takes_a_while_is_said_before(tmp_path, digits_model, monkeypatch, sfumato):
+    plain = smoothed.tuned_configuration
+
+    def announced(*arguments, on_measuring, **options):
+        on_measuring(29.6)
+        return plain(*arguments, on_measuring=on_measuring, **options)
+
+    monkeypatch.setattr(smoothed, "tuned_configuration", announced)
+    command = ["certify", "--model", digits_model, "--beta", "0.5", "--n", "200", "--first", "2"]
+    code, _, error = sfumato(*command, "--device", "cpu", "--out", tmp_path / "t.tsv")
+    assert (code, error) == (0, "note: measuring what is fastest, for at most about 30 s\n")
+
+
 BAD = [
     (
         ["risk", "MODEL", "--beta", "0.1", "--precision", "fp8"],

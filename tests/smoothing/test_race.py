@@ -31,3 +31,9 @@ def test_a_race_out_of_time_takes_one_sample_of_each():
 def test_what_cannot_be_done_loses_at_once():
     found = race(repeat(100.0).__next__, repeat(0.0).__next__, lambda: 9.0)
     assert (found.won, found.close, len(found.present)) == (False, False, 1)
+
+
+def test_no_round_is_begun_that_would_not_end_in_time():
+    now = iter((10.0, 6.5, 3.0))
+    found = race(repeat(100.0).__next__, cycle((70.0, 150.0)).__next__, lambda: next(now))
+    assert len(found.present) == 2, "a round takes 3.5 s, and 3 are left"

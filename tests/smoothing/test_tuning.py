@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import random
 
 import pytest
@@ -46,7 +47,10 @@ class Machine:
     def date(self):
         return self.day * DAY
 
-    def sample_of(self, configuration):
+    def rough_rate(self):
+        return self.speed(usual_configuration(network(), CPU)) * self._work(0.01)
+
+    def sample_of(self, configuration, rate):
         self.asked.append(configuration)
         self._work(self.compile_seconds if configuration.compiled else 0.05)
         return lambda: self.speed(configuration) * self._work(tuning.SAMPLE_SECONDS)
@@ -139,13 +143,82 @@ def test_the_search_keeps_to_its_time(votes, busy, tmp_path, model):
         assert machine.now <= min(30.0, 0.03 * slowest) + one_race
 
 
+class SlowModel(Bench):
+    """A real bench for a callable that takes so many inputs a second, by a clock that nothing else moves.
+
+    Attributes:
+        now: seconds.
+        inputs: how many the model was asked about.
+    """
+
+    def __init__(self, rate, shape):
+        self.now, self.inputs, self._rate = 0.0, 0, rate
+        super().__init__(self.model, shape, CPU)
+
+    def seconds(self):
+        return self.now
+
+    def model(self, x):
+        self.inputs += len(x)
+        self.now += len(x) / self._rate
+        mean = x.flatten(1).mean(1)
+        return torch.stack([mean, 0.1 - mean], dim=1)
+
+
+@pytest.mark.parametrize(("rate", "most"), [(2.0, 5.0), (20.0, 1.0), (100.0, 1.0), (400.0, 30.0)])
+def test_tuning_a_slow_model_ends_within_its_budget_and_says_so_before(rate, most, tmp_path):
+    bench, told = SlowModel(rate, (3, 64, 64)), []
+
+    def keep(seconds):
+        told.append((seconds, bench.now))
+
+    found = tuning.tuned_configuration(
+        bench.model, (3, 64, 64), CPU, votes=10**6, directory=tmp_path, bench=bench, on_measuring=keep
+    )
+    # by definition at most 30 s for a job of 10^6 votes; otherwise 9 inputs say that it cannot pay
+    assert bench.now <= most
+    if most < 30.0:
+        assert (bench.inputs, told) == (9, [])
+        assert found == usual_configuration(bench.model, CPU, shape=(3, 64, 64))
+    else:
+        ((seconds, when),) = told
+        assert seconds == 30.0
+        assert when < 2.0
+
+
+def test_no_batch_is_tried_that_takes_a_tenth_of_the_time_or_much_memory(tmp_path, model):
+    machine = Machine(lambda configuration: 100.0 + 10.0 * math.log2(configuration.batch_size))
+    tuned(model, machine, tmp_path, 10**7)
+    # at most 220 votes/s, for 3 of the 30 s
+    assert 128 <= max(c.batch_size * c.workers for c in machine.asked) <= 3 * 220
+    wide = Machine(lambda configuration: 1e4 * configuration.batch_size)
+    tuning.tuned_configuration(model, (3, 224, 224), CPU, votes=10**9, directory=tmp_path, bench=wide)
+    # 128 MiB of float32
+    assert max(c.batch_size for c in wide.asked) == 128
+
+
+def test_a_fast_model_is_announced_once_and_a_short_job_never(tmp_path, model):
+    told = []
+    for votes in (10**8, 10**8, 10**4):
+        tuning.tuned_configuration(
+            *(model, SHAPE, CPU),
+            votes=votes,
+            directory=tmp_path,
+            bench=Machine(likes_batches_of_256),
+            on_measuring=told.append,
+        )
+    assert told == [30.0]
+
+
 def test_the_bench_of_this_machine_measures_for_as_long_as_it_says(monkeypatch):
     bench = Bench(network(), SHAPE, CPU)
     clock = itertools.count()
     monkeypatch.setattr(bench, "seconds", lambda: next(clock) / 64)
     monkeypatch.setattr(tuning, "SAMPLE_SECONDS", 3 / 64)
     # looks at the clock 1/64 and 2/64 s after the first find time left: two counts of two batches of 32
-    assert bench.sample_of(Configuration(32))() == 2 * 2 * 32 / (3 / 64)
+    assert bench.sample_of(Configuration(32), 1e6)() == 2 * 2 * 32 / (3 / 64)
+    # where two batches take over half a second, one is counted between two looks
+    assert bench.sample_of(Configuration(32), 100.0)() == 2 * 32 / (3 / 64)
 
 
 def test_compiling_is_for_jobs_that_repay_it(tmp_path, model):
@@ -168,7 +241,10 @@ def test_a_close_choice_is_tried_again_three_times_and_a_clear_one_when_it_is_ol
     class Restless(Machine):
         """No two samples agree, and the two ways change places each time."""
 
-        def sample_of(self, configuration):
+        def rough_rate(self):
+            return 1000.0
+
+        def sample_of(self, configuration, rate):
             self.asked.append(configuration)
             self.now += 0.05
             return lambda: 1000.0 * self._random.choice([0.5, 0.7, 0.9, 1.1]) * self._random.uniform(0.7, 1)
@@ -196,7 +272,7 @@ def test_a_network_that_cannot_be_compiled_is_no_candidate(monkeypatch):
 
     monkeypatch.setattr(torch, "compile", without_compiler)
     with pytest.warns(UserWarning, match=r"not compiled: no C\+\+ compiler"):
-        assert Bench(network(), SHAPE, CPU).sample_of(Configuration(64, compiled=True))() == 0.0
+        assert Bench(network(), SHAPE, CPU).sample_of(Configuration(64, compiled=True), 1e4)() == 0.0
 
 
 def test_what_cannot_be_compiled_is_not_tried_again(tmp_path, model):
@@ -215,9 +291,12 @@ def test_another_precision_is_another_choice(tmp_path, model):
 
 
 def test_this_machine_is_tuned_for_real(tmp_path, monkeypatch):
-    monkeypatch.setattr(tuning, "SAMPLE_SECONDS", 0.005)
+    clock = itertools.count()
+    monkeypatch.setattr(Bench, "seconds", lambda self: next(clock) * 1e-5)
+    monkeypatch.setattr(tuning, "_BATCHES", [32, 64])
+    monkeypatch.setattr(tuning, "SAMPLE_SECONDS", 2e-5)
     monkeypatch.setattr(tuning, "LEAST_SECONDS", 0.0)
-    monkeypatch.setattr(tuning, "MOST_SECONDS", 0.3)
+    monkeypatch.setattr(tuning, "MOST_SECONDS", 0.01)
     model = network()
     found = tuning.tuned_configuration(model, SHAPE, CPU, votes=10**8, directory=tmp_path)
     assert len(list(tmp_path.iterdir())) == 1

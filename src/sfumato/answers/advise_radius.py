@@ -29,6 +29,7 @@ from sfumato.models.classifier import Classifier
 from sfumato.noise import Gaussian, Noise
 from sfumato.notebooks import html_table
 from sfumato.plans import Decide
+from sfumato.progress import shown_progress
 from sfumato.settings import CONFIDENCE
 from sfumato.smoothing.configuration import Network
 from sfumato.smoothing.tuning import tuned_configuration
@@ -146,6 +147,8 @@ def advise_radius(
     device: str = "auto",
     smoothed_at: Callable[[Noise], Classifier] | None = None,
     on_batch: Callable[[int, int], None] = lambda images, running: None,
+    on_measuring: Callable[[float], None] = lambda seconds: None,
+    progress: bool | None = None,
 ) -> RadiusAdvice:
     """Return which of ``betas`` certifies the most test images of ``data`` at ``radius`` for this network.
 
@@ -154,7 +157,8 @@ def advise_radius(
     counts if its label is certified at the radius by ``Decide(radius)`` at ``certificate_confidence``, with
     the noise of ``SmoothedClassifier(model, beta, seed=seed).certify(x, examples=range(images))``.
     ``smoothed_at`` gives the classifier for each noise, as one whose batch norms are re-estimated under it.
-    ``on_batch`` is told how many images were raced over, and how many betas are left.
+    ``on_batch`` is told how many images were raced over, and how many betas are left, ``on_measuring`` as of
+    ``Smoothed.tune``. ``progress`` draws a progress bar on standard error; in notebooks only if not given.
 
     Raises:
         SettingError: a radius that none of the betas can certify, or a number out of range.
@@ -173,6 +177,7 @@ def advise_radius(
     configuration = tuned_configuration(
         *(classifier.model, data.input_shape, choose_device(device)),
         votes=len(able) * count * plan.least_votes,
+        on_measuring=on_measuring,
     )
     smoothed = [
         SmoothedClassifier(
@@ -186,20 +191,23 @@ def advise_radius(
     ]
     race, votes = Race(len(able), count, LEVEL), 0
     lost, seen = np.ones((len(able), count), dtype=bool), np.zeros(len(able), dtype=np.int64)
-    for size in race_sizes(count):
-        new = slice(race.seen, size)
-        for row in np.flatnonzero(race.running):
-            found = smoothed[row].certify(
-                pick(data.test.x, new),
-                plan,
-                confidence=certificate_confidence,
-                examples=range(race.seen, size),
-                known_labels=data.test.y[new],
-            )
-            lost[row, new], seen[row] = objective.loss(CertifiedCell.of(found)), size
-            votes += sum(certificate.votes or 0 for certificate in found)
-        race.add(lost[:, new])
-        on_batch(size, int(race.running.sum()))
+    with shown_progress(progress, "race of betas", count) as bar:
+        for size in race_sizes(count):
+            new = slice(race.seen, size)
+            for row in np.flatnonzero(race.running):
+                found = smoothed[row].certify(
+                    pick(data.test.x, new),
+                    plan,
+                    confidence=certificate_confidence,
+                    examples=range(race.seen, size),
+                    known_labels=data.test.y[new],
+                )
+                lost[row, new], seen[row] = objective.loss(CertifiedCell.of(found)), size
+                votes += sum(certificate.votes or 0 for certificate in found)
+            race.add(lost[:, new])
+            running = int(race.running.sum())
+            bar.advance(size - bar.done, f"{running} betas in the race")
+            on_batch(size, running)
     left = np.flatnonzero(race.running)
     best = left[::-1][lost[left[::-1]].sum(axis=1).argmin()]
     # for all that began the race together: the one picked is one of them

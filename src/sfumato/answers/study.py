@@ -21,9 +21,10 @@ from sfumato.datasets.on_demand import OnDemand
 from sfumato.errors import DataError, OutputError, SettingError
 from sfumato.execution.base import Executor
 from sfumato.files import require_writable, write_bytes
+from sfumato.progress import shown_progress
 from sfumato.studies.design import Design, make_design
 from sfumato.studies.results import StudyResults
-from sfumato.studies.run import run_study
+from sfumato.studies.run import Watch, run_study
 
 _ARRAYS = ("x", "y", "x_test", "y_test")
 _SAVED = "data.npz"
@@ -79,8 +80,17 @@ class Study:
         state = "finished" if self._results else "not run yet"
         return f"Study({self.design.data.name!r}, alphas={grid.alpha}, betas={grid.beta}; {state})"
 
-    def run(self, folder: str | Path, *, device: str = "auto", executor: Executor | None = None) -> Study:
+    def run(
+        self,
+        folder: str | Path,
+        *,
+        device: str = "auto",
+        executor: Executor | None = None,
+        progress: bool | None = None,
+    ) -> Study:
         """Compute what is missing in ``folder`` and return the finished study; continues after a kill.
+
+        ``progress`` draws a progress bar on standard error; in notebooks only if not given.
 
         Raises:
             as ``run_study``; OutputError: the folder holds the study of other data.
@@ -95,7 +105,11 @@ class Study:
             tables = self.design.model_dump(mode="python", exclude_none=True)
             tables["data"]["name"] = name
             self.design = make_design(tables)
-        self._results = run_study(self.design, folder, device=device, executor=executor, data=data)
+        with shown_progress(progress, "study", None) as bar:
+            watch = Watch(on_start=lambda work: bar.restart("study", work), on_work=bar.advance)
+            self._results = run_study(
+                self.design, folder, device=device, watch=watch, executor=executor, data=data
+            )
         return self
 
     @property

@@ -1,7 +1,8 @@
-"""How many votes a run will take, and how long: said before the first vote.
+"""How many votes a run will take, how long and how much memory: said before the first vote.
 
 The speed is measured on one of the images, for a moment. How many votes an image gets depends on the image,
-so the answer is a range: what the plan spends on the easiest and on the hardest one.
+so the answer is a range: what the plan spends on the easiest and on the hardest one. Memory does not grow
+with votes or images, so it is what the process has held at most when the speed has been measured.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sfumato.devices import peak_gpu_memory, peak_memory
 from sfumato.plans import Plan
 from sfumato.smoothing.smoothed import Smoothed
 
@@ -28,12 +30,15 @@ class Forecast:
         images: to be certified.
         least_votes, most_votes: of one image; ``most_votes`` is None where the plan does not say it.
         votes_per_second: measured.
+        memory, gpu_memory: in bytes; None where it is not known, or there is no GPU.
     """
 
     images: int
     least_votes: int
     most_votes: int | None
     votes_per_second: float
+    memory: int | None = None
+    gpu_memory: int | None = None
 
     @property
     def least_seconds(self) -> float:
@@ -55,6 +60,8 @@ class Forecast:
         >>> print(Forecast(images=10, least_votes=32, most_votes=100_000, votes_per_second=1000.0))
         10 images with 32 to 100,000 votes each, 1,000 votes/s: 0.0 s to 1.7 min for one image,
         0.3 s to 17 min for all
+        >>> str(Forecast(5, 9, 9, 1e3, memory=567 * 10**6, gpu_memory=3 * 10**9)).partition(" for all")[2]
+        ', about 567 MB of memory, about 3,000 MB on the GPU'
         """
         most = self.most_votes
         votes = f"{self.least_votes:,}"
@@ -62,9 +69,12 @@ class Forecast:
             votes += f" to {most:,}" if most is not None else " or more"
         least, largest = self.least_seconds, self.most_seconds
         one = _range(least / self.images, largest / self.images)
+        memory = "" if self.memory is None else f", about {self.memory / 1e6:,.0f} MB of memory"
+        if self.gpu_memory is not None:
+            memory += f", about {self.gpu_memory / 1e6:,.0f} MB on the GPU"
         return (
             f"{self.images:,} images with {votes} votes each, {self.votes_per_second:,.0f} votes/s: "
-            f"{one} for one image, {_range(least, largest)} for all"
+            f"{one} for one image, {_range(least, largest)} for all{memory}"
         )
 
 
@@ -80,9 +90,12 @@ def forecast(
         DataError, ModelError: as ``Smoothed.check``.
     """
     first = Forecast(images, plan.least_votes, plan.most_votes, smoothed.votes_per_second(image, 0.0))
-    if first.most_seconds < enough:
-        return first
-    return replace(first, votes_per_second=smoothed.votes_per_second(image, _SECONDS))
+    rate = first.votes_per_second
+    if first.most_seconds >= enough:
+        rate = smoothed.votes_per_second(image, _SECONDS)
+    return replace(
+        first, votes_per_second=rate, memory=peak_memory(), gpu_memory=peak_gpu_memory(smoothed.device)
+    )
 
 
 def _range(least: float, most: float) -> str:

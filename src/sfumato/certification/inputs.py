@@ -65,6 +65,15 @@ def batches(x: Inputs) -> Iterator[Batch]:
         yield x, None
 
 
+def number_of_images(x: Inputs) -> int | None:
+    """Return how many images ``batches`` will yield; None where only reading them tells."""
+    images: Any = x.test if isinstance(x, Dataset) else x.sampler if isinstance(x, DataLoader) else x
+    try:
+        return len(images)
+    except (TypeError, NotImplementedError):  # as of a stream
+        return None
+
+
 def _stacked(data: Any) -> Iterator[Batch]:
     """Yield the items of a map-style data set, so many together as take about as much as a block."""
     start = 0

@@ -85,6 +85,7 @@ def certify_to_file(
     on_invalid: Callable[[int], None] = lambda votes: None,
     on_reused: Callable[[int], None] = lambda rows: None,
     on_forecast: Callable[[Forecast], None] | None = None,
+    on_measuring: Callable[[float], None] = lambda seconds: None,
 ) -> Certificates:
     """Certify the test examples into ``output``; return all rows of the file.
 
@@ -95,7 +96,8 @@ def certify_to_file(
 
     With an ``executor`` of workers the images are shared out among them. The file is the same, apart from
     the times. ``on_pace`` then hears the rates, ``on_invalid`` how many of a task's votes were NaN. Without
-    workers ``on_forecast`` hears before the first vote how long it will take.
+    workers ``on_forecast`` hears before the first vote how long it will take, and ``on_measuring`` as that of
+    ``smoothed.tune``.
 
     Raises:
         ModelError: the classifier's weights are no longer those that were loaded.
@@ -128,7 +130,8 @@ def certify_to_file(
         if executor is None or executor.in_process:
             # not earlier: another run's file is refused before any time is spent on measuring what is fast
             if left:
-                smoothed.tune(data.input_shape, len(left) * what.stopping.least_votes)
+                votes = len(left) * what.stopping.least_votes
+                smoothed.tune(data.input_shape, votes, on_measuring=on_measuring)
                 if on_forecast is not None:
                     image = data.test.x[left[0] : left[0] + 1]
                     on_forecast(forecast(smoothed, what.stopping, image, len(left), enough=LONG_RUN))

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Int
 
 from sfumato.certification.certificate import Certificate, certificates_of
+from sfumato.certification.groups import group_slices, images_together
 from sfumato.certification.smoothed_classifier import SmoothedClassifier
 from sfumato.datasets.on_demand import Examples, OnDemand, per_block, pick
 from sfumato.devices import arithmetic_threads
@@ -26,25 +27,8 @@ from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.configuration import Configuration, Network
 from sfumato.smoothing.tuning import tuned_configuration
 
-_MOST_TOGETHER = 64
-_FULL_BATCHES = 4
-_GROUPS = 4  # that are voted on together
 # that of a worker is not known to the driver
 _FIRST_CONFIGURATION = Configuration(256)
-
-
-def images_together(plan: Plan, configuration: Configuration) -> int:
-    """Return how many images to vote on at once: enough that their first votes fill some batches.
-
-    It changes the speed only. A killed run loses the images in flight, so they are not more than needed:
-    one by one where a single image fills the batches. Where one ends before others the next is begun.
-
-    >>> from sfumato.plans import Decide, Fixed
-    >>> images_together(Fixed(), Configuration(256)), images_together(Decide(0.5), Configuration(256))
-    (1, 32)
-    """
-    filling = _FULL_BATCHES * configuration.batch_size * configuration.workers
-    return min(_MOST_TOGETHER, max(1, -(-filling // max(1, plan.least_votes))))
 
 
 def certify_images(
@@ -63,8 +47,7 @@ def certify_images(
     smoothed classifier returns the predicted class everywhere within the radius.
     """
     together = images_together(plan, smoothed.configuration)
-    size = -(-together // _GROUPS)
-    parts = [slice(begin, begin + size) for begin in range(0, len(examples), size)]
+    parts = group_slices(len(examples), together)
     if parts:
         smoothed.check(x[:1], int(labels.max()) + 1)
     groups = ((x[part], examples[part], labels[part] if label_known else None) for part in parts)

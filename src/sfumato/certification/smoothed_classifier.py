@@ -6,7 +6,6 @@ It is here and not in ``smoothing``, which does not depend on certificates. Code
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from itertools import count, islice
 
@@ -17,12 +16,14 @@ from jaxtyping import Int
 from sfumato.certification.certificate import Certificate, certificates_of
 from sfumato.certification.certificates import Certificates
 from sfumato.certification.conformal import ConformalClassifier, PredictionSets
-from sfumato.certification.inputs import Dealt, Inputs, batches, whole_labels
+from sfumato.certification.groups import group_slices, images_together
+from sfumato.certification.inputs import Dealt, Images, Inputs, batches, number_of_images, whole_labels
 from sfumato.datasets import Split
 from sfumato.errors import DataError
 from sfumato.plans import Fixed, Plan, as_plan
+from sfumato.progress import shown_progress
 from sfumato.settings import CONFIDENCE
-from sfumato.smoothing.smoothed import DEFAULT_VOTES, Smoothed
+from sfumato.smoothing.smoothed import DEFAULT_VOTES, Group, Smoothed
 
 Labels = Sequence[int] | Int[np.ndarray, " images"] | Int[torch.Tensor, " images"]
 _UNKNOWN = -1
@@ -49,6 +50,7 @@ class SmoothedClassifier(Smoothed):
         examples: Sequence[int] | None = None,
         labels: Labels | None = None,
         known_labels: Labels | None = None,
+        progress: bool | None = None,
     ) -> Certificates:
         """Return a certificate for each image, under ``plan`` (``fixed(100,100000)``: n0 = 100, n = 100,000).
 
@@ -67,6 +69,7 @@ class SmoothedClassifier(Smoothed):
             known_labels: true classes that change the hypothesis. Plans that support it (``decide``,
                 ``curve``) test only these classes, with fewer votes, and a certificate then predicts the
                 label or nothing. Use them for evaluation, never for predictions. Also stored as ``labels``.
+            progress: whether a progress bar is drawn on standard error; in notebooks only if not given.
 
         Raises:
             SettingError: a plan, a confidence or labels that are not accepted.
@@ -79,24 +82,29 @@ class SmoothedClassifier(Smoothed):
         known = None if known_labels is None else Dealt("known labels", whole_labels(known_labels).tolist())
         places = count()
         found: list[Certificate] = []
-        for images, of_data in batches(x):
-            size = len(images)
-            keys = None if numbers is None else numbers.next(size)
-            indices = list(islice(places, size)) if keys is None else keys
-            of_batch = of_data if recorded is None else np.asarray(recorded.next(size), dtype=np.int64)
-            if of_batch is None:
-                of_batch = np.full(size, _UNKNOWN)
-            if len(of_batch) != size:
-                raise DataError(f"{len(of_batch)} labels for {size} images; give one for each")
-            tested = None if known is None else np.asarray(known.next(size), dtype=np.int64)
-            if (classes := int(of_batch.max(initial=0)) + 1) > self._num_classes:
-                self.check(images, classes)
-            started = time.perf_counter()
-            run = self.run(images, chosen, confidence=confidence, examples=keys, known_labels=tested)
-            found += certificates_of(run, indices, of_batch.tolist(), time.perf_counter() - started)
-        for dealt in (numbers, recorded, known):
-            if dealt is not None:
-                dealt.finish()
+        with shown_progress(progress, "certifying", number_of_images(x)) as bar:
+            for images, of_data in batches(x):
+                size = len(images)
+                keys = None if numbers is None else numbers.next(size)
+                indices = list(islice(places, size)) if keys is None else keys
+                of_batch = of_data if recorded is None else np.asarray(recorded.next(size), dtype=np.int64)
+                if of_batch is None:
+                    of_batch = np.full(size, _UNKNOWN)
+                if len(of_batch) != size:
+                    raise DataError(f"{len(of_batch)} labels for {size} images; give one for each")
+                tested = None if known is None else np.asarray(known.next(size), dtype=np.int64)
+                # all of them, before the first vote
+                self.check(images, int(of_batch.max(initial=0)) + 1)
+                together = images_together(chosen, self.configuration)
+                parts = group_slices(size, together)
+                groups = (_group(images, keys, tested, part) for part in parts)
+                runs = self.runs(groups, chosen, confidence=confidence, together=together)
+                for part, (run, seconds) in zip(parts, runs, strict=True):
+                    found += certificates_of(run, indices[part], of_batch[part].tolist(), seconds)
+                    bar.advance(run.images)
+            for dealt in (numbers, recorded, known):
+                if dealt is not None:
+                    dealt.finish()
         return Certificates(found)
 
     def conformal(
@@ -127,3 +135,10 @@ class SmoothedClassifier(Smoothed):
         x, y = calibration
         steps = ConformalClassifier(self, coverage=coverage, radius=radius, votes=votes)
         return steps.conformalize(x, y).predict_set(test)
+
+
+def _group(
+    images: Images, keys: Sequence[int] | None, tested: Int[np.ndarray, " images"] | None, part: slice
+) -> Group:
+    """Return a part of the images with their numbers and known labels."""
+    return images[part], None if keys is None else keys[part], None if tested is None else tested[part]

@@ -17,7 +17,16 @@ from sfumato.cli.load_data import load_data
 from sfumato.cli.model_timeout import model_timeout as ended_if_it_hangs
 from sfumato.cli.normalize import as_smoothed
 from sfumato.cli.registered_names import PLANS
-from sfumato.cli.terminal import OUT, detail, note, print_json, print_table, progress_bar, warn
+from sfumato.cli.terminal import (
+    OUT,
+    detail,
+    note,
+    note_measuring,
+    print_json,
+    print_table,
+    progress_bar,
+    warn,
+)
 from sfumato.cli.vote_precision import begun_precision, chosen_precision, require_asked
 from sfumato.settings import CONFIDENCE
 
@@ -174,7 +183,8 @@ def command(
         )
         if dry_run:
             tell_accuracy()
-            smoothed.tune(dataset.input_shape, len(examples) * chosen.least_votes)
+            at_least = len(examples) * chosen.least_votes
+            smoothed.tune(dataset.input_shape, at_least, on_measuring=note_measuring)
             first_image = dataset.test.x[examples[0] : examples[0] + 1]
             expected = forecast(smoothed, chosen, first_image, len(examples))
             if as_json:
@@ -195,6 +205,7 @@ def command(
                 on_invalid=invalid.append,
                 on_reused=tell_reused,
                 on_forecast=_tell_if_long,
+                on_measuring=note_measuring,
             )
     detail(f"{dataset!r}; {smoothed!r}")
     seconds = time.perf_counter() - started

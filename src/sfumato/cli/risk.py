@@ -12,7 +12,7 @@ from sfumato.cli.clean_accuracy import warn_if_it_guesses
 from sfumato.cli.load_data import load_data
 from sfumato.cli.model_timeout import model_timeout as ended_if_it_hangs
 from sfumato.cli.normalize import as_smoothed
-from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar
+from sfumato.cli.terminal import OUT, note_measuring, print_json, print_table, progress_bar
 from sfumato.cli.vote_precision import chosen_precision, require_asked
 
 
@@ -85,6 +85,7 @@ def command(
                     choose_device(device),
                     votes=count * votes * len(betas) * len(classifiers),
                     precision=precision,
+                    on_measuring=note_measuring,
                 )
             )
             if normalization == "trained":  # statistics of noisy inputs do not fit clean ones

@@ -1,4 +1,4 @@
-"""The one console, the one progress bar and the one table of the command line.
+"""The one console and the one table of the command line, and its progress bar.
 
 Results go to standard output; progress, warnings and details to standard error. Where that is not a terminal,
 nothing moves, and progress is a plain line a minute. Nothing is coloured there or with NO_COLOR. ``--quiet``
@@ -15,23 +15,14 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from time import monotonic
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
 from sfumato.errors import DataNote
+from sfumato.progress import Bar, bar_on
 
-_LINE_SECONDS = 60.0
 _PIPED_WIDTH = 200  # a file or pipe has no width to fit into
 
 OUT = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
@@ -49,58 +40,11 @@ class Level:
 LEVEL = Level()
 
 
-class Bar:
-    """A running progress bar; where nothing moves, a plain line a minute."""
-
-    def __init__(self, progress: Progress, description: str, total: int) -> None:
-        self._progress = progress
-        self._task = progress.add_task(description, total=total, note="")
-        self.done, self._note, self._told = 0, "", monotonic()
-        self._description, self._total, self._began = description, total, self._told
-
-    def advance(self, steps: int = 1, note: str | None = None) -> None:
-        """Move on by ``steps``; ``note`` replaces the text behind the bar."""
-        self.done += steps
-        self._note = self._note if note is None else note
-        self._progress.update(self._task, advance=steps, note=self._note)
-        if not (LEVEL.quiet or ERR.is_terminal) and monotonic() - self._told >= _LINE_SECONDS:
-            self._tell()
-
-    def restart(self, description: str, total: int) -> None:
-        """Begin a new stage on the same line."""
-        self._progress.reset(self._task, description=description, total=total, note="")
-        self.done, self._note, self._told = 0, "", monotonic()
-        self._description, self._total, self._began = description, total, self._told
-
-    def _tell(self) -> None:
-        self._told = monotonic()
-        spent = self._told - self._began
-        left = (
-            f", about {spent / self.done * (self._total - self.done) / 60:.0f} min left" if self.done else ""
-        )
-        behind = f"; {self._note}" if self._note else ""
-        ERR.print(
-            f"{self._description}: {self.done:,} of {self._total:,} after {spent / 60:.0f} min{left}{behind}",
-            markup=False,
-        )
-
-
 @contextmanager
 def progress_bar(description: str, total: int) -> Iterator[Bar]:
     """Show a bar on standard error while the block runs; where that is no terminal, a line a minute."""
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=ERR,
-        transient=True,
-        disable=LEVEL.quiet or not ERR.is_terminal,
-    )
-    with progress:
-        yield Bar(progress, description, total)
+    with bar_on(ERR, description, total, quiet=LEVEL.quiet) as bar:
+        yield bar
 
 
 def print_table(
@@ -125,6 +69,11 @@ def note(message: str) -> None:
     """Print on standard error what is worth knowing and nothing to worry about."""
     if not LEVEL.quiet:
         ERR.print(f"note: {message}", markup=False)
+
+
+def note_measuring(seconds: float) -> None:
+    """Say before it begins that it is measured how votes come fastest."""
+    note(f"measuring what is fastest, for at most about {seconds:.0f} s")
 
 
 def show_warnings_on_one_line() -> None:

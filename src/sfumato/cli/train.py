@@ -97,11 +97,7 @@ def command(
     with progress_bar("training", chosen.epochs_for(len(dataset.train))) as bar:
 
         def show(report: EpochReport) -> None:
-            bar.advance(
-                report.epoch - bar.done,
-                f"loss {report.loss:.4f}  accuracy clean {report.clean_accuracy:.3f}, "
-                f"at alpha {report.noisy_accuracy:.3f}",
-            )
+            bar.advance(report.epoch - bar.done, str(report))
 
         record = train(dataset, chosen, out, device=device, on_epoch=show, on_warning=warn)
     write_card(out)

@@ -53,6 +53,8 @@ _CHANGED_BY_TRAINING = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._Bat
 _USUAL_BATCH = 64
 _LEAST_BATCH = 8
 _LARGEST_BATCH = 1024
+# A callable has no float64 twin, so it is asked for every row four times, and it may be a slow service.
+_LARGEST_BATCH_OF_A_CALLABLE = 32
 _ALONE = 4
 _CHECKED_EVERY = 256
 _CHECKED_INPUTS = 4
@@ -156,14 +158,16 @@ class BaseClassifier:
     def probe(self, x: torch.Tensor, beta: float = 0.0, batch_size: int = _USUAL_BATCH) -> int:
         """Return the number of classes after checking the model on noisy copies of the inputs ``x``.
 
-        ``beta`` is the noise that votes are counted under, ``batch_size`` how many copies at a time.
+        ``beta`` is the noise that votes are counted under, ``batch_size`` how many copies at a time. A
+        callable that is no module is checked on a batch of at most 32.
 
         Raises:
             ModelError: an output that is not (batch, classes) for batches of several sizes, that is NaN
                 without noise, that changes when it is computed again, or with the company of an input.
         """
         x = x.to(self.device, torch.float32)
-        size = min(max(_LEAST_BATCH, batch_size), _LARGEST_BATCH)
+        largest = _LARGEST_BATCH if self._subject.is_module else _LARGEST_BATCH_OF_A_CALLABLE
+        size = min(max(_LEAST_BATCH, batch_size), largest)
         with full_precision(self.device), torch.inference_mode(), self._lock:
             clean = torch.stack([x[0], x[x.flatten(1).norm(dim=1).argmax()]])
             while True:

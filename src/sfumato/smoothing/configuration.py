@@ -7,8 +7,9 @@ is certified.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -22,6 +23,11 @@ Network = Callable[[torch.Tensor], torch.Tensor]
 _CONVOLUTIONAL_BATCH = 64
 _DENSE_BATCH = 1024
 _CUDA_BATCH = 1024
+# What the inputs of one usual batch may take: a network's activations take many times as much.
+_CPU_BYTES = 32 * 2**20
+_CUDA_BYTES = 256 * 2**20
+_LEAST_BATCH = 8
+_VALUE_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -68,13 +74,18 @@ def has_convolutions(model: Network) -> bool:
 
 
 def usual_configuration(
-    model: Network, device: torch.device, *, batch_size: int | None = None, precision: str = "float32"
+    model: Network,
+    device: torch.device,
+    *,
+    batch_size: int | None = None,
+    precision: str = "float32",
+    shape: tuple[int, ...] | None = None,
 ) -> Configuration:
     """Return what is usually fast for this kind of model, without measuring.
 
     On CPUs convolutions run best on small batches with the channels innermost, and one batch per core
     beats one batch on all cores. A callable that is no module may not be safe to call from several
-    threads, so it is called from one.
+    threads, so it is called from one. ``shape`` of an input limits the usual batch (``fitted_batch``).
 
     >>> usual_configuration(nn.Conv2d(1, 1, 3), torch.device("cpu"), batch_size=32).channels_last
     True
@@ -85,4 +96,21 @@ def usual_configuration(
     else:
         usual = _CONVOLUTIONAL_BATCH if convolutional else _DENSE_BATCH
         workers = torch.get_num_threads() if isinstance(model, nn.Module) else 1
-    return Configuration(batch_size or usual, convolutional, workers, precision)
+    found = Configuration(batch_size or usual, convolutional, workers, precision)
+    return found if shape is None or batch_size is not None else fitted_batch(found, shape, device)
+
+
+def largest_usual_batch(shape: tuple[int, ...], device: torch.device) -> int:
+    """Return how many inputs of ``shape`` a usual batch has at most: a power of 2, at least 8.
+
+    >>> largest_usual_batch((3, 224, 224), torch.device("cpu"))
+    32
+    """
+    most = (_CPU_BYTES if device.type == "cpu" else _CUDA_BYTES) // (_VALUE_BYTES * max(1, math.prod(shape)))
+    return max(_LEAST_BATCH, 1 << max(0, most.bit_length() - 1))
+
+
+def fitted_batch(configuration: Configuration, shape: tuple[int, ...], device: torch.device) -> Configuration:
+    """Return the configuration with a batch that is not too large for inputs of ``shape``."""
+    size = min(configuration.batch_size, largest_usual_batch(shape, device))
+    return replace(configuration, batch_size=size)

@@ -70,15 +70,19 @@ class Race:
 def race(present: Sample, challenger: Sample, seconds_left: Callable[[], float]) -> Race:
     """Return the race between what is in use and a challenger; at least one sample of each is taken.
 
+    No further round is begun for which the last one leaves no time.
+
     >>> from itertools import repeat
     >>> found = race(repeat(100.0).__next__, repeat(130.0).__next__, lambda: 9.0)
     >>> found.won, found.close, len(found.present)
     (True, False, 4)
     """
-    found = Race((), ())
+    found, left = Race((), ()), seconds_left()
     while True:
         found = Race((*found.present, present()), (*found.challenger, challenger()))
         rounds = len(found.present)
-        over = rounds >= MOST_ROUNDS or seconds_left() <= 0 or found.challenger[-1] <= 0
+        before, left = left, seconds_left()
+        out_of_time = left <= max(0.0, before - left)
+        over = rounds >= MOST_ROUNDS or out_of_time or found.challenger[-1] <= 0
         if over or (rounds >= LEAST_ROUNDS and not found.close):
             return found

@@ -23,6 +23,7 @@ from sfumato.notebooks import html_table
 from sfumato.plans import Plan
 from sfumato.plans.early_vote import EarlyVote
 from sfumato.plans.vote import Vote
+from sfumato.progress import shown_progress
 from sfumato.smoothing.answers import require_classes
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.configuration import Configuration, Network, require_precision
@@ -153,6 +154,7 @@ def measure_risk(
     configuration: Configuration | None = None,
     classes: int | None = None,
     on_progress: Callable[[int], None] = lambda examples: None,
+    progress: bool | None = None,
 ) -> Risk:
     """Return the risk of the majority of ``n`` votes at noise ``beta`` over all of ``split``.
 
@@ -162,6 +164,7 @@ def measure_risk(
     bfloat16 network is measured. ``configuration`` is how votes are computed, as ``tuning`` measures
     it, in place of ``batch_size`` and ``precision``. ``classes`` is how many the data has, if more than the
     labels of ``split`` show. ``on_progress`` is called with the number of examples just finished.
+    ``progress`` draws a progress bar on standard error; in notebooks only if not given.
 
     Raises:
         SettingError: a beta, n or error out of range.
@@ -184,7 +187,13 @@ def measure_risk(
         if beta > 0
         else BaseClassifier(model, choose_device(device), precision=require_precision(precision))
     )
-    rows = vote_on(voter, plan, split.x, split.y, range(len(split)), classes=classes, on_progress=on_progress)
+    with shown_progress(progress, f"risk at beta {beta:g}", len(split)) as bar:
+
+        def go_on(images: int) -> None:
+            bar.advance(images)
+            on_progress(images)
+
+        rows = vote_on(voter, plan, split.x, split.y, range(len(split)), classes=classes, on_progress=go_on)
     return Risk(beta, n if beta > 0 else 1, ImageVotes(*rows.T.copy()))
 
 

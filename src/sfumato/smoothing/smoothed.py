@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +34,13 @@ from sfumato.plans import ABSTAIN, Plan, Run, as_plan
 from sfumato.settings import CONFIDENCE
 from sfumato.smoothing.answers import UncertainAnswerError, require_classes
 from sfumato.smoothing.base_classifier import BaseClassifier
-from sfumato.smoothing.configuration import Configuration, Network, require_precision, usual_configuration
+from sfumato.smoothing.configuration import (
+    Configuration,
+    Network,
+    fitted_batch,
+    require_precision,
+    usual_configuration,
+)
 from sfumato.smoothing.tuning import tuned_configuration
 from sfumato.smoothing.units import images_in_unit
 from sfumato.smoothing.voting import Profile, VoteCounter
@@ -79,8 +85,8 @@ class Smoothed:
         seed: with an image's example number it determines all noise. Images without given numbers are
             numbered 0, 1, ... over all calls of this object (``predict``, ``certify`` and calling it), so
             that no two of them share noise.
-        batch_size: noisy copies per forward pass, chosen by the model's kind if not given, or by ``tune``;
-            has no influence on any result.
+        batch_size: noisy copies per forward pass, chosen by the model's kind and the size of its inputs if
+            not given, or by ``tune``; has no influence on any result.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         precision: ``float32``, or ``bf16`` to smooth and certify the network rounded to bfloat16.
         configuration: how votes are computed, as ``tuning`` measures it; in place of the two before it.
@@ -117,7 +123,7 @@ class Smoothed:
             )
         else:
             batch_size = configuration.batch_size
-        self._tunable = batch_size is None
+        self._tunable = self._usual_batch = batch_size is None
         self.configuration = configuration
         self._base = BaseClassifier.configured(model, self.device, configuration)
         self._counter: VoteCounter | None = None
@@ -154,10 +160,18 @@ class Smoothed:
         _, counter = self._prepare(x)
         require_classes(counter.num_classes, classes)
 
-    def tune(self, shape: tuple[int, ...], votes: int) -> None:
+    def tune(
+        self,
+        shape: tuple[int, ...],
+        votes: int,
+        *,
+        on_measuring: Callable[[float], None] = lambda seconds: None,
+    ) -> None:
         """Choose how to count about ``votes`` votes on inputs of ``shape`` by measuring what is fastest.
 
         It changes the speed only. Nothing is done if a batch size or a configuration was given.
+        ``on_measuring`` is called before measuring that may take over a second, with the most seconds that
+        are planned for it.
 
         Raises:
             ModelError: as ``tuning.tuned_configuration``.
@@ -165,7 +179,10 @@ class Smoothed:
         if not self._tunable:
             return
         precision = self.configuration.precision
-        tuned = tuned_configuration(self.model, shape, self.device, votes=votes, precision=precision)
+        tuned = tuned_configuration(
+            *(self.model, shape, self.device), votes=votes, precision=precision, on_measuring=on_measuring
+        )
+        self._usual_batch = False
         if tuned == self.configuration:
             return
         self.configuration = tuned
@@ -376,6 +393,8 @@ class Smoothed:
             hint = "; one image needs a batch axis: x[None]" if tuple(images.shape) == self._shape else ""
             raise DataError(f"images have shape {shape}, but the first ones had {self._shape}{hint}")
         if self._shape is None:
+            if self._usual_batch:  # only now it is known how large an input is
+                self.configuration = fitted_batch(self.configuration, shape, self.device)
             classes = self._probe(images)
         else:
             classes = self._base.prepare(images, self.noise.largest_deviation, self.configuration.batch_size)

@@ -18,6 +18,7 @@ from sfumato.errors import SfumatoError
 from sfumato.files import locked, require_writable
 from sfumato.models import ModelRecord, save_model
 from sfumato.noise import Span, Stream, Use
+from sfumato.progress import shown_progress
 from sfumato.training.course import MONITORED, Course, on_device, watched_batches
 from sfumato.training.finished import finished_model
 from sfumato.training.settings import TrainingSettings
@@ -37,6 +38,13 @@ class EpochReport:
     clean_accuracy: float
     noisy_accuracy: float
 
+    def __str__(self) -> str:
+        """Return it in a few words, to stand behind a progress bar."""
+        return (
+            f"loss {self.loss:.4f}  accuracy clean {self.clean_accuracy:.3f}, "
+            f"at alpha {self.noisy_accuracy:.3f}"
+        )
+
 
 def train(
     data: Dataset | Given,
@@ -47,6 +55,7 @@ def train(
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
     on_warning: Callable[[str], None] = warnings.warn,
     hold: Callable[[Path], AbstractContextManager[None]] = locked,
+    progress: bool | None = None,
 ) -> ModelRecord:
     """Train a base classifier, write it to ``output`` and return its record.
 
@@ -55,7 +64,8 @@ def train(
     interrupted one continues after its last whole epoch. If its state is damaged, it starts again and
     ``on_warning`` is called; so it is if the settings ask for bf16 and the device is slower in it. Where
     memory does not hold a batch, it is taken in parts, as ``Gradients`` says, and ``on_warning`` is called
-    once. ``hold`` locks the output against other runs.
+    once. ``hold`` locks the output against other runs. ``progress`` draws a progress bar on standard error;
+    in notebooks only if not given.
 
     Raises:
         SettingError, ModelError: settings or model that do not fit the data, or the model's code failed.
@@ -71,10 +81,11 @@ def train(
         with told_in_one_line(f"the model {settings.architecture} cannot be made", lost=SfumatoError):
             start = starting_model(data, settled)
         return finished_model(output, settled, data, start.mean, start.std, start.sha256)
-    with hold(output):
+    with hold(output), shown_progress(progress, "training", settings.epochs_for(len(data.train))) as bar:
         for found in _trained(data, settings, output, choose_device(device), on_warning):
             if isinstance(found, ModelRecord):
                 return found
+            bar.advance(found.epoch - bar.done, str(found))
             on_epoch(found)
     raise AssertionError("a training ends with its record")
 

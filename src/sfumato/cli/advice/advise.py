@@ -11,7 +11,7 @@ from sfumato.cli import options
 from sfumato.cli.advice import output
 from sfumato.cli.classifiers import load_classifiers
 from sfumato.cli.normalize import as_smoothed
-from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar
+from sfumato.cli.terminal import OUT, note_measuring, print_json, print_table, progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -165,7 +165,9 @@ def _sweeps(
             smoothed = as_smoothed(classifier, noises, normalization, dataset, seed, device)
             votes = 16 * len(split) * len(betas)
             configuration = tuned_configuration(
-                classifier.model, dataset.input_shape, choose_device(device), votes=votes
+                *(classifier.model, dataset.input_shape, choose_device(device)),
+                votes=votes,
+                on_measuring=note_measuring,
             )
             found.append(
                 sweep(

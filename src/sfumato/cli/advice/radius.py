@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sfumato.cli.normalize import as_smoothed
-from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar, warn
+from sfumato.cli.terminal import OUT, note_measuring, print_json, print_table, progress_bar, warn
 
 if TYPE_CHECKING:
     from sfumato.advice.points import LabelledPoints
@@ -68,6 +68,7 @@ def advise_at_radii(
                         device=device,
                         smoothed_at=as_smoothed(classifier, noises, normalization, dataset, seed, device),
                         on_batch=announce,
+                        on_measuring=note_measuring,
                     )
                 )
             asked: Sequence[float | None] = betas or [None]
