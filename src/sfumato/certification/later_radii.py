@@ -43,9 +43,13 @@ def at_radii(
 
     ``noise`` is that of the run. ``label_known`` says that the run tested the label alone.
 
+    >>> import torch
     >>> from sfumato.noise import Gaussian
-    >>> row = Certificate(0, 1, 1, 0.25, 1.0, 32, "certified", 0.7, 0.3, 0.999, "decide(0.25)", "2|1=32")
-    >>> [one.radius for one in at_radii([row], [0.1, 0.3], noise=Gaussian(0.5))]
+    >>> from sfumato.certification.smoothed_classifier import SmoothedClassifier
+    >>> model = torch.nn.Linear(1, 2, bias=False)
+    >>> _ = model.weight.data.copy_(torch.tensor([[0.0], [1.0]]))
+    >>> found = SmoothedClassifier(model, beta=0.5, device="cpu").certify(torch.ones(1, 1), "decide(0.25)")
+    >>> [one.radius for one in at_radii(found, [0.1, 0.3], noise=Gaussian(0.5))]
     [0.3]
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Annotated, Any
 
 import typer
@@ -76,6 +77,13 @@ def command(
         progress_bar("risk", len(classifiers) * len(betas) * count) as bar,
     ):
         for classifier in classifiers:
+            noises = [Gaussian(level) for level in betas]
+            fitted = as_smoothed(classifier, noises, normalization, dataset, seed, device)
+            # before anything is measured: what cannot be re-estimated is refused here
+            networks = itertools.chain([fitted(noises[0])], map(fitted, noises[1:]))
+            if normalization == "trained" and classifier.normalization is None:
+                # statistics of noisy inputs do not fit clean ones
+                warn_if_it_guesses(classifier, dataset, range(count), device)
             configuration = (
                 None
                 if batch_size is not None
@@ -88,13 +96,9 @@ def command(
                     on_measuring=note_measuring,
                 )
             )
-            if normalization == "trained":  # statistics of noisy inputs do not fit clean ones
-                warn_if_it_guesses(classifier, dataset, range(count), device)
-            noises = [Gaussian(level) for level in betas]
-            smoothed = as_smoothed(classifier, noises, normalization, dataset, seed, device)
-            for level in betas:
+            for level, network in zip(betas, networks, strict=True):
                 risk = measure_risk(
-                    smoothed(Gaussian(level)).model,
+                    network.model,
                     split,
                     level,
                     n=votes,
