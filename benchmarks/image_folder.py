@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="where the photographs are or shall be")
     parser.add_argument("--photographs", type=int, default=2000)
     parser.add_argument("--first", type=int, default=5)
-    parser.add_argument("--plan", default="fixed(100,200)")
+    parser.add_argument("--plan", default="fixed(100,900)")
     settings = parser.parse_args()
     draw_folder(settings.folder, settings.photographs)
     with tempfile.TemporaryDirectory() as name:
@@ -103,7 +103,7 @@ def certify(settings: argparse.Namespace, folder: Path) -> None:
     if code:
         raise SystemExit(f"the command ended with exit code {code}")
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-    forecast = next((second, line) for second, line in lines if "for all" in line)
+    forecast = next((second, line) for second, line in lines if "votes/s: " in line)
     predicted = _predicted(forecast[1])
     took = ended - forecast[0]
     print(
