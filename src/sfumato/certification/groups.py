@@ -1,9 +1,18 @@
-"""How many images are voted on at once; it changes the speed only."""
+"""Certify images in groups, some of which are voted on together; how many changes the speed only."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Int
+
+from sfumato.certification.certificate import Certificate, certificates_of
+from sfumato.datasets.on_demand import Examples
 from sfumato.plans import Plan
 from sfumato.smoothing.configuration import Configuration
+from sfumato.smoothing.smoothed import Smoothed
 
 _MOST_TOGETHER = 64
 _FULL_BATCHES = 4
@@ -24,7 +33,29 @@ def images_together(plan: Plan, configuration: Configuration) -> int:
     return min(_MOST_TOGETHER, max(1, -(-filling // max(1, plan.least_votes))))
 
 
-def group_slices(images: int, together: int) -> list[slice]:
-    """Return the parts of ``images`` images that are begun one after another, some of them together."""
+def certified_in_groups(
+    smoothed: Smoothed,
+    plan: Plan,
+    x: torch.Tensor | Examples,
+    examples: Sequence[int],
+    labels: Int[np.ndarray, " images"],
+    *,
+    confidence: float,
+    keys: Sequence[int] | None,
+    known: Int[np.ndarray, " images"] | None,
+) -> Iterator[list[Certificate]]:
+    """Yield the certificates of one group of images after another, which are voted on together.
+
+    ``examples`` and ``labels`` stand in the certificates. ``keys`` are the numbers of the images' noise and
+    ``known`` the labels that are tested, as of ``Smoothed.runs``.
+    """
+    together = images_together(plan, smoothed.configuration)
     size = -(-together // _GROUPS)
-    return [slice(begin, begin + size) for begin in range(0, images, size)]
+    parts = [slice(begin, begin + size) for begin in range(0, len(examples), size)]
+    groups = (
+        (x[part], None if keys is None else keys[part], None if known is None else known[part])
+        for part in parts
+    )
+    runs = smoothed.runs(groups, plan, confidence=confidence, together=together)
+    for part, (run, seconds) in zip(parts, runs, strict=True):
+        yield certificates_of(run, examples[part], labels[part].tolist(), seconds)

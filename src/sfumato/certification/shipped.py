@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
-from sfumato.certification.certificate import Certificate, certificates_of
-from sfumato.certification.groups import group_slices, images_together
+from sfumato.certification.certificate import Certificate
+from sfumato.certification.groups import certified_in_groups, images_together
 from sfumato.certification.smoothed_classifier import SmoothedClassifier
 from sfumato.datasets.on_demand import Examples, OnDemand, per_block, pick
 from sfumato.devices import arithmetic_threads
@@ -46,14 +46,12 @@ def certify_images(
     With probability at least ``confidence`` over the noise, for each row that is no abstention, the
     smoothed classifier returns the predicted class everywhere within the radius.
     """
-    together = images_together(plan, smoothed.configuration)
-    parts = group_slices(len(examples), together)
-    if parts:
+    if len(examples):
         smoothed.check(x[:1], int(labels.max()) + 1)
-    groups = ((x[part], examples[part], labels[part] if label_known else None) for part in parts)
-    runs = smoothed.runs(groups, plan, confidence=confidence, together=together)
-    for part, (run, seconds) in zip(parts, runs, strict=True):
-        found = certificates_of(run, examples[part], labels[part].tolist(), seconds)
+    known = labels if label_known else None
+    for found in certified_in_groups(
+        *(smoothed, plan, x, examples, labels), confidence=confidence, keys=examples, known=known
+    ):
         yield [certificate.as_written() for certificate in found]
 
 

@@ -13,17 +13,17 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
-from sfumato.certification.certificate import Certificate, certificates_of
+from sfumato.certification.certificate import Certificate
 from sfumato.certification.certificates import Certificates
 from sfumato.certification.conformal import ConformalClassifier, PredictionSets
-from sfumato.certification.groups import group_slices, images_together
-from sfumato.certification.inputs import Dealt, Images, Inputs, batches, number_of_images, whole_labels
+from sfumato.certification.groups import certified_in_groups
+from sfumato.certification.inputs import Dealt, Inputs, batches, number_of_images, whole_labels
 from sfumato.datasets import Split
 from sfumato.errors import DataError
 from sfumato.plans import Fixed, Plan, as_plan
 from sfumato.progress import shown_progress
 from sfumato.settings import CONFIDENCE
-from sfumato.smoothing.smoothed import DEFAULT_VOTES, Group, Smoothed
+from sfumato.smoothing.smoothed import DEFAULT_VOTES, Smoothed
 
 Labels = Sequence[int] | Int[np.ndarray, " images"] | Int[torch.Tensor, " images"]
 _UNKNOWN = -1
@@ -95,13 +95,11 @@ class SmoothedClassifier(Smoothed):
                 tested = None if known is None else np.asarray(known.next(size), dtype=np.int64)
                 # all of them, before the first vote
                 self.check(images, int(of_batch.max(initial=0)) + 1)
-                together = images_together(chosen, self.configuration)
-                parts = group_slices(size, together)
-                groups = (_group(images, keys, tested, part) for part in parts)
-                runs = self.runs(groups, chosen, confidence=confidence, together=together)
-                for part, (run, seconds) in zip(parts, runs, strict=True):
-                    found += certificates_of(run, indices[part], of_batch[part].tolist(), seconds)
-                    bar.advance(run.images)
+                for rows in certified_in_groups(
+                    *(self, chosen, images, indices, of_batch), confidence=confidence, keys=keys, known=tested
+                ):
+                    found += rows
+                    bar.advance(len(rows))
             for dealt in (numbers, recorded, known):
                 if dealt is not None:
                     dealt.finish()
@@ -135,10 +133,3 @@ class SmoothedClassifier(Smoothed):
         x, y = calibration
         steps = ConformalClassifier(self, coverage=coverage, radius=radius, votes=votes)
         return steps.conformalize(x, y).predict_set(test)
-
-
-def _group(
-    images: Images, keys: Sequence[int] | None, tested: Int[np.ndarray, " images"] | None, part: slice
-) -> Group:
-    """Return a part of the images with their numbers and known labels."""
-    return images[part], None if keys is None else keys[part], None if tested is None else tested[part]
