@@ -75,8 +75,7 @@ def command(
     classifier = load_one_classifier(model, dataset, mean, std, model_factory, denoiser=denoiser)
     examples = range(min(first, len(dataset.test)))
     warn_of_class_order(dataset, examples)
-    if classifier.normalization is None:  # statistics of noisy inputs do not fit clean ones
-        warn_if_it_guesses(classifier, dataset, examples, device)
+    warn_if_it_guesses(classifier, dataset, examples, device)
     with progress_bar("attacking", len(examples)) as bar:
         found = attack_to_file(
             attack,

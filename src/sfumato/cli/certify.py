@@ -153,8 +153,8 @@ def command(
         without_noise.append(found)
         if not as_json and found.images:
             OUT.print(f"without noise the model is right about {found.right} of {found.images} images")
-        if normalization == "trained" and classifier.normalization is None:  # else they fit noisy inputs
-            warn_at_chance(found, own=classifier.record is None)
+        if normalization == "trained":  # statistics of noisy inputs do not fit clean ones
+            warn_at_chance(found, classifier)
 
     def tell_reused(rows: int) -> None:
         tell_accuracy()  # not earlier: what is refused prints nothing

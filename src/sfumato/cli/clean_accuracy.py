@@ -13,12 +13,15 @@ if TYPE_CHECKING:
     from sfumato.models.classifier import Classifier
 
 
-def warn_at_chance(found: CleanAccuracy, *, own: bool) -> None:
-    """Say what may be wrong where the model, the user's ``own`` or one of ours, only guesses."""
-    if found.at_chance():
+def warn_at_chance(found: CleanAccuracy, classifier: Classifier) -> None:
+    """Say what may be wrong where the model, the user's own or one of ours, only guesses.
+
+    Nothing is said of batch norms with the statistics of noisy inputs, which do not fit clean ones.
+    """
+    if classifier.normalization is None and found.at_chance():
         cause = (
             "give --mean and --std if the model expects normalised inputs, and check the order of its classes"
-            if own
+            if classifier.record is None
             else "is this the data that it was trained for?"
         )
         warn(
@@ -33,4 +36,4 @@ def warn_if_it_guesses(classifier: Classifier, data: Dataset, examples: Sequence
     from sfumato.smoothing.smoothed import Smoothed
 
     unsmoothed = Smoothed(classifier, beta=1.0, device=device)
-    warn_at_chance(accuracy_without_noise(unsmoothed, data, examples), own=classifier.record is None)
+    warn_at_chance(accuracy_without_noise(unsmoothed, data, examples), classifier)

@@ -81,8 +81,7 @@ def command(
             fitted = as_smoothed(classifier, noises, normalization, dataset, seed, device)
             # before anything is measured: what cannot be re-estimated is refused here
             networks = itertools.chain([fitted(noises[0])], map(fitted, noises[1:]))
-            if normalization == "trained" and classifier.normalization is None:
-                # statistics of noisy inputs do not fit clean ones
+            if normalization == "trained":  # statistics of noisy inputs do not fit clean ones
                 warn_if_it_guesses(classifier, dataset, range(count), device)
             configuration = (
                 None
