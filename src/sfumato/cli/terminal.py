@@ -12,8 +12,8 @@ import json
 import math
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,11 +40,9 @@ class Level:
 LEVEL = Level()
 
 
-@contextmanager
-def progress_bar(description: str, total: int) -> Iterator[Bar]:
+def progress_bar(description: str, total: int) -> AbstractContextManager[Bar]:
     """Show a bar on standard error while the block runs; where that is no terminal, a line a minute."""
-    with bar_on(ERR, description, total, quiet=LEVEL.quiet) as bar:
-        yield bar
+    return bar_on(ERR, description, total, quiet=LEVEL.quiet)
 
 
 def print_table(

@@ -170,13 +170,10 @@ class VoteCounter:
         # while a device computes one batch, the next one is sent to another place
         places = [torch.empty((size, *images.shape[1:]), device=device) for _ in range(_in_flight(device))]
         passing: deque[_Passed] = deque()
-        for number in itertools.count():
-            pieces = batches.next()
-            if pieces is None:
-                break
+        for place, pieces in zip(itertools.cycle(places), iter(batches.next, None), strict=False):
             began = time.perf_counter()
             slots = _slots(pieces, device)
-            copies = places[number % len(places)][: len(slots)]
+            copies = place[: len(slots)]
             self._fill(copies, slots, pieces, images, examples)
             drawn = time.perf_counter()
             winners, close = self._classes(copies)
