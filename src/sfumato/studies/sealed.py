@@ -105,7 +105,7 @@ class SealedFile:
                 path.parent.mkdir(parents=True, exist_ok=True)
             mode = "rwc"
             if read_only:
-                mode = "ro&immutable=1" if _cannot_be_written_meanwhile(path) else "ro"
+                mode = "ro&immutable=1" if _is_read_as_it_lies(path) else "ro"
             self._db = sqlite3.connect(
                 f"{path.absolute().as_uri()}?mode={mode}",
                 uri=True,
@@ -388,10 +388,11 @@ def _explanation(path: Path, error: sqlite3.Error) -> SfumatoError:
     return DataError(_damaged(path, " ".join(str(error).split())))
 
 
-def _cannot_be_written_meanwhile(path: Path) -> bool:
-    """Return whether nothing can change in the folder, and all that was written is in the file itself.
+def _is_read_as_it_lies(path: Path) -> bool:
+    """Return whether we cannot write in the folder, and all that was written is in the file itself.
 
-    To read a file that others may write, SQLite writes beside it, which it cannot do in such a folder.
+    To read a file that others may write, SQLite writes beside it, which it cannot do in such a folder. Should
+    the folder's owner write while we read, the checksums of what is read tell.
     """
     log = path.with_name(f"{path.name}-wal")
     return not os.access(path.parent, os.W_OK) and not (log.exists() and log.stat().st_size)
