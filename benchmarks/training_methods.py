@@ -6,8 +6,8 @@
 
 Networks and tables are kept in FOLDER, and what is there is not made again: a run that was ended goes on. A
 second process may work on other methods meanwhile. ``--report`` trains nothing, and prints what is there.
-Settings that depend on the noise are those published for CIFAR-10 (reference/README.md), with ``ratios`` those
-of beta for every alpha; all else is default. ``--with macer:draws=4`` changes them, to train in less time.
+Settings that depend on the noise are those published for CIFAR-10 (reference/README.md), with ``ratios``
+those of beta for every alpha; all else is default. ``--with macer:draws=4`` changes them, to train faster.
 """
 
 from __future__ import annotations
@@ -139,10 +139,8 @@ def equal_seconds(settings: argparse.Namespace) -> None:
         table = certified(settings, method, settings.beta, settings.beta, epochs)
         if table.exists():
             spent = seconds_of(model_path(settings, method, settings.beta))
-            print(
-                f"| {method} | {epochs} | {spent:.0f} | {' | '.join(shares(table, radii, settings.images))} |",
-                flush=True,
-            )
+            found = " | ".join(shares(table, radii, settings.images))
+            print(f"| {method} | {epochs} | {spent:.0f} | {found} |", flush=True)
 
 
 def by_noise(settings: argparse.Namespace, method: str, noise: float, epochs: int) -> tuple[str, ...]:
