@@ -5,7 +5,8 @@
     python benchmarks/training_methods.py seconds FOLDER --data mnist --data-dir DIR --seconds 300
 
 Networks and tables are kept in FOLDER, and what is there is not made again: a run that was ended goes on. A
-second process may work on other methods meanwhile. ``--report`` trains nothing, and prints what is there.
+second process may work on other methods meanwhile. ``--report`` trains nothing, and prints what is there; the
+tables of benchmarks/results/training_methods are those of the record, without their votes.
 Settings that depend on the noise are those published for CIFAR-10 (reference/README.md), with ``ratios``
 those of beta for every alpha; all else is default. ``--with macer:draws=4`` changes them, to train faster.
 """
@@ -173,6 +174,8 @@ def certified(
     The settings of the method are those for the noise ``settings_of``; if not given, for alpha.
     """
     table = table_path(settings, method, alpha, beta, settings_of)
+    if table.exists() and len(read_certificates(table)) >= settings.images:
+        return table
     model = train(settings, method, alpha, epochs, settings_of=settings_of)
     if model is None or settings.report:
         return table
