@@ -55,6 +55,12 @@ def test_images_of_pillow_have_their_channels_first():
     assert np.array_equal(grey, pixels[:, None, ..., 0])
 
 
+def test_a_loader_whose_items_it_cannot_put_together_is_refused_in_one_line():
+    pixels = Items([Image.fromarray(image) for image in (255 * LAST).astype(np.uint8)])
+    with pytest.raises(DataError, match="the items of the loader's data set must be tensors or arrays"):
+        list(batches(DataLoader(pixels, batch_size=2)))
+
+
 def test_a_data_frame_is_certified_row_by_row():
     rows = RNG.normal(size=(4, 3)).astype(np.float32)
     labels = np.array([0, 1, 1, 0])

@@ -53,14 +53,11 @@ def batches(x: Inputs) -> Iterator[Batch]:
         yield from ((block, None) for block in in_blocks(x))
     elif isinstance(x, DataLoader):
         require_order(x)
-        yield from map(_parted, x)
+        yield from _loaded(x, "the loader's data set")
     elif has_items(x):
         yield from _stacked(x)
     elif isinstance(x, TorchDataset):
-        try:
-            yield from map(_parted, DataLoader(x, batch_size=_TOGETHER))
-        except TypeError as error:
-            raise DataError(f"the data set's items must be tensors or arrays ({error})") from error
+        yield from _loaded(DataLoader(x, batch_size=_TOGETHER), "the data set")
     else:
         yield x, None
 
@@ -72,6 +69,14 @@ def number_of_images(x: Inputs) -> int | None:
         return len(images)
     except (TypeError, NotImplementedError):  # as of a stream
         return None
+
+
+def _loaded(loader: DataLoader[Any], whose: str) -> Iterator[Batch]:
+    """Yield the batches of a loader; its items must be what it can put together."""
+    try:
+        yield from map(_parted, loader)
+    except TypeError as error:
+        raise DataError(f"the items of {whose} must be tensors or arrays ({error})") from error
 
 
 def _stacked(data: Any) -> Iterator[Batch]:
