@@ -27,6 +27,7 @@ import numpy as np
 from sfumato import read_certificates
 from sfumato.statistics.binomial import two_sided_interval
 from sfumato.statistics.compare import paired_difference
+from sfumato.training.methods.registry import method_class
 
 METHODS = ("gaussian", "stability", "consistency", "macer", "smoothmix", "smoothadv", "cat-rs")
 PUBLISHED_NAMES = {"gaussian": "cohen", "stability": "stab", "smoothadv": "salman"}
@@ -132,16 +133,29 @@ def equal_seconds(settings: argparse.Namespace) -> None:
     radii = (0.0, 0.5, 1.0, 1.5)
     print(f"| method | epochs | seconds | {' | '.join(f'R = {radius:g}' for radius in radii)} |")
     print("|---|---|---|" + "---|" * len(radii))
+    one_epoch = train(settings, "gaussian", settings.beta, 1, "-one-epoch")
+    if one_epoch is None:
+        raise SystemExit("nothing is there yet")
     for method in settings.methods:
-        first = train(settings, method, settings.beta, 1, "-one-epoch")
-        if first is None:
-            continue
-        epochs = max(1, math.floor(settings.seconds / seconds_of(first)))
+        pace = seconds_of(one_epoch) * passes(settings, method, settings.beta)
+        epochs = max(1, round(settings.seconds / pace))
         table = certified(settings, method, settings.beta, settings.beta, epochs)
         if table.exists():
             spent = seconds_of(model_path(settings, method, settings.beta))
             found = " | ".join(shares(table, radii, settings.images))
             print(f"| {method} | {epochs} | {spent:.0f} | {found} |", flush=True)
+
+
+def passes(settings: argparse.Namespace, method: str, noise: float) -> float:
+    """Return the mean of the forward and the backward passes for each image."""
+    options = by_noise(settings, method, noise, 1)
+    named = dict(zip(options, (*options[1:], "--"), strict=True))
+    values = {
+        name.removeprefix("--").replace("-", "_"): value.startswith("--") or value
+        for name, value in named.items()
+        if name.startswith("--")
+    }
+    return sum(method_class(method).model_validate(values).passes) / 2.0
 
 
 def by_noise(settings: argparse.Namespace, method: str, noise: float, epochs: int) -> tuple[str, ...]:
