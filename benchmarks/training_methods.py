@@ -20,6 +20,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -149,7 +150,7 @@ def equal_seconds(settings: argparse.Namespace) -> None:
 def passes(settings: argparse.Namespace, method: str, noise: float) -> float:
     """Return the mean of the forward and the backward passes for each image."""
     options = by_noise(settings, method, noise, 1)
-    named = dict(zip(options, (*options[1:], "--"), strict=True))
+    named = dict(pairwise((*options, "--")))
     values = {
         name.removeprefix("--").replace("-", "_"): value.startswith("--") or value
         for name, value in named.items()
