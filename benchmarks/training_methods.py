@@ -152,7 +152,8 @@ def passes(settings: argparse.Namespace, method: str, noise: float) -> float:
     options = by_noise(settings, method, noise, 1)
     named = dict(pairwise((*options, "--")))
     values = {
-        name.removeprefix("--").replace("-", "_"): value.startswith("--") or value
+        name.removeprefix("--").replace("-", "_"): value.startswith("--")
+        or (json.loads(value) if value[0].isdigit() else value)
         for name, value in named.items()
         if name.startswith("--")
     }
