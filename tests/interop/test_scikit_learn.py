@@ -83,6 +83,16 @@ def test_a_row_gets_the_same_answer_alone_and_in_company():
     assert rows[1].votes == 110
 
 
+def test_a_repeated_row_is_certified_with_votes_of_its_own():
+    x, y = load_iris(return_X_y=True)
+    smoothed = sf.SmoothedEstimator(LogisticRegression(max_iter=500), beta=1.0).fit(x, y)
+    row = x[[60]]
+    found = smoothed.certify(np.repeat(row, 3, axis=0), plan="fixed(10,200)")
+    assert len({one.counts for one in found}) == 3
+    assert found[0].counts == smoothed.certify(row, plan="fixed(10,200)")[0].counts
+    assert len(set(smoothed.predict(np.repeat(row, 3, axis=0)))) == 1
+
+
 def test_text_labels_data_frames_searches_and_pickles(tmp_path):
     frame = load_iris(as_frame=True)
     names = np.array(["setosa", "versicolor", "virginica"])[frame.target]

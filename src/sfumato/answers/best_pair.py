@@ -1,7 +1,7 @@
 """The best pair of noises (alpha, beta) for an objective, its confidence set and its gain.
 
-All pairs are measured on the same images, so every comparison is paired: at one beta with the same noise,
-between betas with independent noise. Statements are about the trained networks at hand.
+All pairs are measured on the same images and with the same standard normal noise, which each beta scales, so
+every comparison is paired. Statements are about the trained networks at hand.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ estimator answers with a class, which is one vote.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Self
@@ -177,7 +178,9 @@ class SmoothedEstimator(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # 
 
         With probability at least ``confidence`` over the noise, for each row that is no abstention, the
         smoothed estimator returns the predicted class for every row within the radius. Class k of a
-        certificate is ``classes_[k]``. ``y``, the true classes, is only stored, for ``accuracy``.
+        certificate is ``classes_[k]``. ``y``, the true classes, is only stored, for ``accuracy``. A row that
+        stands there several times gets votes of its own each time, so that the interval of ``accuracy``
+        holds; ``predict`` gives equal rows equal answers.
 
         Raises:
             ValueError: a table of other features, or not one known class for each row.
@@ -186,7 +189,7 @@ class SmoothedEstimator(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # 
         points = self._points(X)
         labels = None if y is None else _places(np.asarray(y), self.classes_)
         found = self._smoothed().certify(
-            points, plan, confidence=confidence, labels=labels, examples=_numbers(points)
+            points, plan, confidence=confidence, labels=labels, examples=_numbers_apart(points)
         )
         return Certificates(replace(one, idx=row) for row, one in enumerate(found))
 
@@ -266,10 +269,26 @@ def _places(labels: np.ndarray, classes: np.ndarray) -> Int[np.ndarray, " rows"]
 
 def _numbers(points: Float32[np.ndarray, "rows features"]) -> list[int]:
     """Return a number for each row, by which its noise is keyed: the same for the same values."""
-    plain = points + np.float32(0)  # -0 and 0 are the same value
-    return [
-        int.from_bytes(hashlib.blake2b(row.tobytes(), digest_size=8).digest(), "little") >> 1 for row in plain
-    ]
+    return [_number(row.tobytes()) for row in _plain(points)]
+
+
+def _numbers_apart(points: Float32[np.ndarray, "rows features"]) -> list[int]:
+    """Return these numbers, and others where a row is repeated: its votes are then independent."""
+    seen: Counter[bytes] = Counter()
+    numbers = []
+    for row in _plain(points):
+        values = row.tobytes()
+        numbers.append(_number(values + seen[values] * b"again"))
+        seen[values] += 1
+    return numbers
+
+
+def _plain(points: Float32[np.ndarray, "rows features"]) -> Float32[np.ndarray, "rows features"]:
+    return points + np.float32(0)  # -0 and 0 are the same value
+
+
+def _number(values: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(values, digest_size=8).digest(), "little") >> 1
 
 
 def _positive_scale(scale: _Units) -> Float[np.ndarray, " features"]:
