@@ -187,7 +187,8 @@ def read_certificates(path: Path | str, on_note: Callable[[str], None] = warning
 
     Tables that were changed by other programs are read too: with a byte-order mark, blanks around cells,
     empty lines, line endings of other systems, or several runs with their headers. If several rows are about
-    one image, the first one counts, and ``on_note`` is called with a message.
+    one image, the first one counts; where the cell ``correct`` contradicts label and prediction, these two
+    count. ``on_note`` is called with a message of each.
 
     In what the radii are measured is read from the settings of the run, where they stand beside the table.
 
