@@ -7,7 +7,7 @@ import torch
 from sfumato.attacks.smoothed_attack import Attack, AttackedImage, attacked_accuracy
 from sfumato.certification.smoothed_classifier import SmoothedClassifier
 from sfumato.errors import DataError, ModelError, SettingError
-from sfumato.noise import Gaussian
+from sfumato.noise import DiscretisedGaussian, Gaussian
 
 
 def linear():
@@ -103,3 +103,9 @@ def test_bad_input_is_told_in_one_line():
 def test_accuracy_counts_what_is_broken_within_the_radius():
     images = [AttackedImage(i, 0, 0, d) for i, d in enumerate((0.0, 0.5, 1.0, math.inf))]
     assert [attacked_accuracy(images, r) for r in (0.0, 0.4, 0.5, 9.0)] == [0.75, 0.75, 0.5, 0.25]
+
+
+def test_a_classifier_on_a_pixel_grid_is_refused_before_anything_is_attacked():
+    model, x, labels, _ = linear()
+    with pytest.raises(SettingError, match="moves images off the pixel grid, and discretised noise"):
+        Attack(radii=(0.5,)).run(model, x, labels, DiscretisedGaussian(0.3))

@@ -35,10 +35,12 @@ def test_a_row_is_read_back_and_its_radius_is_never_rounded_up():
 def test_published_tables_are_read():
     if not PUBLISHED.is_dir():
         pytest.skip(f"the published tables are not in {PUBLISHED}")
+    notes = []
     for path in sorted(PUBLISHED.glob("*.tsv")):
-        rows = read_rows(path)
+        rows = read_rows(path, notes.append)
         assert len(rows) >= 427
         assert all(row.seconds > 0 for row in rows)
+    assert notes == []
 
 
 def test_a_row_of_ours_that_lacks_columns_is_refused():
@@ -92,6 +94,20 @@ def test_of_several_rows_about_an_image_the_first_counts_and_it_is_said(tmp_path
     ]
     with pytest.warns(UserWarning, match="the first row about each image counts"):
         read_rows(path)
+
+
+def test_a_cell_correct_that_contradicts_its_row_is_said_and_label_and_prediction_count(tmp_path):
+    path, notes = tmp_path / "t.tsv", []
+    three = "2\t3\t4\t0.5\tTrue\t1"
+    path.write_text("\n".join([THEIRS, ONE, TWO, three, three.replace("2", "3", 1).replace("True", "yes")]))
+    assert [row.correct for row in read_rows(path, notes.append)] == [True, False, False, False]
+    assert notes == [
+        f"{path}:4 and 1 others: its cell correct is not what label and predict say; label and predict count"
+    ]
+    # as spreadsheets and pandas write what is right
+    path.write_text("\n".join([THEIRS, ONE.replace("\t1\t", "\tTRUE\t"), TWO.replace("\t0\t", "\t0.0\t")]))
+    read_rows(path, notes.append)
+    assert len(notes) == 1
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ import pytest
 from planted_changes import IMAGES, TABLES, changes, make, reseal, setting, verified
 from sfumato.certification.file import read_settings, settings_path
 from sfumato.certification.table import EARLIER
-from sfumato.certification.verify import AtHand, verify_table
+from sfumato.certification.verify import AtHand, Verification, check_record, verify_table
 from sfumato.errors import DataError
+from sfumato.models.classifier import load_classifier
 
 ALL = len(IMAGES)
 
@@ -31,7 +33,7 @@ def test_nothing_is_found_in_sound_tables_even_if_all_of_it_is_drawn_again(origi
     for name in TABLES:
         found = verified(origin, name, lambda table: None, forged=False, redraw=ALL)
         assert (found.differences, found.unchecked) == ([], [])
-        assert len(found.checked) == 7
+        assert len(found.checked) == 9
     assert found.checked[0] == "table and settings match their checksums"
     assert found.checked[1] == "a row for each of the 12 images"
     assert found.checked[-1].startswith("votes of images 0, 2, 4, ")
@@ -39,7 +41,7 @@ def test_nothing_is_found_in_sound_tables_even_if_all_of_it_is_drawn_again(origi
 
 @pytest.mark.slow
 @pytest.mark.parametrize("forged", [False, True], ids=["plain", "forged"])
-def test_each_of_fifty_planted_changes_is_found(origin, forged):
+def test_each_planted_change_is_found(origin, forged):
     redraw = ALL if forged else 0
     missed = [
         f"{number}: {kind} of {name}"
@@ -90,11 +92,13 @@ def test_what_is_not_here_is_said_and_nothing_is_downloaded(table):
     reseal(table)
     found = verify_table(table, AtHand(data_dir=table.parent))
     assert found.differences == []
-    assert [line.split(":")[0] for line in found.unchecked] == ["labels and votes"]
+    assert [line.split(":")[0] for line in found.unchecked] == ["unit, labels, model and votes"]
     setting(data="digits")(table)
     reseal(table)
     found = verify_table(table)
-    assert found.unchecked == ["votes: the model gone.safetensors is not here; give --model"]
+    assert found.unchecked == [
+        "alpha, clean_accuracy and votes: the model gone.safetensors is not here; give --model"
+    ]
 
 
 def test_an_image_with_another_number_is_found(table):
@@ -126,6 +130,60 @@ def test_settings_that_no_run_has_are_a_difference_and_cost_little(table, values
     assert found.differences
 
 
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"norm": "L1"}, "settings: norm is L1, but gaussian noise certifies L2 radii"),
+        ({"sound": True}, "settings: sound is True, but of gaussian noise it is False"),
+        (
+            {"unit": "pixels from 0 to 255"},
+            "settings: unit is pixels from 0 to 255, but that of the data is ",
+        ),
+        ({"alpha": 0.1}, "settings: alpha is 0.1, but the record of "),
+        ({"alpha": None}, "settings: alpha is None, but the record of "),
+        ({"clean_accuracy": 0.999}, "settings: clean_accuracy is 0.999, but the record of "),
+    ],
+    ids=str,
+)
+def test_what_the_settings_say_is_compared_with_noise_data_and_record(table, values, words):
+    setting(**values)(table)
+    reseal(table)
+    model = str(table.with_name("model.safetensors"))
+    (line,) = verify_table(table, AtHand(model=model, redraw=2, device="cpu")).differences
+    assert line.startswith(words)
+
+
+def test_settings_of_a_version_before_that_do_not_say_these_are_no_difference(table):
+    gone = ("norm", "unit", "clean_accuracy")
+    kept = {name: value for name, value in read_settings(settings_path(table)).items() if name not in gone}
+    settings_path(table).write_text(json.dumps(kept))
+    reseal(table)
+    model = str(table.with_name("model.safetensors"))
+    found = verify_table(table, AtHand(model=model, redraw=0, device="cpu"))
+    assert (found.differences, found.unchecked) == ([], [])
+    assert "alpha: as in the model's record" in found.checked
+
+
+def test_a_model_without_a_record_leaves_what_is_said_of_its_training_unchecked(table, digits):
+    path = str(table.with_name("model.safetensors"))
+    classifier = replace(load_classifier(path, digits.input_shape, digits.num_classes), record=None)
+    found = Verification()
+    check_record({"alpha": 0.3, "clean_accuracy": None}, classifier, found)
+    assert found.unchecked == ["alpha: the model here has no record of its training"]
+
+
+def test_cells_that_say_correct_wrongly_are_a_difference(table):
+    text = [line.split("\t") for line in table.read_text().splitlines()]
+    for row in text[1:]:
+        row[4] = str(1 - int(row[4]))
+    table.write_text("\n".join("\t".join(row) for row in text) + "\n")
+    reseal(table)
+    found = verify_table(table, AtHand(model="none", data="none", redraw=0))
+    assert found.differences == [
+        "rows: 2 and 11 others: its cell correct is not what label and predict say; label and predict count"
+    ]
+
+
 def test_another_tools_table_is_refused(table):
     settings_path(table).unlink()
     with pytest.raises(DataError, match="no settings beside it"):
@@ -135,7 +193,9 @@ def test_another_tools_table_is_refused(table):
 def test_a_factory_is_imported_only_if_it_is_named(table):
     setting(model="os:abort", factory=None)(table)
     reseal(table)
-    assert verify_table(table).unchecked == ["votes: the model os:abort is not here; give --model"]
+    assert verify_table(table).unchecked == [
+        "alpha, clean_accuracy and votes: the model os:abort is not here; give --model"
+    ]
 
 
 def test_the_command_ends_with_1_where_something_differs(table, sfumato):
@@ -155,7 +215,6 @@ def test_a_changed_table_is_not_continued(table, digits):
     from sfumato import SmoothedClassifier
     from sfumato.certification.run import Certification, certify_to_file
     from sfumato.errors import OutputError
-    from sfumato.models.classifier import load_classifier
 
     model = load_classifier(str(table.with_name("model.safetensors")), digits.input_shape, digits.num_classes)
     smoothed = SmoothedClassifier(model, 0.4, seed=3, device="cpu", batch_size=500)

@@ -85,3 +85,16 @@ def test_a_black_box_has_no_gradient(tmp_path, monkeypatch, sfumato):
         "torch.nn.Module\n"
     )
     assert not (tmp_path / "attack.json").exists()
+
+
+def test_an_attack_says_where_no_certificate_can_be_compared_with_it(sfumato, digits_model, tmp_path):
+    of = ("--model", digits_model, "--beta", "0.3", "--noise", "uniform", "--first", "2")
+    attack, table = tmp_path / "a.json", tmp_path / "c.tsv"
+    code, _, err = sfumato("attack", *of, "--radius", "0.5", *FAST[:-2], "--out", attack)
+    assert code == 0, err
+    assert "distances are in L2; certificates under uniform noise are in L1" in " ".join(err.split())
+    code, _, err = sfumato("certify", *of, "--plan", "fixed(50,200)", "--out", table)
+    assert code == 0, err
+    code, _, err = sfumato("plot", "certified", table, "--attack", attack, "--out", tmp_path / "b.png")
+    assert code == 2
+    assert "measures distances in L2" in " ".join(err.split())

@@ -95,7 +95,7 @@ def test_reports_and_figures_label_l1_and_keep_norms_apart(sfumato, digits_model
         code, _, error = sfumato(*command)
         assert code == 2
         assert "has L1 radii and" in error
-        assert "give tables of one norm" in error
+        assert "give certificates of one norm" in error
     page = tmp_path / "report.html"
     code, _, error = sfumato("report", ours, other, "--out", page)
     assert code == 0, error

@@ -6,9 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from sfumato.attacks.file import read_attack
 from sfumato.certification.certificate import Certificate
 from sfumato.errors import DataError
-from sfumato.reporting.attacked_sets import read_attacks, robust_band, told_of, violations
+from sfumato.reporting.attacked_sets import (
+    AttackedSet,
+    attack_on,
+    read_attacks,
+    robust_band,
+    told_of,
+    violations,
+)
 from sfumato.reporting.certified_figures import certified_accuracy
 from sfumato.reporting.picture import Band, Line
 from sfumato.reporting.sources import CertifiedSet
@@ -116,3 +124,65 @@ def test_tables_that_do_not_tell_and_two_attacks_on_one_classifier_are_refused(t
         read_attacks([one], [certified(weights_sha256=None, normalization={"source_sha256": "ab" * 32})])
     with pytest.raises(DataError, match="precision float32 and bf16"):
         read_attacks([one], [certified(precision="bf16")])
+
+
+TOP = [Certificate(i, 1, 1, 0.9, 1.0, plan="top_k(3,100,1000)") for i in range(4)]
+SCALED = {"noise": "anisotropic", "scales": [1.0, 2.0]}
+
+
+@pytest.mark.parametrize(
+    ("found", "of_attack", "words"),
+    [
+        (
+            certified(noise="uniform", norm="L1"),
+            {"noise": "uniform"},
+            "cannot be compared with ours: it measures distances in L2, and the radii of ours are L1 radii",
+        ),
+        (certified(noise="laplace", norm="L1"), {"noise": "laplace"}, "the radii of ours are L1 radii"),
+        (certified(norm="L2 in scales", **SCALED), SCALED, "the radii of ours are L2 in scales radii"),
+        (
+            certified(TOP),
+            {},
+            "it looks for another most probable class, and ours certifies one of the 3 most probable classes",
+        ),
+    ],
+    ids=["uniform", "laplace", "scales", "top_k"],
+)
+def test_certificates_that_no_attack_in_l2_contradicts_are_refused(found, of_attack, words, tmp_path):
+    path = attack_file(tmp_path / "a.json", (0.1,) * 4, **of_attack)
+    with pytest.raises(DataError, match=words):
+        read_attacks([path], [found])
+    # beside certificates of the same classifier that it can contradict, they are left out and it is said
+    attack = AttackedSet(path, *read_attack(path))
+    for compared in (violations, robust_band):
+        with pytest.raises(DataError, match=words.removeprefix("cannot be compared with ours: ")):
+            compared(found, attack)
+    ((line, wrong),) = told_of([found], [attack])
+    assert "is not compared with ours: it " in line
+    assert not wrong
+    assert attack_on(found, [attack]) is None
+
+
+def test_of_several_sets_of_one_classifier_those_that_can_are_compared(tmp_path):
+    sets = [certified(TOP), certified()]
+    attacks = read_attacks([attack_file(tmp_path / "a.json")], sets)
+    told = told_of(sets, attacks)
+    assert ["is not compared" in line for line, _ in told] == [True, False]
+    (((panel,),),) = (certified_accuracy(sets, attacks=attacks).panels,)
+    assert sum("under attack" in layer.name for layer in panel.layers if isinstance(layer, Line)) == 1
+
+
+@pytest.mark.parametrize(
+    ("noise", "other", "words"),
+    [
+        (SCALED, {"scales": [1.0, 3.0]}, r"scales \[1\.0, 3\.0\] and \[1\.0, 2\.0\]"),
+        ({"noise": "discretised", "steps": 255}, {"steps": 20}, "steps 20 and 255"),
+        # a plug-in's noise that is not loaded: its name and beta
+        ({"noise": "theirs"}, {"noise": "gaussian"}, "noise gaussian and theirs"),
+    ],
+    ids=["scales", "steps", "unknown"],
+)
+def test_all_of_the_noise_is_compared(noise, other, words, tmp_path):
+    path = attack_file(tmp_path / "a.json", **{**noise, **other})
+    with pytest.raises(DataError, match=words):
+        read_attacks([path], [certified(**noise)])

@@ -2,6 +2,8 @@
 
 import copy
 import threading
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,8 +12,11 @@ from torch import nn
 
 from sfumato import Classifier, SmoothedClassifier, load_model, normalize_at, save_model
 from sfumato.errors import DataError, ModelError, SettingError
+from sfumato.interop.answers import take_output
 from sfumato.models import build_model
 from sfumato.models.classifier import load_classifier
+from sfumato.models.denoised import denoised
+from sfumato.models.ensemble import ensemble
 from sfumato.noise import Gaussian, Laplace, Span, Stream, Uniform, Use
 from sfumato.smoothing.batch_norms import LARGEST_GAP, batch_norms, misfits, some_images, told_misfits
 from sfumato.training.loop import train
@@ -326,3 +331,63 @@ def test_a_record_says_how_images_are_augmented(digits, tmp_path):
     ]
     assert found[0] == found[1]
     assert found[1] != found[2]
+
+
+def part(augmentation=None):
+    """Return a classifier with a batch norm, whose record says how its training images were augmented."""
+    network = nn.Sequential(nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(64, 2)).eval()
+    said = {} if augmentation is None else {"augmentation": augmentation}
+    record = SimpleNamespace(training=said, input_shape=(1, 8, 8), num_classes=2)
+    record.model_copy = lambda update: SimpleNamespace(**{**vars(record), **update})
+    return Classifier("part", network, record=record)
+
+
+CROPPED = part("crop-flip")
+SILENT = nn.Sequential(nn.Flatten(), nn.Linear(64, 2)).eval()
+
+
+@pytest.mark.parametrize(
+    ("made", "used"),
+    [
+        (lambda: ensemble([CROPPED, part("crop-flip")]), "crop-flip"),
+        (lambda: ensemble([part("none"), part()]), "none"),
+        (lambda: ensemble([CROPPED, SILENT]), "crop-flip"),
+        (lambda: ensemble([CROPPED, replace(part("none"), model=SILENT)]), "crop-flip"),
+        (lambda: ensemble([ensemble([CROPPED]), part("crop-flip")]), "crop-flip"),
+        (lambda: denoised(CROPPED, nn.Identity()), "crop-flip"),
+        (lambda: denoised(ensemble([CROPPED, part("crop-flip")]), nn.BatchNorm2d(1).eval()), "crop-flip"),
+        (lambda: take_output(CROPPED, slice(None)), "crop-flip"),
+    ],
+    ids=["alike", "of none", "one is silent", "no batch norm", "nested", "denoised", "both", "scores"],
+)
+def test_what_is_made_of_several_has_the_augmentation_of_its_parts(made, used):
+    images = np.random.default_rng(0).random((20, 1, 8, 8), dtype=np.float32)
+    found = normalize_at(made(), images, beta=0.1, device="cpu")
+    assert found.normalization.augmentation == used
+
+
+@pytest.mark.parametrize(
+    "mixed",
+    [
+        ensemble([CROPPED, part("none")]),
+        denoised(CROPPED, replace(part("none"), model=nn.BatchNorm2d(1).eval())),
+    ],
+    ids=["ensemble", "denoised"],
+)
+def test_parts_of_different_augmentations_are_refused_until_one_is_chosen(mixed):
+    images = np.random.default_rng(0).random((20, 1, 8, 8), dtype=np.float32)
+    with pytest.raises(SettingError, match="trained with the augmentations crop-flip and none, and one pass"):
+        normalize_at(mixed, images, beta=0.1, device="cpu")
+    chosen = normalize_at(mixed, images, beta=0.1, device="cpu", augmentation="none")
+    assert chosen.normalization.augmentation == "none"
+
+
+def test_parts_that_fit_the_images_of_their_own_training_are_not_warned_of():
+    images = np.ones((2000, 1, 8, 8), dtype=np.float32)
+    # statistics of crops with their empty rows, and of whole images, as their trainings left them
+    fitted = [
+        normalize_at(part(how), images, beta=0.1, device="cpu", augmentation=how)
+        for how in ("crop-flip", "none")
+    ]
+    assert misfits(ensemble(fitted), images, Gaussian(0.1), device="cpu") == {}
+    assert misfits(ensemble(fitted), images, Gaussian(0.5), device="cpu")

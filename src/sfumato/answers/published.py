@@ -20,6 +20,7 @@ import numpy as np
 
 from sfumato.answers.smooth_risk import LEAST_ALPHAS, SmoothRisk, smooth_counts
 from sfumato.certification.certificate import Certificate
+from sfumato.certification.measure import Measure, common_measure
 from sfumato.errors import DataError, SettingError, require_nonnegative, require_positive
 from sfumato.noise import Gaussian
 from sfumato.settings import CONFIDENCE
@@ -42,8 +43,12 @@ def tables_as_study(
     that states no confidence is taken at 0.999, or at 0.99 if its largest radius needs that.
 
     Raises:
-        DataError: a table whose noises are not known, or two tables of the same noises.
+        DataError: a table whose noises are not known, two tables of the same noises, or tables whose radii
+            are in different norms, scales or units.
     """
+    tables = list(tables)
+    if tables:
+        common_measure((str(path), Measure.of(settings)) for _, path, settings, _ in tables)
     certificates: dict[tuple[float, float, int], list[Certificate]] = {}
     paths: dict[tuple[float, float, int], Path] = {}
     for name, path, settings, rows in tables:

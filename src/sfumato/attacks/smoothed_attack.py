@@ -43,7 +43,7 @@ class AttackedImage:
     Attributes:
         idx, label: the image.
         prediction: the smoothed classifier's class at the image, -1 where votes do not tell it.
-        distance: the smallest distance found at which its answer is confirmed to be wrong, in the unit of
+        distance: the smallest L2 distance found at which its answer is confirmed to be wrong, in the unit of
             the input; 0 where the image itself is answered wrongly, infinite where nothing was found.
     """
 
@@ -72,7 +72,8 @@ class Attack:
     For each radius in turn, ``restarts`` attacks of ``steps`` steps of length 2 radius / ``steps`` look for a
     wrong answer on the ball: the first from the image, the others from random points within it. Each step
     draws ``draws`` noisy copies anew. The first point that votes confirm is moved back towards the image
-    as far as they still do.
+    as far as they still do. Distances are in L2 whatever the noise: no certificate in another norm can be
+    compared with them.
 
     Attributes:
         radii: L2 distances to attack within, increasing, in the unit of the input.
@@ -129,7 +130,13 @@ class Attack:
         Raises:
             ModelError: a black box, or a module without gradients.
             DataError: not one label for each image.
+            SettingError: a noise whose certificates are about images on a pixel grid.
         """
+        if noise.sound:
+            raise SettingError(
+                f"an attack moves images off the pixel grid, and {noise.name} noise takes no others; choose "
+                "gaussian"
+            )
         if len(labels) != len(x):
             raise DataError(f"{len(labels)} labels for {len(x)} images; give one for each")
         smoothed = Smoothed(model, noise=noise, seed=seed, device=device)

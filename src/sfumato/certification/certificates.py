@@ -13,6 +13,8 @@ from typing import Any, overload
 
 from sfumato.certification.accuracy import CurvePoint, certified_accuracy, require_asked
 from sfumato.certification.certificate import Certificate, certificate_columns
+from sfumato.certification.file import read_settings, settings_path
+from sfumato.certification.measure import Measure, common_measure
 from sfumato.certification.table import read_rows, written_table
 from sfumato.errors import DataError, require_nonnegative
 from sfumato.files import require_writable, write_text
@@ -54,6 +56,9 @@ class CertifiedAccuracy(tuple[CurvePoint, ...]):
 class Certificates(Sequence[Certificate]):
     """Certificates in the order of their examples; those of several calls are added with ``+``.
 
+    ``measure`` says in what the radii are measured; it is None where nothing says it. Certificates whose
+    radii cannot be compared are not added.
+
     >>> found = Certificates([Certificate(0, 3, 3, 0.4, 1.0), Certificate(1, 5, -1, 0.0, 1.0)])
     >>> found
     Certificates(2 examples, 1 abstained, median radius 0.2)
@@ -61,8 +66,9 @@ class Certificates(Sequence[Certificate]):
     radius 0.25: 0.5000 (0.0116 to 0.9874)
     """
 
-    def __init__(self, certificates: Iterable[Certificate] = ()) -> None:
+    def __init__(self, certificates: Iterable[Certificate] = (), *, measure: Measure | None = None) -> None:
         self._found = tuple(certificates)
+        self.measure = measure
 
     @overload
     def __getitem__(self, index: int) -> Certificate: ...
@@ -70,7 +76,7 @@ class Certificates(Sequence[Certificate]):
     def __getitem__(self, index: slice) -> Certificates: ...
     def __getitem__(self, index: int | slice) -> Certificate | Certificates:
         found = self._found[index]
-        return found if isinstance(found, Certificate) else Certificates(found)
+        return found if isinstance(found, Certificate) else Certificates(found, measure=self.measure)
 
     def __len__(self) -> int:
         return len(self._found)
@@ -83,7 +89,15 @@ class Certificates(Sequence[Certificate]):
     __hash__ = None  # type: ignore[assignment]
 
     def __add__(self, other: Iterable[Certificate]) -> Certificates:
-        return Certificates((*self._found, *other))
+        """Return these certificates and then the others.
+
+        Raises:
+            DataError: their radii are in different norms, scales or units.
+        """
+        others = other.measure if isinstance(other, Certificates) else None
+        sides = (("the left side of +", self.measure), ("the right side", others))
+        said = [(name, measure) for name, measure in sides if measure is not None]
+        return Certificates((*self._found, *other), measure=common_measure(said) if said else None)
 
     def __repr__(self) -> str:
         parts = [f"{len(self)} examples", f"{sum(found.predict == ABSTAIN for found in self)} abstained"]
@@ -173,9 +187,14 @@ def read_certificates(path: Path | str, on_note: Callable[[str], None] = warning
 
     Tables that were changed by other programs are read too: with a byte-order mark, blanks around cells,
     empty lines, line endings of other systems, or several runs with their headers. If several rows are about
-    one image, the first one counts, and ``on_note`` is called with a message.
+    one image, the first one counts; where the cell ``correct`` contradicts label and prediction, these two
+    count. ``on_note`` is called with a message of each.
+
+    In what the radii are measured is read from the settings of the run, where they stand beside the table.
 
     Raises:
-        DataError: a missing file, another header, or a damaged line.
+        DataError: a missing file, another header, a damaged line, or damaged settings beside it.
     """
-    return Certificates(read_rows(path, on_note))
+    rows, record = read_rows(path, on_note), settings_path(Path(path))
+    measure = Measure.of(read_settings(record)) if record.is_file() else None
+    return Certificates(rows, measure=measure)

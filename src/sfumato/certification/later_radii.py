@@ -20,6 +20,7 @@ import numpy as np
 
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.certificates import Certificates
+from sfumato.certification.measure import Measure
 from sfumato.certification.rederive import not_derived
 from sfumato.errors import DataError, require_nonnegative
 from sfumato.noise import Noise
@@ -58,7 +59,9 @@ def at_radii(
         SettingError: a radius below 0, or a plan that is not registered.
     """
     asked = [require_nonnegative("radius", radius) for radius in radii]
-    return Certificates(_at_radii(row, asked, noise, label_known) for row in certificates)
+    known = certificates.measure if isinstance(certificates, Certificates) else None
+    rows = [_at_radii(row, asked, noise, label_known) for row in certificates]
+    return Certificates(rows, measure=known or Measure.under(noise))
 
 
 def _at_radii(row: Certificate, asked: list[float], noise: Noise, label_known: bool) -> Certificate:

@@ -24,6 +24,7 @@ from jaxtyping import Int
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.certificates import Certificates
 from sfumato.certification.inputs import whole_labels
+from sfumato.certification.measure import common_measure
 from sfumato.certification.smoothed_classifier import Labels, SmoothedClassifier
 from sfumato.errors import DataError, SettingError, require_open_unit
 from sfumato.plans import ABSTAIN, Fixed, Plan, as_plan
@@ -176,7 +177,10 @@ class RoutedClassifier:
             replace(_both(one, other), confidence=confidence, plan=name)
             for one, other in zip(router, chosen, strict=True)
         ]
-        return RoutedCertificates(Certificates(rows), router, Certificates(chosen))
+        measure = router.measure
+        return RoutedCertificates(
+            Certificates(rows, measure=measure), router, Certificates(chosen, measure=measure)
+        )
 
     def _require_one_class_each(self, images: torch.Tensor) -> None:
         """Refuse a router that has not one class for each expert."""
@@ -197,8 +201,11 @@ def largest_radius(certificates: Sequence[Certificates]) -> Int[np.ndarray, " im
     equally far, or none, goes to that of them which certifies most images.
 
     Raises:
-        DataError: other images, or images without labels.
+        DataError: other images, images without labels, or radii in different norms, scales or units.
     """
+    measures = ((f"expert {index}", one.measure) for index, one in enumerate(certificates))
+    if said := [(name, measure) for name, measure in measures if measure is not None]:
+        common_measure(said)
     first = certificates[0]
     truth = [(row.idx, row.label) for row in first]
     for one in certificates:

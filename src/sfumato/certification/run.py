@@ -16,6 +16,7 @@ from sfumato.certification.certificate import Certificate
 from sfumato.certification.certificates import Certificates
 from sfumato.certification.file import checksum_of_examples, continued
 from sfumato.certification.forecast import LONG_RUN, Forecast, forecast
+from sfumato.certification.measure import Measure
 from sfumato.certification.recorded_answers import answers
 from sfumato.certification.shipped import (
     Counted,
@@ -148,7 +149,7 @@ def certify_to_file(
                 keep(found)
         else:
             _share_out(executor, smoothed, data, what, left, keep, on_pace, on_invalid)
-    return Certificates(table.rows)
+    return Certificates(table.rows, measure=Measure.of(settings))
 
 
 def _share_out(

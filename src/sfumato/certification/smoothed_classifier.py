@@ -18,7 +18,8 @@ from sfumato.certification.certificates import Certificates
 from sfumato.certification.conformal import ConformalClassifier, PredictionSets
 from sfumato.certification.groups import certified_in_groups
 from sfumato.certification.inputs import Dealt, Inputs, batches, number_of_images, whole_labels
-from sfumato.datasets import Split
+from sfumato.certification.measure import Measure
+from sfumato.datasets import Dataset, Split
 from sfumato.errors import DataError
 from sfumato.plans import Fixed, Plan, as_plan
 from sfumato.progress import shown_progress
@@ -103,7 +104,8 @@ class SmoothedClassifier(Smoothed):
             for dealt in (numbers, recorded, known):
                 if dealt is not None:
                     dealt.finish()
-        return Certificates(found)
+        unit = x.unit if isinstance(x, Dataset) else ""
+        return Certificates(found, measure=Measure.under(self.noise, unit))
 
     def conformal(
         self,

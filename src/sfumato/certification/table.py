@@ -33,6 +33,7 @@ EARLIER = HEADER + OURS[:-1]
 LARGEST_RADIUS = 1e15
 """Radii above it, in any unit, are taken for damage."""
 
+_CORRECT = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 _LARGEST_WHOLE = 10**15
 _LARGEST_SECONDS = 1e10  # 317 years
 _SHOWN = 40
@@ -132,6 +133,7 @@ def read_rows(path: Path | str, on_note: Callable[[str], None] = warnings.warn) 
     ours, most = 0, 0
     found: dict[int, Certificate] = {}
     repeated: list[int] = []
+    contradicting: list[int] = []
     for number, line in enumerate(lines, 1):
         names = tuple(_cells(line))
         if not any(names):
@@ -142,17 +144,21 @@ def read_rows(path: Path | str, on_note: Callable[[str], None] = warnings.warn) 
         if not most:
             break
         row = parse_row(line, f"{path}:{number}", ours=ours, most=most)
+        if _CORRECT.get(names[HEADER.index("correct")].lower()) != row.correct:
+            contradicting.append(number)
         if row.idx in found:
             repeated.append(number)
         else:
             found[row.idx] = row
     if not most:
         raise DataError(f"{path}: its first line must begin with {' '.join(HEADER)}, separated by tabs")
-    if repeated:
-        more = f" and {len(repeated) - 1} others" if len(repeated) > 1 else ""
-        on_note(
-            f"{path}:{repeated[0]}{more}: a further row about an image; the first row about each image counts"
-        )
+    for lines_told, message in (
+        (repeated, "a further row about an image; the first row about each image counts"),
+        (contradicting, "its cell correct is not what label and predict say; label and predict count"),
+    ):
+        if lines_told:
+            more = f" and {len(lines_told) - 1} others" if len(lines_told) > 1 else ""
+            on_note(f"{path}:{lines_told[0]}{more}: {message}")
     return list(found.values())
 
 

@@ -33,13 +33,14 @@ from sfumato.datasets import Dataset, load_dataset
 from sfumato.errors import DataError, SfumatoError
 from sfumato.models.checkpoint import verify_checkpoint
 from sfumato.models.classifier import Classifier, load_classifier
-from sfumato.noise import NOISE_VERSION, Noise, noise_of
+from sfumato.noise import NOISE_VERSION, Gaussian, Noise, noise_of
 from sfumato.plans import Plan, parse_plan
 from sfumato.smoothing.batch_norms import normalize_at, some_images
 from sfumato.version import __version__
 
 _SHOWN = 5  # differences of one kind that are listed
 _DEVICES = ("cpu", "cuda")
+_OF_MODEL = "alpha, clean_accuracy and votes"
 _NO_SETTINGS = (SfumatoError, KeyError, TypeError, ValueError, OverflowError)
 
 
@@ -123,6 +124,7 @@ def verify_table(path: Path, at_hand: AtHand | None = None) -> Verification:
     except _NO_SETTINGS as error:
         found.differ("settings", [f"no run can have them ({error})"])
         return found
+    _check_norm(settings, noise, found)
     known = bool(settings.get("label_known"))
     check_derived(rows, plan, noise=noise, confidence=confidence, label_known=known, found=found)
     data = _data(settings, rows, at_hand, found)
@@ -162,6 +164,17 @@ def _check_rows_present(rows: Sequence[Certificate], settings: dict[str, Any], f
         found.differ("rows", ["they are of other images than the run was about"])
     else:
         found.checked.append(f"a row for each of the {count} images")
+
+
+def _check_norm(settings: dict[str, Any], noise: Noise, found: Verification) -> None:
+    """Compare what the settings say of the radii with what the noise certifies."""
+    norm, sound = settings.get("norm", Gaussian.norm), bool(settings.get("sound"))
+    if norm != noise.norm:
+        found.differ("settings", [f"norm is {norm}, but {noise.name} noise certifies {noise.norm} radii"])
+    if sound != noise.sound:
+        found.differ("settings", [f"sound is {sound}, but of {noise.name} noise it is {noise.sound}"])
+    if norm == noise.norm and sound == noise.sound:
+        found.checked.append(f"radii are in {norm}, as {noise.name} noise certifies them")
 
 
 def _expected(count: int, first: int, last: int) -> Sequence[int]:
@@ -204,13 +217,15 @@ def _data(
         data = load_dataset(name, at_hand.data_dir, fetch=False)
     except SfumatoError as error:
         found.unchecked.append(
-            f"labels and votes: the data are not here ({error}); give --data or --data-dir"
+            f"unit, labels, model and votes: the data are not here ({error}); give --data or --data-dir"
         )
         return None
     if data.checksum() != settings.get("data_sha256"):
         found.differ("data", [f"{name} here is other data than the run's (checksum {data.checksum()[:12]})"])
         return None
-    found.checked.append(f"data {data.name}: checksum and the labels of all rows")
+    found.checked.append(f"data {data.name}: checksum, unit and the labels of all rows")
+    if (unit := settings.get("unit", data.unit)) != data.unit:
+        found.differ("settings", [f"unit is {unit}, but that of the data is {data.unit}"])
     wrong = [
         f"image {row.idx}: label is {row.label}, but the data say {_label(data, row.idx)}"
         for row in rows
@@ -231,10 +246,12 @@ def _classifier(
     name = at_hand.model or str(settings.get("model", ""))
     factory = at_hand.model_factory or settings.get("factory")
     if at_hand.model is None and not Path(name).is_file():
-        found.unchecked.append(f"votes: the model {name} is not here; give --model")
+        found.unchecked.append(f"{_OF_MODEL}: the model {name} is not here; give --model")
         return None
     if at_hand.model_factory is None and settings.get("factory"):
-        found.unchecked.append(f"votes: the network is built by {factory}; give --model-factory to run it")
+        found.unchecked.append(
+            f"{_OF_MODEL}: the network is built by {factory}; give --model-factory to run it"
+        )
         return None
     try:
         if Path(name).is_file():
@@ -267,7 +284,26 @@ def _classifier(
         found.differ("model", [f"{name}: its weights are others than those that were certified"])
         return None
     found.checked.append(f"model {name}: checksum of its weights")
+    check_record(settings, classifier, found)
     return classifier
+
+
+def check_record(settings: dict[str, Any], classifier: Classifier, found: Verification) -> None:
+    """Compare what the settings say of the training with the record of the model that is here."""
+    record = classifier.record
+    said = {name: settings[name] for name in ("alpha", "clean_accuracy") if name in settings}
+    if record is None:
+        if claimed := [name for name, value in said.items() if value is not None]:
+            found.unchecked.append(f"{' and '.join(claimed)}: the model here has no record of its training")
+        return
+    wrong = [
+        f"{name} is {value}, but the record of {classifier.name} says {getattr(record, name)}"
+        for name, value in said.items()
+        if value != getattr(record, name)
+    ]
+    found.differ("settings", wrong)
+    if said and not wrong:
+        found.checked.append(f"{' and '.join(said)}: as in the model's record")
 
 
 def _redraw(

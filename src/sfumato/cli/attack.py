@@ -11,7 +11,7 @@ from sfumato.cli import options
 from sfumato.cli.classifiers import load_one_classifier
 from sfumato.cli.clean_accuracy import warn_if_it_guesses
 from sfumato.cli.load_data import load_data
-from sfumato.cli.terminal import OUT, print_json, print_table, progress_bar
+from sfumato.cli.terminal import OUT, note, print_json, print_table, progress_bar
 from sfumato.settings import CONFIDENCE
 
 
@@ -55,8 +55,8 @@ def command(
 
     Projected gradient ascent with expectation over the noise finds points close to an image. An image is
     called broken only if votes confirm that the smoothed classifier answers wrongly there. So robust
-    accuracy lies between certified and attacked accuracy. Give the same command again to go on after an
-    interruption.
+    accuracy lies between certified and attacked accuracy. Distances are in L2 whatever the noise, so only
+    certificates in L2 can be compared with them. Give the same command again to go on after an interruption.
 
     Example: sfumato attack --model mnist-0.4.safetensors --data mnist --beta 0.5 --radius 0.25,0.5,1
     """
@@ -72,6 +72,11 @@ def command(
     smoothing_noise = make_noise(noise, require_positive("beta", beta))
     require_count("first", first)
     dataset = load_data(data, data_dir, size, labelled_for="attack")
+    if smoothing_noise.norm != "L2":
+        note(
+            f"distances are in L2; certificates under {noise} noise are in {smoothing_noise.norm}, to be "
+            "compared with no L2 distance"
+        )
     classifier = load_one_classifier(model, dataset, mean, std, model_factory, denoiser=denoiser)
     examples = range(min(first, len(dataset.test)))
     warn_of_class_order(dataset, examples)

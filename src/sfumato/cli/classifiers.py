@@ -148,7 +148,8 @@ def behind(denoiser: Path | None, classifier: Classifier, dataset: Dataset) -> C
         raise ModelError(
             f"{denoiser}: is for images {record.input_shape}, but the data has {dataset.input_shape}"
         )
-    return denoised(classifier, Named(str(denoiser), front, record.weights_sha256))
+    seen = frozenset([str(record.training.get("augmentation", "none"))])
+    return denoised(classifier, Named(str(denoiser), front, record.weights_sha256, augmentations=seen))
 
 
 def _shortened(names: Sequence[str]) -> str:

@@ -200,7 +200,8 @@ def compared_results(found: Sources) -> StudyResults:
 
     Raises:
         SettingError: neither.
-        DataError: tables that do not say their noises, or are of different images.
+        DataError: tables that do not say their noises, are of different images, or have radii in different
+            norms, scales or units.
     """
     from sfumato.answers.published import tables_as_study
     from sfumato.errors import SettingError

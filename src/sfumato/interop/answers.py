@@ -69,7 +69,12 @@ def _followed_by(then: Callable[[Any], torch.Tensor], model: Model | Classifier)
     inner = Classifier.of(model)
     if isinstance(inner.model, nn.Module):
         module = Followed(inner.model, then)
-        return Classifier(inner.name, module.train(inner.model.training), fingerprint=inner.fingerprint)
+        return Classifier(
+            inner.name,
+            module.train(inner.model.training),
+            fingerprint=inner.fingerprint,
+            augmentations=inner.training_augmentations(),
+        )
     return Classifier(inner.name, _BlackBox(inner.model, then), fingerprint=inner.fingerprint)
 
 

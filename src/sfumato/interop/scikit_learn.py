@@ -24,6 +24,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sfumato.certification.certificates import Certificates
+from sfumato.certification.measure import Measure
 from sfumato.certification.smoothed_classifier import SmoothedClassifier
 from sfumato.errors import (
     DataError,
@@ -36,7 +37,7 @@ from sfumato.errors import (
 from sfumato.frames import pandas_for
 from sfumato.models.classifier import Classifier
 from sfumato.models.outputs import one_hot
-from sfumato.noise import Span, Stream, Use
+from sfumato.noise import Gaussian, Span, Stream, Use
 from sfumato.plans import Plan
 from sfumato.settings import CONFIDENCE
 
@@ -191,7 +192,11 @@ class SmoothedEstimator(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # 
         found = self._smoothed().certify(
             points, plan, confidence=confidence, labels=labels, examples=_numbers_apart(points)
         )
-        return Certificates(replace(one, idx=row) for row, one in enumerate(found))
+        rows = [replace(one, idx=row) for row, one in enumerate(found)]
+        # standard deviations are a unit by their name, also where parts of the data have slightly others
+        named = self.scale is None or isinstance(self.scale, str)
+        distance = (Gaussian.norm,) if named else (Gaussian.norm, *self.scale_.tolist())
+        return Certificates(rows, measure=Measure(distance, self.unit_))
 
     def _set_scale(self, rows: Float[np.ndarray, "rows features"]) -> None:
         features = rows.shape[1]

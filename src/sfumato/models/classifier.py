@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,8 @@ class Classifier:
         fingerprint: a text by its owner that identifies a model whose weights are not visible. Without it,
             the answers to fixed inputs identify the model.
         normalization: how its batch norms were re-estimated, if they were.
+        augmentations: what was done to the training images of its parts, where it is made of several and has
+            no record of its own.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Classifier:
     factory: str | None = None
     fingerprint: str | None = None
     normalization: Normalization | None = None
+    augmentations: frozenset[str] = frozenset()
 
     @staticmethod
     def of(model: Callable[[torch.Tensor], torch.Tensor] | Classifier) -> Classifier:
@@ -69,6 +72,12 @@ class Classifier:
             raise ModelError(f"a model is a torch.nn.Module or a callable, got {type(model).__name__}")
         name = getattr(model, "__qualname__", None) or type(model).__name__
         return Classifier(name, model, fingerprint=_fingerprint_of(model))
+
+    def training_augmentations(self) -> frozenset[str]:
+        """Return what was done to the images of its training or of its parts'; empty: nothing says it."""
+        if self.record is None:
+            return self.augmentations
+        return frozenset([str(self.record.training.get("augmentation", "none"))])
 
     def checksum(self) -> str:
         """Return the checksum of the tensors that the model has now.
@@ -89,6 +98,20 @@ class Classifier:
                 f"{str(self.weights_sha256)[:12]}); save the changed model and load that"
             )
         return found
+
+
+def augmentations_of(parts: Iterable[Classifier]) -> frozenset[str]:
+    """Return what was done to the training images of these parts of a classifier, as far as they say it.
+
+    Parts without batch norms are left out: nothing in them is estimated from images again.
+    """
+    return frozenset(
+        augmentation
+        for part in parts
+        if isinstance(part.model, nn.Module)
+        and any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in part.model.modules())
+        for augmentation in part.training_augmentations()
+    )
 
 
 def load_classifier(

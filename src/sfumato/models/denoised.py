@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import nn
 
 from sfumato.errors import ModelError, SettingError, require_positive
-from sfumato.models.classifier import Classifier
+from sfumato.models.classifier import Classifier, augmentations_of
 
 Denoiser = Callable[[torch.Tensor], torch.Tensor]
 """From noisy inputs to clean ones, of the same shape and in the same unit."""
@@ -44,7 +44,8 @@ def denoised(
     front = Classifier.of(denoiser)
     name = f"{inner.name} behind {front.name}"
     if isinstance(inner.model, nn.Module) and isinstance(front.model, nn.Module):
-        return Classifier(name, _Denoised(front.model, inner.model).eval())
+        both_parts = _Denoised(front.model, inner.model).eval()
+        return Classifier(name, both_parts, augmentations=augmentations_of([inner, front]))
     # a fingerprint that leaves one of the two out would let another one pass for it
     words = [_word(part) for part in (inner, front)]
 

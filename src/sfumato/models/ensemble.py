@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from sfumato.errors import ModelError
-from sfumato.models.classifier import Classifier
+from sfumato.models.classifier import Classifier, augmentations_of
 
 _MANY = 3  # whose names would fill a line of a table
 
@@ -55,4 +55,4 @@ def ensemble(models: Sequence[nn.Module | Classifier]) -> Classifier:
     names = [member.name for member in members]
     of = " and ".join(names) if len(names) < _MANY else f"{len(names)} networks, the first {names[0]}"
     name = f"mean of {of}"
-    return Classifier(name, MeanLogits(modules).eval())
+    return Classifier(name, MeanLogits(modules).eval(), augmentations=augmentations_of(members))

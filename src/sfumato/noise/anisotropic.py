@@ -53,9 +53,9 @@ class AnisotropicGaussian(Gaussian):
         return tuple(radius * scale for scale in self.scales)
 
     @property
-    def unit_ball(self) -> tuple[object, ...]:
-        """What a radius of 1 covers: the ellipsoid of these scales."""
-        return (*super().unit_ball, self.scales)
+    def distance(self) -> tuple[object, ...]:
+        """How radii measure a move: in units of these scales."""
+        return (self.norm, self.scales)
 
     @property
     def largest_deviation(self) -> float:

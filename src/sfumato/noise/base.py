@@ -93,9 +93,14 @@ class Noise(ABC):
         return None
 
     @property
+    def distance(self) -> tuple[object, ...]:
+        """How radii measure a move, the norm first: radii of two noises can be compared if it is the same."""
+        return (self.norm,)
+
+    @property
     def unit_ball(self) -> tuple[object, ...]:
-        """What a radius of 1 covers: radii of two noises can be compared if it is the same."""
-        return (self.norm, self.squared_steps(1.0))
+        """What a radius of 1 covers: one noise's radius can stand for another's if it is the same."""
+        return (*self.distance, self.squared_steps(1.0))
 
     @property
     def largest_deviation(self) -> float:

@@ -14,7 +14,7 @@ from sfumato.reporting.certified_sets import (
     FULL,
     Outcomes,
     answering,
-    common_norm,
+    measure_of,
     outcomes,
     require_certified,
     usual_radii,
@@ -186,7 +186,8 @@ def certified_table(
     the accuracy of the base network without noise, and p_A.
 
     Raises:
-        DataError: radii of several norms, or a given one that no set certifies or was not asked about.
+        DataError: radii in different norms, scales or units, or a given one that no set certifies or was not
+            asked about.
     """
     wanted = list(radii) or usual_radii(sets)
     sets = [answering(one, wanted) for one in sets]
@@ -208,7 +209,7 @@ def certified_table(
     ]
     return Table.of(
         style.named("Certified accuracy")
-        + f" by {common_norm(sets)} radius"
+        + f" by {measure_of(sets).norm} radius"
         + (f", with {100 * confidence:.4g} % bounds" if style.intervals else "")
         + (f"; {_NOT_ASKED}: not asked of the plan" if unasked else ""),
         ["set", "examples", *(f"{radius:g}" for radius in wanted), *(name for name, _ in beside)],
@@ -244,6 +245,7 @@ def outcomes_table(sets: Sequence[CertifiedSet], *, style: TableStyle = PLAIN) -
     The average is left out where the plan finds no radii but tests those that it was asked about.
     """
     every = [outcomes(found) for found in sets]
+    several_units = len({found.unit for found in sets} - {""}) > 1
 
     def counted(count: int, examples: int) -> str:
         return f"{count:,} ({style.share(count / examples)}{' %' if style.percent else ''})"
@@ -257,7 +259,7 @@ def outcomes_table(sets: Sequence[CertifiedSet], *, style: TableStyle = PLAIN) -
                 found.name,
                 f"{one.examples:,}",
                 *(counted(count, one.examples) for count in (one.correct, one.abstained, one.wrong)),
-                _average_radius(found, one),
+                _average_radius(found, one, with_unit=several_units),
             ]
             for found, one in zip(sets, every, strict=True)
         ],
@@ -265,12 +267,13 @@ def outcomes_table(sets: Sequence[CertifiedSet], *, style: TableStyle = PLAIN) -
     )
 
 
-def _average_radius(found: CertifiedSet, every: Outcomes) -> str:
+def _average_radius(found: CertifiedSet, every: Outcomes, *, with_unit: bool) -> str:
     if every.mean_radius is None:
         return _NOT_ASKED
+    said = ["" if found.norm == "L2" else found.norm, found.unit if with_unit else ""]
     return (
         f"{every.mean_radius:.4f}"
-        + ("" if found.norm == "L2" else f" ({found.norm})")
+        + (f" ({', '.join(filter(None, said))})" if any(said) else "")
         + ("" if every.votes is None else f" at {every.votes:,.0f} votes")
     )
 

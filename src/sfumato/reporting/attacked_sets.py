@@ -1,7 +1,12 @@
-"""Attacks beside certificates: robust accuracy lies between certified and attacked accuracy."""
+"""Attacks beside certificates: robust accuracy lies between certified and attacked accuracy.
+
+Attacks measure distances in L2 and look for another most probable class. So they are compared only with
+certificates in L2 that are about the most probable class.
+"""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +15,9 @@ from typing import Any
 from sfumato.attacks.file import read_attack
 from sfumato.attacks.smoothed_attack import AttackedImage
 from sfumato.certification.certificate import Certificate
-from sfumato.errors import DataError
+from sfumato.errors import DataError, SettingError
+from sfumato.noise import noise_of
+from sfumato.plans import among
 from sfumato.reporting.certified_sets import spread
 from sfumato.reporting.sources import CertifiedSet
 
@@ -53,7 +60,8 @@ def read_attacks(paths: Sequence[Path], sets: Sequence[CertifiedSet]) -> list[At
 
     Raises:
         DataError: a file that cannot be read, or an attack on no classifier of the sets, on one that another
-            file attacks, or on other images than were certified.
+            file attacks, or on other images than were certified; certificates that say something else than
+            that there is no wrong answer within an L2 distance.
     """
     found: list[AttackedSet] = []
     if paths and not sets:
@@ -65,7 +73,7 @@ def read_attacks(paths: Sequence[Path], sets: Sequence[CertifiedSet]) -> list[At
             more = f" and {len(sets) - 1} other sets" if len(sets) > 1 else ""
             differs = _difference(sets[0], attack)
             raise DataError(f"{path}: attacks another classifier than {sets[0].name}{more}: {differs}")
-        for one in own:
+        for one in [one for one in own if _not_compared(one) is None] or own:
             if (other := attack_on(one, found)) is not None:
                 raise DataError(f"{path}: attacks the same classifier as {other.origin}; give one of them")
             robust_band(one, attack)
@@ -82,18 +90,38 @@ def _read(path: Path) -> AttackedSet:
 
 
 def attack_on(found: CertifiedSet, attacks: Sequence[AttackedSet]) -> AttackedSet | None:
-    """Return the attack on the smoothed classifier of the set; None if there is none."""
+    """Return the attack that the certificates of the set are compared with; None if there is none."""
+    if _not_compared(found) is not None:
+        return None
+    return _of_classifier(found, attacks)
+
+
+def _of_classifier(found: CertifiedSet, attacks: Sequence[AttackedSet]) -> AttackedSet | None:
     return next((attack for attack in attacks if _difference(found, attack) is None), None)
+
+
+def _not_compared(found: CertifiedSet) -> str | None:
+    """Return why an attack cannot contradict these certificates; None if it can."""
+    if found.norm != "L2":
+        return f"it measures distances in L2, and the radii of {found.name} are {found.norm} radii"
+    if (most := max(among(plan) for plan in {row.plan for row in found.certificates})) > 1:
+        return (
+            f"it looks for another most probable class, and {found.name} certifies one of the {most} most "
+            "probable classes"
+        )
+    return None
 
 
 def _difference(found: CertifiedSet, attack: AttackedSet) -> str | None:
     """Return in what the classifier attacked differs from the certified one; None if in nothing."""
     certified, attacked = found.settings or {}, attack.settings
+    noise = {"noise": certified.get("noise", "gaussian"), "beta": certified.get("beta")}
+    with contextlib.suppress(SettingError):  # of no noise that is known here, of which these two are compared
+        noise = noise_of(certified).identity()
     for what, one, other in (
         ("weights", attacked.get("model"), certified.get("weights_sha256")),
         ("fingerprint", attacked.get("fingerprint"), certified.get("fingerprint")),
-        ("noise", attacked.get("noise"), certified.get("noise", "gaussian")),
-        ("beta", attacked.get("beta"), certified.get("beta")),
+        *((name, attacked.get(name), value) for name, value in noise.items()),
         ("precision", "float32", certified.get("precision", "float32")),
         ("data", attacked.get("data_sha256"), certified.get("data_sha256")),
     ):
@@ -107,7 +135,7 @@ def robust_band(found: CertifiedSet, attack: AttackedSet) -> RobustBand:
     """Return the bounds of robust accuracy, on the images that both have.
 
     Raises:
-        DataError: there is none.
+        DataError: there is none, or certificates that the attack cannot contradict.
     """
     both = _both(found, attack)
     if not both:
@@ -130,16 +158,21 @@ def violations(found: CertifiedSet, attack: AttackedSet) -> list[int]:
     """Return the images for which a wrong answer was found within their certified radius.
 
     There should be none, up to the error that certificates and confirmations of wrong answers state.
+
+    Raises:
+        DataError: certificates that the attack cannot contradict.
     """
     return [row.idx for row, image in _both(found, attack) if row.correct and image.distance < row.radius]
 
 
 def told_of(sets: Sequence[CertifiedSet], attacks: Sequence[AttackedSet]) -> list[tuple[str, bool]]:
     """Return what each comparison says, and whether certificates and attack contradict each other."""
-    return [_told(found, attack) for found in sets if (attack := attack_on(found, attacks)) is not None]
+    return [_told(found, attack) for found in sets if (attack := _of_classifier(found, attacks)) is not None]
 
 
 def _told(found: CertifiedSet, attack: AttackedSet) -> tuple[str, bool]:
+    if (reason := _not_compared(found)) is not None:
+        return f"{attack.origin}: is not compared with {found.name}: {reason}", False
     images, wrong = len(_both(found, attack)), violations(found, attack)
     said = (
         "no wrong answer was found within a certified radius"
@@ -151,5 +184,7 @@ def _told(found: CertifiedSet, attack: AttackedSet) -> tuple[str, bool]:
 
 
 def _both(found: CertifiedSet, attack: AttackedSet) -> list[tuple[Certificate, AttackedImage]]:
+    if (reason := _not_compared(found)) is not None:
+        raise DataError(f"{attack.origin}: cannot be compared with {found.name}: {reason}")
     attacked = {image.idx: image for image in attack.images}
     return [(row, attacked[row.idx]) for row in found.certificates if row.idx in attacked]

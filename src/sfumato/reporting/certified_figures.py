@@ -43,7 +43,7 @@ def certified_accuracy(
     the band between the two.
 
     Raises:
-        DataError: radii in different norms.
+        DataError: radii in different norms, scales or units.
     """
     largest = 1.03 * max(largest_radius(sets), *(attack.reach for attack in attacks), 0.0)
     layers: list[Layer] = []
@@ -99,7 +99,7 @@ def radii(sets: Sequence[CertifiedSet]) -> Picture:
     """Return how the radii of correct predictions are distributed: share of all examples per bin.
 
     Raises:
-        DataError: radii in different norms.
+        DataError: radii in different norms, scales or units.
     """
     bins = np.linspace(0.0, largest_radius(sets), bin_count(sets) + 1)
     layers = []

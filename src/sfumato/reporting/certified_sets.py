@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from sfumato.certification.accuracy import CurvePoint, certified_accuracy, radius_grid, require_asked
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.later_radii import at_radii
+from sfumato.certification.measure import Measure, common_measure
 from sfumato.certification.summary import average_radius
 from sfumato.errors import DataError, SettingError
 from sfumato.noise import noise_of
@@ -218,27 +219,44 @@ def _some(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
-def common_norm(sets: Sequence[CertifiedSet]) -> str:
-    """Return the norm of the radii of all sets.
+def measure_of(sets: Sequence[CertifiedSet]) -> Measure:
+    """Return in what the radii of all sets are measured.
 
     Raises:
-        DataError: radii in different norms, which cannot be compared.
+        DataError: radii in different norms, scales or units, which cannot be compared.
     """
-    first = sets[0]
+    return common_measure((found.name, found.measure) for found in sets)
+
+
+def by_measure(sets: Sequence[CertifiedSet]) -> dict[str, list[CertifiedSet]]:
+    """Return the sets whose radii can be compared, group by group, each by what tells it from the others.
+
+    That is the norm; where two groups have one norm, with their unit, or with whose scales they have.
+    """
+    groups: list[list[CertifiedSet]] = []
     for found in sets:
-        if found.norm != first.norm:
-            raise DataError(
-                f"{first.name} has {first.norm} radii and {found.name} {found.norm} radii, which cannot be "
-                "compared; give tables of one norm"
-            )
-    return first.norm
+        alike = next((group for group in groups if found.measure.goes_with(measure_of(group))), None)
+        if alike is None:
+            groups.append([found])
+        else:
+            alike.append(found)
+    measures = [measure_of(group) for group in groups]
+    norms = Counter(measure.norm for measure in measures)
+    distances = Counter(measure.distance for measure in measures)
+    named = {}
+    for group, measure in zip(groups, measures, strict=True):
+        name = measure.norm
+        if norms[name] > 1:
+            name += f" ({measure.unit if distances[measure.distance] > 1 else f'scales of {group[0].name}'})"
+        named[name] = group
+    return dict(sorted(named.items(), key=lambda one: measure_of(one[1]).norm, reverse=True))
 
 
 def radius_axis(sets: Sequence[CertifiedSet]) -> str:
-    """Return the label of an axis of radii: their norm, and their unit where all sets that state one agree.
+    """Return the label of an axis of radii: their norm, and their unit where a set states it.
 
     Raises:
-        DataError: radii in different norms.
+        DataError: radii in different norms, scales or units.
     """
-    units = {found.unit for found in sets if found.unit}
-    return f"{common_norm(sets)} radius ({units.pop() if len(units) == 1 else 'unit of the input'})"
+    found = measure_of(sets)
+    return f"{found.norm} radius ({found.unit or 'unit of the input'})"

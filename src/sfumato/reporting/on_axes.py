@@ -16,6 +16,8 @@ import matplotlib
 from sfumato.answers.best import StudyAnswer
 from sfumato.answers.best_pair import PairAnswer
 from sfumato.certification.certificate import Certificate
+from sfumato.certification.certificates import Certificates
+from sfumato.certification.measure import Measure, common_measure
 from sfumato.errors import DataError
 from sfumato.reporting import certified_figures
 from sfumato.reporting.pair_figures import best_pair_map
@@ -38,22 +40,22 @@ def plot_certified_accuracy(
     axes: Axes | None = None,
     confidence: float = 0.95,
     unit: str = "",
-    norm: str = "L2",
+    norm: str | None = None,
     legend: bool = True,
 ) -> Axes:
     """Draw certified accuracy against the radius, a line with its band for each set, and return the axes.
 
-    ``unit`` is that of the radii and ``norm`` theirs, for the label. Bands hold at ``confidence`` for each
-    radius by itself.
+    ``unit`` is that of the radii and ``norm`` theirs, for the label; left out, what the certificates say of
+    themselves, or L2. Bands hold at ``confidence`` for each radius by itself.
 
     >>> row = Certificate(0, 1, 1, 0.5, 0.1)
     >>> plot_certified_accuracy({"mine": [row]}, unit="pixels in [0, 1]").get_xlabel()
     'L2 radius (pixels in [0, 1])'
 
     Raises:
-        DataError: no certificates.
+        DataError: no certificates, or some whose radii cannot be compared.
     """
-    sets = _sets(certificates, unit, norm)
+    sets = _radii_of(certificates, unit, norm)
     return _drawn(certified_figures.certified_accuracy(sets, confidence=confidence), axes, legend)
 
 
@@ -62,15 +64,15 @@ def plot_radii(
     *,
     axes: Axes | None = None,
     unit: str = "",
-    norm: str = "L2",
+    norm: str | None = None,
     legend: bool = True,
 ) -> Axes:
     """Draw how the radii of correct predictions are distributed, and return the axes.
 
     Raises:
-        DataError: no certificates.
+        DataError: no certificates, or some whose radii cannot be compared.
     """
-    return _drawn(certified_figures.radii(_sets(certificates, unit, norm)), axes, legend)
+    return _drawn(certified_figures.radii(_radii_of(certificates, unit, norm)), axes, legend)
 
 
 def plot_votes(certificates: Sets, *, axes: Axes | None = None, legend: bool = True) -> Axes:
@@ -109,6 +111,15 @@ def plot_best_pair(
     ``unit`` is that of alpha and beta, for the labels.
     """
     return _drawn(best_pair_map(answer, unit), axes, legend)
+
+
+def _radii_of(certificates: Sets, unit: str, norm: str | None) -> list[CertifiedSet]:
+    """Return sets whose radii can be compared, with the unit and the norm of their label."""
+    named = certificates if isinstance(certificates, Mapping) else {"certificates": certificates}
+    measures = [(name, rows.measure) for name, rows in named.items() if isinstance(rows, Certificates)]
+    said = [(name, measure) for name, measure in measures if measure is not None]
+    found = common_measure(said) if said else Measure()
+    return _sets(certificates, unit or found.unit, norm or found.norm)
 
 
 def _sets(certificates: Sets, unit: str = "", norm: str = "L2") -> list[CertifiedSet]:

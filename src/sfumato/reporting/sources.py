@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from sfumato.answers.published import PublishedResults, load_published
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.file import read_settings, settings_path
+from sfumato.certification.measure import Measure
 from sfumato.certification.table import read_rows
 from sfumato.errors import DataError, ModelError, NoResultsYetError, SettingError
 from sfumato.models.checkpoint import ModelRecord, read_record
@@ -48,9 +49,14 @@ class CertifiedSet:
     settings: dict[str, Any] | None = None
 
     @property
+    def measure(self) -> Measure:
+        """In what the radii are measured; L2 where the table does not say, as of other tools and studies."""
+        return replace(Measure.of(self.settings), unit=self.unit)
+
+    @property
     def norm(self) -> str:
-        """In which norm the radii are; L2 where the table does not say, as of other tools and studies."""
-        return str((self.settings or {}).get("norm", "L2"))
+        """The norm of the radii."""
+        return self.measure.norm
 
     @property
     def clean_accuracy(self) -> float | None:

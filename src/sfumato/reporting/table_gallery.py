@@ -11,7 +11,7 @@ from sfumato.certification.certificate import Certificate
 from sfumato.datasets import Dataset
 from sfumato.errors import DataError, SettingError
 from sfumato.noise import Gaussian, Noise, noise_of
-from sfumato.reporting.certified_sets import common_norm
+from sfumato.reporting.certified_sets import measure_of
 from sfumato.reporting.sources import CertifiedSet
 
 
@@ -33,10 +33,10 @@ def sample_tables(
 
     Raises:
         DataError: the data are no images, or other ones than were certified; the tables share no image, or
-            have radii in different norms.
+            have radii in different norms, scales or units.
     """
     require_images(data)
-    norm = common_norm(tables)
+    norm = measure_of(tables).norm
     rows = [{row.idx: row for row in table.certificates} for table in tables]
     for table in tables:
         _require_same_data(table, data)

@@ -53,6 +53,7 @@ _VALUES = 2**27  # of a layer's input in one batch: 512 MiB
 _PART = 64  # images at a time in a check, or whose values are float64 at a time
 _PART_VALUES = 2**22  # and less than 64 where these are many
 BatchNorm = nn.modules.batchnorm._BatchNorm
+Augmentation = Literal["none", "crop-flip"]
 Images = Float[np.ndarray, "images *shape"] | Float[torch.Tensor, "images *shape"] | OnDemand
 
 
@@ -65,7 +66,7 @@ def normalize_at(
     seed: int = 0,
     batch_size: int | None = None,
     device: str = "auto",
-    augmentation: Literal["none", "crop-flip"] | None = None,
+    augmentation: Augmentation | None = None,
 ) -> Classifier:
     """Return a new classifier whose batch norms have the statistics of ``images`` under noise.
 
@@ -79,8 +80,9 @@ def normalize_at(
         seed: with an image's place it determines its noise.
         batch_size: images per forward pass, as many as fit into memory if not given.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        augmentation: of the images; that of the training if not given and there is a record of it. The
-            weights were trained with its statistics: without its padding, accuracy is 2 points lower.
+        augmentation: of the images; that of the training if not given and there is a record of it, and of an
+            ensemble or a denoised classifier the one that its parts were trained with. The weights were
+            trained with its statistics: without its padding, accuracy is 2 points lower.
 
     >>> network = nn.Sequential(nn.BatchNorm1d(1), nn.Linear(1, 2)).eval()
     >>> found = normalize_at(network, torch.tensor([[1.0], [3.0], [5.0]]), beta=0.0)
@@ -90,7 +92,8 @@ def normalize_at(
     Raises:
         ModelError: no module; batch norms that are frozen, shared or without statistics; a module that fails.
         DataError: fewer than two images, or images of another shape than the model is made for.
-        SettingError: a beta, seed or batch size out of range.
+        SettingError: a beta, seed or batch size out of range, or no augmentation for parts that were trained
+            with different ones.
     """
     if (beta is None) == (noise is None):
         raise SettingError(f"give either beta or noise, got beta {beta} and noise {noise}")
@@ -100,7 +103,7 @@ def normalize_at(
         return classifier
     network = _module_of(classifier)
     x, chosen = _checked_images(images, classifier), choose_device(device)
-    augmentation = augmentation or _of_training(classifier)
+    augmentation = augmentation or _the_one_of_training(classifier)
     x = _augmented(x, augmentation, require_count("seed", seed, minimum=0))
     copied, _ = private_copy(network, chosen)
     if not isinstance(copied, nn.Module):
@@ -149,7 +152,8 @@ def misfits(
 
     The gap is a root mean square over channels, and the larger one of two: by how many stored standard
     deviations the mean of the layer's inputs is off, and the logarithm of their standard deviation over the
-    stored one. The first 256 images are looked at. What is no module has no batch norms.
+    stored one. The first 256 images are looked at. Where parts were trained with different augmentations, it
+    is the gap with the augmentation that fits best. What is no module has no batch norms.
 
     Raises:
         ModelError: the module fails.
@@ -160,15 +164,22 @@ def misfits(
     network, _ = private_copy(classifier.model, chosen)
     if not isinstance(network, nn.Module):
         return {}
+    x = _checked_images(images[:CHECKED_IMAGES], classifier)
+    found = [
+        _gaps(network, _Rows(_augmented(x, one, seed), noise, seed, chosen), classifier.name)
+        for one in _of_training(classifier)
+    ]
+    best = {name: min(gaps[name] for gaps in found) for name in found[0]}
+    return {name: gap for name, gap in best.items() if not gap <= LARGEST_GAP}
+
+
+def _gaps(network: nn.Module, rows: _Rows, model: str) -> dict[str, float]:
     norms, sums = batch_norms(network), dict[BatchNorm, _Sums]()
-    x = _augmented(_checked_images(images[:CHECKED_IMAGES], classifier), _of_training(classifier), seed)
-    rows = _Rows(x, noise, seed, chosen)
     with _watched(norms.values(), lambda norm, x: sums.setdefault(norm, _Sums()).add(x)):
         size = _part_of(rows.x)
         for start in range(0, len(rows.x), size):
-            rows.pass_through(network, start, size, classifier.name)
-    gaps = {name: _gap(norm, sums[norm]) for name, norm in norms.items() if norm in sums}
-    return {name: gap for name, gap in gaps.items() if not gap <= LARGEST_GAP}
+            rows.pass_through(network, start, size, model)
+    return {name: _gap(norm, sums[norm]) for name, norm in norms.items() if norm in sums}
 
 
 def told_misfits(name: str, found: Mapping[float, Mapping[str, float]], repair: str) -> str | None:
@@ -393,9 +404,23 @@ def _checked_images(images: Images, classifier: Classifier) -> torch.Tensor:
     return x.float().contiguous()
 
 
-def _of_training(classifier: Classifier) -> Literal["none", "crop-flip"]:
-    known = classifier.record is not None and classifier.record.training.get("augmentation") == "crop-flip"
-    return "crop-flip" if known else "none"
+def _of_training(classifier: Classifier) -> list[Augmentation]:
+    """Return the augmentation of the training; several where parts were trained with different ones."""
+    known: set[Augmentation] = {
+        "crop-flip" if one == "crop-flip" else "none" for one in classifier.training_augmentations()
+    }
+    return sorted(known) or ["none"]
+
+
+def _the_one_of_training(classifier: Classifier) -> Augmentation:
+    first, *others = _of_training(classifier)
+    if others:
+        raise SettingError(
+            f"{classifier.name}: its parts were trained with the augmentations {first} and {others[0]}, and "
+            "one pass of images cannot fit both; re-estimate each part first (sfumato normalize), or give "
+            "normalize_at augmentation="
+        )
+    return first
 
 
 def _augmented(x: torch.Tensor, augmentation: str, seed: int) -> torch.Tensor:

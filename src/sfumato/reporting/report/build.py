@@ -179,7 +179,7 @@ class ReportMaker:
             for index, study in enumerate(sources.studies)
             if study.results is not None and study.results.certificates
         ]
-        if len(sources.tables) > 1 and all(one.norm == "L2" for one in sources.tables):
+        if len(sources.tables) > 1:
             named = [(one.name, one.origin, one.settings or {}, one.certificates) for one in sources.tables]
             with contextlib.suppress(DataError):
                 found.append(("tables", tables_as_study(named), list(sources.tables)))

@@ -10,7 +10,15 @@ from sfumato.certification.summary import p_lower_quantiles
 from sfumato.reporting.answer_tables import certified_table, outcomes_table, votes_table
 from sfumato.reporting.attacked_sets import AttackedSet, attack_on, told_of
 from sfumato.reporting.certified_figures import MOST_BANDS, certified_accuracy, outcome_bars, radii, votes
-from sfumato.reporting.certified_sets import FULL, MOST_RADII, differences, outcomes, usual_radii, votes_spent
+from sfumato.reporting.certified_sets import (
+    FULL,
+    MOST_RADII,
+    by_measure,
+    differences,
+    outcomes,
+    usual_radii,
+    votes_spent,
+)
 from sfumato.reporting.report.page import Panel
 from sfumato.reporting.sources import CertifiedSet
 
@@ -21,7 +29,7 @@ def certified_lead(sets: Sequence[CertifiedSet], wanted: Sequence[float] = ()) -
     Behind each set, in brackets: its accuracy without noise and its median of p_A, if known.
     """
     told = [f"{len(sets)} {'set' if len(sets) == 1 else 'sets'} of certificates"]
-    for norm, alike in _by_norm(sets).items():
+    for norm, alike in by_measure(sets).items():
         for radius in wanted or usual_radii(alike)[1::2]:
             asked = [one for one in alike if is_asked(radius, one.certificates)]
             if not asked:
@@ -44,26 +52,21 @@ def _beside(found: CertifiedSet) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def _by_norm(sets: Sequence[CertifiedSet]) -> dict[str, list[CertifiedSet]]:
-    """Return the sets of each norm: radii of different norms are not drawn together."""
-    return {
-        norm: [one for one in sets if one.norm == norm]
-        for norm in sorted({one.norm for one in sets}, reverse=True)
-    }
-
-
 def certified_panels(
     sets: Sequence[CertifiedSet],
     confidence: float,
     wanted: Sequence[float] = (),
     attacks: Sequence[AttackedSet] = (),
 ) -> tuple[Panel, ...]:
-    """Return the panels of any sets of certificates; those of radii once for each norm."""
-    norms = _by_norm(sets)
+    """Return the panels of any sets of certificates; those of radii once for each way to measure them."""
+    groups = by_measure(sets)
+    apart = len(groups) > 1
     of_radii = [
         panel
-        for norm, alike in norms.items()
-        for panel in _radius_panels(alike, confidence, wanted, f" {norm}" if len(norms) > 1 else "", attacks)
+        for index, (norm, alike) in enumerate(groups.items())
+        for panel in _radius_panels(
+            alike, confidence, wanted, f" {norm}" if apart else "", f"-{index}" if apart else "", attacks
+        )
     ]
     panels = [
         *of_radii[::2],
@@ -99,9 +102,13 @@ def _radius_panels(
     confidence: float,
     wanted: Sequence[float],
     norm: str,
+    key: str,
     attacks: Sequence[AttackedSet],
 ) -> tuple[Panel, Panel]:
-    """Return certified accuracy, and the distribution of radii, of sets of one norm."""
+    """Return certified accuracy, and the distribution of radii, of sets whose radii can be compared.
+
+    ``norm`` and ``key`` tell them from those of other radii, in titles and in the page.
+    """
     counts = sorted({len(found.certificates) for found in sets})
     examples = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
     few = (
@@ -118,7 +125,6 @@ def _radius_panels(
             " The thin dotted line is the share for which an attack found no wrong answer. Robust accuracy "
             f"lies in the band between the two lines.{said}"
         )
-    key = norm.strip().lower()
     return (
         Panel(
             f"certified-accuracy{key}",
