@@ -14,9 +14,10 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from sfumato.certification.accuracy import require_asked
-from sfumato.certification.certificate import Certificate, lowest_confidence, written_radius
+from sfumato.certification.accuracy import certified_radii, meant_radius, require_asked
+from sfumato.certification.certificate import Certificate, lowest_confidence
 from sfumato.errors import DataError, SettingError, require_count, require_nonnegative
+from sfumato.plans import asked_radii
 from sfumato.studies.results import CellResult, StudyResults
 
 Key = tuple[float, float, int]
@@ -109,20 +110,25 @@ class CertifiedCell:
         examples: indices of the test images, increasing.
         labels: their true classes.
         radii: certified radius where the prediction is the label, elsewhere -1; unit of the input.
+        asked: the radii that the plan of every image was asked about; none where some plan finds its own.
     """
 
     examples: Int[np.ndarray, " images"]
     labels: Int[np.ndarray, " images"]
     radii: Float[np.ndarray, " images"]
+    asked: tuple[float, ...] = ()
 
     @staticmethod
     def of(certificates: Sequence[Certificate]) -> CertifiedCell:
         """Return the certificates in the order of their images."""
         rows = sorted(certificates, key=lambda row: row.idx)
+        radii = zip(rows, certified_radii(rows), strict=True)
+        asked = [set(asked_radii(plan)) for plan in {row.plan for row in rows}]
         return CertifiedCell(
             np.array([row.idx for row in rows]),
             np.array([row.label for row in rows]),
-            np.array([row.radius if row.correct else -1.0 for row in rows]),
+            np.array([radius if row.correct else -1.0 for row, radius in radii]),
+            tuple(set.intersection(*asked)) if asked else (),
         )
 
 
@@ -146,7 +152,7 @@ class CertifiedAccuracy(Objective[CertifiedCell]):
 
     def loss(self, cell: CertifiedCell) -> Bool[np.ndarray, " images"]:
         """Return for each image of the cell whether it is not certified at the radius for its label."""
-        return np.asarray(cell.radii < written_radius(self.radius))
+        return np.asarray(cell.radii < meant_radius(self.radius, cell.asked))
 
     def cells(self, results: StudyResults, beta: float | None = None) -> Mapping[Key, CertifiedCell]:
         """Return the certificates, of one ``beta`` or of all.

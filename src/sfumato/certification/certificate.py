@@ -13,6 +13,8 @@ from sfumato.plans import ABSTAIN, Decision, Run
 from sfumato.settings import CONFIDENCE
 
 _RADIUS_STEP = Decimal("0.000001")
+_DIGITS = 7  # of a small radius, of which six decimals may leave nothing
+_SMALL = 0.1
 _WITHOUT_MORE_DECIMALS = 1e11  # a float has 17 digits
 
 
@@ -126,11 +128,21 @@ def lowest_confidence(certificates: Iterable[Certificate], unstated: float = CON
 
 
 def written_radius(radius: float) -> float:
-    """Return the radius as tables show it: to six decimals, rounded down so that no claim grows.
+    """Return the radius as tables show it, rounded down so that no claim grows.
 
-    >>> written_radius(0.1234567891), written_radius(0.57)
-    (0.123456, 0.57)
+    To six decimals; of a radius below 0.1, which they might leave nothing of, to seven significant digits.
+
+    >>> written_radius(0.1234567891), written_radius(0.57), written_radius(1.23456789e-8)
+    (0.123456, 0.57, 1.234567e-08)
     """
+    if not 0.0 < radius < _SMALL:
+        return in_six_decimals(radius)
+    exact = Decimal(repr(float(radius)))
+    return float(exact.quantize(Decimal(1).scaleb(exact.adjusted() - _DIGITS + 1), rounding=ROUND_FLOOR))
+
+
+def in_six_decimals(radius: float) -> float:
+    """Return the radius rounded down to six decimals, as earlier tables show it whatever its size."""
     if radius >= _WITHOUT_MORE_DECIMALS:
         return radius
-    return float(Decimal(repr(radius)).quantize(_RADIUS_STEP, rounding=ROUND_FLOOR))
+    return float(Decimal(repr(float(radius))).quantize(_RADIUS_STEP, rounding=ROUND_FLOOR))

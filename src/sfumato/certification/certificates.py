@@ -131,7 +131,7 @@ class Certificates(Sequence[Certificate]):
         return CertifiedAccuracy(certified_accuracy(self, grid, confidence=confidence))
 
     def to_tsv(self, path: Path | str) -> None:
-        """Write the field's table, which ``from_tsv`` reads back: radii rounded down to six decimals.
+        """Write the field's table, which ``from_tsv`` reads back: radii rounded down (``written_radius``).
 
         Raises:
             OutputError: the path cannot be written.

@@ -49,13 +49,20 @@ def written_row(found: Certificate) -> str:
     Raises:
         DataError: a certificate with ``seconds`` that are negative or not finite.
     """
-    shown, time = f"{written_radius(found.radius):.6f}", written_duration(found.seconds)
+    shown, time = _shown_radius(found.radius), written_duration(found.seconds)
     cells: tuple[object, ...] = (found.idx, found.label, found.predict, shown, int(found.correct), time)
     if found.votes is not None:
         cells += (found.votes, found.stopped_by, found.p_lower, found.p_upper, found.confidence, found.plan)
         cells += (found.counts,) if found.counts or found.sound else ()
         cells += (found.squared_steps,) if found.sound else ()
     return "\t".join(str(cell) for cell in cells)
+
+
+def _shown_radius(radius: float) -> str:
+    """Return ``written_radius`` with six decimals, or with the further digits that a small one has."""
+    kept = written_radius(radius)
+    usual = f"{kept:.6f}"
+    return usual if float(usual) == kept else repr(kept)
 
 
 def written_table(certificates: Iterable[Certificate]) -> str:
