@@ -5,12 +5,18 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from sfumato.answers.objective import CertifiedAccuracy, CertifiedCell
+from sfumato.answers.best_pair import best_pair
+from sfumato.answers.objective import CertifiedAccuracy, CertifiedCell, WeightedAccuracy
+from sfumato.answers.published import tables_as_study
 from sfumato.certification.accuracy import certified_accuracy, is_asked, radius_grid, require_asked
 from sfumato.certification.certificate import Certificate, written_radius
+from sfumato.certification.certificates import Certificates
 from sfumato.certification.table import parse_row, read_rows, written_row
 from sfumato.errors import DataError
 from sfumato.plans import Decide
+from sfumato.reporting.answer_tables import certified_table
+from sfumato.reporting.sources import CertifiedSet
+from sfumato.studies.results import StudyResults
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "reference" / "cohen"
 ROWS = [Certificate(0, 3, 3, 0.4, 1.0), Certificate(1, 5, -1, 0.0, 1.0), Certificate(2, 5, 4, 0.9, 1.0)]
@@ -34,6 +40,41 @@ def test_certified_accuracy_counts_only_correct_rows_with_an_exact_interval():
     sure = [replace(row, confidence=0.999999) for row in ROWS]
     assert certified_accuracy([*sure[:1], *ROWS[1:]], [0.0])[0].low == points[0].low
     assert certified_accuracy(sure, [0.0])[0].low > points[0].low
+
+
+@pytest.mark.parametrize("plan", ["vote(1)", "early_vote(9,0.01)", "of_a_plugin(3)"])
+def test_a_plan_that_guarantees_nothing_has_the_lower_bound_0(plan):
+    """Labels of probability 0.4 of 2 get 177 of 400 single votes; no answer of the smoothed one is right."""
+    rows = [Certificate(i, 0, int(i >= 177), 0.0, 1.0, votes=1, plan=plan) for i in range(400)]
+    (point,) = Certificates(rows).accuracy(0.0)
+    assert (point.certified, point.low, point.certificate_confidence) == (177, 0.0, 0.0)
+    assert point.high == pytest.approx(stats.beta.ppf(0.975, 178, 223))
+    assert str(point).endswith("; nothing is guaranteed, so the lower bound is 0)")
+    assert "nothing is guaranteed" in Certificates(rows).accuracy(0.0)._repr_html_()
+    table = certified_table([CertifiedSet("votes", rows, "", Path("x.tsv"))], [0.0])
+    assert "votes: nothing is guaranteed, so the lower bound is 0" in table.title
+    published = [replace(row, plan="", votes=None) for row in rows]
+    assert certified_accuracy(published, [0.0])[0].low == pytest.approx(
+        (stats.beta.ppf(0.025, 177, 224) - 0.001) / 0.999
+    )
+    # one such row among others is enough
+    assert certified_accuracy([*published, rows[0]], [0.0])[0].low == 0.0
+
+
+def test_an_objective_of_certificates_refuses_votes_that_guarantee_nothing():
+    cells = {
+        (alpha, 0.5, 0): [Certificate(i, 0, int(i < wrong), 0.0, 1.0, 9, plan="vote(9)") for i in range(40)]
+        for alpha, wrong in ((0.0, 4), (0.5, 20))
+    }
+    results = StudyResults("made", "pixels", 9, {}, cells)
+    for objective in (CertifiedAccuracy(0.0), WeightedAccuracy({0.0: 1, 0.25: 2})):
+        with pytest.raises(
+            DataError, match=r"are by vote\(9\), which guarantees nothing; certify by another"
+        ):
+            best_pair(results, objective)
+        assert objective.error(results) == 1.0
+    kept = tables_as_study([("0,0.5", Path("t.tsv"), {}, cells[0.0, 0.5, 0])])
+    assert math.isnan(kept.certificates[0.0, 0.5, 0][0].confidence)
 
 
 def written_and_read(row: Certificate) -> Certificate:

@@ -7,7 +7,7 @@ of your own, with ``register_objective``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -159,8 +159,8 @@ class CertifiedAccuracy(Objective[CertifiedCell]):
 
         Raises:
             SettingError: a beta that was not certified.
-            DataError: no certificates, images without a label, certificates made for other radii only, or no
-                image certified at the radius.
+            DataError: no certificates, images without a label, certificates by a plan that guarantees nothing
+                or made for other radii only, or no image certified at the radius.
         """
         certified = {key: rows for key, rows in results.certificates.items() if rows}
         if not certified:
@@ -168,6 +168,7 @@ class CertifiedAccuracy(Objective[CertifiedCell]):
                 f"radius {self.radius:g} needs certificates and the study has only votes; add a table "
                 "[certification] to its study file and run it again"
             )
+        _require_guarantee(row for rows in certified.values() for row in rows)
         require_asked(self.radius, (row for rows in certified.values() for row in rows))
         cells = {key: CertifiedCell.of(rows) for key, rows in certified.items()}
         for (alpha, b, _), cell in cells.items():
@@ -196,8 +197,18 @@ class CertifiedAccuracy(Objective[CertifiedCell]):
         )
 
     def error(self, results: StudyResults) -> float:
-        """Return the largest error of one certificate; the usual error for those that state none."""
+        """Return the largest error of one certificate: the usual one for rows without confidence and plan."""
         return 1.0 - lowest_confidence(row for rows in results.certificates.values() for row in rows)
+
+
+def _require_guarantee(certificates: Iterable[Certificate]) -> None:
+    """Raise DataError if a certificate is by a plan that guarantees nothing: its radius bounds nothing."""
+    for row in certificates:
+        if lowest_confidence([row]) == 0.0:
+            raise DataError(
+                f"the certificates are by {row.plan}, which guarantees nothing; certify by another plan, "
+                "such as decide, to compare what is certified"
+            )
 
 
 class WeightedAccuracy(Objective[CertifiedCell]):

@@ -53,7 +53,8 @@ def tables_as_study(
             raise DataError(f"{paths[key]} and {path}: both have alpha {alpha:g} and beta {beta:g}; give one")
         level, paths[key] = _level(rows, beta), path
         certificates[key] = [
-            replace(row, confidence=level) if math.isnan(row.confidence) else row for row in rows
+            replace(row, confidence=level) if math.isnan(row.confidence) and not row.plan else row
+            for row in rows
         ]
     return StudyResults(f"{len(paths)} tables", "", 0, {}, certificates)
 

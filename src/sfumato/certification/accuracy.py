@@ -19,6 +19,9 @@ from sfumato.plans.base import written
 from sfumato.settings import CONFIDENCE
 from sfumato.statistics.estimates import certified_accuracy_bounds
 
+NO_GUARANTEE = "nothing is guaranteed, so the lower bound is 0"
+"""Said beside the bounds where the plan of some certificate guarantees nothing."""
+
 _ROUNDING = 1e-9  # of a radius that is computed, as 0.1 + 0.2, against the one that was asked about
 
 
@@ -33,8 +36,10 @@ class CurvePoint:
         radius: in the input's unit; that of ``meant_radius``.
         certified, examples: counts.
         low: lower bound of the population's share on which the smoothed classifier is truly correct
-            and constant within the radius: it covers the error of the sample and of the certificates.
+            and constant within the radius: it covers the error of the sample and of the certificates. It is 0
+            where the plan of some certificate guarantees nothing (``vote``).
         high: upper bound of the population's share that such a run certifies.
+        certificate_confidence: of each certificate, the lowest of all; 0 where nothing is guaranteed.
     """
 
     radius: float
@@ -42,6 +47,7 @@ class CurvePoint:
     examples: int
     low: float
     high: float
+    certificate_confidence: float
 
     @property
     def share(self) -> float:
@@ -49,7 +55,8 @@ class CurvePoint:
         return self.certified / self.examples
 
     def __str__(self) -> str:
-        return f"radius {self.radius:g}: {self.share:.4f} ({self.low:.4f} to {self.high:.4f})"
+        doubt = "" if self.certificate_confidence else f"; {NO_GUARANTEE}"
+        return f"radius {self.radius:g}: {self.share:.4f} ({self.low:.4f} to {self.high:.4f}{doubt})"
 
 
 def certified_accuracy(
@@ -62,8 +69,9 @@ def certified_accuracy(
     """Return the certified accuracy at each radius; its bounds have ``confidence`` at each radius separately.
 
     An example counts if it is correct and certified at no less than the radius (``certified_radii``).
-    ``certificate_confidence`` is that of certificates that do not state their own. If certificates differ in
-    it, the lowest is used for all. See ``certified_accuracy_bounds``.
+    ``certificate_confidence`` is that of certificates without a plan that do not state their own. If
+    certificates differ in it, the lowest is used for all. If the plan of one guarantees nothing, as ``vote``,
+    the lower bounds are 0. See ``certified_accuracy_bounds``.
 
     >>> rows = [Certificate(0, 3, 3, 0.4, 1.0), Certificate(1, 5, -1, 0.0, 1.0)]
     >>> [point.share for point in certified_accuracy(rows, [0.0, 0.5])]
@@ -83,7 +91,7 @@ def certified_accuracy(
         low, high = certified_accuracy_bounds(
             hits, len(certificates), confidence=confidence, certificate_confidence=level
         )
-        points.append(CurvePoint(radius, hits, len(certificates), low, high))
+        points.append(CurvePoint(radius, hits, len(certificates), low, high, level))
     return points
 
 

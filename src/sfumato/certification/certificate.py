@@ -118,13 +118,22 @@ def certificates_of(
 
 
 def lowest_confidence(certificates: Iterable[Certificate], unstated: float = CONFIDENCE) -> float:
-    """Return the lowest confidence of the certificates; one that states none has ``unstated``.
+    """Return the lowest confidence of the certificates; 0 if the plan of one guarantees nothing.
+
+    A row without a plan, as of a published table, has ``unstated`` where it states no confidence.
 
     >>> lowest_confidence([Certificate(0, 1, 1, 0.5, 1.0, confidence=0.9999), Certificate(1, 1, 1, 0.5, 1.0)])
     0.999
+    >>> lowest_confidence([Certificate(0, 1, 1, 0.0, 1.0, plan="vote(100)")])
+    0.0
     """
-    levels = (unstated if math.isnan(row.confidence) else row.confidence for row in certificates)
-    return min(levels, default=unstated)
+
+    def level(row: Certificate) -> float:
+        if math.isnan(row.confidence):
+            return 0.0 if row.plan else unstated
+        return row.confidence
+
+    return min(map(level, certificates), default=unstated)
 
 
 def written_radius(radius: float) -> float:

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, overload
 
-from sfumato.certification.accuracy import CurvePoint, certified_accuracy, require_asked
+from sfumato.certification.accuracy import NO_GUARANTEE, CurvePoint, certified_accuracy, require_asked
 from sfumato.certification.certificate import Certificate, certificate_columns
 from sfumato.certification.table import read_rows, written_table
 from sfumato.errors import DataError, require_nonnegative
@@ -48,7 +48,9 @@ class CertifiedAccuracy(tuple[CurvePoint, ...]):
             [f"{p.radius:g}", f"{p.share:.4f}", f"{p.low:.4f}", f"{p.high:.4f}", f"{p.examples:,}"]
             for p in self
         ]
-        return html_table("Certified accuracy", ["radius", "share", "low", "high", "examples"], rows)
+        sure = all(point.certificate_confidence for point in self)
+        caption = "Certified accuracy" + ("" if sure else f"; {NO_GUARANTEE}")
+        return html_table(caption, ["radius", "share", "low", "high", "examples"], rows)
 
 
 class Certificates(Sequence[Certificate]):
@@ -111,7 +113,8 @@ class Certificates(Sequence[Certificate]):
         Without ``radii``, at those that the plan was asked about, or at 0 where it finds radii itself.
 
         The bounds hold for the population, at ``confidence`` for each radius by itself, and cover the
-        certificates' own error (``certified_accuracy``).
+        certificates' own error (``certified_accuracy``). By a plan that guarantees nothing, as ``vote``, the
+        lower bound is 0.
 
         Raises:
             DataError: no certificates, an example without a label, or a radius that the plan was not asked

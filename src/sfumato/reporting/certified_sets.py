@@ -19,7 +19,7 @@ from sfumato.certification.accuracy import (
     radius_grid,
     require_asked,
 )
-from sfumato.certification.certificate import Certificate
+from sfumato.certification.certificate import Certificate, lowest_confidence
 from sfumato.certification.later_radii import at_radii
 from sfumato.certification.summary import average_radius
 from sfumato.errors import DataError, SettingError
@@ -216,7 +216,8 @@ def _images(rows: Sequence[Certificate]) -> str:
 
 def _confidence(rows: Sequence[Certificate]) -> str:
     levels = sorted({round(row.confidence, 9) for row in rows if row.confidence == row.confidence})
-    return ", ".join(f"{level:g}" for level in levels) or "not stated"
+    told = [f"{level:g}" for level in levels] or ["not stated"]
+    return ", ".join(told) if lowest_confidence(rows) else "none: nothing is guaranteed"
 
 
 def _plans(rows: Sequence[Certificate]) -> str:
