@@ -37,7 +37,8 @@ class Certificate:
         stopped_by: what ended the voting.
         p_lower: lower confidence bound of the predicted class's probability under the noise.
         p_upper: upper confidence bound of any other class's.
-        confidence: probability with which the statement above holds (nan: nothing is guaranteed).
+        confidence: probability with which the statement above holds (nan: nothing is guaranteed); of a
+            published table, which does not state it, the one that fits its radii (``read_certificates``).
         plan: the stopping plan, settings included.
         counts: the class counts of every round of votes (``plans.replay``), from which all of this follows.
         squared_steps: of a sound certificate (``noise.discretised``) its exact form: it covers every image of

@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sfumato.certification.certificate import Certificate, written_radius
+from sfumato.certification.published_level import told_noises, with_level
 from sfumato.errors import DataError
 from sfumato.plans import ABSTAIN
 
@@ -133,8 +134,14 @@ def _cells(line: str) -> list[str]:
     return [cell.strip(" \r\n") for cell in line.split("\t")]
 
 
-def read_rows(path: Path | str, on_note: Callable[[str], None] = warnings.warn) -> list[Certificate]:
-    """Return the rows of a table: ``read_certificates`` of ``sfumato.certification.certificates``."""
+def read_rows(
+    path: Path | str, on_note: Callable[[str], None] = warnings.warn, beta: float | None = None
+) -> list[Certificate]:
+    """Return the rows of a table: ``read_certificates`` of ``sfumato.certification.certificates``.
+
+    Rows that state neither plan nor confidence, as of published tables, have the confidence that fits
+    (``with_level``) if ``beta`` is given or the path tells it.
+    """
     lines = _lines(Path(path))
     ours, most = 0, 0
     found: dict[int, Certificate] = {}
@@ -160,7 +167,8 @@ def read_rows(path: Path | str, on_note: Callable[[str], None] = warnings.warn) 
         on_note(
             f"{path}:{repeated[0]}{more}: a further row about an image; the first row about each image counts"
         )
-    return list(found.values())
+    told = told_noises("", Path(path), {})[1] if beta is None else beta
+    return list(found.values()) if told is None else with_level(list(found.values()), told)
 
 
 def _ours(names: tuple[str, ...]) -> int:
