@@ -27,7 +27,8 @@ class Certificate:
     k most probable classes there.
 
     Attributes:
-        idx: index of the example in its data set.
+        idx: number of the example, by which its noise is keyed: its index in its data set, or where no
+            numbers were given, how many examples the classifier was given before (``certify``).
         label: true class, or -1 if unknown.
         predict: predicted class, or -1 for an abstention.
         radius: certified radius in the noise's norm (L2 for Gaussian noise), in the input's unit; 0 for an

@@ -6,6 +6,7 @@ import json
 import math
 import statistics
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -137,8 +138,16 @@ class Certificates(Sequence[Certificate]):
         """Write the field's table, which ``from_tsv`` reads back: radii rounded down (``written_radius``).
 
         Raises:
+            DataError: several certificates of one number, of which a reader would take the first alone.
             OutputError: the path cannot be written.
         """
+        repeated = [idx for idx, times in Counter(found.idx for found in self).items() if times > 1]
+        if repeated:
+            raise DataError(
+                f"{path}: a table has one row per image, but {len(repeated)} of the numbers are those of "
+                f"several certificates (the first is {repeated[0]}); certify with other numbers (examples=) "
+                "or write several tables"
+            )
         require_writable(Path(path))
         write_text(Path(path), written_table(self))
 
