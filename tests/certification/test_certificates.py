@@ -76,7 +76,8 @@ def test_two_batches_never_share_noise_unless_examples_fix_it():
     assert not torch.equal(*parts)
     loader = DataLoader(TensorDataset(same), batch_size=2)
     first, second = smoothed.certify(loader, PLAN), smoothed.certify(loader, PLAN)
-    assert told(first) != told(second)
+    assert [one.counts for one in first] != [one.counts for one in second]
+    assert [one.index for one in first + second] == list(range(6, 18))  # after the first 6
     again = [told(smoothed.certify(loader, PLAN, examples=range(6))) for _ in "ab"]
     assert again[0] == again[1] == told(smoother(halves).certify(same, PLAN))
 
@@ -190,6 +191,52 @@ def test_the_table_is_read_back_with_radii_rounded_down(tmp_path):
     assert [(c.idx, c.label, c.predict, c.votes, c.plan) for c in back] == [
         (c.idx, c.label, c.predict, c.votes, c.plan) for c in ROWS
     ]
+
+
+def test_several_calls_make_one_table_that_is_read_whole(tmp_path):
+    """Every call numbered its certificates from 0, and a reader takes the first row of each number alone."""
+    smoothed = smoother(halves)
+    found = smoothed.certify(X, PLAN, labels=Y) + smoothed.certify(-X, PLAN, labels=Y)
+    assert [one.index for one in found] == list(range(20))
+    found.to_tsv(tmp_path / "t.tsv")
+    back = Certificates.from_tsv(tmp_path / "t.tsv")
+    assert told(back) == told(Certificates(one.as_written() for one in found))
+    assert back.accuracy(0.0) == found.accuracy(0.0)
+
+
+def test_numbers_are_those_of_the_noise_and_are_not_spent_on_a_refused_confidence():
+    smoothed = smoother(halves)
+    with pytest.raises(SettingError, match="confidence"):
+        smoothed.certify(X, PLAN, confidence=2.0)
+    first = smoothed.certify(X, PLAN)
+    assert [one.index for one in first] == list(range(10))
+    again = smoothed.certify(X[3:5], PLAN, examples=[first[3].index, first[4].index])
+    assert told(again) == told(first[3:5])
+
+
+def test_a_table_of_two_certificates_of_one_number_is_refused(tmp_path):
+    twice = Certificates([*ROWS, replace(ROWS[2], radius=0.9), replace(ROWS[3], radius=0.1)])
+    with pytest.raises(DataError, match=r"t\.tsv: .* 2 of the numbers are those of .* \(the first is 2\)"):
+        twice.to_tsv(tmp_path / "t.tsv")
+    assert not (tmp_path / "t.tsv").exists()
+
+
+def test_published_rows_and_ours_make_a_table_that_keeps_what_each_states(tmp_path):
+    levels = (0.99, math.nan)
+    published = [Certificate(100 + i, 0, 0, 0.25, 1.0, confidence=one) for i, one in enumerate(levels)]
+    mixed = Certificates([*published, *smoother(halves).certify(X[:2], PLAN), *votes_alone()])
+    mixed.to_tsv(tmp_path / "t.tsv")
+    back = Certificates.from_tsv(tmp_path / "t.tsv")
+    assert told(back) == told(Certificates(one.as_written() for one in mixed))
+    assert [one.plan for one in back] == [one.plan for one in mixed]
+    assert [str(one.confidence) for one in back] == [str(one.confidence) for one in mixed]
+    Certificates(published).to_tsv(tmp_path / "theirs.tsv")
+    assert (tmp_path / "theirs.tsv").read_text().splitlines()[0].split("\t")[-1] == "time"
+
+
+def votes_alone():
+    """Return a row that guarantees nothing: read back it must not pass for one that states nothing."""
+    return [Certificate(200, 0, 0, 0.0, 1.0, votes=9, plan="vote(9)")]
 
 
 def test_a_collection_is_a_sequence_with_a_telling_repr():

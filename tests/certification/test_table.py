@@ -32,6 +32,24 @@ def test_a_row_is_read_back_and_its_radius_is_never_rounded_up():
     assert (back.idx, back.predict, back.radius, back.correct, back.seconds) == (7, 3, 0.123456, True, 75.25)
 
 
+@pytest.mark.parametrize(
+    ("radius", "shown"),
+    [
+        (0.0, "0.000000"),
+        (0.05, "0.050000"),
+        (0.0123456789, "0.01234567"),
+        (0.012345, "0.012345"),
+        (9.8765432109e-8, "9.876543e-08"),
+        (0.99999999, "0.999999"),
+        (12345678.1234567, "12345678.123456"),
+    ],
+)
+def test_small_radii_keep_seven_digits_and_others_six_decimals(radius, shown):
+    line = written_row(Certificate(7, 3, 3, radius, 0.0))
+    assert line == f"7\t3\t3\t{shown}\t1\t0:00:00"
+    assert written_row(parse_row(line, "here")) == line
+
+
 def test_published_tables_are_read():
     if not PUBLISHED.is_dir():
         pytest.skip(f"the published tables are not in {PUBLISHED}")

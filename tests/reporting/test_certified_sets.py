@@ -10,7 +10,14 @@ from sfumato.certification.certificate import Certificate
 from sfumato.errors import DataError
 from sfumato.reporting import certified_figures as figures
 from sfumato.reporting.answer_tables import certified_table, outcomes_table, votes_table
-from sfumato.reporting.certified_sets import MOST_RADII, differences, outcomes
+from sfumato.reporting.certified_sets import (
+    MOST_RADII,
+    curve_of,
+    differences,
+    largest_radius,
+    outcomes,
+    require_certified,
+)
 from sfumato.reporting.interactive import draw
 from sfumato.reporting.picture import Line
 from sfumato.reporting.sources import CertifiedSet
@@ -53,6 +60,22 @@ def test_tables_show_counts_radii_and_votes():
     mean = np.mean([c.votes for c in found.certificates])
     assert row[1] == f"{mean:,.0f}"
     assert row[-1] == f"{100_100 / mean:.1f}"
+
+
+def test_the_curve_falls_to_nothing_right_after_the_largest_radius_in_any_unit():
+    for unit in (1.0, 1e-8):
+        rows = [Certificate(i, 0, 0, unit * r, 1.0) for i, r in enumerate((0.2, 0.5, 0.5))]
+        points = curve_of(CertifiedSet("ours", rows, "", Path("x.tsv")), unit, confidence=0.95)
+        assert [point.certified for point in points] == [3, 3, 2, 0, 0]
+        assert points[3].radius == pytest.approx(0.5 * unit, rel=1e-5)
+
+
+def test_a_radius_that_was_asked_about_is_reached_by_the_rounded_one_of_the_table():
+    row = Certificate(0, 0, 0, 0.3333333, 1.0, plan="decide(0.3333333)").as_written()
+    found = CertifiedSet("ours", [row], "", Path("x.tsv"))
+    assert largest_radius([found]) == 0.3333333
+    require_certified([found], [0.3333333])
+    assert [point.certified for point in curve_of(found, 1.0, confidence=0.95)] == [1, 1, 0, 0]
 
 
 def test_what_is_known_of_the_network_stands_beside_its_certified_accuracy():

@@ -29,6 +29,8 @@ def test_the_lower_bound_pays_for_the_certificates():
     found = certified_accuracy_bounds(300, 500, confidence=0.95, certificate_confidence=0.99)
     assert found == pytest.approx(((certain.low - 0.01) / 0.99, certain.high), abs=1e-8)
     assert certified_accuracy_bounds(1, 500, confidence=0.95, certificate_confidence=0.9)[0] == 0.0
+    void = certified_accuracy_bounds(300, 500, confidence=0.95, certificate_confidence=0.0)
+    assert void == (0.0, pytest.approx(certain.high))
 
 
 def test_holm_keeps_the_family_wise_error():

@@ -7,16 +7,17 @@ of your own, with ``register_objective``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from sfumato.certification.accuracy import require_asked
-from sfumato.certification.certificate import Certificate, lowest_confidence, written_radius
+from sfumato.certification.accuracy import certified_radii, meant_radius, require_asked
+from sfumato.certification.certificate import Certificate, lowest_confidence
 from sfumato.errors import DataError, SettingError, require_count, require_nonnegative
+from sfumato.plans import asked_radii
 from sfumato.studies.results import CellResult, StudyResults
 
 Key = tuple[float, float, int]
@@ -109,20 +110,25 @@ class CertifiedCell:
         examples: indices of the test images, increasing.
         labels: their true classes.
         radii: certified radius where the prediction is the label, elsewhere -1; unit of the input.
+        asked: the radii that the plan of every image was asked about; none where some plan finds its own.
     """
 
     examples: Int[np.ndarray, " images"]
     labels: Int[np.ndarray, " images"]
     radii: Float[np.ndarray, " images"]
+    asked: tuple[float, ...] = ()
 
     @staticmethod
     def of(certificates: Sequence[Certificate]) -> CertifiedCell:
         """Return the certificates in the order of their images."""
         rows = sorted(certificates, key=lambda row: row.idx)
+        radii = zip(rows, certified_radii(rows), strict=True)
+        asked = [set(asked_radii(plan)) for plan in {row.plan for row in rows}]
         return CertifiedCell(
             np.array([row.idx for row in rows]),
             np.array([row.label for row in rows]),
-            np.array([row.radius if row.correct else -1.0 for row in rows]),
+            np.array([radius if row.correct else -1.0 for row, radius in radii]),
+            tuple(set.intersection(*asked)) if asked else (),
         )
 
 
@@ -146,15 +152,15 @@ class CertifiedAccuracy(Objective[CertifiedCell]):
 
     def loss(self, cell: CertifiedCell) -> Bool[np.ndarray, " images"]:
         """Return for each image of the cell whether it is not certified at the radius for its label."""
-        return np.asarray(cell.radii < written_radius(self.radius))
+        return np.asarray(cell.radii < meant_radius(self.radius, cell.asked))
 
     def cells(self, results: StudyResults, beta: float | None = None) -> Mapping[Key, CertifiedCell]:
         """Return the certificates, of one ``beta`` or of all.
 
         Raises:
             SettingError: a beta that was not certified.
-            DataError: no certificates, images without a label, certificates made for other radii only, or no
-                image certified at the radius.
+            DataError: no certificates, images without a label, certificates by a plan that guarantees nothing
+                or made for other radii only, or no image certified at the radius.
         """
         certified = {key: rows for key, rows in results.certificates.items() if rows}
         if not certified:
@@ -162,6 +168,7 @@ class CertifiedAccuracy(Objective[CertifiedCell]):
                 f"radius {self.radius:g} needs certificates and the study has only votes; add a table "
                 "[certification] to its study file and run it again"
             )
+        _require_guarantee(row for rows in certified.values() for row in rows)
         require_asked(self.radius, (row for rows in certified.values() for row in rows))
         cells = {key: CertifiedCell.of(rows) for key, rows in certified.items()}
         for (alpha, b, _), cell in cells.items():
@@ -190,8 +197,18 @@ class CertifiedAccuracy(Objective[CertifiedCell]):
         )
 
     def error(self, results: StudyResults) -> float:
-        """Return the largest error of one certificate; the usual error for those that state none."""
+        """Return the largest error of one certificate: the usual one for rows without confidence and plan."""
         return 1.0 - lowest_confidence(row for rows in results.certificates.values() for row in rows)
+
+
+def _require_guarantee(certificates: Iterable[Certificate]) -> None:
+    """Raise DataError if a certificate is by a plan that guarantees nothing: its radius bounds nothing."""
+    for row in certificates:
+        if lowest_confidence([row]) == 0.0:
+            raise DataError(
+                f"the certificates are by {row.plan}, which guarantees nothing; certify by another plan, "
+                "such as decide, to compare what is certified"
+            )
 
 
 class WeightedAccuracy(Objective[CertifiedCell]):

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import csv
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +20,11 @@ import numpy as np
 from sfumato.answers.smooth_risk import LEAST_ALPHAS, SmoothRisk, smooth_counts
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.measure import Measure, common_measure
+from sfumato.certification.published_level import told_noises, with_level
 from sfumato.errors import DataError, SettingError, require_nonnegative, require_positive
-from sfumato.noise import Gaussian
-from sfumato.settings import CONFIDENCE
 from sfumato.studies.results import StudyResults
 
 COLUMNS = ("alpha", "beta", "errors", "risk")
-_VOTES = 100_000  # behind each published certificate (Cohen et al. 2019 and all who follow)
-_LOWER = 0.99  # the confidence of some published tables; of others it is the usual one
-_NUMBER = r"(\d+(?:\.\d+)?)"
 
 
 def tables_as_study(
@@ -39,8 +34,8 @@ def tables_as_study(
 
     Each table comes with its name, path, settings (those written beside a table of ours) and certificates.
     The two noises are those of a name ``ALPHA,BETA``; else of the settings; else of a path as Cohen et al.
-    2019 name theirs, ``noise_0.25_test_sigma_0.50``, where beta is alpha if the path says only one. A table
-    that states no confidence is taken at 0.999, or at 0.99 if its largest radius needs that.
+    2019 name theirs, ``noise_0.25_test_sigma_0.50``, where beta is alpha if the path says only one. Rows that
+    were read where beta was not known, without a confidence, are taken at the one that fits (``with_level``).
 
     Raises:
         DataError: a table whose noises are not known, two tables of the same noises, or tables whose radii
@@ -56,28 +51,12 @@ def tables_as_study(
         key = (alpha, beta, 0)
         if key in paths:
             raise DataError(f"{paths[key]} and {path}: both have alpha {alpha:g} and beta {beta:g}; give one")
-        level, paths[key] = _level(rows, beta), path
-        certificates[key] = [
-            replace(row, confidence=level) if math.isnan(row.confidence) else row for row in rows
-        ]
+        paths[key], certificates[key] = path, with_level(rows, beta)
     return StudyResults(f"{len(paths)} tables", "", 0, {}, certificates)
 
 
-def _level(rows: Sequence[Certificate], beta: float) -> float:
-    """Return the usual confidence whose largest radius at 100,000 votes is nearest to that of the table."""
-    largest = max(row.radius for row in rows)
-    usual, lower = (Gaussian(beta).radius(-math.expm1(math.log1p(-c) / _VOTES)) for c in (CONFIDENCE, _LOWER))
-    return CONFIDENCE if largest < (usual + lower) / 2.0 else _LOWER
-
-
 def _noises(name: str, path: Path, settings: Mapping[str, Any]) -> tuple[float, float]:
-    alpha, beta = settings.get("alpha"), settings.get("beta")
-    if given := re.fullmatch(rf"\s*{_NUMBER}\s*,\s*{_NUMBER}\s*", name):
-        alpha, beta = map(float, given.groups())
-    elif alpha is None and (trained := re.findall(rf"noise_{_NUMBER}", str(path))):
-        alpha = float(trained[-1])
-        smoothed = re.findall(rf"sigma_{_NUMBER}", str(path))
-        beta = float(smoothed[-1]) if smoothed else alpha if beta is None else beta
+    alpha, beta = told_noises(name, path, settings)
     if alpha is None or beta is None:
         raise DataError(f"{path}: does not state its two noises; give them as ALPHA,BETA={path}")
     return require_nonnegative("alpha", alpha), require_positive("beta", beta)

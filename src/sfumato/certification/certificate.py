@@ -13,6 +13,8 @@ from sfumato.plans import ABSTAIN, Decision, Run
 from sfumato.settings import CONFIDENCE
 
 _RADIUS_STEP = Decimal("0.000001")
+_DIGITS = 7  # of a small radius, of which six decimals may leave nothing
+_SMALL = 0.1
 _WITHOUT_MORE_DECIMALS = 1e11  # a float has 17 digits
 
 
@@ -25,7 +27,8 @@ class Certificate:
     k most probable classes there.
 
     Attributes:
-        idx: index of the example in its data set.
+        idx: number of the example, by which its noise is keyed: its index in its data set, or where no
+            numbers were given, how many examples the classifier was given before (``certify``).
         label: true class, or -1 if unknown.
         predict: predicted class, or -1 for an abstention.
         radius: certified radius in the noise's norm (L2 for Gaussian noise), in the input's unit; 0 for an
@@ -35,7 +38,8 @@ class Certificate:
         stopped_by: what ended the voting.
         p_lower: lower confidence bound of the predicted class's probability under the noise.
         p_upper: upper confidence bound of any other class's.
-        confidence: probability with which the statement above holds (nan: nothing is guaranteed).
+        confidence: probability with which the statement above holds (nan: nothing is guaranteed); of a
+            published table, which does not state it, the one that fits its radii (``read_certificates``).
         plan: the stopping plan, settings included.
         counts: the class counts of every round of votes (``plans.replay``), from which all of this follows.
         squared_steps: of a sound certificate (``noise.discretised``) its exact form: it covers every image of
@@ -116,21 +120,40 @@ def certificates_of(
 
 
 def lowest_confidence(certificates: Iterable[Certificate], unstated: float = CONFIDENCE) -> float:
-    """Return the lowest confidence of the certificates; one that states none has ``unstated``.
+    """Return the lowest confidence of the certificates; 0 if the plan of one guarantees nothing.
+
+    A row without a plan, as of a published table, has ``unstated`` where it states no confidence.
 
     >>> lowest_confidence([Certificate(0, 1, 1, 0.5, 1.0, confidence=0.9999), Certificate(1, 1, 1, 0.5, 1.0)])
     0.999
+    >>> lowest_confidence([Certificate(0, 1, 1, 0.0, 1.0, plan="vote(100)")])
+    0.0
     """
-    levels = (unstated if math.isnan(row.confidence) else row.confidence for row in certificates)
-    return min(levels, default=unstated)
+
+    def level(row: Certificate) -> float:
+        if math.isnan(row.confidence):
+            return 0.0 if row.plan else unstated
+        return row.confidence
+
+    return min(map(level, certificates), default=unstated)
 
 
 def written_radius(radius: float) -> float:
-    """Return the radius as tables show it: to six decimals, rounded down so that no claim grows.
+    """Return the radius as tables show it, rounded down so that no claim grows.
 
-    >>> written_radius(0.1234567891), written_radius(0.57)
-    (0.123456, 0.57)
+    To six decimals; of a radius below 0.1, which they might leave nothing of, to seven significant digits.
+
+    >>> written_radius(0.1234567891), written_radius(0.57), written_radius(1.23456789e-8)
+    (0.123456, 0.57, 1.234567e-08)
     """
+    if not 0.0 < radius < _SMALL:
+        return in_six_decimals(radius)
+    exact = Decimal(repr(float(radius)))
+    return float(exact.quantize(Decimal(1).scaleb(exact.adjusted() - _DIGITS + 1), rounding=ROUND_FLOOR))
+
+
+def in_six_decimals(radius: float) -> float:
+    """Return the radius rounded down to six decimals, as earlier tables show it whatever its size."""
     if radius >= _WITHOUT_MORE_DECIMALS:
         return radius
-    return float(Decimal(repr(radius)).quantize(_RADIUS_STEP, rounding=ROUND_FLOOR))
+    return float(Decimal(repr(float(radius))).quantize(_RADIUS_STEP, rounding=ROUND_FLOOR))

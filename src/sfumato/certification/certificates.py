@@ -6,12 +6,13 @@ import json
 import math
 import statistics
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, overload
 
-from sfumato.certification.accuracy import CurvePoint, certified_accuracy, require_asked
+from sfumato.certification.accuracy import NO_GUARANTEE, CurvePoint, certified_accuracy, require_asked
 from sfumato.certification.certificate import Certificate, certificate_columns
 from sfumato.certification.file import read_settings, settings_path
 from sfumato.certification.measure import Measure, common_measure
@@ -50,7 +51,9 @@ class CertifiedAccuracy(tuple[CurvePoint, ...]):
             [f"{p.radius:g}", f"{p.share:.4f}", f"{p.low:.4f}", f"{p.high:.4f}", f"{p.examples:,}"]
             for p in self
         ]
-        return html_table("Certified accuracy", ["radius", "share", "low", "high", "examples"], rows)
+        sure = all(point.certificate_confidence for point in self)
+        caption = "Certified accuracy" + ("" if sure else f"; {NO_GUARANTEE}")
+        return html_table(caption, ["radius", "share", "low", "high", "examples"], rows)
 
 
 class Certificates(Sequence[Certificate]):
@@ -125,7 +128,8 @@ class Certificates(Sequence[Certificate]):
         Without ``radii``, at those that the plan was asked about, or at 0 where it finds radii itself.
 
         The bounds hold for the population, at ``confidence`` for each radius by itself, and cover the
-        certificates' own error (``certified_accuracy``).
+        certificates' own error (``certified_accuracy``). By a plan that guarantees nothing, as ``vote``, the
+        lower bound is 0.
 
         Raises:
             DataError: no certificates, an example without a label, or a radius that the plan was not asked
@@ -145,11 +149,19 @@ class Certificates(Sequence[Certificate]):
         return CertifiedAccuracy(certified_accuracy(self, grid, confidence=confidence))
 
     def to_tsv(self, path: Path | str) -> None:
-        """Write the field's table, which ``from_tsv`` reads back: radii rounded down to six decimals.
+        """Write the field's table, which ``from_tsv`` reads back: radii rounded down (``written_radius``).
 
         Raises:
+            DataError: several certificates of one number, of which a reader would take the first alone.
             OutputError: the path cannot be written.
         """
+        repeated = [idx for idx, times in Counter(found.idx for found in self).items() if times > 1]
+        if repeated:
+            raise DataError(
+                f"{path}: a table has one row per image, but {len(repeated)} of the numbers are those of "
+                f"several certificates (the first is {repeated[0]}); certify with other numbers (examples=) "
+                "or write several tables"
+            )
         require_writable(Path(path))
         write_text(Path(path), written_table(self))
 
@@ -191,6 +203,10 @@ def read_certificates(path: Path | str, on_note: Callable[[str], None] = warning
     count. ``on_note`` is called with a message of each.
 
     In what the radii are measured is read from the settings of the run, where they stand beside the table.
+
+    Published tables state no confidence. Theirs is taken as 0.999, or as 0.99 if the largest radius needs
+    that: under the noise of a path as Cohen et al. 2019 name theirs, ``noise_0.25_test_sigma_0.50``. Other
+    paths do not tell the noise; then ``accuracy`` takes 0.999.
 
     Raises:
         DataError: a missing file, another header, a damaged line, or damaged settings beside it.

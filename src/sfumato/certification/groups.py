@@ -41,21 +41,17 @@ def certified_in_groups(
     labels: Int[np.ndarray, " images"],
     *,
     confidence: float,
-    keys: Sequence[int] | None,
     known: Int[np.ndarray, " images"] | None,
 ) -> Iterator[list[Certificate]]:
     """Yield the certificates of one group of images after another, which are voted on together.
 
-    ``examples`` and ``labels`` stand in the certificates. ``keys`` are the numbers of the images' noise and
-    ``known`` the labels that are tested, as of ``Smoothed.runs``.
+    ``examples``, the numbers of the images' noise, and ``labels`` stand in the certificates. ``known`` are
+    the labels that are tested, as of ``Smoothed.runs``.
     """
     together = images_together(plan, smoothed.configuration)
     size = -(-together // _GROUPS)
     parts = [slice(begin, begin + size) for begin in range(0, len(examples), size)]
-    groups = (
-        (x[part], None if keys is None else keys[part], None if known is None else known[part])
-        for part in parts
-    )
+    groups = ((x[part], examples[part], None if known is None else known[part]) for part in parts)
     runs = smoothed.runs(groups, plan, confidence=confidence, together=together)
     for part, (run, seconds) in zip(parts, runs, strict=True):
         yield certificates_of(run, examples[part], labels[part].tolist(), seconds)

@@ -11,7 +11,7 @@ from dataclasses import fields
 
 import numpy as np
 
-from sfumato.certification.certificate import Certificate, written_radius
+from sfumato.certification.certificate import Certificate, in_six_decimals, written_radius
 from sfumato.errors import DataError, SettingError
 from sfumato.noise import Noise
 from sfumato.plans import ABSTAIN, Plan
@@ -19,6 +19,8 @@ from sfumato.plans.replay import read_counts, replayed
 
 # Other versions of SciPy may differ in the last bits of a bound.
 _ROUNDING = 1e-12
+# Of a radius that is computed again from bounds as the table has them, in units of the noise too.
+_OF_BOUNDS = 1e-9
 # Of votes drawn again by another version of PyTorch: near ties may fall the other way.
 _FEW = 1e-3
 
@@ -72,7 +74,7 @@ def _not_from_bounds(found: Certificate, plan: Plan, noise: Noise, confidence: f
     if found.predict == ABSTAIN or math.isnan(found.p_lower):
         return None if found.radius == 0.0 else f"radius is {found.radius:g}, but nothing is certified"
     most = noise.radius(1.0 - found.p_lower, found.p_upper)
-    if found.radius > written_radius(most * (1.0 + 1e-9)) + 1e-6:
+    if found.radius > most + _OF_BOUNDS * (most + noise.standard_deviation):
         return f"radius is {found.radius:g}, but its bounds give at most {most:g}"
     return None
 
@@ -84,9 +86,9 @@ def _same(old: object, new: object) -> bool:
 
 
 def _same_radius(old: float, new: float) -> bool:
-    """Return whether a radius is ``new``, as it is or as tables write it: rounded down."""
+    """Return whether a radius is ``new``, as it is or as tables write it or wrote it: rounded down."""
     near = (new * (1.0 - _ROUNDING), new, new * (1.0 + _ROUNDING))
-    return old in (new, *map(written_radius, near))
+    return old in (new, *map(written_radius, near), *map(in_six_decimals, near))
 
 
 def not_redrawn(found: Certificate, again: Certificate) -> tuple[str, bool] | None:

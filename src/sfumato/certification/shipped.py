@@ -50,7 +50,7 @@ def certify_images(
         smoothed.check(x[:1], int(labels.max()) + 1)
     known = labels if label_known else None
     for found in certified_in_groups(
-        *(smoothed, plan, x, examples, labels), confidence=confidence, keys=examples, known=known
+        *(smoothed, plan, x, examples, labels), confidence=confidence, known=known
     ):
         yield [certificate.as_written() for certificate in found]
 

@@ -7,7 +7,6 @@ It is here and not in ``smoothing``, which does not depend on certificates. Code
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import count, islice
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from sfumato.certification.groups import certified_in_groups
 from sfumato.certification.inputs import Dealt, Inputs, batches, number_of_images, whole_labels
 from sfumato.certification.measure import Measure
 from sfumato.datasets import Dataset, Split
-from sfumato.errors import DataError
+from sfumato.errors import DataError, require_open_unit
 from sfumato.plans import Fixed, Plan, as_plan
 from sfumato.progress import shown_progress
 from sfumato.settings import CONFIDENCE
@@ -64,8 +63,9 @@ class SmoothedClassifier(Smoothed):
                 or a ``DataLoader``, read in batches; labels of (image, label) items are kept.
             plan: a stopping plan, or its text.
             confidence: of each certificate.
-            examples: the images' numbers, which determine their noise. Without them the numbering continues
-                from call to call, so that every call has fresh noise. Give them to repeat a result.
+            examples: the images' numbers, which determine their noise and are the certificates' ``idx``.
+                Without them the numbering continues from call to call, from 0, so that every call has fresh
+                noise. Give them to repeat a result.
             labels: true classes, -1 where unknown; only stored, so that ``accuracy`` can be computed.
             known_labels: true classes that change the hypothesis. Plans that support it (``decide``,
                 ``curve``) test only these classes, with fewer votes, and a certificate then predicts the
@@ -77,17 +77,16 @@ class SmoothedClassifier(Smoothed):
             DataError, ModelError: as ``check``; not one label or number for each image.
         """
         chosen = Fixed() if plan is None else as_plan(plan)
+        require_open_unit("confidence", confidence)  # before the images are numbered
         numbers = None if examples is None else Dealt("example indices", examples)
         given = known_labels if labels is None else labels
         recorded = None if given is None else Dealt("labels", whole_labels(given).tolist())
         known = None if known_labels is None else Dealt("known labels", whole_labels(known_labels).tolist())
-        places = count()
         found: list[Certificate] = []
         with shown_progress(progress, "certifying", number_of_images(x)) as bar:
             for images, of_data in batches(x):
                 size = len(images)
                 keys = None if numbers is None else numbers.next(size)
-                indices = list(islice(places, size)) if keys is None else keys
                 of_batch = of_data if recorded is None else np.asarray(recorded.next(size), dtype=np.int64)
                 if of_batch is None:
                     of_batch = np.full(size, _UNKNOWN)
@@ -96,8 +95,9 @@ class SmoothedClassifier(Smoothed):
                 tested = None if known is None else np.asarray(known.next(size), dtype=np.int64)
                 # all of them, before the first vote
                 self.check(images, int(of_batch.max(initial=0)) + 1)
+                indices = self.numbers(size, keys).tolist()
                 for rows in certified_in_groups(
-                    *(self, chosen, images, indices, of_batch), confidence=confidence, keys=keys, known=tested
+                    *(self, chosen, images, indices, of_batch), confidence=confidence, known=tested
                 ):
                     found += rows
                     bar.advance(len(rows))

@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sfumato.certification.certificate import Certificate, written_radius
+from sfumato.certification.published_level import told_noises, with_level
 from sfumato.errors import DataError
 from sfumato.plans import ABSTAIN
 
@@ -44,34 +45,46 @@ _REAL = re.compile(r"([-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?|nan)\Z
 _CLOCK = re.compile(r"(?:([0-9]+) days?,? )?([0-9]+):([0-9]+):([0-9]+(?:\.[0-9]*)?)\Z")
 
 
-def written_row(found: Certificate) -> str:
+def written_row(found: Certificate, *, ours: bool | None = None) -> str:
     """Return the line of the table, without its end.
+
+    ``ours`` says whether the table has our columns, by default if the certificate does. Those of a
+    certificate that lacks them are empty there, its confidence excepted.
 
     Raises:
         DataError: a certificate with ``seconds`` that are negative or not finite.
     """
-    shown, time = f"{written_radius(found.radius):.6f}", written_duration(found.seconds)
+    shown, time = _shown_radius(found.radius), written_duration(found.seconds)
     cells: tuple[object, ...] = (found.idx, found.label, found.predict, shown, int(found.correct), time)
-    if found.votes is not None:
-        cells += (found.votes, found.stopped_by, found.p_lower, found.p_upper, found.confidence, found.plan)
+    if found.votes is not None if ours is None else ours:
+        votes = "" if found.votes is None else found.votes
+        cells += (votes, found.stopped_by, found.p_lower, found.p_upper, found.confidence, found.plan)
         cells += (found.counts,) if found.counts or found.sound else ()
         cells += (found.squared_steps,) if found.sound else ()
     return "\t".join(str(cell) for cell in cells)
 
 
+def _shown_radius(radius: float) -> str:
+    """Return ``written_radius`` with six decimals, or with the further digits that a small one has."""
+    kept = written_radius(radius)
+    usual = f"{kept:.6f}"
+    return usual if float(usual) == kept else repr(kept)
+
+
 def written_table(certificates: Iterable[Certificate]) -> str:
-    """Return the whole table, header first; without our columns where a certificate lacks them.
+    """Return the whole table, header first; without our columns where all certificates lack them.
 
     Raises:
         DataError: as ``written_row``.
     """
     rows = list(certificates)
     header: tuple[str, ...] = HEADER + OURS if any(row.counts for row in rows) else EARLIER
-    if any(row.votes is None for row in rows):
+    if rows and all(row.votes is None for row in rows):
         header = HEADER
     elif any(row.sound for row in rows):
         header = SOUND
-    return "".join(line + "\n" for line in ("\t".join(header), *map(written_row, rows)))
+    lines = (written_row(row, ours=header != HEADER) for row in rows)
+    return "".join(line + "\n" for line in ("\t".join(header), *lines))
 
 
 def parse_row(line: str, where: str, *, ours: int = 0, most: int | None = None) -> Certificate:
@@ -104,7 +117,8 @@ def parse_row(line: str, where: str, *, ours: int = 0, most: int | None = None) 
         )
         if confidence in (0.0, 1.0):
             raise DataError(f"confidence must lie strictly between 0 and 1, got {confidence:g}")
-        votes = whole("votes", cells[6])
+        # beside rows of ours those of published tables say neither votes nor plan
+        votes = None if not cells[6] and not cells[11] else whole("votes", cells[6])
         steps = cells[len(SOUND) - 1] if ours > len(OURS) and len(cells) >= len(SOUND) else ""
         squared_steps = whole("squared_steps", steps, least=-1) if steps else None
     except DataError as error:
@@ -127,8 +141,14 @@ def _cells(line: str) -> list[str]:
     return [cell.strip(" \r\n") for cell in line.split("\t")]
 
 
-def read_rows(path: Path | str, on_note: Callable[[str], None] = warnings.warn) -> list[Certificate]:
-    """Return the rows of a table: ``read_certificates`` of ``sfumato.certification.certificates``."""
+def read_rows(
+    path: Path | str, on_note: Callable[[str], None] = warnings.warn, beta: float | None = None
+) -> list[Certificate]:
+    """Return the rows of a table: ``read_certificates`` of ``sfumato.certification.certificates``.
+
+    Rows that state neither plan nor confidence, as of published tables, have the confidence that fits
+    (``with_level``) if ``beta`` is given or the path tells it.
+    """
     lines = _lines(Path(path))
     ours, most = 0, 0
     found: dict[int, Certificate] = {}
@@ -159,7 +179,8 @@ def read_rows(path: Path | str, on_note: Callable[[str], None] = warnings.warn) 
         if lines_told:
             more = f" and {len(lines_told) - 1} others" if len(lines_told) > 1 else ""
             on_note(f"{path}:{lines_told[0]}{more}: {message}")
-    return list(found.values())
+    told = told_noises("", Path(path), {})[1] if beta is None else beta
+    return list(found.values()) if told is None else with_level(list(found.values()), told)
 
 
 def _ours(names: tuple[str, ...]) -> int:

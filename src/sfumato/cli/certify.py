@@ -302,6 +302,8 @@ def _plan(text: str, n0: int | None, n: int | None) -> Plan:
 def _report(
     summary: Summary, images: int, plan: Plan, noise: Noise, confidence: float, data: Dataset, out: Path
 ) -> None:
+    from sfumato.certification.accuracy import NO_GUARANTEE
+
     no_radius = plan.states != "radius"
     what = "accuracy" if data.class_names else "share (of any class: there are no labels)"
     if plan.among > 1:
@@ -314,7 +316,7 @@ def _report(
         [[f"{p.radius:g}", f"{p.share:.4f}", f"{p.low:.4f} to {p.high:.4f}"] for p in summary.curve],
     )
     guarantee = (
-        "the majority of the votes: nothing is guaranteed"
+        f"the majority of the votes: {NO_GUARANTEE}"
         if plan.states == "nothing"
         else f"each {'prediction' if no_radius else 'certificate'} holds with probability at least "
         f"{confidence:g}"

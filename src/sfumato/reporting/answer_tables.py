@@ -8,7 +8,8 @@ import numpy as np
 
 from sfumato.answers.best import RiskPoint, StudyAnswer
 from sfumato.answers.best_pair import Gain, Pair, PairAnswer
-from sfumato.certification.accuracy import CurvePoint, certified_accuracy, is_asked
+from sfumato.certification.accuracy import NO_GUARANTEE, CurvePoint, certified_accuracy, is_asked
+from sfumato.certification.certificate import lowest_confidence
 from sfumato.certification.summary import p_lower_quantiles
 from sfumato.reporting.certified_sets import (
     FULL,
@@ -199,6 +200,7 @@ def certified_table(
         for row in style.best([None if point is None else point.share for point in column], largest=True)
     ]
     unasked = any(point is None for of_set in points for point in of_set)
+    unsure = [one.name for one in sets if not lowest_confidence(one.certificates)]
     clean = ["" if one.clean_accuracy is None else style.share(one.clean_accuracy) for one in sets]
     bounds = [p_lower_quantiles(one.certificates) for one in sets]
     p_lower = [" / ".join(f"{bound:.3f}" for bound in found) if found else "" for found in bounds]
@@ -211,7 +213,8 @@ def certified_table(
         style.named("Certified accuracy")
         + f" by {measure_of(sets).norm} radius"
         + (f", with {100 * confidence:.4g} % bounds" if style.intervals else "")
-        + (f"; {_NOT_ASKED}: not asked of the plan" if unasked else ""),
+        + (f"; {_NOT_ASKED}: not asked of the plan" if unasked else "")
+        + (f"; {', '.join(unsure)}: {NO_GUARANTEE}" if style.intervals and unsure else ""),
         ["set", "examples", *(f"{radius:g}" for radius in wanted), *(name for name, _ in beside)],
         [
             [

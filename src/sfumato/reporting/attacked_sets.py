@@ -14,6 +14,7 @@ from typing import Any
 
 from sfumato.attacks.file import read_attack
 from sfumato.attacks.smoothed_attack import AttackedImage
+from sfumato.certification.accuracy import certified_radii
 from sfumato.certification.certificate import Certificate
 from sfumato.errors import DataError, SettingError
 from sfumato.noise import noise_of
@@ -140,7 +141,7 @@ def robust_band(found: CertifiedSet, attack: AttackedSet) -> RobustBand:
     both = _both(found, attack)
     if not both:
         raise DataError(f"{attack.origin}: no image that it attacked is certified in {found.name}")
-    held = [row.radius for row, _ in both if row.correct]
+    held = certified_radii(row for row, _ in both if row.correct)
     broken = [image.distance for _, image in both]
     steps = {step for step in (*held, *broken) if 0 < step < attack.reach}
     radii = [0.0, *spread(sorted(steps)), attack.reach]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sfumato.certification.accuracy import NO_GUARANTEE
 from sfumato.errors import DataError
 from sfumato.reporting.attacked_sets import AttackedSet, attack_on, robust_band
 from sfumato.reporting.certified_sets import (
@@ -56,7 +57,7 @@ def certified_accuracy(
             layers.append(Band(radii, low, high, colour, step="pre", group=group))
         hover = [
             f"{found.name}\nradius {p.radius:.3g}: {p.share:.4f} ({p.certified:,} of {p.examples:,})\n"
-            f"{p.low:.4f} to {p.high:.4f}"
+            f"{p.low:.4f} to {p.high:.4f}" + ("" if p.certificate_confidence else f"\n{NO_GUARANTEE}")
             for p in points
         ]
         shares, dash = [point.share for point in points], _dash(index)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -11,8 +12,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, Int
 
-from sfumato.certification.accuracy import CurvePoint, certified_accuracy, radius_grid, require_asked
-from sfumato.certification.certificate import Certificate
+from sfumato.certification.accuracy import (
+    CurvePoint,
+    certified_accuracy,
+    certified_radii,
+    radius_grid,
+    require_asked,
+)
+from sfumato.certification.certificate import Certificate, lowest_confidence
 from sfumato.certification.later_radii import at_radii
 from sfumato.certification.measure import Measure, common_measure
 from sfumato.certification.summary import average_radius
@@ -78,10 +85,16 @@ def curve_of(found: CertifiedSet, largest: float, *, confidence: float) -> list[
 
     Between one step and the next the accuracy is constant; its value there is that at the next step.
     """
-    steps = spread(sorted({row.radius for row in found.certificates if row.correct and row.radius > 0}))
-    last = steps[-1] if steps else 0.0
-    beyond = [last + 1e-6, largest] if largest > last + 1e-6 else []
+    certified = certified_radii(row for row in found.certificates if row.correct)
+    steps = spread(sorted({radius for radius in certified if radius > 0}))
+    next_one = _beyond(steps[-1] if steps else 0.0)
+    beyond = [next_one, largest] if largest > next_one else []
     return certified_accuracy(found.certificates, [0.0, *steps, *beyond], confidence=confidence)
+
+
+def _beyond(radius: float) -> float:
+    """Return a radius that is larger, by less than is seen and by more than a rounding of it."""
+    return max(radius * (1.0 + 1e-6), math.nextafter(radius, math.inf))
 
 
 def spread(values: Sequence[float]) -> list[float]:
@@ -103,7 +116,8 @@ def bin_count(sets: Sequence[CertifiedSet]) -> int:
 
 def largest_radius(sets: Sequence[CertifiedSet]) -> float:
     """Return the largest radius of all sets, 1 where all abstain."""
-    return max((row.radius for found in sets for row in found.certificates), default=0.0) or 1.0
+    every = (radius for found in sets for radius in certified_radii(found.certificates))
+    return max(every, default=0.0) or 1.0
 
 
 def usual_radii(sets: Sequence[CertifiedSet]) -> list[float]:
@@ -203,7 +217,8 @@ def _images(rows: Sequence[Certificate]) -> str:
 
 def _confidence(rows: Sequence[Certificate]) -> str:
     levels = sorted({round(row.confidence, 9) for row in rows if row.confidence == row.confidence})
-    return ", ".join(f"{level:g}" for level in levels) or "not stated"
+    told = [f"{level:g}" for level in levels] or ["not stated"]
+    return ", ".join(told) if lowest_confidence(rows) else "none: nothing is guaranteed"
 
 
 def _plans(rows: Sequence[Certificate]) -> str:

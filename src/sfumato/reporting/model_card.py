@@ -66,7 +66,7 @@ class CardCertificates(Settings):
         norm, unit: of the radii.
         data, images: the test images.
         plan: the stopping plans of the certificates.
-        confidence: of each certificate.
+        confidence: of each certificate; 0 where nothing is guaranteed.
         interval_confidence: of the bounds of accuracy, at each radius by itself.
         precision: in which the network computed.
         batch_norms: whether their statistics were those of the checkpoint.
@@ -84,7 +84,7 @@ class CardCertificates(Settings):
     data: str
     images: int = Field(ge=1)
     plan: str
-    confidence: float = Field(gt=0, lt=1)
+    confidence: float = Field(ge=0, lt=1)
     interval_confidence: float = Field(gt=0, lt=1)
     precision: str
     batch_norms: str

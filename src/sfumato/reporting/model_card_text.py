@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from sfumato.certification.accuracy import NO_GUARANTEE
 from sfumato.reporting.tables import Table, as_markdown, markdown_text
 
 if TYPE_CHECKING:
@@ -135,9 +136,10 @@ def _evaluation_data(card: ModelCard) -> str:
 def _certified(one: CardCertificates) -> Table:
     votes = "" if one.votes is None else f"{one.votes:,.0f} votes per image, "
     code = "" if one.factory is None else f", computed by {one.factory}"
+    sure = f"confidence {one.confidence:g} of each certificate" if one.confidence else NO_GUARANTEE
     return Table.of(
         f"Certified accuracy under {one.noise} noise, beta = {one.beta:g} ({one.unit}), on {one.images:,} "
-        f"test images of {one.data}: plan {one.plan}, confidence {one.confidence:g} of each certificate, "
+        f"test images of {one.data}: plan {one.plan}, {sure}, "
         f"{100 * one.interval_confidence:g} % intervals; {votes}{one.seconds:,.0f} seconds, "
         f"{one.precision}, batch norms {one.batch_norms}{code}; from {one.source}",
         [f"{one.norm} radius", "certified accuracy"],

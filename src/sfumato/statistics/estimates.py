@@ -33,7 +33,8 @@ def certified_accuracy_bounds(
     reported is Binomial(images, pi): its Clopper-Pearson bounds, each at error (1 - ``confidence``) / 2,
     hold together with probability at least ``confidence``, and the lower one carries over to rho.
 
-    There is no upper bound of rho, since an image that is not certified may still be robust.
+    There is no upper bound of rho, since an image that is not certified may still be robust. A
+    ``certificate_confidence`` of 0 says that nothing is guaranteed: then robust_lower is 0.
 
     >>> low, high = certified_accuracy_bounds(310, 500, confidence=0.95, certificate_confidence=0.999)
     >>> round(low, 4), round(high, 4)
@@ -42,8 +43,10 @@ def certified_accuracy_bounds(
     Raises:
         SettingError: counts that do not fit, confidences outside (0, 1).
     """
-    require_open_unit("certificate_confidence", certificate_confidence)
     low, high = two_sided_interval(certified, images, confidence)
+    if certificate_confidence == 0.0:
+        return 0.0, high
+    require_open_unit("certificate_confidence", certificate_confidence)
     error = 1.0 - certificate_confidence
     return max(0.0, float(np.nextafter((low - error) / certificate_confidence, 0.0))), high
 

@@ -132,7 +132,8 @@ def _radius_panels(
             f"Share of the {examples} examples of a line that are classified correctly with a certified "
             f"radius of at least so much. Bands hold with confidence {confidence:.4g} at each radius by "
             "itself: their lower end bounds the population's robust accuracy and pays for the certificates' "
-            "own error, their upper end the share that such a run certifies. Counted over all examples, "
+            "own error (it is 0 for a plan that guarantees nothing), their upper end the share that such a "
+            "run certifies. Counted over all examples, "
             f"drawn at up to {MOST_RADII} radii per line." + few + said + beware,
             certified_accuracy(sets, confidence=confidence, attacks=attacked),
             certified_table(sets, wanted, confidence=confidence),

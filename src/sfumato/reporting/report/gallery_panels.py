@@ -80,7 +80,7 @@ def _item(image: GalleryImage, gallery: Gallery) -> str:
         _view(view, name, image, gallery) for view, name in zip(image.views, gallery.names, strict=True)
     )
     data = "".join(
-        f' data-{key}="{view.signed_radius(image.label):.6f}"'
+        f' data-{key}="{view.signed_radius(image.label):.9g}"'
         for key, view in zip(_RADII, image.views, strict=False)
     )
     disagreement = ""
