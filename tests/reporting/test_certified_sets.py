@@ -147,7 +147,10 @@ def test_unlike_images_confidences_and_votes_are_told_and_like_ones_are_not():
         (rows((0, 2)), "differ in test images"),
         (rows(label=1), "differ in test images"),
         (rows(confidence=0.99), "differ in confidence are compared: 0.999 (a); 0.99 (b and 1 more)"),
-        (rows(confidence=float("nan")), "differ in confidence are compared: 0.999 (a); not stated (b and"),
+        (
+            rows(confidence=float("nan")),
+            "differ in confidence are compared: 0.999 (a); none: nothing is guaranteed (b and",
+        ),
         (
             rows(plan="fixed(100,10000)"),
             "differ in votes are compared: fixed(100,1000) (a); fixed(100,10000)",
