@@ -177,7 +177,10 @@ def as_classifier(
     Raises:
         ModelError: anything else, or not one mean and std for each channel.
     """
-    normalise = normalisation(mean or [0.0] * input_shape[0], std or [1.0] * input_shape[0], input_shape)
+    channels = input_shape[0]
+    normalise = normalisation(
+        [0.0] * channels if mean is None else mean, [1.0] * channels if std is None else std, input_shape
+    )
     inner = model.model if isinstance(model, Classifier) else model
     word = fingerprint or _fingerprint_of(model)
     if isinstance(inner, nn.Module):
