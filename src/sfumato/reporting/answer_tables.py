@@ -10,6 +10,7 @@ from sfumato.answers.best import RiskPoint, StudyAnswer
 from sfumato.answers.best_pair import Gain, Pair, PairAnswer
 from sfumato.certification.accuracy import CurvePoint, certified_accuracy, is_asked
 from sfumato.certification.summary import p_lower_quantiles
+from sfumato.certification.without_noise import THESE_IMAGES
 from sfumato.reporting.certified_sets import (
     FULL,
     Outcomes,
@@ -198,6 +199,8 @@ def certified_table(
         for row in style.best([None if point is None else point.share for point in column], largest=True)
     ]
     unasked = any(point is None for of_set in points for point in of_set)
+    others = dict.fromkeys(one.clean_of for one in sets if one.clean_accuracy is not None)
+    clean_of = " or ".join(of for of in others if of != THESE_IMAGES)
     clean = ["" if one.clean_accuracy is None else style.share(one.clean_accuracy) for one in sets]
     bounds = [p_lower_quantiles(one.certificates) for one in sets]
     p_lower = [" / ".join(f"{bound:.3f}" for bound in found) if found else "" for found in bounds]
@@ -210,7 +213,8 @@ def certified_table(
         style.named("Certified accuracy")
         + f" by {common_norm(sets)} radius"
         + (f", with {100 * confidence:.4g} % bounds" if style.intervals else "")
-        + (f"; {_NOT_ASKED}: not asked of the plan" if unasked else ""),
+        + (f"; {_NOT_ASKED}: not asked of the plan" if unasked else "")
+        + (f"; without noise: of {clean_of}" if clean_of else ""),
         ["set", "examples", *(f"{radius:g}" for radius in wanted), *(name for name, _ in beside)],
         [
             [
