@@ -17,7 +17,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from sfumato.datasets import Dataset, Split
 from sfumato.datasets.given import require_order, without_frame
-from sfumato.datasets.items import has_items, read_item
+from sfumato.datasets.items import class_names_of, has_items, read_item
 from sfumato.datasets.on_demand import BLOCK_BYTES, OnDemand, in_blocks
 from sfumato.errors import DataError
 
@@ -69,6 +69,14 @@ def number_of_images(x: Inputs) -> int | None:
         return len(images)
     except (TypeError, NotImplementedError):  # as of a stream
         return None
+
+
+def named_classes(x: Inputs) -> tuple[tuple[str, ...] | None, str]:
+    """Return the names that the data have for their classes, if any, and what the data are called."""
+    if isinstance(x, Dataset):
+        return x.class_names, x.name
+    holder = x.dataset if isinstance(x, DataLoader) else x
+    return class_names_of(holder), f"the data ({type(holder).__name__})"
 
 
 def _loaded(loader: DataLoader[Any], whose: str) -> Iterator[Batch]:

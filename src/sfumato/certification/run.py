@@ -93,8 +93,9 @@ def certify_to_file(
 
     With probability at least ``what.confidence`` over the noise, for each row that is no abstention, the
     smoothed classifier returns the predicted class everywhere within the radius. Rows already in the file
-    are reused if all settings match; ``on_reused`` hears how many, ``on_without_noise`` before it how many images
-    are classified correctly without noise. ``on_certificate`` is called for every row, reused ones first. ``smoothed.tune`` chooses how the votes are computed.
+    are reused if all settings match; ``on_reused`` hears how many, and ``on_without_noise`` before
+    it how many images are classified correctly without noise. ``on_certificate`` is called for every row,
+    reused ones first. ``smoothed.tune`` chooses how the votes are computed.
 
     With an ``executor`` of workers the images are shared out among them. The file is the same, apart from
     the times. ``on_pace`` then hears the rates, ``on_invalid`` how many of a task's votes were NaN. Without

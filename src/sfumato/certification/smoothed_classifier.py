@@ -17,12 +17,20 @@ from sfumato.certification.certificate import Certificate
 from sfumato.certification.certificates import Certificates
 from sfumato.certification.conformal import ConformalClassifier, PredictionSets
 from sfumato.certification.groups import certified_in_groups
-from sfumato.certification.inputs import Dealt, Inputs, batches, number_of_images, whole_labels
+from sfumato.certification.inputs import (
+    Dealt,
+    Inputs,
+    batches,
+    named_classes,
+    number_of_images,
+    whole_labels,
+)
 from sfumato.datasets import Split
 from sfumato.errors import DataError
 from sfumato.plans import Fixed, Plan, as_plan
 from sfumato.progress import shown_progress
 from sfumato.settings import CONFIDENCE
+from sfumato.smoothing.class_names import warn_of_other_classes
 from sfumato.smoothing.smoothed import DEFAULT_VOTES, Smoothed
 
 Labels = Sequence[int] | Int[np.ndarray, " images"] | Int[torch.Tensor, " images"]
@@ -80,6 +88,7 @@ class SmoothedClassifier(Smoothed):
         given = known_labels if labels is None else labels
         recorded = None if given is None else Dealt("labels", whole_labels(given).tolist())
         known = None if known_labels is None else Dealt("known labels", whole_labels(known_labels).tolist())
+        warn_of_other_classes(self.classifier, *named_classes(x))
         places = count()
         found: list[Certificate] = []
         with shown_progress(progress, "certifying", number_of_images(x)) as bar:

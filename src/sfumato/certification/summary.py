@@ -22,7 +22,7 @@ class Summary:
 
     Attributes:
         curve: one point per radius.
-        clean_accuracy, clean_of: accuracy of the base network without noise, and the images that it is of; None
+        clean_accuracy, clean_of: accuracy of the base network without noise, and the images it is of; None
             where it is not known.
         p_lower: 10, 50 and 90 % quantiles of the lower bound of p_A (``p_lower_quantiles``).
         average_radius: mean radius with wrong and abstained examples counted as 0 (Zhai et al. 2020); None

@@ -44,6 +44,7 @@ WITHOUT_RECORD = (
 )
 """What is said of ordinary weights where a checkpoint is needed."""
 _KEY = "sfumato"
+_RECORD_ON = "sfumato_record"  # the attribute of a loaded module
 _SETTINGS_OF_FORMAT_1 = frozenset(
     ("method", "alpha", "draws", "epochs", "batch_size", "learning_rate", "weight_decay", "seed", "precision")
 )
@@ -214,7 +215,14 @@ def load_model(path: Path | str, *, factory: Factory | None = None) -> tuple[nn.
         model.load_state_dict(tensors, assign=is_built_in(record.architecture))
     except Exception as error:  # a module of the user's own may refuse its state in any way
         raise ModelError(f"{path}: its weights do not fit the model ({failure_line(error)})") from error
+    setattr(model, _RECORD_ON, record)  # so that data of another unit or other classes are noticed
     return model.eval(), record
+
+
+def record_on(model: object) -> ModelRecord | None:
+    """Return the record of a module that ``load_model`` returned; None of any other."""
+    found = getattr(model, _RECORD_ON, None)
+    return found if isinstance(found, ModelRecord) else None
 
 
 def verify_checkpoint(path: Path) -> ModelRecord:
