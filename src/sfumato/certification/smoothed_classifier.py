@@ -25,6 +25,7 @@ from sfumato.certification.inputs import (
     number_of_images,
     whole_labels,
 )
+from sfumato.certification.without_noise import warn_if_it_guesses
 from sfumato.datasets import Split
 from sfumato.errors import DataError
 from sfumato.plans import Fixed, Plan, as_plan
@@ -104,6 +105,8 @@ class SmoothedClassifier(Smoothed):
                 tested = None if known is None else np.asarray(known.next(size), dtype=np.int64)
                 # all of them, before the first vote
                 self.check(images, int(of_batch.max(initial=0)) + 1)
+                if not found:
+                    warn_if_it_guesses(self, images, of_batch)
                 for rows in certified_in_groups(
                     *(self, chosen, images, indices, of_batch), confidence=confidence, keys=keys, known=tested
                 ):
