@@ -61,6 +61,7 @@ def test_the_accuracy_without_noise_is_that_of_the_images_at_hand(digits, digits
     # the record is of its own test set, whole
     run(digits, digits_model, tmp_path / "own.tsv", plan=plan, examples=few)
     assert stated_without_noise(tmp_path / "own.tsv")[1] == "these images"
+    assert run(digits, digits_model, str(tmp_path / "own.tsv"), plan=plan, examples=few), "a path as text"
     record = load_classifier(str(digits_model), digits.input_shape, digits.num_classes).record
     run(digits, digits_model, tmp_path / "own.tsv", plan=plan, examples=range(0, 60, 2))
     right = 30 * stated_without_noise(tmp_path / "own.tsv")[0]

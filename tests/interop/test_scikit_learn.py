@@ -183,3 +183,13 @@ def test_it_passes_the_checks_of_scikit_learn():
     failed = [one["check_name"] for one in results if one["status"] not in ("passed", "skipped")]
     assert failed == []
     assert sum(one["status"] == "passed" for one in results) > 40
+
+
+@pytest.mark.parametrize("kind", [object, str])
+def test_numbers_in_place_of_names_are_refused(kind):
+    x, y = load_iris(return_X_y=True)
+    names = np.array(["setosa", "versicolor", "virginica"], dtype=kind)[y]
+    smoothed = sf.SmoothedEstimator(LogisticRegression(max_iter=500), copies=1).fit(x, names)
+    with pytest.raises(DataError, match=r"0 is not one of the classes .'setosa', 'versicolor'"):
+        smoothed.certify(x[:2], y[:2], plan="vote(10)")
+    assert smoothed.certify(x[:2], list(names[:2]), plan="vote(10)")[0].label == 0

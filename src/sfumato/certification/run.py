@@ -78,7 +78,7 @@ def certify_to_file(
     smoothed: SmoothedClassifier,
     data: Dataset,
     what: Certification,
-    output: Path,
+    output: Path | str,
     *,
     on_certificate: Callable[[Certificate], None] = lambda certificate: None,
     executor: Executor | None = None,
@@ -109,6 +109,7 @@ def certify_to_file(
         WriteError: the disk is full, or the table was removed, replaced or changed meanwhile.
         DataError: a row in it that cannot be read.
     """
+    output = Path(output)
     settings = _settings(smoothed, data, what, executor)
     examples = what.examples
     if what.label_known:

@@ -68,8 +68,8 @@ class SmoothedClassifier(Smoothed):
         statement holds per image, not for all images together.
 
         Args:
-            x: a tensor or an array (images, *shape), a ``Dataset`` of Sfumato (its test split) or of PyTorch,
-                or a ``DataLoader``, read in batches; labels of (image, label) items are kept.
+            x: a tensor or an array (images, *shape), such images with labels (x, y), a ``Dataset``
+                of Sfumato (its test split) or of PyTorch, or a ``DataLoader``, read in batches; labels of (image, label) items are kept.
             plan: a stopping plan, or its text.
             confidence: of each certificate.
             examples: the images' numbers, which determine their noise. Without them the numbering continues
@@ -116,6 +116,32 @@ class SmoothedClassifier(Smoothed):
                 if dealt is not None:
                     dealt.finish()
         return Certificates(found)
+
+    def predict(
+        self,
+        x: Inputs,
+        n: int = DEFAULT_VOTES,
+        *,
+        confidence: float | None = None,
+        examples: Sequence[int] | None = None,
+    ) -> Int[np.ndarray, " images"]:
+        """Return the majority class of ``n`` votes for each image, as ``Smoothed.predict``.
+
+        ``x`` is whatever ``certify`` takes; labels are not looked at.
+
+        Raises:
+            SettingError, DataError, ModelError: as ``certify``.
+        """
+        if isinstance(x, torch.Tensor | np.ndarray):
+            return super().predict(x, n, confidence=confidence, examples=examples)
+        numbers = None if examples is None else Dealt("example indices", examples)
+        found = []
+        for images, _ in batches(x):
+            keys = None if numbers is None else numbers.next(len(images))
+            found.append(super().predict(images, n, confidence=confidence, examples=keys))
+        if numbers is not None:
+            numbers.finish()
+        return np.concatenate(found)
 
     def conformal(
         self,

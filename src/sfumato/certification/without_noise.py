@@ -55,8 +55,8 @@ class CleanAccuracy:
     def hint(self, cause: str) -> str:
         """Return a warning of a model that only guesses; ``cause`` is what may be the reason."""
         return (
-            f"{self.right} of {self.images} right without noise is what guessing among {self.classes} classes "
-            f"gives: {cause}"
+            f"{self.right} of {self.images} right without noise is what guessing among {self.classes} "
+            f"classes gives: {cause}"
         )
 
 

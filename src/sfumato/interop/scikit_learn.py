@@ -268,11 +268,22 @@ def _places(labels: np.ndarray, classes: np.ndarray) -> Int[np.ndarray, " rows"]
     Raises:
         DataError: a label that is none of them.
     """
+    if not any(labels.dtype.kind in kinds and classes.dtype.kind in kinds for kinds in ("biuf", "U")):
+        # numbers beside names have no order
+        known = {label: place for place, label in enumerate(classes.tolist())}
+        for label in labels.tolist():
+            if label not in known:
+                raise DataError(_unknown(label, classes))
+        return np.array([known[label] for label in labels.tolist()], dtype=np.int64)
     order = np.argsort(classes)
     places = order[np.searchsorted(classes, labels, sorter=order).clip(max=len(classes) - 1)]
     if (wrong := classes[places] != labels).any():
-        raise DataError(f"{labels[wrong].tolist()[0]!r} is not one of the classes {classes.tolist()[:10]}")
+        raise DataError(_unknown(labels[wrong].tolist()[0], classes))
     return np.asarray(places, dtype=np.int64)
+
+
+def _unknown(label: object, classes: np.ndarray) -> str:
+    return f"{label!r} is not one of the classes {classes.tolist()[:10]}"
 
 
 def _numbers(points: Float32[np.ndarray, "rows features"]) -> list[int]:

@@ -170,13 +170,13 @@ def weights_checksum(tensors: Mapping[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-def save_model(model: nn.Module, record: ModelRecord, path: Path) -> ModelRecord:
+def save_model(model: nn.Module, record: ModelRecord, path: Path | str) -> ModelRecord:
     """Write the model with its record, completely or not at all; return the record.
 
     Raises:
         OutputError: the path cannot be written.
     """
-    return write_with_record(model, record, _KEY, path)
+    return write_with_record(model, record, _KEY, Path(path))
 
 
 def write_with_record(model: nn.Module, record: Recorded, key: str, path: Path) -> Recorded:
