@@ -33,7 +33,8 @@ def batches(x: Inputs) -> Iterator[Batch]:
     """Yield the images of ``x`` batch by batch, with their labels where ``x`` has them.
 
     ``x`` is an array, a tensor or a data frame (images, *shape), such images with their labels (x, y),
-    one of our data sets (its test split) or splits, a PyTorch ``Dataset`` or ``DataLoader`` of images or of (image, label), or a Hugging Face split.
+    one of our data sets (its test split) or splits, a PyTorch ``Dataset`` or ``DataLoader`` of images or of
+    (image, label), or a Hugging Face split.
     Arrays and tensors keep the order of their axes; images of Pillow become (channels, height, width).
 
     Raises:

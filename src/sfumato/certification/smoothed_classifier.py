@@ -69,7 +69,8 @@ class SmoothedClassifier(Smoothed):
 
         Args:
             x: a tensor or an array (images, *shape), such images with labels (x, y), a ``Dataset``
-                of Sfumato (its test split) or of PyTorch, or a ``DataLoader``, read in batches; labels of (image, label) items are kept.
+                of Sfumato (its test split) or of PyTorch, or a ``DataLoader``, read in batches; labels of
+                (image, label) items are kept.
             plan: a stopping plan, or its text.
             confidence: of each certificate.
             examples: the images' numbers, which determine their noise. Without them the numbering continues
