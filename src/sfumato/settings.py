@@ -95,7 +95,8 @@ def explained(error: ValidationError, settings: type[BaseModel]) -> str:
     words = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     words = words.replace("greater than or equal to", "at least").replace("less than or equal to", "at most")
     words = words.replace("valid tuple", "list").replace("valid dictionary", "table")
-    return f"{key} {words}, got {first['input']!r}"
+    given = " ".join(repr(first["input"]).split())  # one line of arrays and Series too
+    return f"{key} {words}, got {given}"
 
 
 def _fields_at(settings: type[BaseModel], location: Iterable[int | str]) -> Iterable[str]:

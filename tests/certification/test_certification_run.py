@@ -21,6 +21,8 @@ from sfumato.certification import run as certification_run
 from sfumato.certification.file import read_settings, settings_path
 from sfumato.certification.run import Certification, certify_to_file
 from sfumato.certification.table import OURS, read_rows
+from sfumato.certification.without_noise import WHOLE_TEST_SET
+from sfumato.datasets import Split
 from sfumato.errors import OutputError, SfumatoError
 from sfumato.execution.local import Processes
 from sfumato.models.classifier import load_classifier
@@ -40,6 +42,32 @@ def run(digits, model, out, *, seed=0, batch_size=100, beta=0.5, examples=range(
     smoothed = SmoothedClassifier(classifier, beta, seed=seed, batch_size=batch_size, device="cpu")
     named = {name: options.pop(name) for name in ("confidence", "label_known") if name in options}
     return certify_to_file(smoothed, digits, Certification(examples, plan, **named), out, **options)
+
+
+def stated_without_noise(path):
+    settings = read_settings(settings_path(path))
+    return settings["clean_accuracy"], settings["clean_of"]
+
+
+def test_the_accuracy_without_noise_is_that_of_the_images_at_hand(digits, digits_model, tmp_path):
+    inverted = replace(digits, test=Split(1 - digits.test.x, digits.test.y), name="inverted")
+    plan, few = Vote(1), range(0, 40, 2)
+    run(inverted, digits_model, tmp_path / "other.tsv", plan=plan, examples=few)
+    share, of = stated_without_noise(tmp_path / "other.tsv")
+    assert (share < 0.5, of) == (True, "these images")
+    every = range(len(digits.test))
+    run(inverted, digits_model, tmp_path / "all.tsv", plan=plan, examples=every)
+    assert stated_without_noise(tmp_path / "all.tsv")[1] == "100 of these images"
+    # the record is of its own test set, whole
+    run(digits, digits_model, tmp_path / "own.tsv", plan=plan, examples=few)
+    assert stated_without_noise(tmp_path / "own.tsv")[1] == "these images"
+    assert run(digits, digits_model, str(tmp_path / "own.tsv"), plan=plan, examples=few), "a path as text"
+    record = load_classifier(str(digits_model), digits.input_shape, digits.num_classes).record
+    run(digits, digits_model, tmp_path / "own.tsv", plan=plan, examples=range(0, 60, 2))
+    right = 30 * stated_without_noise(tmp_path / "own.tsv")[0]
+    assert right == pytest.approx(round(right)), "of the 30 images that the table now has"
+    run(digits, digits_model, tmp_path / "whole.tsv", plan=plan, examples=every)
+    assert stated_without_noise(tmp_path / "whole.tsv") == (record.clean_accuracy, WHOLE_TEST_SET)
 
 
 def without_time(path):

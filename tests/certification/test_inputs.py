@@ -76,3 +76,28 @@ def test_a_data_frame_is_certified_row_by_row():
         assert certified(frame, given) == expected
     with pytest.raises(DataError, match="column 'b' of the data frame holds 'cat' in row 0"):
         certified(frame.assign(b="cat"), labels)
+
+
+def test_pairs_are_images_with_labels_and_predict_takes_what_certify_takes():
+    def first_value(x):
+        return torch.stack([x.flatten(1)[:, 0] - 0.5, torch.zeros(len(x))], 1)
+
+    def smoothed():
+        return SmoothedClassifier(first_value, 0.1, device="cpu")
+
+    x, y = LAST.reshape(6, -1), LABELS
+    pairs = TensorDataset(torch.from_numpy(x), torch.from_numpy(y))
+    expected = smoothed().predict(x, examples=range(6)).tolist()
+    for given in ((x, y), [torch.from_numpy(x), y.tolist()], (pd.DataFrame(x), pd.Series(y)), pairs):
+        found = smoothed().certify(given, "vote(100)", examples=range(6))
+        assert [one.label for one in found] == LABELS.tolist()
+        assert smoothed().predict(given, examples=range(6)).tolist() == expected
+    assert smoothed().predict(DataLoader(pairs, batch_size=4), examples=range(6)).tolist() == expected
+    for wrong, said in (
+        ((x, y[:3]), "3 labels for 6 images"),
+        ((one for one in x), r"images must be an array, a tensor, .* got generator"),
+        (list(zip(x, y.tolist(), strict=True)), "images must be an array of numbers, got list"),
+    ):
+        for ask in (lambda z: smoothed().certify(z, "vote(10)"), smoothed().predict):
+            with pytest.raises(DataError, match=said):
+                ask(wrong)

@@ -132,7 +132,7 @@ def test_guessing_is_told_from_knowing():
     knows = [(7, 20, 10), (16, 20, 2), (62, 100, 2), (30, 100, 10)]
     assert all(CleanAccuracy(*counts).at_chance() for counts in guesses)
     assert not any(CleanAccuracy(*counts).at_chance() for counts in knows)
-    assert not CleanAccuracy(0, 9, 10).at_chance()
+    assert [CleanAccuracy(*few, 10).at_chance() for few in ((0, 6), (0, 7), (1, 9))] == [False, True, False]
 
 
 def test_unlabelled_images_do_not_count():

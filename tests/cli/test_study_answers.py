@@ -113,6 +113,7 @@ def test_show_adds_the_soft_risk_and_certified_accuracy_when_asked(folder, study
 
 def test_best_prints_one_line_per_beta_and_the_json_says_the_same(folder, study):
     code, printed, errors = study("best", folder, "--draws", "200")
+    assert "gain: alpha* selected on one half of the images and measured on the other" in printed
     assert code == 0, errors
     code, text, _ = study("best", folder, "--draws", "200", "--json")
     assert code == 0

@@ -1,6 +1,7 @@
 """Other libraries' data sets, loaders, arrays and factories become data sets, or are refused in one line."""
 
 import sys
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +15,7 @@ from sfumato import SmoothedClassifier
 from sfumato.answers.study import Study
 from sfumato.datasets import Split, dataset_of, load_dataset, on_demand
 from sfumato.datasets.on_demand import OnDemand
-from sfumato.errors import DataError, ModelError, SettingError
+from sfumato.errors import DataError, DataNote, ModelError, SettingError
 from sfumato.training.loop import train
 from sfumato.training.settings import TrainingSettings
 
@@ -344,3 +345,19 @@ def test_pictures_are_turned_also_where_their_shape_does_not_say_it():
     data = dataset_of(items([Image.fromarray(image) for image in small]))
     order = np.random.default_rng(0).permutation(40)
     assert np.array_equal(data.test.x, np.moveaxis(small, -1, 1)[order[:8]] / np.float32(255))
+
+
+@pytest.mark.parametrize("kind", ["arrays", "items", "frames"])
+def test_what_was_assumed_of_data_in_memory_is_warned_of(kind):
+    x = np.random.default_rng(0).uniform(0, 255, (40, 1, 6, 6)).astype(np.float32)
+    y = np.arange(40) % 2
+    pair = (x, y) if kind == "arrays" else [TensorDataset(torch.from_numpy(x), torch.from_numpy(y))]
+    if kind == "frames":
+        pair = (x, pd.Series(y))
+    with pytest.warns(
+        DataNote, match=r"pixels from 0 to 25\d.* are taken as they are, and alpha, beta and radii"
+    ):
+        found = dataset_of(pair)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert dataset_of(found) is found

@@ -5,7 +5,9 @@ import pytest
 import torch
 
 import sfumato as sf
+from sfumato.datasets.units import PIXELS
 from sfumato.errors import ModelError
+from sfumato.models.classifier import as_classifier
 
 MEAN, STD = [0.5, 0.4, 0.3], [0.2, 0.3, 0.4]
 PROCESSOR = {
@@ -101,3 +103,12 @@ def test_processors_that_are_not_understood_are_refused(vit):
     ]:
         with pytest.raises(ModelError, match=words):
             sf.from_hugging_face(vit, processor)
+
+
+def test_the_names_of_classes_and_the_unit_are_taken_over(vit):
+    classifier = sf.from_hugging_face(vit, PROCESSOR)
+    assert (classifier.known_classes, classifier.known_unit) == ((), PIXELS), "LABEL_0 is no name"
+    vit.config.id2label = {2: "red", 0: "blue", 1: "green"}
+    assert sf.from_hugging_face(vit, PROCESSOR).known_classes == ("blue", "green", "red")
+    built = as_classifier("mine:build", sf.from_hugging_face(vit, PROCESSOR), (3, 8, 8), 3)
+    assert built.known_classes == ("blue", "green", "red")

@@ -42,7 +42,10 @@ def test_scale_is_the_unit_of_noise_and_radius():
     units = np.array([1.0, 10.0, 0.1, 2.0])
     plain = sf.SmoothedEstimator(LogisticRegression(max_iter=500), scale=None, alpha=0).fit(x, y)
     scaled = sf.SmoothedEstimator(plain.estimator, scale=units, alpha=0).fit(x, y)
-    assert (plain.unit_, scaled.unit_) == ("the features' own units", "multiples of scale")
+    assert (plain.unit_, scaled.unit_) == (
+        "the features' own units",
+        "multiples of scale (1, 10, 0.1, 2)",
+    )
     # the same fit; votes at x / units, multiplied again
     counted = sf.SmoothedClassifier(
         lambda z: scaled.estimator_.predict_proba(z.double().numpy() * units), 0.25, device="cpu"
@@ -53,6 +56,44 @@ def test_scale_is_the_unit_of_noise_and_radius():
     for wrong in ([1.0, 2.0], [1.0, -1.0, 1.0, 1.0], "mad"):
         with pytest.raises(SettingError, match="scale must"):
             sf.SmoothedEstimator(plain.estimator, scale=wrong).fit(x, y)
+
+
+@pytest.mark.parametrize("kind", [dict, pandas.Series])
+def test_a_scale_by_name_is_that_of_the_feature_of_this_name(kind):
+    random = np.random.default_rng(0)
+    frame = pandas.DataFrame({"age": random.uniform(20, 80, 60), "income": random.normal(4e4, 1e4, 60)})
+    y = (frame.age > 50).astype(int)
+    by_name = kind({"income": 1e4, "age": 10.0})
+    plain = LogisticRegression(max_iter=500)
+    smoothed = sf.SmoothedEstimator(plain, scale=by_name, copies=1).fit(frame, y)
+    assert smoothed.scale_.tolist() == [10.0, 1e4]
+    assert smoothed.unit_ == "multiples of scale (age 10, income 10000)"
+    fitted = plain.fit(frame, y)
+    assert (
+        sf.from_estimator(fitted, by_name).fingerprint == sf.from_estimator(fitted, [10.0, 1e4]).fingerprint
+    )
+    for wrong, said in (
+        ({"age": 10.0}, "each of 'age', 'income', got none for 'income'"),
+        ({"age": 10.0, "income": 1.0, "size": 1.0}, "got 'size', which is none of them"),
+        ({"age": 10.0, "income": "high"}, "scale must be positive finite numbers"),
+    ):
+        for use in (
+            lambda wrong=wrong: sf.SmoothedEstimator(plain, scale=kind(wrong)).fit(frame, y),
+            lambda wrong=wrong: sf.from_estimator(fitted, kind(wrong)),
+        ):
+            with pytest.raises(SettingError, match=said):
+                use()
+    with pytest.raises(SettingError, match=r"scale has names .'income', 'age'., but what it is for has none"):
+        sf.SmoothedEstimator(plain, scale=by_name).fit(frame.to_numpy(), y)
+    with pytest.raises(SettingError, match=r"each of 2 features, got shape .3,."):
+        sf.from_estimator(fitted, [1.0, 2.0, 3.0])
+
+
+def test_a_series_without_names_is_taken_in_its_order():
+    x, y = load_iris(return_X_y=True)
+    units = pandas.DataFrame(x).std()
+    smoothed = sf.SmoothedEstimator(LogisticRegression(max_iter=500), scale=units, copies=1).fit(x, y)
+    assert np.array_equal(smoothed.scale_, units)
 
 
 def test_the_estimator_is_trained_under_its_noise():
@@ -142,3 +183,13 @@ def test_it_passes_the_checks_of_scikit_learn():
     failed = [one["check_name"] for one in results if one["status"] not in ("passed", "skipped")]
     assert failed == []
     assert sum(one["status"] == "passed" for one in results) > 40
+
+
+@pytest.mark.parametrize("kind", [object, str])
+def test_numbers_in_place_of_names_are_refused(kind):
+    x, y = load_iris(return_X_y=True)
+    names = np.array(["setosa", "versicolor", "virginica"], dtype=kind)[y]
+    smoothed = sf.SmoothedEstimator(LogisticRegression(max_iter=500), copies=1).fit(x, names)
+    with pytest.raises(DataError, match=r"0 is not one of the classes .'setosa', 'versicolor'"):
+        smoothed.certify(x[:2], y[:2], plan="vote(10)")
+    assert smoothed.certify(x[:2], list(names[:2]), plan="vote(10)")[0].label == 0

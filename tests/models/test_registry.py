@@ -64,6 +64,8 @@ def test_bad_architectures_are_named():
         build_model("test_factory_module:text", (1,), 10, [0.0], [1.0])
     with pytest.raises(SettingError, match="std must be positive"):
         Normalize([0.0], [0.0])
+    with pytest.raises(SettingError, match=r"mean has names .'red', 'green'., but what it is for has none"):
+        Normalize({"red": 0.0, "green": 0.0}, [1.0, 1.0])
 
 
 @pytest.fixture(autouse=True)

@@ -72,3 +72,14 @@ def test_wrong_scales_are_refused():
         drawn(AnisotropicGaussian(0.5, (1.0, 2.0, 3.0)), 2, 4)
     with pytest.raises(SettingError, match="gaussian noise has no scales"):
         make_noise("gaussian", 0.5, scales=(1.0,))
+
+
+def test_scales_by_name_are_refused_as_features_of_an_array_have_none():
+    with pytest.raises(
+        SettingError, match=r"scales has names .'income', 'age'., but what it is for has none"
+    ):
+        AnisotropicGaussian(0.5, {"income": 1e4, "age": 10.0})
+    assert AnisotropicGaussian(0.5, np.array([10.0, 0.1])).scales == (10.0, 0.1)
+    for wrong in (3.0, [None]):
+        with pytest.raises(SettingError, match="scales must be a sequence of positive numbers"):
+            AnisotropicGaussian(0.5, wrong)

@@ -1,5 +1,6 @@
 """What sets of certificates say, against counting by hand; the figures draw these numbers."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -84,11 +85,15 @@ def test_what_is_known_of_the_network_stands_beside_its_certified_accuracy():
         for i in range(11)
     ]
     wrong = Certificate(11, 0, 1, 0.5, 1.0, 100, p_lower=0.9, confidence=0.999, plan="curve(0.5,0.7)")
-    settings = {"beta": 0.4, "clean_accuracy": 0.875}
+    settings = {"beta": 0.4, "clean_accuracy": 0.875, "clean_of": "100 of these images"}
     known = CertifiedSet("known", [*rows, wrong], "", Path("x.tsv"), settings)
     table = certified_table([known, certified()])
     assert table.columns[-2:] == ("without noise", "p_A at least, 10 / 50 / 90 %")
+    assert table.title.endswith("; without noise: of 100 of these images")
     assert table.rows[0][-2:] == ("0.8750", "0.550 / 0.750 / 0.950")
+    # of a version that stated the model's record whatever the data
+    unsaid = replace(known, settings={"beta": 0.4, "clean_accuracy": 0.875})
+    assert "without noise" not in certified_table([unsaid]).columns
     assert table.rows[1][-2:] == ("", "")
     # the radii that the plan was asked about, if there are no others
     assert certified_table([known]).columns[2:4] == ("0.5", "0.7")

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from oracles import gaussian_tail
-from sfumato.datasets import Split, load_dataset
+from sfumato.datasets import Dataset, Split, load_dataset
+from sfumato.errors import DataError
 from sfumato.plans.early_vote import EarlyVote
 from sfumato.smoothing.risk import measure_risk, vote_on
 from sfumato.smoothing.smoothed import Smoothed
@@ -101,3 +102,19 @@ def test_in_bf16_it_is_the_bf16_network_that_is_measured(beta):
 def test_what_cannot_be_measured_is_refused(linear, beta, precision, words):
     with pytest.raises(ValueError, match=words):
         measure_risk(linear, Split(np.zeros((1, 2), np.float32), np.array([0])), beta, precision=precision)
+
+
+def test_pairs_and_data_sets_are_measured_as_a_split(linear):
+    x = np.random.default_rng(0).normal(0.3, 0.3, (40, 2)).astype(np.float32)
+    y = np.arange(40) % 2
+    expected = measure_risk(linear, Split(x, y), 0.6, n=20, device="cpu").errors
+    data = Dataset("d", Split(x[:0], y[:0]), Split(x, y), ("a", "b"), "", "")
+    for given in ((x, y), [torch.from_numpy(x), torch.from_numpy(y)], (x, y.tolist()), data):
+        assert measure_risk(linear, given, 0.6, n=20, device="cpu").errors == expected
+    for wrong, said in (
+        (x, r"split must be a Split, images with their labels .* got ndarray"),
+        ((x, y[:3]), "one whole number for each of 40 images, got int64 of shape"),
+        ((x, [str(label) for label in y]), "one whole number for each of 40 images, got <U1"),
+    ):
+        with pytest.raises(DataError, match=said):
+            measure_risk(linear, wrong, 0.6, device="cpu")

@@ -1,12 +1,16 @@
 """Arrays of the user's: bytes follow the rule of files, and what has no known unit is refused or said."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+import sfumato as sf
 from sfumato import Fixed, SmoothedClassifier
 from sfumato.errors import DataError
+from sfumato.models.classifier import load_classifier
 
 BYTES = np.random.default_rng(0).integers(0, 256, (3, 1, 8, 8), dtype=np.uint8)
 PIXELS = BYTES.astype(np.float32) / np.float32(255)
@@ -58,3 +62,24 @@ def test_arrays_in_any_order_of_bytes_and_of_strides_are_read():
 def test_what_is_no_array_of_numbers_is_refused(x):
     with pytest.raises(DataError, match="images must be an array of numbers"):
         smoothed().votes(x, 10)
+
+
+def test_pixels_beyond_the_unit_that_the_model_knows_are_said_once(digits, digits_model, recwarn):
+    x = digits.test.x[:2]
+    warnings.simplefilter("always")
+    for model in (
+        sf.load_model(digits_model)[0],
+        load_classifier(str(digits_model), digits.input_shape, digits.num_classes),
+    ):
+        recwarn.clear()
+        classifier = SmoothedClassifier(model, 0.3, device="cpu")
+        classifier.certify(2 * x - 1, "vote(10)")
+        classifier.votes(2 * x - 1, 10)
+        assert [str(w.message)[:56] for w in recwarn] == [
+            "pixels from -1 to 1, and the model is for pixels in [0, 1"[:56]
+        ]
+        recwarn.clear()
+        SmoothedClassifier(model, 0.3, device="cpu").certify(x, "vote(10)")
+        # resized pixels overshoot a little
+        SmoothedClassifier(model, 0.3, device="cpu").certify(1.1 * x - 0.05, "vote(10)")
+        assert not recwarn.list

@@ -14,7 +14,7 @@ from sfumato import devices
 from sfumato.datasets import Dataset, Split
 from sfumato.errors import ModelError, OutputError, SettingError
 from sfumato.models import load_model
-from sfumato.models.checkpoint import read_safetensors
+from sfumato.models.checkpoint import read_safetensors, save_model
 from sfumato.training.layout import fastest_layout, lay_out
 from sfumato.training.loop import train
 from sfumato.training.settings import TrainingSettings
@@ -27,6 +27,14 @@ def test_the_same_seed_gives_the_same_weights(digits, tmp_path):
     records = [train(digits, SMALL, tmp_path / f"{i}.safetensors", device="cpu") for i in range(2)]
     other = train(digits, SMALL.replace(seed=1), tmp_path / "other.safetensors", device="cpu")
     assert records[0].weights_sha256 == records[1].weights_sha256 != other.weights_sha256
+
+
+def test_the_output_may_be_a_path_as_text(digits, tmp_path):
+    record = train(digits, SMALL, str(tmp_path / "text.safetensors"), device="cpu")
+    model, _ = load_model(str(tmp_path / "text.safetensors"))
+    assert (
+        save_model(model, record, str(tmp_path / "copy.safetensors")).weights_sha256 == record.weights_sha256
+    )
 
 
 class Killed(Exception):

@@ -31,6 +31,7 @@ from sfumato.notebooks import html_table
 from sfumato.plans import Decide
 from sfumato.progress import shown_progress
 from sfumato.settings import CONFIDENCE
+from sfumato.smoothing.class_names import warn_of_other_classes
 from sfumato.smoothing.configuration import Network
 from sfumato.smoothing.tuning import tuned_configuration
 from sfumato.statistics.compare import best_set, mean_rate_interval
@@ -172,6 +173,7 @@ def advise_radius(
     require_nonnegative("alpha0", alpha0)
     asked = tuple(sorted({require_positive("beta", beta) for beta in betas}))
     classifier, count = Classifier.of(model), race_images(images, data)
+    warn_of_other_classes(classifier, data.class_names, data.name)
     warn_of_class_order(data, range(count), race=True)
     able, cannot = able_betas(asked or usual_betas(alpha0, radius), plan, certificate_confidence)
     configuration = tuned_configuration(

@@ -207,7 +207,7 @@ class PairSearchResult:
 
 def search_pairs(
     design: Design,
-    folder: Path,
+    folder: Path | str,
     radius: float,
     budget: int,
     *,
@@ -231,6 +231,7 @@ def search_pairs(
         SettingError: a radius that no beta can certify, or a number out of range.
         OutputError, DataError, ModelError, SfumatoError: as ``run_study``.
     """
+    folder = Path(folder)
     chosen = design.grid.seeds[0] if seed is None else require_count("seed", seed, minimum=0)
     if require_open_unit("confidence", confidence) + LEVEL > 1.0 - ROUNDING:
         raise SettingError(f"confidence must be below {1.0 - LEVEL:g}, got {confidence:g}")

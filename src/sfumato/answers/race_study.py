@@ -99,7 +99,7 @@ class RaceResult:
 
 def race_study(
     design: Design,
-    folder: Path,
+    folder: Path | str,
     radius: float,
     *,
     images: int | None = None,
@@ -119,6 +119,7 @@ def race_study(
         SettingError: a radius that no beta of the study can certify, or a number out of range.
         OutputError, DataError, ModelError, SfumatoError: as ``run_study``.
     """
+    folder = Path(folder)
     require_open_unit("confidence", confidence)
     if require_open_unit("level", level) + confidence > 1.0 - ROUNDING:
         raise SettingError(f"level must be below 1 - confidence = {1.0 - confidence:.4g}, got {level:g}")

@@ -230,7 +230,7 @@ class SearchResult:
 
 def search_study(
     design: Design,
-    folder: Path,
+    folder: Path | str,
     search: AlphaSearch,
     *,
     seed: int | None = None,
@@ -250,6 +250,7 @@ def search_study(
     Raises:
         OutputError, SettingError, DataError, ModelError, SfumatoError: as ``run_study``.
     """
+    folder = Path(folder)
     chosen = design.grid.seeds[0] if seed is None else require_count("seed", seed, minimum=0)
     data = checked_data(design, folder)
     with locked(folder, folder / LOCK_FILE):

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from sfumato.answers.best import StudyAnswer, answer_study
-from sfumato.datasets import Dataset, dataset_of, load_dataset
-from sfumato.datasets.given import Given, without_loader
+from sfumato.datasets import Dataset, load_dataset
+from sfumato.datasets.given import Given, read_given, tell_notes, without_loader
 from sfumato.datasets.items import has_items
 from sfumato.datasets.on_demand import OnDemand
 from sfumato.errors import DataError, OutputError, SettingError
@@ -97,9 +97,10 @@ class Study:
         """
         folder, data = Path(folder), None
         if not isinstance(self._data, str | Path):
-            given = self._data if _are_arrays(self._data) else dataset_of(self._data)
+            given = self._data if _are_arrays(self._data) else read_given(self._data)
             if isinstance(given, Dataset) and isinstance(given.test.x, OnDemand) and not _is_known(given):
                 name, data = given.name, given
+                tell_notes(given)  # those of a file are told where it is read
             else:
                 name = str(_kept(given, folder))
             tables = self.design.model_dump(mode="python", exclude_none=True)

@@ -28,7 +28,8 @@ _HEADER = "\t".join(HEADER + OURS) + "\n"
 _SOUND = "\t".join(SOUND) + "\n"
 _EARLIER = "\t".join(EARLIER) + "\n"
 # The rows themselves tell of which images they are; names are compared where there is nothing better.
-_NOT_COMPARED = ("examples", "data", "answers", "clean_accuracy")
+_OF_EXAMPLES = ("examples", "clean_accuracy", "clean_of")
+_NOT_COMPARED = (*_OF_EXAMPLES, "data", "answers")
 # What settings that do not name their noise mean.
 _BEFORE_OTHER_NOISES = {"noise": "gaussian", "norm": "L2"}
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -207,7 +208,7 @@ def continued(output: Path, settings: dict[str, Any], examples: Sequence[int]) -
         found = read_settings(record) if record.exists() else {}
         if found.get("examples") != settings["examples"]:
             # of a record that is there, the names stay
-            merged = {**settings, **found, "examples": settings["examples"]}
+            merged = {**settings, **found, **{n: settings[n] for n in _OF_EXAMPLES if n in settings}}
             of_table = {n: v for n, v in found.get("seal", {}).items() if n != "settings_sha256"}
             _write_settings(record, {n: v for n, v in merged.items() if n != "seal"}, of_table)
         with output.open("rb") as begun:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeGuard, TypeVar
 
 import numpy as np
 import torch
@@ -17,12 +17,12 @@ from torch.utils.data import Dataset as TorchDataset
 
 from sfumato.datasets import Dataset, Split
 from sfumato.datasets.given import require_order, without_frame
-from sfumato.datasets.items import has_items, read_item
+from sfumato.datasets.items import class_names_of, has_items, read_item
 from sfumato.datasets.on_demand import BLOCK_BYTES, OnDemand, in_blocks
 from sfumato.errors import DataError
 
 Images = torch.Tensor | np.ndarray
-Inputs = Images | OnDemand | Dataset | Split | TorchDataset[Any] | DataLoader[Any]
+Inputs = Images | OnDemand | Dataset | Split | TorchDataset[Any] | DataLoader[Any] | tuple[Images, Any]
 Batch = tuple[Images, "Int64[np.ndarray, ' images'] | None"]
 
 _TOGETHER = 256
@@ -32,8 +32,9 @@ _T = TypeVar("_T")
 def batches(x: Inputs) -> Iterator[Batch]:
     """Yield the images of ``x`` batch by batch, with their labels where ``x`` has them.
 
-    ``x`` is an array, a tensor or a data frame (images, *shape), one of our data sets (its test split) or
-    splits, a PyTorch ``Dataset`` or ``DataLoader`` of images or of (image, label), or a Hugging Face split.
+    ``x`` is an array, a tensor or a data frame (images, *shape), such images with their labels (x, y),
+    one of our data sets (its test split) or splits, a PyTorch ``Dataset`` or ``DataLoader`` of images or of
+    (image, label), or a Hugging Face split.
     Arrays and tensors keep the order of their axes; images of Pillow become (channels, height, width).
 
     Raises:
@@ -41,6 +42,12 @@ def batches(x: Inputs) -> Iterator[Batch]:
     """
     if isinstance(x, Mapping):
         raise DataError(f"the data hold the parts {', '.join(map(str, x))}; give one of them")
+    if _is_pair(x):
+        labels = whole_labels(x[1])
+        if len(labels) != len(x[0]):
+            raise DataError(f"{len(labels)} labels for {len(x[0])} images; give one for each")
+        yield without_frame(x[0]), labels
+        return
     x = without_frame(x)
     if isinstance(x, Dataset):
         x = x.test
@@ -58,17 +65,43 @@ def batches(x: Inputs) -> Iterator[Batch]:
         yield from _stacked(x)
     elif isinstance(x, TorchDataset):
         yield from _loaded(DataLoader(x, batch_size=_TOGETHER), "the data set")
+    elif not hasattr(x, "__len__"):
+        raise DataError(
+            f"images must be an array, a tensor, (x, y), a data set or a DataLoader, got {type(x).__name__}"
+        )
     else:
-        yield x, None
+        images: Any = x
+        yield images, None
+
+
+def _is_pair(x: object) -> TypeGuard[tuple[Images, Any]]:
+    """Return whether it is images or features with their labels, and not two images."""
+    return (
+        isinstance(x, tuple | list)
+        and len(x) == 2
+        and hasattr(x[0], "shape")
+        and len(x[0].shape) > 1
+        and (np.ndim(x[1]) == 1 or np.shape(x[1]) == (len(x[0]), 1))
+    )
 
 
 def number_of_images(x: Inputs) -> int | None:
     """Return how many images ``batches`` will yield; None where only reading them tells."""
     images: Any = x.test if isinstance(x, Dataset) else x.sampler if isinstance(x, DataLoader) else x
+    if _is_pair(x):
+        images = x[0]
     try:
         return len(images)
     except (TypeError, NotImplementedError):  # as of a stream
         return None
+
+
+def named_classes(x: Inputs) -> tuple[tuple[str, ...] | None, str]:
+    """Return the names that the data have for their classes, if any, and what the data are called."""
+    if isinstance(x, Dataset):
+        return x.class_names, x.name
+    holder = x.dataset if isinstance(x, DataLoader) else x
+    return class_names_of(holder), f"the data ({type(holder).__name__})"
 
 
 def _loaded(loader: DataLoader[Any], whose: str) -> Iterator[Batch]:

@@ -14,7 +14,7 @@ import torch
 
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.certificates import Certificates
-from sfumato.certification.file import checksum_of_examples, continued
+from sfumato.certification.file import checksum_of_examples, continued, finished_rows
 from sfumato.certification.forecast import LONG_RUN, Forecast, forecast
 from sfumato.certification.measure import Measure
 from sfumato.certification.recorded_answers import answers
@@ -29,6 +29,7 @@ from sfumato.certification.shipped import (
 )
 from sfumato.certification.smoothed_classifier import SmoothedClassifier
 from sfumato.certification.table import LARGEST_RADIUS
+from sfumato.certification.without_noise import CleanAccuracy, accuracy_without_noise, stated_accuracy
 from sfumato.datasets import Dataset
 from sfumato.datasets.on_demand import pick
 from sfumato.errors import SettingError, require_open_unit
@@ -78,12 +79,13 @@ def certify_to_file(
     smoothed: SmoothedClassifier,
     data: Dataset,
     what: Certification,
-    output: Path,
+    output: Path | str,
     *,
     on_certificate: Callable[[Certificate], None] = lambda certificate: None,
     executor: Executor | None = None,
     on_pace: Callable[[str], None] = lambda note: None,
     on_invalid: Callable[[int], None] = lambda votes: None,
+    on_without_noise: Callable[[CleanAccuracy], None] = lambda found: None,
     on_reused: Callable[[int], None] = lambda rows: None,
     on_forecast: Callable[[Forecast], None] | None = None,
     on_measuring: Callable[[float], None] = lambda seconds: None,
@@ -92,8 +94,9 @@ def certify_to_file(
 
     With probability at least ``what.confidence`` over the noise, for each row that is no abstention, the
     smoothed classifier returns the predicted class everywhere within the radius. Rows already in the file
-    are reused if all settings match; ``on_reused`` hears how many. ``on_certificate`` is called for every
-    row, reused ones first. ``smoothed.tune`` chooses how the votes are computed.
+    are reused if all settings match; ``on_reused`` hears how many, and ``on_without_noise`` before
+    it how many images are classified correctly without noise. ``on_certificate`` is called for every row,
+    reused ones first. ``smoothed.tune`` chooses how the votes are computed.
 
     With an ``executor`` of workers the images are shared out among them. The file is the same, apart from
     the times. ``on_pace`` then hears the rates, ``on_invalid`` how many of a task's votes were NaN. Without
@@ -107,6 +110,7 @@ def certify_to_file(
         WriteError: the disk is full, or the table was removed, replaced or changed meanwhile.
         DataError: a row in it that cannot be read.
     """
+    output = Path(output)
     settings = _settings(smoothed, data, what, executor)
     examples = what.examples
     if what.label_known:
@@ -117,7 +121,16 @@ def certify_to_file(
     what.stopping.start(
         1, max(2, data.num_classes), noise=smoothed.noise, confidence=what.confidence, labels=labels
     )
+    # another run's file is refused before the model is asked
+    finished_rows(output, settings, examples)
+    without_noise = accuracy_without_noise(smoothed, data, examples)
+    stated = stated_accuracy(smoothed.classifier, data, examples, without_noise)
+    settings |= {
+        "clean_accuracy": stated.share if stated else None,
+        "clean_of": stated.of if stated else None,
+    }
     with continued(output, settings, examples) as table:
+        on_without_noise(without_noise)
         on_reused(len(table.rows))
         for row in table.rows:
             on_certificate(row)
@@ -224,7 +237,6 @@ def _settings(
         "answers": answers(smoothed, data.test.x) if classifier.fingerprint is None else None,
         **({"normalization": how.model_dump(mode="json")} if (how := classifier.normalization) else {}),
         "alpha": classifier.record.alpha if classifier.record else None,
-        "clean_accuracy": classifier.record.clean_accuracy if classifier.record else None,
         "data": data.name,
         "data_sha256": data.checksum(),
         "examples": {

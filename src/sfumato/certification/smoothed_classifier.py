@@ -16,13 +16,22 @@ from sfumato.certification.certificate import Certificate
 from sfumato.certification.certificates import Certificates
 from sfumato.certification.conformal import ConformalClassifier, PredictionSets
 from sfumato.certification.groups import certified_in_groups
-from sfumato.certification.inputs import Dealt, Inputs, batches, number_of_images, whole_labels
+from sfumato.certification.inputs import (
+    Dealt,
+    Inputs,
+    batches,
+    named_classes,
+    number_of_images,
+    whole_labels,
+)
 from sfumato.certification.measure import Measure
+from sfumato.certification.without_noise import warn_if_it_guesses
 from sfumato.datasets import Dataset, Split
 from sfumato.errors import DataError, require_open_unit
 from sfumato.plans import Fixed, Plan, as_plan
 from sfumato.progress import shown_progress
 from sfumato.settings import CONFIDENCE
+from sfumato.smoothing.class_names import warn_of_other_classes
 from sfumato.smoothing.smoothed import DEFAULT_VOTES, Smoothed
 
 Labels = Sequence[int] | Int[np.ndarray, " images"] | Int[torch.Tensor, " images"]
@@ -59,8 +68,9 @@ class SmoothedClassifier(Smoothed):
         statement holds per image, not for all images together.
 
         Args:
-            x: a tensor or an array (images, *shape), a ``Dataset`` of Sfumato (its test split) or of PyTorch,
-                or a ``DataLoader``, read in batches; labels of (image, label) items are kept.
+            x: a tensor or an array (images, *shape), such images with labels (x, y), a ``Dataset``
+                of Sfumato (its test split) or of PyTorch, or a ``DataLoader``, read in batches; labels of
+                (image, label) items are kept.
             plan: a stopping plan, or its text.
             confidence: of each certificate.
             examples: the images' numbers, which determine their noise and are the certificates' ``idx``.
@@ -82,6 +92,7 @@ class SmoothedClassifier(Smoothed):
         given = known_labels if labels is None else labels
         recorded = None if given is None else Dealt("labels", whole_labels(given).tolist())
         known = None if known_labels is None else Dealt("known labels", whole_labels(known_labels).tolist())
+        warn_of_other_classes(self.classifier, *named_classes(x))
         found: list[Certificate] = []
         with shown_progress(progress, "certifying", number_of_images(x)) as bar:
             for images, of_data in batches(x):
@@ -96,6 +107,8 @@ class SmoothedClassifier(Smoothed):
                 # all of them, before the first vote
                 self.check(images, int(of_batch.max(initial=0)) + 1)
                 indices = self.numbers(size, keys).tolist()
+                if not found:
+                    warn_if_it_guesses(self, images, of_batch)
                 for rows in certified_in_groups(
                     *(self, chosen, images, indices, of_batch), confidence=confidence, known=tested
                 ):
@@ -106,6 +119,32 @@ class SmoothedClassifier(Smoothed):
                     dealt.finish()
         unit = x.unit if isinstance(x, Dataset) else ""
         return Certificates(found, measure=Measure.under(self.noise, unit))
+
+    def predict(
+        self,
+        x: Inputs,
+        n: int = DEFAULT_VOTES,
+        *,
+        confidence: float | None = None,
+        examples: Sequence[int] | None = None,
+    ) -> Int[np.ndarray, " images"]:
+        """Return the majority class of ``n`` votes for each image, as ``Smoothed.predict``.
+
+        ``x`` is whatever ``certify`` takes; labels are not looked at.
+
+        Raises:
+            SettingError, DataError, ModelError: as ``certify``.
+        """
+        if isinstance(x, torch.Tensor | np.ndarray):
+            return super().predict(x, n, confidence=confidence, examples=examples)
+        numbers = None if examples is None else Dealt("example indices", examples)
+        found = []
+        for images, _ in batches(x):
+            keys = None if numbers is None else numbers.next(len(images))
+            found.append(super().predict(images, n, confidence=confidence, examples=keys))
+        if numbers is not None:
+            numbers.finish()
+        return np.concatenate(found)
 
     def conformal(
         self,

@@ -10,7 +10,7 @@ import numpy as np
 
 from sfumato.certification.accuracy import CurvePoint, certified_accuracy, radius_grid
 from sfumato.certification.certificate import Certificate
-from sfumato.models.checkpoint import ModelRecord
+from sfumato.certification.without_noise import StatedAccuracy
 from sfumato.noise import Noise
 from sfumato.plans import ABSTAIN, Plan, asked_radii, votes_saved
 from sfumato.statistics.binomial import upper_failure_probability
@@ -22,7 +22,8 @@ class Summary:
 
     Attributes:
         curve: one point per radius.
-        clean_accuracy: test accuracy of the base network without noise; None where no record says it.
+        clean_accuracy, clean_of: accuracy of the base network without noise, and the images it is of; None
+            where it is not known.
         p_lower: 10, 50 and 90 % quantiles of the lower bound of p_A (``p_lower_quantiles``).
         average_radius: mean radius with wrong and abstained examples counted as 0 (Zhai et al. 2020); None
             for a plan that tests only the radii that it was asked about.
@@ -34,6 +35,7 @@ class Summary:
 
     curve: tuple[CurvePoint, ...]
     clean_accuracy: float | None
+    clean_of: str | None
     p_lower: tuple[float, float, float] | None
     average_radius: float | None
     abstained: int
@@ -48,7 +50,7 @@ def summarise(
     *,
     noise: Noise,
     confidence: float,
-    record: ModelRecord | None = None,
+    without_noise: StatedAccuracy | None = None,
 ) -> Summary:
     """Return the summary of one run's certificates, on the radii that its plan was asked about.
 
@@ -57,7 +59,8 @@ def summarise(
     votes = [certificate.votes or 0 for certificate in certificates]
     return Summary(
         curve=tuple(certified_accuracy(certificates, _radii(plan, noise, confidence))),
-        clean_accuracy=None if record is None else record.clean_accuracy,
+        clean_accuracy=None if without_noise is None else without_noise.share,
+        clean_of=None if without_noise is None else without_noise.of,
         p_lower=p_lower_quantiles(certificates),
         average_radius=average_radius(certificates),
         abstained=sum(1 for c in certificates if c.predict == ABSTAIN),

@@ -130,7 +130,7 @@ def command(
     from sfumato.certification.run import Certification, certify_to_file
     from sfumato.certification.smoothed_classifier import SmoothedClassifier
     from sfumato.certification.summary import summarise
-    from sfumato.certification.without_noise import accuracy_without_noise
+    from sfumato.certification.without_noise import accuracy_without_noise, stated_accuracy
     from sfumato.datasets.class_order import warn_of_class_order
     from sfumato.errors import require_count
 
@@ -148,8 +148,7 @@ def command(
     invalid: list[int] = []
     without_noise: list[CleanAccuracy] = []
 
-    def tell_accuracy() -> None:
-        found = accuracy_without_noise(smoothed, dataset, examples)
+    def tell_accuracy(found: CleanAccuracy) -> None:
         without_noise.append(found)
         if not as_json and found.images:
             OUT.print(f"without noise the model is right about {found.right} of {found.images} images")
@@ -157,7 +156,6 @@ def command(
             warn_at_chance(found, classifier)
 
     def tell_reused(rows: int) -> None:
-        tell_accuracy()  # not earlier: what is refused prints nothing
         if 0 < rows < len(examples):
             note(f"{out} already holds {rows:,} of the {len(examples):,} images; the others are added")
 
@@ -182,7 +180,7 @@ def command(
             precision=precision,
         )
         if dry_run:
-            tell_accuracy()
+            tell_accuracy(accuracy_without_noise(smoothed, dataset, examples))
             at_least = len(examples) * chosen.least_votes
             smoothed.tune(dataset.input_shape, at_least, on_measuring=note_measuring)
             first_image = dataset.test.x[examples[0] : examples[0] + 1]
@@ -203,6 +201,7 @@ def command(
                 on_certificate=lambda row: bar.advance(note=f"image {row.idx}: radius {row.radius:.3f}"),
                 on_pace=lambda note: bar.advance(0, note),
                 on_invalid=invalid.append,
+                on_without_noise=tell_accuracy,
                 on_reused=tell_reused,
                 on_forecast=_tell_if_long,
                 on_measuring=note_measuring,
@@ -213,8 +212,13 @@ def command(
     # without labels, whatever a certificate states counts
     counted = rows if labelled else [replace(row, label=row.predict) for row in rows]
     record = classifier.record
+    clean = stated_accuracy(smoothed.classifier, dataset, examples, without_noise[0])
     summary = summarise(
-        counted, chosen, noise=smoothing_noise, confidence=confidence, record=record if labelled else None
+        counted,
+        chosen,
+        noise=smoothing_noise,
+        confidence=confidence,
+        without_noise=clean if labelled else None,
     )
     if as_json:
         about = {"data": dataset.name, "unit": dataset.unit, "confidence": confidence, "plan": chosen.name}
@@ -236,9 +240,9 @@ def command(
             _print_profile(smoothed, seconds)
     if nans := smoothed.profile.invalid + sum(invalid):
         warn(f"{nans} votes were NaN; they count for no class")
-    if record is not None and labelled and smoothing_noise.name == record.noise == "gaussian":
+    if record is not None and labelled and clean and smoothing_noise.name == record.noise == "gaussian":
         lowest = summary.curve[0]
-        if message := lack_of_noise(record.alpha, beta, lowest.radius, lowest.share, record.clean_accuracy):
+        if message := lack_of_noise(record.alpha, beta, lowest.radius, lowest.share, clean.share):
             warn(message)
 
 
@@ -321,7 +325,9 @@ def _report(
         else f"each {'prediction' if no_radius else 'certificate'} holds with probability at least "
         f"{confidence:g}"
     )
-    clean = "" if summary.clean_accuracy is None else f"accuracy without noise {summary.clean_accuracy:.4f}; "
+    clean = ""
+    if summary.clean_accuracy is not None:
+        clean = f"accuracy without noise {summary.clean_accuracy:.4f} (of {summary.clean_of}); "
     bounds = "{:.4f}, {:.4f}, {:.4f}".format(*summary.p_lower) if summary.p_lower else ""
     of = "correct" if data.class_names else "certified"
     bounds = f"p_A of {of} images at least {bounds} (10, 50, 90 % quantiles); " if bounds else ""

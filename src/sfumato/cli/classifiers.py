@@ -38,6 +38,7 @@ def load_classifiers(
     from sfumato.errors import SettingError
     from sfumato.models.classifier import as_classifier, load_classifier
     from sfumato.models.registry import is_built_in
+    from sfumato.smoothing.class_names import warn_of_other_classes
 
     means, stds = (options.parse_numbers(name, text) or None for name, text in (("mean", mean), ("std", std)))
     sizes = (dataset.input_shape, dataset.num_classes, means, stds)
@@ -48,12 +49,7 @@ def load_classifiers(
         else:
             loaded.append(load_classifier(name, *sizes, factory=factory, fingerprint=fingerprint))
     for found in loaded:
-        known = found.record.class_names if found.record else ()
-        if known and dataset.class_names and tuple(known) != dataset.class_names:
-            warn(
-                f"{found.name}: was trained on the classes {_shortened(known)}, and {dataset.name} has "
-                f"{_shortened(dataset.class_names)}: a label may not mean the same in both"
-            )
+        warn_of_other_classes(found, dataset.class_names, dataset.name)
     made = [found for found in loaded if found.record and not is_built_in(found.record.architecture)]
     if factory is not None and not made and not any(found.factory for found in loaded):
         raise SettingError(f"none of the given models needs network {factory!r}; leave it out")
@@ -150,10 +146,6 @@ def behind(denoiser: Path | None, classifier: Classifier, dataset: Dataset) -> C
         )
     seen = frozenset([str(record.training.get("augmentation", "none"))])
     return denoised(classifier, Named(str(denoiser), front, record.weights_sha256, augmentations=seen))
-
-
-def _shortened(names: Sequence[str]) -> str:
-    return ", ".join([*names[:5], *(["..."] if names[5:] else [])])
 
 
 def _adapted(reference: str, classes: int) -> Classifier | None:

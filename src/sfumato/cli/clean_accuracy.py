@@ -24,10 +24,7 @@ def warn_at_chance(found: CleanAccuracy, classifier: Classifier) -> None:
             if classifier.record is None
             else "is this the data that it was trained for?"
         )
-        warn(
-            f"{found.right} of {found.images} right without noise is what guessing among {found.classes} "
-            f"classes gives: {cause}"
-        )
+        warn(found.hint(cause))
 
 
 def warn_if_it_guesses(classifier: Classifier, data: Dataset, examples: Sequence[int], device: str) -> None:

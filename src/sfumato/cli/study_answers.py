@@ -192,8 +192,9 @@ def best(
     table = best_table(answer)
     print_table(table.title, table.columns, table.rows)
     OUT.print(
-        f"seeds {', '.join(map(str, answer.betas[0].seeds))}; brackets hold the measured alpha that is "
-        f"nearest to a rule; alpha and beta in: {answer.unit}",
+        "gain: alpha* selected on one half of the images and measured on the other, so not the difference of "
+        f"the risks\nseeds {', '.join(map(str, answer.betas[0].seeds))}; brackets hold the measured alpha "
+        f"that is nearest to a rule; alpha and beta in: {answer.unit}",
         markup=False,
     )
     _warn_about(answer.betas)

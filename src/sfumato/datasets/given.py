@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from numbers import Number
@@ -16,7 +17,7 @@ from sfumato.datasets.labels import class_labels
 from sfumato.datasets.on_demand import OnDemand, is_small
 from sfumato.datasets.units import in_one_unit
 from sfumato.datasets.user import of_arrays, set_aside
-from sfumato.errors import DataError
+from sfumato.errors import DataError, DataNote
 
 _SAMPLE = 200  # items of each part by which the unit of large data is decided
 _TESTS = ("test", "validation", "val", "valid")
@@ -32,7 +33,8 @@ def dataset_of(given: Given, *, name: str | None = None) -> Dataset:
     """Return the data set that ``given`` is.
 
     Where there is no test part, a fixed random fifth is set aside. What takes more than a gigabyte is read
-    when it is needed, item by item. ``name`` is its name in records.
+    when it is needed, item by item. ``name`` is its name in records. What was assumed while reading it is in
+    its ``notes``, and each note is also a ``DataNote`` warning.
 
     >>> dataset_of((np.zeros((10, 3)), [0, 1] * 5))
     Dataset('arrays', 8 train, 2 test, shape (3,), 2 classes, unit: the data's own unit)
@@ -40,6 +42,24 @@ def dataset_of(given: Given, *, name: str | None = None) -> Dataset:
     Raises:
         DataError: anything else, a loader that shuffles, items that change from reading to reading or have no
             labels; whatever is refused in a file.
+    """
+    found = read_given(given, name)
+    if not isinstance(given, Dataset | str | os.PathLike):  # of these the notes have been told
+        tell_notes(found)
+    return found
+
+
+def tell_notes(data: Dataset) -> None:
+    """Warn of each note of a data set that was just read."""
+    for line in data.notes:
+        warnings.warn(line, DataNote, stacklevel=3)
+
+
+def read_given(given: Given, name: str | None = None) -> Dataset:
+    """Return the data set that ``given`` is, as ``dataset_of``; what was assumed is only in its ``notes``.
+
+    Raises:
+        DataError: as ``dataset_of``.
     """
     if isinstance(given, Dataset):
         return given

@@ -48,7 +48,7 @@ class LabelledItems(Source):
 
     def __init__(self, data: Any, name: str) -> None:
         self.data, self.name = data, name
-        self.class_names = _class_names(data)
+        self.class_names = class_names_of(data)
         count = len(data)
         if count == 0:
             raise DataError(f"{name}: holds no items, at least 1 is needed")
@@ -186,7 +186,7 @@ def _array(image: Any, where: str) -> np.ndarray:
     return np.ascontiguousarray(pixels)
 
 
-def _class_names(data: Any) -> tuple[str, ...] | None:
+def class_names_of(data: Any) -> tuple[str, ...] | None:
     """Return the names that the data set has for its classes: ``classes``, or those of a label column."""
     named = getattr(data, "classes", None)
     features = getattr(data, "features", None)

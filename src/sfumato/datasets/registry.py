@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,12 +12,12 @@ from sfumato.datasets.base import Dataset, checked_split, require_one_shape
 from sfumato.datasets.cifar import load_cifar10, load_cifar10_folder
 from sfumato.datasets.digits import load_digits_dataset
 from sfumato.datasets.fashion_mnist import FASHION_MNIST
-from sfumato.datasets.given import dataset_of
+from sfumato.datasets.given import read_given, tell_notes
 from sfumato.datasets.idx import load_idx_folder
 from sfumato.datasets.mnist import MNIST
 from sfumato.datasets.reading import is_folder, require_regular_file, require_text
 from sfumato.datasets.user import load_folder, load_npz
-from sfumato.errors import DataError, DataNote, ModelError, SettingError, require_count
+from sfumato.errors import DataError, ModelError, SettingError, require_count
 from sfumato.user_code import import_named, told_in_one_line
 
 Loader = Callable[[Path | None, bool], Dataset]
@@ -111,8 +110,7 @@ def load_dataset(
         dataset = _made(text, size)
     else:
         dataset = _load(text, data_dir, fetch, size)
-    for line in dataset.notes:
-        warnings.warn(line, DataNote, stacklevel=2)
+    tell_notes(dataset)
     return dataset
 
 
@@ -130,7 +128,7 @@ def _made(name: str, size: int | None) -> Dataset:
     except ModelError as error:
         raise DataError(f"data set {error}") from error
     with told_in_one_line(f"{name}: the data set cannot be loaded", lost=DataError):
-        found = dataset_of(make(), name=name)
+        found = read_given(make(), name)
     return replace(found, name=name)
 
 

@@ -80,6 +80,15 @@ def pixels_from_bytes(images: np.ndarray) -> Float32[np.ndarray, "..."]:
     return images.astype(np.float32) / np.float32(255)
 
 
+def beyond_pixels(low: float, high: float) -> bool:
+    """Return whether values from ``low`` to ``high`` are no pixels in [0, 1], not even resized ones.
+
+    >>> beyond_pixels(-0.02, 1.1), beyond_pixels(-1.0, 1.0)
+    (False, True)
+    """
+    return low <= _OVERSHOOT[0] or high >= _OVERSHOOT[1]
+
+
 def require_finite(x: np.ndarray, where: str) -> None:
     """Refuse NaN and infinite values.
 
@@ -132,7 +141,7 @@ def _unit_of_floats(values: Mapping[str, np.ndarray], prefix: str) -> tuple[str,
     inside = [name for name, (low, high) in spans.items() if low >= -_ROUNDING and high <= 1 + _ROUNDING]
     if len(inside) == len(spans):
         return PIXELS, []
-    beyond = [n for n, (low, high) in spans.items() if low <= _OVERSHOOT[0] or high >= _OVERSHOOT[1]]
+    beyond = [name for name, span in spans.items() if beyond_pixels(*span)]
     if inside and beyond:
         raise _two_units(spans, inside[0], beyond[0], prefix)
     positive = [name for name, (low, _) in spans.items() if low >= 0]

@@ -16,6 +16,8 @@ from sfumato.models.normalize import Normalize
 from sfumato.models.outputs import understood
 
 _PIXELS = 255.0
+_UNIT = "pixels in [0, 1]"  # as data sets name it
+_UNNAMED = "LABEL_"  # how a configuration numbers classes that nobody has named
 _BEFORE_THE_NOISE = frozenset({"do_resize", "do_center_crop", "do_pad", "do_convert_rgb"})
 """Steps that make the image that is smoothed, so that they are the user's."""
 _TAKEN_OVER = frozenset({"do_rescale", "do_normalize", "do_flip_channel_order"})
@@ -26,7 +28,8 @@ def from_hugging_face(model: nn.Module, processor: Any) -> Classifier:
 
     The processor's scale, mean and std, and its order of channels, become the first layers, behind the noise.
     It does nothing else here: images must have the size that the model takes, resized before the noise. The
-    checksum of the weights, mean and std included, identifies it.
+    checksum of the weights, mean and std included, identifies it. The names in ``config.id2label`` are
+    those of its classes: a warning says where data have others, or another order.
 
     Args:
         model: as ``AutoModelForImageClassification`` loads it: from a batch to an answer with ``logits``.
@@ -49,7 +52,22 @@ def from_hugging_face(model: nn.Module, processor: Any) -> Classifier:
     config = getattr(model, "config", None)
     name = getattr(config, "name_or_path", "") or type(model).__name__
     layers = nn.Sequential(*front, Followed(model, understood)).train(model.training)
-    return Classifier(name, layers, weights_sha256=weights_checksum(layers.state_dict()))
+    return Classifier(
+        name,
+        layers,
+        weights_sha256=weights_checksum(layers.state_dict()),
+        class_names=_class_names(config),
+        unit=_UNIT,
+    )
+
+
+def _class_names(config: Any) -> tuple[str, ...]:
+    """Return the names of the classes in the order of the outputs; none where the configuration has none."""
+    named = getattr(config, "id2label", None)
+    if not isinstance(named, Mapping) or set(named) != set(range(len(named))):
+        return ()
+    names = tuple(str(named[place]) for place in range(len(named)))
+    return () if all(name.startswith(_UNNAMED) for name in names) else names
 
 
 class _Reversed(nn.Module):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
@@ -34,25 +34,27 @@ from sfumato.errors import (
     require_nonnegative,
     require_positive,
 )
-from sfumato.frames import pandas_for
+from sfumato.frames import numbers_in_order, pandas_for
 from sfumato.models.classifier import Classifier
 from sfumato.models.outputs import one_hot
 from sfumato.noise import Gaussian, Span, Stream, Use
 from sfumato.plans import Plan
 from sfumato.settings import CONFIDENCE
 
-_Units = float | Sequence[float] | Float[np.ndarray, " features"]
+_Units = float | Sequence[float] | Float[np.ndarray, " features"] | Mapping[str, float]
 Scale = str | _Units | None
 
 _STANDARD_DEVIATIONS = "std"
 _MOST_VALUES = 2**19
 _LARGEST_BATCH = 4096
+_SHOWN = 5  # features whose units are named in words
 
 
 def from_estimator(estimator: Any, scale: _Units | None = None) -> Classifier:
     """Return the classifier of a fitted classifier or pipeline; class k is ``estimator.classes_[k]``.
 
     With ``scale`` its input is the table's divided by it: x / scale. Then beta and radii are in these units.
+    Numbers by feature name, a dictionary or a Series, are taken in the order of ``feature_names_in_``.
     Without it they are in the table's own. The fingerprint is the checksum of the estimator, pickled.
 
     >>> from sklearn.datasets import load_iris
@@ -64,7 +66,7 @@ def from_estimator(estimator: Any, scale: _Units | None = None) -> Classifier:
 
     Raises:
         ModelError: no fitted classifier with one target.
-        SettingError: a scale that is not positive.
+        SettingError: a scale that is not positive, or not for these features.
     """
     if not (hasattr(estimator, "predict") and hasattr(estimator, "classes_")):
         raise ModelError(
@@ -73,7 +75,12 @@ def from_estimator(estimator: Any, scale: _Units | None = None) -> Classifier:
     classes = estimator.classes_
     if isinstance(classes, list):
         raise ModelError(f"estimator must have one target, got {len(classes)}")
-    units = None if scale is None else _positive_scale(scale)
+    units = None
+    if scale is not None:
+        units = _positive_scale(scale, getattr(estimator, "feature_names_in_", None))
+        features = getattr(estimator, "n_features_in_", units.size)
+        if units.shape not in ((), (1,), (features,)):
+            raise SettingError(_wrong_shape(features, units))
     decides = getattr(estimator, "best_estimator_", estimator)  # of a search, which also keeps times
     try:
         fingerprint = str(joblib.hash((decides, units), hash_name="sha1"))
@@ -92,7 +99,8 @@ class SmoothedEstimator(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # 
         beta: smoothing noise, standard deviation in the unit of ``scale``.
         alpha: training noise in the same unit; ``beta`` if not given, 0 for none.
         scale: what the unit is. ``"std"``: the standard deviation of each feature in the training data;
-            None: the features' own units, which should then be alike; or one number for each feature.
+            None: the features' own units, which should then be alike; or one number for each feature, in
+            their order, or by name in a dictionary or a Series, if ``fit`` gets a data frame.
         copies: how many noisy copies of each row the estimator is fitted on.
         votes: of each row in ``predict`` and ``predict_proba``.
         random_state: determines all noise; a whole number or what scikit-learn takes in its place.
@@ -147,7 +155,7 @@ class SmoothedEstimator(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # 
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise DataError("y has 1 class; at least 2 classes are needed to train a classifier")
-        self._set_scale(rows)
+        self._set_scale(rows, names)
         self._seed = _seed(self.random_state)
         copies = require_count("copies", self.copies) if alpha else 1
         noise = np.stack([self._training_noise(rows.shape, copy) for copy in range(copies)])
@@ -198,7 +206,7 @@ class SmoothedEstimator(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # 
         distance = (Gaussian.norm,) if named else (Gaussian.norm, *self.scale_.tolist())
         return Certificates(rows, measure=Measure(distance, self.unit_))
 
-    def _set_scale(self, rows: Float[np.ndarray, "rows features"]) -> None:
+    def _set_scale(self, rows: Float[np.ndarray, "rows features"], names: Iterable[str] | None) -> None:
         features = rows.shape[1]
         if self.scale is None:
             self.scale_, self.unit_ = np.ones(features), "the features' own units"
@@ -210,11 +218,11 @@ class SmoothedEstimator(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # 
             self.scale_ = np.where(deviations > 0, deviations, 1.0)
             self.unit_ = "standard deviations of each feature in the training data"
         else:
-            self.scale_, self.unit_ = _positive_scale(self.scale), "multiples of scale"
+            self.scale_ = _positive_scale(self.scale, names)
             if self.scale_.shape != (features,):
-                raise SettingError(
-                    f"scale must have one number for each of {features} features, got {self.scale_.shape}"
-                )
+                raise SettingError(_wrong_shape(features, self.scale_))
+            shown = _told([""] * features if names is None else [f"{name} " for name in names], self.scale_)
+            self.unit_ = f"multiples of scale ({shown})"
 
     def _training_noise(self, shape: tuple[int, ...], copy: int) -> Float32[np.ndarray, "rows features"]:
         drawn = torch.empty(shape)
@@ -265,11 +273,22 @@ def _places(labels: np.ndarray, classes: np.ndarray) -> Int[np.ndarray, " rows"]
     Raises:
         DataError: a label that is none of them.
     """
+    if not any(labels.dtype.kind in kinds and classes.dtype.kind in kinds for kinds in ("biuf", "U")):
+        # numbers beside names have no order
+        known = {label: place for place, label in enumerate(classes.tolist())}
+        for label in labels.tolist():
+            if label not in known:
+                raise DataError(_unknown(label, classes))
+        return np.array([known[label] for label in labels.tolist()], dtype=np.int64)
     order = np.argsort(classes)
     places = order[np.searchsorted(classes, labels, sorter=order).clip(max=len(classes) - 1)]
     if (wrong := classes[places] != labels).any():
-        raise DataError(f"{labels[wrong].tolist()[0]!r} is not one of the classes {classes.tolist()[:10]}")
+        raise DataError(_unknown(labels[wrong].tolist()[0], classes))
     return np.asarray(places, dtype=np.int64)
+
+
+def _unknown(label: object, classes: np.ndarray) -> str:
+    return f"{label!r} is not one of the classes {classes.tolist()[:10]}"
 
 
 def _numbers(points: Float32[np.ndarray, "rows features"]) -> list[int]:
@@ -296,11 +315,25 @@ def _number(values: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(values, digest_size=8).digest(), "little") >> 1
 
 
-def _positive_scale(scale: _Units) -> Float[np.ndarray, " features"]:
-    units = np.asarray(scale, dtype=np.float64)
-    if not (np.isfinite(units) & (units > 0)).all():
-        raise SettingError(f"scale must be positive finite numbers, got {scale!r}")
+def _positive_scale(scale: _Units, names: Iterable[str] | None) -> Float[np.ndarray, " features"]:
+    """Return the scale as numbers in the order of the features, whose names are given if they have some."""
+    given = numbers_in_order("scale", scale, names)
+    try:
+        units = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise SettingError(f"scale must be positive finite numbers, got {given!r:.80}") from error
+    if (wrong := ~(np.isfinite(units) & (units > 0))).any():
+        raise SettingError(f"scale must be positive finite numbers, got {units[wrong][0]:g}")
     return units
+
+
+def _wrong_shape(features: int, units: np.ndarray) -> str:
+    return f"scale must have one number for each of {features} features, got shape {units.shape}"
+
+
+def _told(names: Sequence[str], units: Float[np.ndarray, " features"]) -> str:
+    shown = [f"{name}{unit:g}" for name, unit in zip(names, units, strict=True)][:_SHOWN]
+    return ", ".join([*shown, *(["..."] if len(units) > _SHOWN else [])])
 
 
 def _seed(random_state: Any) -> int:

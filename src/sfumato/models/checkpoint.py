@@ -44,6 +44,7 @@ WITHOUT_RECORD = (
 )
 """What is said of ordinary weights where a checkpoint is needed."""
 _KEY = "sfumato"
+_RECORD_ON = "sfumato_record"  # the attribute of a loaded module
 _SETTINGS_OF_FORMAT_1 = frozenset(
     ("method", "alpha", "draws", "epochs", "batch_size", "learning_rate", "weight_decay", "seed", "precision")
 )
@@ -169,13 +170,13 @@ def weights_checksum(tensors: Mapping[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-def save_model(model: nn.Module, record: ModelRecord, path: Path) -> ModelRecord:
+def save_model(model: nn.Module, record: ModelRecord, path: Path | str) -> ModelRecord:
     """Write the model with its record, completely or not at all; return the record.
 
     Raises:
         OutputError: the path cannot be written.
     """
-    return write_with_record(model, record, _KEY, path)
+    return write_with_record(model, record, _KEY, Path(path))
 
 
 def write_with_record(model: nn.Module, record: Recorded, key: str, path: Path) -> Recorded:
@@ -214,7 +215,14 @@ def load_model(path: Path | str, *, factory: Factory | None = None) -> tuple[nn.
         model.load_state_dict(tensors, assign=is_built_in(record.architecture))
     except Exception as error:  # a module of the user's own may refuse its state in any way
         raise ModelError(f"{path}: its weights do not fit the model ({failure_line(error)})") from error
+    setattr(model, _RECORD_ON, record)  # so that data of another unit or other classes are noticed
     return model.eval(), record
+
+
+def record_on(model: object) -> ModelRecord | None:
+    """Return the record of a module that ``load_model`` returned; None of any other."""
+    found = getattr(model, _RECORD_ON, None)
+    return found if isinstance(found, ModelRecord) else None
 
 
 def verify_checkpoint(path: Path) -> ModelRecord:

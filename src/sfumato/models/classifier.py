@@ -19,6 +19,7 @@ from sfumato.models.checkpoint import (
     has_record,
     load_model,
     read_record,
+    record_on,
     weights_checksum,
 )
 from sfumato.models.outputs import understood
@@ -45,6 +46,8 @@ class Classifier:
         normalization: how its batch norms were re-estimated, if they were.
         augmentations: what was done to the training images of its parts, where it is made of several and has
             no record of its own.
+        class_names, unit: what is known without a record: its classes in the order of its outputs, and the
+            unit of its inputs. Of a module that ``load_model`` returned they are its record's.
     """
 
     name: str
@@ -55,6 +58,18 @@ class Classifier:
     fingerprint: str | None = None
     normalization: Normalization | None = None
     augmentations: frozenset[str] = frozenset()
+    class_names: tuple[str, ...] = ()
+    unit: str | None = None
+
+    @property
+    def known_classes(self) -> tuple[str, ...]:
+        """The names of its classes in the order of its outputs; none where they are not known."""
+        return self.class_names if self.record is None else self.record.class_names
+
+    @property
+    def known_unit(self) -> str | None:
+        """What a noise level of 1 means for its inputs; None where it is not known."""
+        return self.unit if self.record is None else self.record.unit
 
     @staticmethod
     def of(model: Callable[[torch.Tensor], torch.Tensor] | Classifier) -> Classifier:
@@ -71,7 +86,9 @@ class Classifier:
         if not callable(model):
             raise ModelError(f"a model is a torch.nn.Module or a callable, got {type(model).__name__}")
         name = getattr(model, "__qualname__", None) or type(model).__name__
-        return Classifier(name, model, fingerprint=_fingerprint_of(model))
+        loaded = Classifier(name, model, fingerprint=_fingerprint_of(model))
+        told = record_on(model)
+        return replace(loaded, class_names=told.class_names, unit=told.unit) if told else loaded
 
     def training_augmentations(self) -> frozenset[str]:
         """Return what was done to the images of its training or of its parts'; empty: nothing says it."""
@@ -200,18 +217,24 @@ def as_classifier(
     Raises:
         ModelError: anything else, or not one mean and std for each channel.
     """
-    normalise = normalisation(mean or [0.0] * input_shape[0], std or [1.0] * input_shape[0], input_shape)
-    inner = model.model if isinstance(model, Classifier) else model
+    channels = input_shape[0]
+    normalise = normalisation(
+        [0.0] * channels if mean is None else mean, [1.0] * channels if std is None else std, input_shape
+    )
+    named: dict[str, Any] = {}
+    inner = model
+    if isinstance(model, Classifier):
+        inner, named = model.model, {"class_names": model.known_classes, "unit": model.known_unit}
     word = fingerprint or _fingerprint_of(model)
     if isinstance(inner, nn.Module):
-        loaded = Classifier(name, nn.Sequential(normalise, inner).eval(), fingerprint=word)
+        loaded = Classifier(name, nn.Sequential(normalise, inner).eval(), fingerprint=word, **named)
         return replace(loaded, weights_sha256=loaded.checksum())
     if not callable(inner):
         raise ModelError(
             f"{name}: the factory must return a torch.nn.Module or a callable, got {type(inner).__name__}"
         )
     seen = weights_checksum(normalise.state_dict())
-    return Classifier(name, _BlackBox(normalise, inner, num_classes), seen, fingerprint=word)
+    return Classifier(name, _BlackBox(normalise, inner, num_classes), seen, fingerprint=word, **named)
 
 
 def _fingerprint_of(model: object) -> str | None:

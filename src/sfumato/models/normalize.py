@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from sfumato.errors import SettingError
+from sfumato.frames import numbers_in_order
 
 
 class Normalize(nn.Module):
@@ -22,7 +23,7 @@ class Normalize(nn.Module):
     tensor([2., 2., 2., 2.])
 
     Raises:
-        SettingError: lists of different length, or a std that is not positive.
+        SettingError: lists of different length, numbers by name, or a std that is not positive.
     """
 
     mean: torch.Tensor
@@ -30,6 +31,8 @@ class Normalize(nn.Module):
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
+        # channels of a tensor have no names
+        mean, std = numbers_in_order("mean", mean), numbers_in_order("std", std)
         if len(mean) != len(std):
             raise SettingError(
                 f"mean has {len(mean)} values but std {len(std)}; give one of each per channel"

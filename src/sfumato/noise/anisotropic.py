@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sfumato.errors import SettingError, require_positive
+from sfumato.frames import numbers_in_order
 from sfumato.noise.gaussian import Gaussian
 from sfumato.noise.keyed import Stream
 
@@ -34,7 +35,8 @@ class AnisotropicGaussian(Gaussian):
     (0.5, (5.0, 0.05))
 
     Raises:
-        SettingError: a standard deviation below 0, no scales, or one that is not positive and finite.
+        SettingError: a standard deviation below 0, no scales, scales by name, or one that is not positive and
+            finite.
     """
 
     scales: tuple[float, ...] = ()
@@ -44,9 +46,15 @@ class AnisotropicGaussian(Gaussian):
     def __post_init__(self) -> None:
         """Refuse no scales, and scales of 0, below, or infinite."""
         super().__post_init__()
-        if not self.scales:
+        # noise is added to arrays, whose features have no names
+        given = numbers_in_order("scales", self.scales)
+        try:
+            scales = [float(scale) for scale in given]
+        except (TypeError, ValueError) as error:
+            raise SettingError(f"scales must be a sequence of positive numbers, got {given!r:.80}") from error
+        if not scales:
             raise SettingError("scales must name a scale for each feature or channel, got none")
-        object.__setattr__(self, "scales", tuple(require_positive("each scale", s) for s in self.scales))
+        object.__setattr__(self, "scales", tuple(require_positive("each scale", scale) for scale in scales))
 
     def half_axes(self, radius: float) -> tuple[float, ...]:
         """Return the half axes of the ellipsoid that a radius certifies, in the features' units."""

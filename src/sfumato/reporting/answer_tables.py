@@ -11,6 +11,7 @@ from sfumato.answers.best_pair import Gain, Pair, PairAnswer
 from sfumato.certification.accuracy import NO_GUARANTEE, CurvePoint, certified_accuracy, is_asked
 from sfumato.certification.certificate import lowest_confidence
 from sfumato.certification.summary import p_lower_quantiles
+from sfumato.certification.without_noise import THESE_IMAGES
 from sfumato.reporting.certified_sets import (
     FULL,
     Outcomes,
@@ -201,6 +202,8 @@ def certified_table(
     ]
     unasked = any(point is None for of_set in points for point in of_set)
     unsure = [one.name for one in sets if not lowest_confidence(one.certificates)]
+    others = dict.fromkeys(one.clean_of for one in sets if one.clean_accuracy is not None)
+    clean_of = " or ".join(of for of in others if of != THESE_IMAGES)
     clean = ["" if one.clean_accuracy is None else style.share(one.clean_accuracy) for one in sets]
     bounds = [p_lower_quantiles(one.certificates) for one in sets]
     p_lower = [" / ".join(f"{bound:.3f}" for bound in found) if found else "" for found in bounds]
@@ -214,7 +217,8 @@ def certified_table(
         + f" by {measure_of(sets).norm} radius"
         + (f", with {100 * confidence:.4g} % bounds" if style.intervals else "")
         + (f"; {_NOT_ASKED}: not asked of the plan" if unasked else "")
-        + (f"; {', '.join(unsure)}: {NO_GUARANTEE}" if style.intervals and unsure else ""),
+        + (f"; {', '.join(unsure)}: {NO_GUARANTEE}" if style.intervals and unsure else "")
+        + (f"; without noise: of {clean_of}" if clean_of else ""),
         ["set", "examples", *(f"{radius:g}" for radius in wanted), *(name for name, _ in beside)],
         [
             [

@@ -20,6 +20,7 @@ from sfumato.certification.file import read_settings, settings_path
 from sfumato.certification.measure import Measure
 from sfumato.certification.published_level import told_noises
 from sfumato.certification.table import read_rows
+from sfumato.certification.without_noise import WHOLE_TEST_SET
 from sfumato.errors import DataError, ModelError, NoResultsYetError, SettingError
 from sfumato.models.checkpoint import ModelRecord, read_record
 from sfumato.studies.design import VotesTable, read_design
@@ -61,9 +62,14 @@ class CertifiedSet:
 
     @property
     def clean_accuracy(self) -> float | None:
-        """Test accuracy of the base network without noise; None where it is not said."""
+        """Accuracy of the base network without noise; None where it, or what it is of, is not said."""
         found = (self.settings or {}).get("clean_accuracy")
-        return float(found) if isinstance(found, int | float) else None
+        return float(found) if isinstance(found, int | float) and self.clean_of else None
+
+    @property
+    def clean_of(self) -> str:
+        """Which images ``clean_accuracy`` is of; empty where it is not said."""
+        return str((self.settings or {}).get("clean_of") or "")
 
     @property
     def normalized(self) -> dict[str, Any] | None:
@@ -142,6 +148,7 @@ def _network(record: ModelRecord | None, beta: float, votes: VotesTable | None) 
     if record is None:
         return {}
     known: dict[str, Any] = {"clean_accuracy": record.clean_accuracy, "data_sha256": record.data_sha256}
+    known["clean_of"] = WHOLE_TEST_SET
     if votes is None:
         return known
     known["precision"] = votes.precision

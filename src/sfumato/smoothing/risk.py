@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int
 
-from sfumato.datasets import Split
+from sfumato.datasets import Dataset, Split
+from sfumato.datasets.given import without_frame
 from sfumato.datasets.on_demand import Examples, OnDemand, per_block
 from sfumato.devices import choose_device
 from sfumato.errors import DataError, require_nonnegative
@@ -28,6 +29,7 @@ from sfumato.smoothing.answers import require_classes
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.configuration import Configuration, Network, require_precision
 from sfumato.smoothing.smoothed import DEFAULT_VOTES, Smoothed
+from sfumato.smoothing.units import images_in_unit
 from sfumato.statistics.binomial import two_sided_interval
 
 SHARD = 500
@@ -142,7 +144,7 @@ class Risk:
 
 def measure_risk(
     model: Network,
-    split: Split,
+    split: Split | Dataset | tuple[Any, Any],
     beta: float,
     *,
     n: int = DEFAULT_VOTES,
@@ -158,7 +160,8 @@ def measure_risk(
 ) -> Risk:
     """Return the risk of the majority of ``n`` votes at noise ``beta`` over all of ``split``.
 
-    Voting on an image stops once the majority of its n votes is decided. With ``error`` it stops sooner, and
+    That is a ``Split``, images with their labels (x, y), or the test images of a ``Dataset``. Voting on an
+    image stops once the majority of its n votes is decided. With ``error`` it stops sooner, and
     for each image the prediction may differ from that majority with at most this probability (``EarlyVote``).
     beta = 0 is the base classifier itself, one vote without noise. With the ``precision`` bf16 the
     bfloat16 network is measured. ``configuration`` is how votes are computed, as ``tuning`` measures
@@ -168,9 +171,11 @@ def measure_risk(
 
     Raises:
         SettingError: a beta, n or error out of range.
+        DataError: anything else in place of ``split``, or not one label for each image.
         ModelError: a model that does not fit the images, or has fewer outputs than the data has classes.
     """
     require_nonnegative("beta", beta)
+    split = _split_of(split, beta)
     plan = Vote(n) if error is None else EarlyVote(n, error)
     if configuration is not None:
         precision = configuration.precision
@@ -195,6 +200,29 @@ def measure_risk(
 
         rows = vote_on(voter, plan, split.x, split.y, range(len(split)), classes=classes, on_progress=go_on)
     return Risk(beta, n if beta > 0 else 1, ImageVotes(*rows.T.copy()))
+
+
+def _split_of(given: Any, beta: float) -> Split:
+    """Return images with their labels as a split; bytes are divided by 255.
+
+    Raises:
+        DataError: neither of them, or not one class index for each image.
+    """
+    if isinstance(given, Split | Dataset):
+        return given if isinstance(given, Split) else given.test
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise DataError(
+            f"split must be a Split, images with their labels (x, y) or a Dataset, got {type(given).__name__}"
+        )
+    x, y = (without_frame(part) for part in given)
+    images = images_in_unit(x, beta).cpu().numpy()
+    labels = np.asarray(y.detach().cpu() if hasattr(y, "detach") else y)
+    if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
+        raise DataError(
+            f"labels must be one whole number for each of {len(images)} images, got {labels.dtype} of shape "
+            f"{labels.shape}"
+        )
+    return Split(images, labels.astype(np.int64))
 
 
 def vote_on(

@@ -386,7 +386,9 @@ class Smoothed:
 
     def _prepare(self, x: torch.Tensor | np.ndarray) -> tuple[torch.Tensor, VoteCounter]:
         """Return the images on the device, checked, and what counts their votes."""
-        images = images_in_unit(x, self.beta, tell=self._shape is None).to(self.device)
+        images = images_in_unit(
+            x, self.beta, tell=self._shape is None, expected=self.classifier.known_unit
+        ).to(self.device)
         self.noise.check(images)
         shape = tuple(images.shape[1:])
         if self._shape not in (None, shape):

@@ -11,6 +11,7 @@ import warnings
 import numpy as np
 import torch
 
+from sfumato.datasets.units import PIXELS, beyond_pixels
 from sfumato.errors import DataError
 
 # Pixels of 0..255 show by their size: noise this many times smaller than the largest is no noise to them.
@@ -18,11 +19,14 @@ _BYTES_BEGIN = 64.0
 _NO_NOISE = 128.0
 
 
-def images_in_unit(x: torch.Tensor | np.ndarray, beta: float, *, tell: bool = True) -> torch.Tensor:
+def images_in_unit(
+    x: torch.Tensor | np.ndarray, beta: float, *, tell: bool = True, expected: str | None = None
+) -> torch.Tensor:
     """Return the images (images, *shape) as float32, bytes divided by 255.
 
     ``tell`` warns where bytes are scaled, and where floating point pixels seem to be in 0..255 while the
-    noise ``beta`` is meant for [0, 1].
+    noise ``beta`` is meant for [0, 1], or where they are beyond [0, 1] though ``expected``, the unit that the
+    model knows, is that.
 
     Raises:
         DataError: no array of numbers of that shape, NaN or infinite values, or images of wide integers,
@@ -58,6 +62,12 @@ def images_in_unit(x: torch.Tensor | np.ndarray, beta: float, *, tell: bool = Tr
                 "divide pixels of 0..255 by 255",
                 stacklevel=5,
             )
+    elif tell and expected == PIXELS and images.dim() > 2 and beyond_pixels(low, high):
+        warnings.warn(
+            f"pixels from {low:.4g} to {high:.4g}, and the model is for {PIXELS}: beta = {beta:g} and all "
+            "radii are in the unit of these pixels; give pixels in [0, 1], not normalised ones",
+            stacklevel=5,
+        )
     return images
 
 

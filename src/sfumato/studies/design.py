@@ -212,14 +212,14 @@ def design_class(method: type[Method]) -> type[Design]:
     return create_model("Design", __base__=Design, model=(table, table()))
 
 
-def read_design(path: Path, changes: Mapping[str, Mapping[str, Any]] | None = None) -> Design:
+def read_design(path: Path | str, changes: Mapping[str, Mapping[str, Any]] | None = None) -> Design:
     """Return the study of the file; ``changes`` (table, key: value) replace its settings.
 
     Raises:
         SettingError: no such file, no TOML, or a key or value that is not accepted.
     """
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise SettingError(f"{path}: cannot be read ({reason}); give an existing study file") from error

@@ -44,7 +44,7 @@ LOCK_FILE = ".lock"
 
 def run_study(
     design: Design,
-    folder: Path,
+    folder: Path | str,
     *,
     device: str = "auto",
     watch: Watch | None = None,
@@ -71,6 +71,7 @@ def run_study(
         WorkerError: workers of other versions, or a task that lost worker after worker.
         WriteError: the disk is full; what was finished is kept.
     """
+    folder = Path(folder)
     executor = executor or InProcess()
     with executor if executor.in_process else contextlib.nullcontext():
         data = checked_data(design, folder, data)

@@ -160,7 +160,7 @@ class DenoiserReport:
 def train_denoiser(
     data: Dataset,
     settings: DenoiserSettings,
-    output: Path,
+    output: Path | str,
     *,
     classifier: Callable[[torch.Tensor], torch.Tensor] | Classifier | None = None,
     device: str = "auto",
@@ -192,6 +192,7 @@ def train_denoiser(
             f"a denoiser is for images (channels, height, width), got input shape {data.input_shape}"
         )
     training = settings.training(None if classifier is None else Classifier.of(classifier))
+    output = Path(output)
     require_writable(output)
     if output.exists():
         raise OutputError(f"{output}: exists already; choose another output or remove it")

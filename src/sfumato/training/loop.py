@@ -49,7 +49,7 @@ class EpochReport:
 def train(
     data: Dataset | Given,
     settings: TrainingSettings,
-    output: Path,
+    output: Path | str,
     *,
     device: str = "auto",
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
@@ -74,6 +74,7 @@ def train(
         SfumatoError: the training diverged, or memory does not hold a single image; the state of its last
             whole epoch is kept.
     """
+    output = Path(output)
     data = dataset_of(data)
     require_writable(output)
     if output.exists():

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sfumato.certification.accuracy import certified_accuracy as accuracy_at
 from sfumato.certification.accuracy import is_asked
 from sfumato.certification.summary import p_lower_quantiles
+from sfumato.certification.without_noise import THESE_IMAGES
 from sfumato.reporting.answer_tables import certified_table, outcomes_table, votes_table
 from sfumato.reporting.attacked_sets import AttackedSet, attack_on, told_of
 from sfumato.reporting.certified_figures import MOST_BANDS, certified_accuracy, outcome_bars, radii, votes
@@ -47,7 +48,8 @@ def certified_lead(sets: Sequence[CertifiedSet], wanted: Sequence[float] = ()) -
 
 def _beside(found: CertifiedSet) -> str:
     clean, bounds = found.clean_accuracy, p_lower_quantiles(found.certificates)
-    parts = [] if clean is None else [f"{clean:.4f} without noise"]
+    of = "" if found.clean_of == THESE_IMAGES else f" of {found.clean_of}"
+    parts = [] if clean is None else [f"{clean:.4f}{of} without noise"]
     parts += [] if bounds is None else [f"median p_A at least {bounds[1]:.3f}"]
     return f" ({', '.join(parts)})" if parts else ""
 
