@@ -135,7 +135,9 @@ def test_another_tools_table_is_refused(table):
 def test_a_factory_is_imported_only_if_it_is_named(table):
     setting(model="os:abort", factory=None)(table)
     reseal(table)
-    assert verify_table(table).unchecked == ["votes: the model os:abort is not here; give --model"]
+    assert verify_table(table).unchecked == [
+        "votes: the code os:abort is run only if it is named here; give --model os:abort"
+    ]
 
 
 def test_the_command_ends_with_1_where_something_differs(table, sfumato):

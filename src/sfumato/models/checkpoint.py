@@ -159,6 +159,10 @@ class ModelRecord(BaseModel):
         return training
 
 
+class OtherWeightsError(ModelError):
+    """The weights of a file are not those that its record states."""
+
+
 def weights_checksum(tensors: Mapping[str, torch.Tensor]) -> str:
     """Return the SHA-256 over names, types, shapes and bytes of all tensors, in the order of names."""
     digest = hashlib.sha256()
@@ -243,10 +247,10 @@ def require_checksum(tensors: Mapping[str, torch.Tensor], recorded: str, path: P
     """Refuse weights whose checksum is not the recorded one.
 
     Raises:
-        ModelError: it is another one.
+        OtherWeightsError: it is another one.
     """
     if (found := weights_checksum(tensors)) != recorded:
-        raise ModelError(f"{path}: weights have checksum {found} but the record says {recorded}")
+        raise OtherWeightsError(f"{path}: weights have checksum {found} but the record says {recorded}")
 
 
 def _rebuilt(record: ModelRecord, factory: Factory | None, path: Path) -> nn.Module:

@@ -43,6 +43,7 @@ class Classifier:
         fingerprint: a text by its owner that identifies a model whose weights are not visible. Without it,
             the answers to fixed inputs identify the model.
         normalization: how its batch norms were re-estimated, if they were.
+        mean, std: of each channel, as they were given for a model of one's own; None where none were.
     """
 
     name: str
@@ -52,6 +53,8 @@ class Classifier:
     factory: str | None = None
     fingerprint: str | None = None
     normalization: Normalization | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
 
     @staticmethod
     def of(model: Callable[[torch.Tensor], torch.Tensor] | Classifier) -> Classifier:
@@ -180,15 +183,18 @@ def as_classifier(
     normalise = normalisation(mean or [0.0] * input_shape[0], std or [1.0] * input_shape[0], input_shape)
     inner = model.model if isinstance(model, Classifier) else model
     word = fingerprint or _fingerprint_of(model)
+    given = (tuple(mean) if mean else None, tuple(std) if std else None)
     if isinstance(inner, nn.Module):
-        loaded = Classifier(name, nn.Sequential(normalise, inner).eval(), fingerprint=word)
+        whole = nn.Sequential(normalise, inner).eval()
+        loaded = Classifier(name, whole, fingerprint=word, mean=given[0], std=given[1])
         return replace(loaded, weights_sha256=loaded.checksum())
     if not callable(inner):
         raise ModelError(
             f"{name}: the factory must return a torch.nn.Module or a callable, got {type(inner).__name__}"
         )
     seen = weights_checksum(normalise.state_dict())
-    return Classifier(name, _BlackBox(normalise, inner, num_classes), seen, fingerprint=word)
+    box = _BlackBox(normalise, inner, num_classes)
+    return Classifier(name, box, seen, fingerprint=word, mean=given[0], std=given[1])
 
 
 def _fingerprint_of(model: object) -> str | None:
