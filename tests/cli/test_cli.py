@@ -200,6 +200,10 @@ BAD = [
     (["train", "--alpha", "-0.1"], "alpha must be at least 0, got -0.1"),
     (["train", "--alpha", "0.1", "--model", "cnm"], "'cnm' is not known; accepted are mlp"),
     (["train", "--alpha", "0.1", "--data", "minst"], "'minst' is not known; accepted are digits"),
+    (
+        ["train", "--alpha", "0.1", "--data", "gone/photos"],
+        "gone/photos: no such file or folder; give an existing one",
+    ),
     (["train", "--alpha", "0.1", "--device", "tpu9"], "device 'tpu9' is not known"),
     (["train", "--alpha", "0.1", "--out", "file/m.safetensors"], "is not a folder"),
     (["train", "--alpha", "x"], "got 'x'"),

@@ -38,7 +38,8 @@ def command(
         str | None, typer.Option("--fingerprint", help="The text that identifies your own model now.")
     ] = None,
     data: Annotated[
-        str | None, typer.Option("--data", help="The data of a table, if its settings name another place.")
+        str | None,
+        typer.Option("--data", help="The data of a table or a study, if its settings name another place."),
     ] = None,
     data_dir: options.DataDir = None,
     size: options.Size = None,
