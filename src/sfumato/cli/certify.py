@@ -161,7 +161,10 @@ def command(
         if 0 < rows < len(examples):
             note(f"{out} already holds {rows:,} of the {len(examples):,} images; the others are added")
 
-    kept = f"the finished rows are in {out}: give the command again to go on"
+    def kept() -> str:
+        found = f"the finished rows are in {out}: give the command again to go on"
+        return found if out.is_file() else "no row was finished"
+
     with (
         chosen_executor(executor, workers, gpus_per_worker, ray_address, device) as opened,
         ended_if_it_hangs(model_timeout, kept),

@@ -74,7 +74,7 @@ def command(
     precision = chosen_precision(precision, device, classifiers)
     found: list[dict[str, Any]] = []
     with (
-        ended_if_it_hangs(model_timeout, "a risk keeps nothing"),
+        ended_if_it_hangs(model_timeout, lambda: "a risk keeps nothing"),
         progress_bar("risk", len(classifiers) * len(betas) * count) as bar,
     ):
         for classifier in classifiers:

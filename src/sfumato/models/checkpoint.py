@@ -360,6 +360,10 @@ def _opened(path: Path) -> Iterator[Any]:
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
             if size > min(_LONGEST_HEADER, path.stat().st_size):
+                if path.suffix != ".safetensors":
+                    raise ModelError(
+                        f"{path}: is neither a PyTorch nor a safetensors file; give a file of weights"
+                    )
                 raise ValueError(f"a header of {size} bytes")
             _strict_json(file.read(size))
         with safe_open(path, framework="pt") as opened:
