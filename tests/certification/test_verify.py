@@ -194,7 +194,8 @@ def test_a_factory_is_imported_only_if_it_is_named(table):
     setting(model="os:abort", factory=None)(table)
     reseal(table)
     assert verify_table(table).unchecked == [
-        "alpha, clean_accuracy and votes: the model os:abort is not here; give --model"
+        "alpha, clean_accuracy and votes: the code os:abort is run only if it is named here; give --model "
+        "os:abort"
     ]
 
 

@@ -41,6 +41,21 @@ def test_help_has_an_example(command, sfumato):
     assert f"Example: sfumato {' '.join(command)}" in words_of(printed)
 
 
+def test_help_of_numbers_for_each_channel_is_not_that_of_a_grid(sfumato):
+    text = words_of(sfumato("train", "--help")[1])
+    assert "Mean of each channel, subtracted from inputs (default: training set's). Give a number for" in text
+
+
+def test_ctrl_c_says_how_to_go_on(sfumato, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sfumato.datasets.load_dataset", interrupt)
+    code, _, errors = sfumato("certify", "--model", "none", "--beta", "1")
+    line = "error: interrupted; what was finished is kept: give the same command again to go on"
+    assert (code, errors.splitlines()[-1]) == (130, line)
+
+
 def test_help_names_what_is_registered(sfumato):
     text = words_of(sfumato("train", "--help")[1])
     for name in (*dataset_names(), *model_names()):
@@ -200,6 +215,10 @@ BAD = [
     (["train", "--alpha", "-0.1"], "alpha must be at least 0, got -0.1"),
     (["train", "--alpha", "0.1", "--model", "cnm"], "'cnm' is not known; accepted are mlp"),
     (["train", "--alpha", "0.1", "--data", "minst"], "'minst' is not known; accepted are digits"),
+    (
+        ["train", "--alpha", "0.1", "--data", "gone/photos"],
+        "gone/photos: no such file or folder; give an existing one",
+    ),
     (["train", "--alpha", "0.1", "--device", "tpu9"], "device 'tpu9' is not known"),
     (["train", "--alpha", "0.1", "--out", "file/m.safetensors"], "is not a folder"),
     (["train", "--alpha", "x"], "got 'x'"),

@@ -78,6 +78,15 @@ def test_certify_ends_keeps_its_rows_and_goes_on_to_the_same_table(run, tmp_path
     assert rows(table) == rows(whole)
 
 
+def test_no_table_is_named_that_does_not_exist(run, tmp_path):
+    (tmp_path / "now").write_text("\n")
+    certify = ("certify", "--model", "net_that_hangs:build", "--beta", 0.3, "--first", 8, "--device", "cpu")
+    code, _, error = run(*certify, "--out", "none.tsv", "--model-timeout", 2, hangs=tmp_path / "now")
+    assert code == 1
+    assert error.endswith("within 2 seconds (--model-timeout); no row was finished\n")
+    assert not (tmp_path / "none.tsv").exists()
+
+
 def test_risk_ends_in_a_line_where_the_model_never_sleeps(run, tmp_path):
     (tmp_path / "now").write_text("\n")
     code, shown, error = run(

@@ -1,6 +1,7 @@
 """``sfumato normalize``, ``--normalization``, and the warning where statistics do not fit the noise."""
 
 import json
+import shlex
 import sys
 
 import numpy as np
@@ -84,6 +85,61 @@ def test_risk_warns_of_what_does_not_fit_and_measures_what_does(sfumato, digits_
     code, said, err = sfumato("risk", out, *asked[:1], "1", *asked[2:], "--json")
     assert (code, err) == (0, "")
     assert json.loads(said)["risks"][0]["errors"] == found["risks"][1]["errors"]
+
+
+def test_the_repair_that_is_named_runs_as_it_is_printed(sfumato, own, tmp_path):
+    from PIL import Image
+
+    draw = np.random.default_rng(0)
+    for place in ("train/dark", "train/light", "test/dark", "test/light"):
+        folder = tmp_path / "my photos" / place
+        folder.mkdir(parents=True)
+        for number in range(20):
+            pixels = draw.integers(0, 128, (10, 12)) + (100 if "light" in place else 0)
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
+    data = ("--data", "my photos", "--size", "8", "--device", "cpu")
+    out = tmp_path / "my model.safetensors"
+    own_network = ("--alpha", "0", "--epochs", "3", "--augmentation", "none", "--out", out)
+    assert sfumato("train", "--model", "own_norms:network", *own_network, *data)[0] == 0
+    asked = ("--network", "own_norms:network", "--beta", "0.71234567", "--n", "5")
+    code, _, err = sfumato("risk", out, *asked, *data)
+    assert code == 0, err
+    (line,) = (line for line in err.splitlines() if "batch norms" in line)
+    program, *arguments = shlex.split(line.partition("in a new file: ")[2])
+    code, _, err = sfumato(*arguments)
+    assert (program, code) == ("sfumato", 0), err
+    made = read_record(tmp_path / "my model-at-0.712346.safetensors")
+    assert made.normalization.noise["beta"] == 0.71234567
+
+
+@pytest.mark.parametrize(
+    ("noise", "named"),
+    [(("--noise", "uniform"), True), (("--noise", "anisotropic", "--scales", "2"), False)],
+)
+def test_no_repair_is_named_that_takes_more_than_normalize_knows(
+    noise, named, sfumato, digits_with_batch_norms, tmp_path
+):
+    path, _ = digits_with_batch_norms
+    asked = ("--beta", "1", "--first", "2", "--plan", "fixed(10,50)", "--out", tmp_path / "t.tsv")
+    code, _, err = sfumato("certify", "--model", path, *asked, *noise, "--data-dir", tmp_path)
+    assert code == 0, err
+    assert "--normalization at-beta" in err
+    assert (f"sfumato normalize {path} --data digits --data-dir {tmp_path} --beta 1 --noise" in err) == named
+
+
+def test_no_repair_is_named_without_training_images(sfumato, digits_with_batch_norms, tmp_path):
+    from PIL import Image
+
+    path, _ = digits_with_batch_norms
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(4):
+        Image.new("L", (8, 8), 60 * number).save(pictures / f"{number}.png")
+    asked = ("--beta", "1", "--first", "2", "--plan", "fixed(10,50)", "--out", tmp_path / "t.tsv")
+    code, _, err = sfumato("certify", "--model", path, "--data", pictures, *asked)
+    assert code == 0, err
+    assert "re-estimating them takes training images, which " in err
+    assert "at-beta" not in err
 
 
 def test_certificates_of_re_estimated_statistics_are_those_of_the_checkpoint(

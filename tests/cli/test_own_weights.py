@@ -125,6 +125,19 @@ def test_forgotten_mean_and_std_are_hinted_at_by_risk_too(folder, sfumato):
     assert "guessing" not in sfumato(*own, "--mean", "4", "--std", "1")[2]
 
 
+def test_another_std_is_named_and_not_the_checksum_that_depends_on_it(folder, sfumato):
+    own = ("certify", "--model", "normalised.pt", "--network", "mine:clipped", *DECIDE, "--mean", "4")
+    assert sfumato(*own, "--std", "1")[0] == 0
+    code, _, errors = sfumato(*own, "--std", "2")
+    assert code == 2
+    assert "belongs to another run, with std [1.0] instead of [2.0]" in errors
+    record = Path("certificates.tsv.json")
+    before = json.loads(record.read_text())
+    del before["mean"], before["std"], before["seal"]
+    record.write_text(json.dumps(before))  # as a version that did not name them
+    assert sfumato(*own, "--std", "1")[0] == 0
+
+
 def test_guessing_is_told_from_knowing():
     from sfumato.certification.without_noise import CleanAccuracy
 

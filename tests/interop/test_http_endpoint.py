@@ -148,6 +148,29 @@ def test_the_command_line_takes_an_address(service, tmp_path, monkeypatch, sfuma
     assert len(sf.Certificates.from_tsv("t.tsv")) == 2
 
 
+def test_a_table_of_a_service_is_verified_where_its_address_is_given(service, tmp_path, monkeypatch, sfumato):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    np.savez("points.npz", x=np.repeat(X, 10, 0), y=np.repeat((X @ WEIGHTS).argmax(1), 10))
+    command = ("certify", "--model", service.url, "--data", "points.npz", "--beta", "0.2", "--first", "2")
+    assert sfumato(*command, "--plan", "decide(0.1)", "--batch-size", "32", "--out", "t.tsv")[0] == 0
+    asked = len(service.sizes)
+    code, out, _ = sfumato("verify", "t.tsv")
+    assert (code, len(service.sizes)) == (0, asked)
+    assert f"is asked only if it is named here; give --model {service.url}" in out
+    code, out, _ = sfumato("verify", "t.tsv", "--model", service.url)
+    assert code == 0
+    assert "votes of images 0, 1 drawn again from the seed" in out
+    service.failures = [503] * 5
+    code, out, _ = sfumato("verify", "t.tsv", "--model", service.url)
+    assert code == 0
+    assert f"not checked: votes: {service.url}: no answer after 5 tries" in out
+    service.answer = lambda batch: (batch @ WEIGHTS + [0.0, 0.1, 0.0]).tolist()
+    code, out, _ = sfumato("verify", "t.tsv", "--model", service.url)
+    assert code == 1
+    assert "DIFFERENT: model: its outputs for input 1" in out
+
+
 def test_a_service_is_refused_for_images_without_labels(tmp_path, refused):
     Image.new("L", (4, 4)).save(tmp_path / "one.png")
     refused(

@@ -103,3 +103,24 @@ def test_the_command_line_takes_an_onnx_file(tmp_path, monkeypatch, sfumato):
     assert code == 0, errors
     assert len(sf.Certificates.from_tsv("t.tsv")) == 2
     assert sf.from_onnx("net.onnx").fingerprint in (tmp_path / "t.tsv.json").read_text()
+
+
+def test_a_table_of_an_onnx_file_is_verified_by_its_settings_alone(tmp_path, monkeypatch, sfumato):
+    monkeypatch.chdir(tmp_path)
+    saved(tmp_path / "net.onnx")
+    np.savez("points.npz", x=np.repeat(X, 10, 0), y=np.repeat((X @ WEIGHTS).argmax(1), 10))
+    command = ("certify", "--model", "net.onnx", "--data", "points.npz", "--beta", "0.2", "--first", "2")
+    for options in ((), ("--fingerprint", "v1")):
+        table = f"{len(options)}.tsv"
+        assert sfumato(*command, "--plan", "decide(0.1)", *options, "--out", table)[0] == 0
+        code, out, errors = sfumato("verify", table)
+        assert code == 0, out + errors
+        assert "votes of images 0, 1 drawn again from the seed" in out
+    saved(tmp_path / "net.onnx", weights=WEIGHTS + np.float32(0.1))
+    code, out, _ = sfumato("verify", "0.tsv", "--redraw", 0)
+    assert code == 1
+    assert "DIFFERENT: model: net.onnx: its fingerprint is" in out
+    (tmp_path / "net.onnx").write_text("no model")
+    code, out, _ = sfumato("verify", "0.tsv")
+    assert code == 0
+    assert "not checked: votes: net.onnx: not an ONNX model that can be run" in out

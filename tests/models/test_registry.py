@@ -82,6 +82,29 @@ def factory_module(monkeypatch, tmp_path):
         "    return 5\n"
         "def broken(input_shape, num_classes):\n"
         "    raise KeyError('weights')\n"
+        "class Bare(torch.nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        return x.flatten(1)[:, :3]\n"
+        "class Plain(Bare):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "class Wide(Bare):\n"
+        "    def __init__(self, width=3):\n"
+        "        super().__init__()\n"
+        "class Needs(Bare):\n"
+        "    def __init__(self, width, depth, classes):\n"
+        "        super().__init__()\n"
+        "class Shaped(Bare):\n"
+        "    def __init__(self, width=12, num_classes=10):\n"
+        "        super().__init__()\n"
+        "        self.head = torch.nn.Linear(width % 7, num_classes)\n"
+        "class Fails(Bare):\n"
+        "    def __init__(self):\n"
+        "        raise KeyError('weights')\n"
+        "def nothing():\n"
+        "    return Plain()\n"
+        "def other(classes):\n"
+        "    return Plain()\n"
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -90,6 +113,36 @@ def factory_module(monkeypatch, tmp_path):
 def test_a_factory_that_fails_is_reported_in_one_line():
     with pytest.raises(ModelError, match=r"the factory failed .*KeyError"):
         build_model("test_factory_module:broken", (1,), 10, [0.0], [1.0])
+
+
+@pytest.mark.parametrize("name", ["Bare", "Plain", "Wide", "nothing"])
+def test_what_takes_no_arguments_is_called_without(name):
+    network = build_model(f"test_factory_module:{name}", (1, 2, 2), 3, [0.0], [1.0])
+    assert network(torch.zeros(2, 1, 2, 2)).shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "takes"),
+    [
+        ("Needs", "(width, depth, classes)"),
+        ("other", "(classes)"),
+        ("Shaped", "(width=12, num_classes=10)"),
+    ],
+)
+def test_other_arguments_are_told_with_the_function_to_write(name, takes):
+    with pytest.raises(ModelError) as caught:
+        build_model(f"test_factory_module:{name}", (1, 2, 2), 3, [0.0], [1.0])
+    assert (
+        f"a factory is called with (input_shape, num_classes), and {name} takes {takes}: write 'def "
+        f"build(input_shape, num_classes): return {name}(...)' and name test_factory_module:build"
+    ) in str(caught.value)
+
+
+def test_a_failure_within_what_takes_no_arguments_is_told_as_it_is():
+    with pytest.raises(ModelError) as caught:
+        build_model("test_factory_module:Fails", (1, 2, 2), 3, [0.0], [1.0])
+    assert "(KeyError: 'weights', at " in str(caught.value)
+    assert "is called with" not in str(caught.value)
 
 
 def test_a_black_box_is_any_callable_and_sees_normalised_inputs():

@@ -106,7 +106,11 @@ def test_files_without_one_state_dict_are_refused_in_a_line(tmp_path):
         ("list.pt", [torch.zeros(2)], "holds a list"),
         ("other.pt", {"epoch": 3}, "holds 'epoch'; a state dict"),
         ("cut.pt", whole[:-40], "not a whole file of PyTorch"),
-        ("text.pt", b"weights, they say", "not a whole safetensors file"),
+        (
+            "text.pt",
+            b"weights, they say",
+            "is neither a PyTorch nor a safetensors file; give a file of weights",
+        ),
         ("script.pt", None, "is a TorchScript program"),
         ("none.pt", None, "no such file"),
     ]:

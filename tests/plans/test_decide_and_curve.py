@@ -204,6 +204,8 @@ def test_no_images_need_no_votes():
 
 
 def test_a_radius_far_beyond_the_noise_is_refused_in_words():
+    with pytest.raises(SettingError, match=r"needs about 2e\+138 votes to certify radius 5 at beta 0.2"):
+        Decide(5.0).tests(Gaussian(0.2), 0.999, label_known=False)
     with pytest.raises(SettingError, match=r"infinitely many votes"):
         Decide(50.0).start(1, 2, noise=Gaussian(0.5), confidence=0.999)
     with pytest.raises(SettingError, match=r"at least 24098\d* votes"):

@@ -2,8 +2,10 @@
 
 import shutil
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from sfumato.certification.verify import AtHand
 from sfumato.models.checkpoint import load_model, save_model
@@ -38,6 +40,42 @@ def study(origin, tmp_path):
 
 def verified(folder, redraw=0):
     return verify_study(folder, AtHand(redraw=redraw, seed=0, device="cpu"))
+
+
+def test_a_study_of_a_file_that_is_seen_from_another_folder_is_verified_with_data(
+    digits, tmp_path, monkeypatch, sfumato
+):
+    monkeypatch.chdir(tmp_path)
+    np.savez("shapes.npz", x=digits.test.x[:200], y=digits.test.y[:200])
+    run_study(
+        make_design(TABLES | {"data": {"name": "shapes.npz", "images": 10}}), tmp_path / "st", device="cpu"
+    )
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    code, out, _ = sfumato("verify", "../st", "--device", "cpu")
+    assert code == 0
+    assert "(shapes.npz: no such file; give an existing one); give --data\n" in out
+    code, out, _ = sfumato("verify", "../st", "--device", "cpu", "--data", "../shapes.npz")
+    assert (code, "not checked" in out) == (0, False)
+    code, _, errors = sfumato("study", "run", "../st", "--device", "cpu")
+    assert (code, errors.splitlines()[-1]) == (
+        2,
+        "error: shapes.npz: no such file; give an existing one, with --data",
+    )
+    code, _, errors = sfumato("study", "run", "../st", "--device", "cpu", "--data", "../shapes.npz")
+    assert code == 0, errors
+
+
+def test_a_study_of_a_folder_of_images_is_verified_with_the_size_that_it_states(tmp_path):
+    folders = tmp_path / "photos"
+    for label in ("dark", "light"):
+        (folders / label).mkdir(parents=True)
+        for number in range(30):
+            grey = number + 100 * (label == "light")
+            Image.new("L", (10, 10), grey).save(folders / label / f"{number}.png")
+    data = {"name": str(folders), "size": 8, "images": 8}
+    run_study(make_design(TABLES | {"data": data}), tmp_path / "st", device="cpu")
+    assert verified(tmp_path / "st").differences == []
 
 
 def test_nothing_is_found_in_a_sound_study(study):

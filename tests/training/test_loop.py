@@ -213,6 +213,44 @@ def test_only_models_that_can_are_laid_out_with_their_channels_innermost():
     assert fastest_layout(Viewing(), x) == torch.contiguous_format
 
 
+@pytest.mark.parametrize(
+    ("convolution", "layout"),
+    [
+        (nn.Conv2d(15, 4, 1, stride=2), torch.contiguous_format),
+        (nn.Conv2d(8, 4, 1, stride=(1, 4)), torch.contiguous_format),
+        (nn.Conv2d(32, 32, 1, stride=3, groups=4), torch.contiguous_format),
+        (nn.Conv2d(16, 4, 1, stride=2), torch.channels_last),
+        (nn.Conv2d(8, 4, 1), torch.channels_last),
+        (nn.Conv2d(8, 4, 2, stride=2), torch.channels_last),
+    ],
+    ids=str,
+)
+def test_convolutions_whose_gradients_corrupt_memory_keep_their_channels_outermost(convolution, layout):
+    model = nn.Sequential(nn.Conv2d(1, convolution.in_channels, 3), convolution)
+    assert fastest_layout(model, torch.ones(2, 1, 8, 8)) == layout
+
+
+STEPS = """
+import torch
+from torch import nn
+from sfumato.training.layout import lay_out
+
+for channels, stride, side in ((3, 2, 64), (8, 2, 64), (8, 4, 128)):
+    model = nn.Sequential(nn.Conv2d(3, channels, 3, padding=1), nn.Conv2d(channels, 16, 1, stride))
+    x = torch.ones(16, 3, side, side)
+    lay_out(model, x[:2])
+    for _ in range(3):
+        model(x).square().sum().backward()
+print("whole")
+"""
+
+
+def test_a_narrow_convolution_with_a_stride_is_trained_without_a_crash():
+    # in a process of its own: where it fails, the process is gone
+    done = subprocess.run([sys.executable, "-c", STEPS], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "whole\n"), done.stderr
+
+
 def test_gradients_are_those_of_any_layout_and_come_to_a_max_pooling_with_their_channels_innermost():
     model = nn.Sequential(nn.Conv2d(2, 8, 3), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(72, 3))
     x = torch.rand(4, 2, 8, 8, generator=torch.Generator().manual_seed(0))

@@ -30,6 +30,8 @@ _EARLIER = "\t".join(EARLIER) + "\n"
 # The rows themselves tell of which images they are; names are compared where there is nothing better.
 _OF_EXAMPLES = ("examples", "clean_accuracy", "clean_of")
 _NOT_COMPARED = (*_OF_EXAMPLES, "data", "answers")
+# They are in front of the model, and the checksum of its weights depends on them.
+_IN_THE_WEIGHTS = ("mean", "std")
 # What settings that do not name their noise mean.
 _BEFORE_OTHER_NOISES = {"noise": "gaussian", "norm": "L2"}
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -280,7 +282,9 @@ def _require_same_run(output: Path, record: Path, settings: dict[str, Any]) -> N
     for name, value in settings.items():
         # a checkpoint may have another path by now: its weights are compared
         renamed = name == "model" and settings["alpha"] is not None
-        if name not in _NOT_COMPARED and not renamed and found.get(name) != value:
+        # settings of a version before do not have them
+        same = name in _IN_THE_WEIGHTS and found.get("weights_sha256") == settings["weights_sha256"]
+        if name not in _NOT_COMPARED and not renamed and not same and found.get(name) != value:
             raise OutputError(
                 f"{output}: belongs to another run, with {name} {found.get(name)} instead of {value}; "
                 "choose another output"

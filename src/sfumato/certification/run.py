@@ -231,6 +231,9 @@ def _settings(
     return {
         "format": 3,
         "model": classifier.name,
+        # before the checksum, which depends on them: what differs is named
+        "mean": None if classifier.mean is None else list(classifier.mean),
+        "std": None if classifier.std is None else list(classifier.std),
         "weights_sha256": checksum,
         "factory": classifier.factory,
         "fingerprint": classifier.fingerprint,

@@ -12,6 +12,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +27,16 @@ from sfumato.certification.file import (
     settings_path,
 )
 from sfumato.certification.recorded_answers import answers, difference
+from sfumato.certification.recorded_model import AnotherModelError, Load, NotAtHandError, recorded_model
 from sfumato.certification.rederive import not_derived, not_redrawn
 from sfumato.certification.smoothed_classifier import SmoothedClassifier
 from sfumato.certification.table import read_rows
+from sfumato.certification.without_noise import THESE_IMAGES
 from sfumato.datasets import Dataset, load_dataset
 from sfumato.errors import DataError, SfumatoError
-from sfumato.models.checkpoint import verify_checkpoint
 from sfumato.models.classifier import Classifier, load_classifier
 from sfumato.noise import NOISE_VERSION, Gaussian, Noise, noise_of
 from sfumato.plans import Plan, parse_plan
-from sfumato.smoothing.batch_norms import normalize_at, some_images
 from sfumato.version import __version__
 
 _SHOWN = 5  # differences of one kind that are listed
@@ -70,17 +71,22 @@ class AtHand:
     """Where the verifier finds what was certified, and how much of it is drawn again.
 
     Attributes:
-        model: checkpoint or ``package.module:factory`` in place of the one that the settings name. A factory
-            is imported only if it is named here.
-        model_factory: builds the network of a checkpoint whose record names a factory.
-        data, data_dir: data set in place of the one that the settings name, and where to look for it.
+        model: checkpoint or ``package.module:factory`` in place of the one that the settings name, or the
+            classifier itself, such as ``from_onnx(path)`` or ``ensemble([...])``. A factory is imported
+            only if it is named here.
+        model_factory: builds the network of ordinary weights, or of a checkpoint whose record names a
+            factory.
+        data, data_dir, size: data set in place of the one that the settings name, where to look for it, and
+            the size of the images of a folder.
         redraw: how many rows are drawn again.
         seed: chooses them; None for other ones each time.
         device: where votes are drawn again.
-        mean, std: of the channels, for a factory's network that expects normalised inputs.
+        mean, std: of the channels, in place of those that the settings name.
+        fingerprint: what the model is, by its owner's word.
+        load: from the name of a model to the classifier, for more kinds than ``load_classifier`` knows.
     """
 
-    model: str | None = None
+    model: str | Classifier | None = None
     model_factory: str | None = None
     data: str | None = None
     data_dir: Path | None = None
@@ -89,6 +95,9 @@ class AtHand:
     device: str = "auto"
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None
+    fingerprint: str | None = None
+    load: Load | None = None
+    size: int | None = None
     on_start: Callable[[int], None] = lambda rows: None
     on_step: Callable[[], None] = lambda: None
 
@@ -130,7 +139,10 @@ def verify_table(path: Path, at_hand: AtHand | None = None) -> Verification:
     data = _data(settings, rows, at_hand, found)
     classifier = None if data is None else _classifier(settings, data, noise, at_hand, found)
     if data is not None and classifier is not None and not found.differences:
-        _redraw(rows, settings, data, classifier, plan, noise, at_hand, found)
+        try:
+            _redraw(rows, settings, data, classifier, plan, noise, at_hand, found)
+        except SfumatoError as error:  # a service that does not answer, say
+            found.unchecked.append(f"{_OF_MODEL}: {error}")
     return found
 
 
@@ -214,7 +226,7 @@ def _data(
     """Return the data if they are here and are those of the run; nothing is downloaded."""
     name = at_hand.data or str(settings.get("data", ""))
     try:
-        data = load_dataset(name, at_hand.data_dir, fetch=False)
+        data = load_dataset(name, at_hand.data_dir, fetch=False, size=at_hand.size)
     except SfumatoError as error:
         found.unchecked.append(
             f"unit, labels, model and votes: the data are not here ({error}); give --data or --data-dir"
@@ -243,47 +255,32 @@ def _classifier(
     settings: dict[str, Any], data: Dataset, noise: Noise, at_hand: AtHand, found: Verification
 ) -> Classifier | None:
     """Return the classifier if it is here and is the one of the run."""
-    name = at_hand.model or str(settings.get("model", ""))
-    factory = at_hand.model_factory or settings.get("factory")
-    if at_hand.model is None and not Path(name).is_file():
-        found.unchecked.append(f"{_OF_MODEL}: the model {name} is not here; give --model")
-        return None
-    if at_hand.model_factory is None and settings.get("factory"):
-        found.unchecked.append(
-            f"{_OF_MODEL}: the network is built by {factory}; give --model-factory to run it"
-        )
-        return None
+    named = at_hand.model
     try:
-        if Path(name).is_file():
-            verify_checkpoint(Path(name))
-        word = settings.get("fingerprint") if ":" in name else None
-        classifier = load_classifier(
-            name,
-            data.input_shape,
-            data.num_classes,
-            at_hand.mean,
-            at_hand.std,
+        classifier = recorded_model(
+            settings,
+            data,
+            noise,
+            at_hand.load or partial(_loaded, at_hand),
+            named=named.name if isinstance(named, Classifier) else named,
             factory=at_hand.model_factory,
-            fingerprint=word,
+            mean=at_hand.mean,
+            std=at_hand.std,
+            fingerprint=at_hand.fingerprint,
         )
-        how = settings.get("normalization")
-        if how and classifier.normalization is None:
-            images = some_images(data.train.x, int(how["images"]), int(how["seed"]))
-            classifier = normalize_at(
-                classifier,
-                images,
-                noise=noise,
-                seed=int(how["seed"]),
-                device="cpu",
-                augmentation=how.get("augmentation", "none"),
-            )
-    except _NO_SETTINGS as error:
+    except NotAtHandError as error:
+        found.unchecked.append(f"{_OF_MODEL}: {error}")
+        return None
+    except AnotherModelError as error:
         found.differ("model", [str(error)])
         return None
-    if classifier.checksum() != settings.get("weights_sha256"):
-        found.differ("model", [f"{name}: its weights are others than those that were certified"])
+    except _NO_SETTINGS as error:
+        found.differ("settings", [f"no run can have them ({error})"])
         return None
-    found.checked.append(f"model {name}: checksum of its weights")
+    if isinstance(classifier.model, torch.nn.Module):
+        found.checked.append(f"model {classifier.name}: checksum of its weights")
+    elif classifier.fingerprint is not None and classifier.fingerprint == settings.get("fingerprint"):
+        found.checked.append(f"model {classifier.name}: its fingerprint")
     check_record(settings, classifier, found)
     return classifier
 
@@ -292,6 +289,8 @@ def check_record(settings: dict[str, Any], classifier: Classifier, found: Verifi
     """Compare what the settings say of the training with the record of the model that is here."""
     record = classifier.record
     said = {name: settings[name] for name in ("alpha", "clean_accuracy") if name in settings}
+    if settings.get("clean_of") == THESE_IMAGES and said.pop("clean_accuracy", None) is not None:
+        found.unchecked.append(f"clean_accuracy: it is that of {THESE_IMAGES}, which is not measured again")
     if record is None:
         if claimed := [name for name, value in said.items() if value is not None]:
             found.unchecked.append(f"{' and '.join(claimed)}: the model here has no record of its training")
@@ -304,6 +303,22 @@ def check_record(settings: dict[str, Any], classifier: Classifier, found: Verifi
     found.differ("settings", wrong)
     if said and not wrong:
         found.checked.append(f"{' and '.join(said)}: as in the model's record")
+
+
+def _loaded(
+    at_hand: AtHand, name: str, data: Dataset, mean: Sequence[float] | None, std: Sequence[float] | None
+) -> Classifier:
+    if isinstance(at_hand.model, Classifier):
+        return at_hand.model
+    return load_classifier(
+        name,
+        data.input_shape,
+        data.num_classes,
+        mean,
+        std,
+        factory=at_hand.model_factory,
+        fingerprint=at_hand.fingerprint,
+    )
 
 
 def _redraw(

@@ -13,7 +13,7 @@ from sfumato.cli import options
 from sfumato.cli.classifiers import load_one_classifier
 from sfumato.cli.clean_accuracy import warn_at_chance
 from sfumato.cli.execution import chosen_executor
-from sfumato.cli.load_data import load_data
+from sfumato.cli.load_data import Given, load_data
 from sfumato.cli.model_timeout import model_timeout as ended_if_it_hangs
 from sfumato.cli.normalize import as_smoothed
 from sfumato.cli.registered_names import PLANS
@@ -159,7 +159,10 @@ def command(
         if 0 < rows < len(examples):
             note(f"{out} already holds {rows:,} of the {len(examples):,} images; the others are added")
 
-    kept = f"the finished rows are in {out}: give the command again to go on"
+    def kept() -> str:
+        found = f"the finished rows are in {out}: give the command again to go on"
+        return found if out.is_file() else "no row was finished"
+
     with (
         chosen_executor(executor, workers, gpus_per_worker, ray_address, device) as opened,
         ended_if_it_hangs(model_timeout, kept),
@@ -170,7 +173,8 @@ def command(
         else:
             _require_one_process(batch_size, precision, model_timeout, profile=profile, dry_run=dry_run)
         here = device if opened.in_process else "cpu"
-        fitted = as_smoothed(classifier, [smoothing_noise], normalization, dataset, seed, here)
+        given = Given(data, data_dir, size, model_factory)
+        fitted = as_smoothed(classifier, [smoothing_noise], normalization, dataset, seed, here, given)
         smoothed = SmoothedClassifier(
             fitted(smoothing_noise),
             noise=smoothing_noise,

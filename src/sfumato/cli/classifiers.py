@@ -16,6 +16,9 @@ _FREE = ("seed", "warm_start", "images_per_part")
 _SERVICE = ("http://", "https://")
 """How the address of a service begins, in place of a name of a file."""
 
+Numbers = str | Sequence[float] | None
+"""A number for each channel, or the text of the option that has them."""
+
 if TYPE_CHECKING:
     from sfumato.datasets import Dataset
     from sfumato.models.classifier import Classifier
@@ -24,8 +27,8 @@ if TYPE_CHECKING:
 def load_classifiers(
     references: Sequence[str],
     dataset: Dataset,
-    mean: str | None,
-    std: str | None,
+    mean: Numbers,
+    std: Numbers,
     factory: str | None,
     fingerprint: str | None = None,
 ) -> list[Classifier]:
@@ -40,7 +43,7 @@ def load_classifiers(
     from sfumato.models.registry import is_built_in
     from sfumato.smoothing.class_names import warn_of_other_classes
 
-    means, stds = (options.parse_numbers(name, text) or None for name, text in (("mean", mean), ("std", std)))
+    means, stds = _numbers("mean", mean), _numbers("std", std)
     sizes = (dataset.input_shape, dataset.num_classes, means, stds)
     loaded = []
     for name in references:
@@ -65,8 +68,8 @@ def load_classifiers(
 def load_one_classifier(
     references: Sequence[str],
     dataset: Dataset,
-    mean: str | None,
-    std: str | None,
+    mean: Numbers,
+    std: Numbers,
     factory: str | None,
     fingerprint: str | None = None,
     denoiser: Path | None = None,
@@ -146,6 +149,14 @@ def behind(denoiser: Path | None, classifier: Classifier, dataset: Dataset) -> C
         )
     seen = frozenset([str(record.training.get("augmentation", "none"))])
     return denoised(classifier, Named(str(denoiser), front, record.weights_sha256, augmentations=seen))
+
+
+def _numbers(name: str, given: Numbers) -> Sequence[float] | None:
+    return (options.parse_numbers(name, given) if isinstance(given, str) else given) or None
+
+
+def _shortened(names: Sequence[str]) -> str:
+    return ", ".join([*names[:5], *(["..."] if names[5:] else [])])
 
 
 def _adapted(reference: str, classes: int) -> Classifier | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -51,4 +52,6 @@ def command(
     study_answers.best(sources=[str(out)])
     study_answers.best(sources=[str(out)], radius=",".join(map(str, RADII)))
     study_answers.plot(folder=out, out=out / "risk.png", best_out=out / "best.png")
-    OUT.print(f"{out} is a study: sfumato study run {out} --beta 0.5 adds to it", markup=False)
+    OUT.print(
+        f"{out} is a study: sfumato study run {shlex.quote(str(out))} --beta 0.5 adds to it", markup=False
+    )

@@ -103,7 +103,8 @@ def _parameter(name: str, flag: str | None, field: FieldInfo, every_optional: bo
     default = None if every_optional else inspect.Parameter.empty if field.is_required() else field.default
     words = _sentence(field.description or "")
     if _is_list(bare):
-        option = typer.Option(flag, help=f"{words} Give 0,1,2 or first:last:count.", metavar="NUMBERS")
+        give = extra.get("give", "0,1,2 or first:last:count")
+        option = typer.Option(flag, help=f"{words} Give {give}.", metavar="NUMBERS")
     else:
         option = typer.Option(flag, help=words)
     annotated: Any = Annotated

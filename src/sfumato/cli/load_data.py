@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,30 @@ from sfumato.cli.terminal import ERR, LEVEL
 
 if TYPE_CHECKING:
     from sfumato.datasets import Dataset
+
+
+@dataclass(frozen=True)
+class Given:
+    """Data and network as a command was given them, to be repeated in a command that is advised."""
+
+    data: str
+    data_dir: Path | None = None
+    size: int | None = None
+    network: str | None = None
+
+    def words(self) -> list[str]:
+        """Return the options that give another command the same.
+
+        >>> Given("photos", size=32).words()
+        ['--data', 'photos', '--size', '32']
+        """
+        options = {
+            "--data": self.data,
+            "--data-dir": self.data_dir,
+            "--size": self.size,
+            "--network": self.network,
+        }
+        return [word for name, value in options.items() if value is not None for word in (name, str(value))]
 
 
 def load_data(

@@ -41,6 +41,7 @@ from sfumato.version import __version__
 
 _LEVELS = ("--quiet", "-q", "--verbose", "-v")
 _PLUGIN = "--plugin"
+_INTERRUPTED = 130
 
 app = typer.Typer(
     name="sfumato",
@@ -113,6 +114,8 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = app(_levels_first(sys.argv[1:]), standalone_mode=False)
+        if code == _INTERRUPTED:  # Typer answers Ctrl-C with this code
+            raise KeyboardInterrupt
         sys.stdout.flush()
     except (SfumatoError, OSError) as error:
         if terminal.LEVEL.verbose:
@@ -120,7 +123,7 @@ def main() -> None:
         lost = "" if _printed() else "standard output: "
         _fail(lost + _words(error), _exit_code(error))
     except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted; what was finished is kept", 130)
+        _fail("interrupted; what was finished is kept: give the same command again to go on", _INTERRUPTED)
     except Exception as error:
         if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # PyTorch's
             words = str(error).partition("\n")[0] or "no more is to be had"

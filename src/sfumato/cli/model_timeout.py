@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _SHOW_CURSOR = "\x1b[?25h"  # a bar that is not closed leaves it hidden
 
 
 @contextmanager
-def model_timeout(seconds: float | None, kept: str) -> Iterator[None]:
+def model_timeout(seconds: float | None, kept: Callable[[], str]) -> Iterator[None]:
     """While the block runs, end the process with exit code 1 if one call of the model takes longer.
 
-    Without ``seconds`` nothing is watched. ``kept`` says what of the work is not lost.
+    Without ``seconds`` nothing is watched. ``kept`` says then what of the work is not lost.
 
     Raises:
         SettingError: seconds that are no positive finite number.
@@ -28,7 +28,7 @@ def model_timeout(seconds: float | None, kept: str) -> Iterator[None]:
     def end() -> None:
         # no buffer and no lock, which the hanging thread may hold
         start = f"{_SHOW_CURSOR}\n" if os.isatty(sys.stderr.fileno()) else ""
-        line = f"error: the model did not answer within {seconds:g} seconds (--model-timeout); {kept}\n"
+        line = f"error: the model did not answer within {seconds:g} seconds (--model-timeout); {kept()}\n"
         os.write(sys.stderr.fileno(), (start + line).encode())
         os._exit(1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +11,7 @@ import typer
 
 from sfumato.cli import options
 from sfumato.cli.classifiers import load_classifiers
-from sfumato.cli.load_data import load_data
+from sfumato.cli.load_data import Given, load_data
 from sfumato.cli.terminal import OUT, note, warn
 
 if TYPE_CHECKING:
@@ -86,12 +87,19 @@ def command(
 
 
 def as_smoothed(
-    classifier: Classifier, asked: Sequence[Noise], how: str, dataset: Dataset, seed: int, device: str
+    classifier: Classifier,
+    asked: Sequence[Noise],
+    how: str,
+    dataset: Dataset,
+    seed: int,
+    device: str,
+    given: Given,
 ) -> Callable[[Noise], Classifier]:
     """Return what gives the classifier that is smoothed with a noise, as ``--normalization`` says.
 
     With ``at-beta`` its batch norms are re-estimated under it. With ``trained`` it is the classifier itself,
-    and one warning names the batch norms whose statistics do not fit the noises ``asked`` for.
+    and one warning names the batch norms whose statistics do not fit the noises ``asked`` for, and the
+    command that repairs them; ``given`` is what it needs of this one.
 
     Raises:
         SettingError: another word.
@@ -120,13 +128,33 @@ def as_smoothed(
         for noise in (asked if len(seen) > 1 else ())
     }
     repair = "re-estimate them with --normalization at-beta"
-    if classifier.record is not None:
-        worst = max((beta for beta, gaps in found.items() if gaps), default=0.0)
-        of_noise = "" if asked[0].name == "gaussian" else f" --noise {asked[0].name}"
-        repair += (
-            f", or in a new file: sfumato normalize {classifier.name} --data {dataset.name} "
-            f"--beta {worst:g}{of_noise}"
-        )
+    worst = max((noise for noise in asked if found.get(noise.standard_deviation)), key=_level, default=None)
+    if not len(dataset.train):
+        repair = f"re-estimating them takes training images, which {dataset.name} does not have"
+    elif classifier.record is not None and worst is not None and _is_plain(worst):
+        words = ["sfumato", "normalize", classifier.name, *given.words(), "--beta", _text(_level(worst))]
+        of_noise = [] if worst.name == "gaussian" else ["--noise", worst.name]
+        repair += f", or in a new file: {shlex.join([*words, *of_noise])}"
     if line := told_misfits(classifier.name, found, repair):
         warn(line)
     return lambda noise: classifier
+
+
+def _level(noise: Noise) -> float:
+    return noise.standard_deviation
+
+
+def _is_plain(noise: Noise) -> bool:
+    """Return whether a name and a level are all that there is to the noise: ``normalize`` takes no more."""
+    from sfumato.errors import SfumatoError
+    from sfumato.noise import make_noise
+
+    try:
+        return make_noise(noise.name, noise.standard_deviation) == noise
+    except (SfumatoError, TypeError):  # it needs more
+        return False
+
+
+def _text(level: float) -> str:
+    """Return the shortest text of exactly this number."""
+    return f"{level:g}" if float(f"{level:g}") == level else repr(level)

@@ -99,8 +99,9 @@ ModelFactory = Annotated[
     typer.Option(
         "--network",
         "--model-factory",
-        help="package.module:name of the factory or module whose weights the file holds. Needed for ordinary "
-        "PyTorch weights, and for a checkpoint of a network of your own: its name in the file is never "
+        help="package.module:name of the factory or module whose weights the file holds; a factory is called "
+        "with (input_shape, num_classes), a class without arguments without any. Needed for ordinary PyTorch "
+        "weights, and for a checkpoint of a network of your own: its name in the file is never "
         "imported.",
     ),
 ]

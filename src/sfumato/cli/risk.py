@@ -10,7 +10,7 @@ import typer
 from sfumato.cli import options
 from sfumato.cli.classifiers import behind, load_classifiers, together
 from sfumato.cli.clean_accuracy import warn_if_it_guesses
-from sfumato.cli.load_data import load_data
+from sfumato.cli.load_data import Given, load_data
 from sfumato.cli.model_timeout import model_timeout as ended_if_it_hangs
 from sfumato.cli.normalize import as_smoothed
 from sfumato.cli.terminal import OUT, note_measuring, print_json, print_table, progress_bar
@@ -70,15 +70,16 @@ def command(
     if ensemble:
         classifiers = [together(classifiers)]
     classifiers = [behind(denoiser, classifier, dataset) for classifier in classifiers]
+    given = Given(data, data_dir, size, model_factory)
     precision = chosen_precision(precision, device, classifiers)
     found: list[dict[str, Any]] = []
     with (
-        ended_if_it_hangs(model_timeout, "a risk keeps nothing"),
+        ended_if_it_hangs(model_timeout, lambda: "a risk keeps nothing"),
         progress_bar("risk", len(classifiers) * len(betas) * count) as bar,
     ):
         for classifier in classifiers:
             noises = [Gaussian(level) for level in betas]
-            fitted = as_smoothed(classifier, noises, normalization, dataset, seed, device)
+            fitted = as_smoothed(classifier, noises, normalization, dataset, seed, device, given)
             # before anything is measured: what cannot be re-estimated is refused here
             networks = itertools.chain([fitted(noises[0])], map(fitted, noises[1:]))
             if normalization == "trained":  # statistics of noisy inputs do not fit clean ones

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,7 +43,7 @@ def init(file: Annotated[Path, typer.Argument(help="The study file to write.")] 
         raise OutputError(f"{file}: exists already; choose another file or remove it")
     require_writable(file)
     write_design(make_design({}), file)
-    OUT.print(f"{file}: edit it, then: sfumato study run {file} --out FOLDER", markup=False)
+    OUT.print(f"{file}: edit it, then: sfumato study run {shlex.quote(str(file))} --out FOLDER", markup=False)
 
 
 _FLAGS = {"data.name": "--data", "model.precision": "--train-precision", "votes.seed": "--votes-seed"}
@@ -145,7 +146,7 @@ def run(
     study_answers.print_risks(results)
     OUT.print(
         f"rule of the votes: {design.votes.rule}; batch norms: {design.votes.normalization}\n"
-        f"{folder}: study.toml, models/, results.sqlite; next: sfumato study best {folder}",
+        f"{folder}: study.toml, models/, results.sqlite; next: sfumato study best {shlex.quote(str(folder))}",
         markup=False,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,7 +34,7 @@ def show_all(folder: Path, *, as_json: bool, with_others: bool) -> None:
     if others(kept):
         OUT.print(
             "the study shows those in use; rows of a race or a search are in other settings too\n"
-            f"to drop some: sfumato study drop {folder} SETTINGS",
+            f"to drop some: sfumato study drop {shlex.quote(str(folder))} SETTINGS",
             markup=False,
         )
 

@@ -52,7 +52,8 @@ def command(
         def race(one: float) -> RaceResult:
             def announce(size: int, running: int, votes: int) -> None:
                 if not as_json:
-                    tell(f"radius {one:g}, {size} images: {running} pairs in the race, {votes:,} votes")
+                    pairs = "1 pair" if running == 1 else f"{running} pairs"
+                    tell(f"radius {one:g}, {size} images: {pairs} in the race, {votes:,} votes")
 
             return race_study(
                 design,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -143,7 +144,7 @@ def command(
     OUT.print(
         f"{trained} {'model' if trained == 1 else 'models'} trained, {result.search.spent} of the budget of "
         f"{budget} spent; alpha and beta in: {result.unit}\n"
-        f"{folder}: the models; next: sfumato study best {folder}",
+        f"{folder}: the models; next: sfumato study best {shlex.quote(str(folder))}",
         markup=False,
     )
 

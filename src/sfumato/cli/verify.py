@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sfumato.cli import options
+from sfumato.cli.classifiers import Numbers, load_one_classifier
 from sfumato.cli.terminal import OUT, print_json, progress_bar
 
 if TYPE_CHECKING:
     from sfumato.certification.verify import AtHand, Verification
+    from sfumato.datasets import Dataset
+    from sfumato.models.classifier import Classifier
 
 
 def command(
@@ -19,20 +22,27 @@ def command(
         Path, typer.Argument(help="A table of certify, a study's folder, or a report (.html).")
     ],
     model: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--model",
-            help="The model of a table, if it is no longer where the table says. A package.module:factory is "
-            "run only if it is named here.",
+            help="The model of a table, as certify takes it, if it is no longer where the table says. A "
+            "package.module:name is run, and a service asked, only if it is named here. Several times for a "
+            "table of several models.",
         ),
     ] = None,
+    denoiser: options.Denoiser = None,
     model_factory: options.ModelFactory = None,
     mean: options.Mean = None,
     std: options.Std = None,
+    fingerprint: Annotated[
+        str | None, typer.Option("--fingerprint", help="The text that identifies your own model now.")
+    ] = None,
     data: Annotated[
-        str | None, typer.Option("--data", help="The data of a table, if its settings name another place.")
+        str | None,
+        typer.Option("--data", help="The data of a table or a study, if its settings name another place."),
     ] = None,
     data_dir: options.DataDir = None,
+    size: options.Size = None,
     redraw: Annotated[
         int, typer.Option("--redraw", help="Number of rows whose votes are drawn again; 0 for none.")
     ] = 3,
@@ -46,7 +56,8 @@ def command(
     """Verify certificates: derive each again from its counts, and draw a random few again from the seed.
 
     Checksums, fingerprints, versions and labels are compared too. What cannot be checked here is said.
-    Nothing is downloaded, and no code of a file is run. The exit code is 1 if anything differs.
+    Nothing is downloaded, and no code of a file is run. Options that say what the model is (--network,
+    --denoiser, --model several times) are given as to certify. The exit code is 1 if anything differs.
 
     Example: sfumato verify certificates.tsv --redraw 10
     """
@@ -56,11 +67,19 @@ def command(
     require_count("redraw", redraw, minimum=0)
     if seed is not None:
         require_count("seed", seed, minimum=0)
+
+    def load(reference: str, dataset: Dataset, mean: Numbers, std: Numbers) -> Classifier:
+        named = model or [reference]
+        return load_one_classifier(named, dataset, mean, std, model_factory, fingerprint, denoiser)
+
     with progress_bar("verifying", 1) as bar:
         at_hand = AtHand(
-            *(model, model_factory, data, data_dir, redraw, seed, device),
+            *(" and ".join(model or []) or None, model_factory, data, data_dir, redraw, seed, device),
             mean=options.parse_numbers("mean", mean) or None,
             std=options.parse_numbers("std", std) or None,
+            fingerprint=fingerprint,
+            load=load,
+            size=size,
             on_start=lambda rows: bar.restart("drawing again", rows),
             on_step=bar.advance,
         )

@@ -150,6 +150,8 @@ def _load(name: str, data_dir: str | os.PathLike[str] | None, fetch: bool, size:
     if path.suffix.lower() == ".npz":
         require_regular_file(path)
         return load_npz(path)
+    if re.search(r"[/\\]", name) and not os.path.lexists(name):
+        raise DataError(f"{name}: no such file or folder; give an existing one")
     raise DataError(
         f"data set {_shortened(name)} is not known; accepted are {', '.join(DATASETS)}, a path ending in "
         ".npz, a folder of images by class, or package.module:factory"

@@ -160,6 +160,10 @@ class ModelRecord(BaseModel):
         return training
 
 
+class OtherWeightsError(ModelError):
+    """The weights of a file are not those that its record states."""
+
+
 def weights_checksum(tensors: Mapping[str, torch.Tensor]) -> str:
     """Return the SHA-256 over names, types, shapes and bytes of all tensors, in the order of names."""
     digest = hashlib.sha256()
@@ -251,10 +255,10 @@ def require_checksum(tensors: Mapping[str, torch.Tensor], recorded: str, path: P
     """Refuse weights whose checksum is not the recorded one.
 
     Raises:
-        ModelError: it is another one.
+        OtherWeightsError: it is another one.
     """
     if (found := weights_checksum(tensors)) != recorded:
-        raise ModelError(f"{path}: weights have checksum {found} but the record says {recorded}")
+        raise OtherWeightsError(f"{path}: weights have checksum {found} but the record says {recorded}")
 
 
 def _rebuilt(record: ModelRecord, factory: Factory | None, path: Path) -> nn.Module:
@@ -364,6 +368,10 @@ def _opened(path: Path) -> Iterator[Any]:
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
             if size > min(_LONGEST_HEADER, path.stat().st_size):
+                if path.suffix != ".safetensors":
+                    raise ModelError(
+                        f"{path}: is neither a PyTorch nor a safetensors file; give a file of weights"
+                    )
                 raise ValueError(f"a header of {size} bytes")
             _strict_json(file.read(size))
         with safe_open(path, framework="pt") as opened:

@@ -48,6 +48,7 @@ class Classifier:
             no record of its own.
         class_names, unit: what is known without a record: its classes in the order of its outputs, and the
             unit of its inputs. Of a module that ``load_model`` returned they are its record's.
+        mean, std: of each channel, as they were given for a model of one's own; None where none were.
     """
 
     name: str
@@ -70,6 +71,9 @@ class Classifier:
     def known_unit(self) -> str | None:
         """What a noise level of 1 means for its inputs; None where it is not known."""
         return self.unit if self.record is None else self.record.unit
+
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
 
     @staticmethod
     def of(model: Callable[[torch.Tensor], torch.Tensor] | Classifier) -> Classifier:
@@ -226,15 +230,18 @@ def as_classifier(
     if isinstance(model, Classifier):
         inner, named = model.model, {"class_names": model.known_classes, "unit": model.known_unit}
     word = fingerprint or _fingerprint_of(model)
+    given = (tuple(mean) if mean else None, tuple(std) if std else None)
     if isinstance(inner, nn.Module):
-        loaded = Classifier(name, nn.Sequential(normalise, inner).eval(), fingerprint=word, **named)
+        whole = nn.Sequential(normalise, inner).eval()
+        loaded = Classifier(name, whole, fingerprint=word, mean=given[0], std=given[1], **named)
         return replace(loaded, weights_sha256=loaded.checksum())
     if not callable(inner):
         raise ModelError(
             f"{name}: the factory must return a torch.nn.Module or a callable, got {type(inner).__name__}"
         )
     seen = weights_checksum(normalise.state_dict())
-    return Classifier(name, _BlackBox(normalise, inner, num_classes), seen, fingerprint=word, **named)
+    box = _BlackBox(normalise, inner, num_classes)
+    return Classifier(name, box, seen, fingerprint=word, mean=given[0], std=given[1], **named)
 
 
 def _fingerprint_of(model: object) -> str | None:

@@ -44,8 +44,8 @@ def denoised(
     front = Classifier.of(denoiser)
     name = f"{inner.name} behind {front.name}"
     if isinstance(inner.model, nn.Module) and isinstance(front.model, nn.Module):
-        both_parts = _Denoised(front.model, inner.model).eval()
-        return Classifier(name, both_parts, augmentations=augmentations_of([inner, front]))
+        whole, seen = _Denoised(front.model, inner.model).eval(), augmentations_of([inner, front])
+        return Classifier(name, whole, augmentations=seen, mean=inner.mean, std=inner.std)
     # a fingerprint that leaves one of the two out would let another one pass for it
     words = [_word(part) for part in (inner, front)]
 
@@ -53,7 +53,7 @@ def denoised(
         return inner.model(front.model(x))
 
     fingerprint = " behind ".join(map(str, words)) if all(words) else None
-    return Classifier(name, both, fingerprint=fingerprint)
+    return Classifier(name, both, fingerprint=fingerprint, mean=inner.mean, std=inner.std)
 
 
 def _word(part: Classifier) -> str | None:

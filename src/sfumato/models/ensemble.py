@@ -55,4 +55,7 @@ def ensemble(models: Sequence[nn.Module | Classifier]) -> Classifier:
     names = [member.name for member in members]
     of = " and ".join(names) if len(names) < _MANY else f"{len(names)} networks, the first {names[0]}"
     name = f"mean of {of}"
-    return Classifier(name, MeanLogits(modules).eval(), augmentations=augmentations_of(members))
+    inputs = {(member.mean, member.std) for member in members}
+    mean, std = inputs.pop() if len(inputs) == 1 else (None, None)
+    seen = augmentations_of(members)
+    return Classifier(name, MeanLogits(modules).eval(), augmentations=seen, mean=mean, std=std)

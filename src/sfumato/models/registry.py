@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -93,10 +94,11 @@ def build_body(
     """Return what the architecture's builder or the factory makes, whatever it is.
 
     A name may also be that of a module, ready to use: then it is a copy of that. The sizes that a lazy module
-    leaves open are filled in by one forward pass of zeros.
+    leaves open are filled in by one forward pass of zeros. What can be called without arguments, and not with
+    (input_shape, num_classes), such as a class without any, is called without.
 
     Raises:
-        ModelError: unknown name, or a factory that cannot be imported or fails.
+        ModelError: unknown name, or a factory that cannot be imported, takes other arguments or fails.
     """
     name = factory_name(architecture)
     given = f"for input shape {input_shape} and {num_classes} classes"
@@ -104,9 +106,15 @@ def build_body(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         builder = _builder(architecture)
-        with told_in_one_line(f"{name}: the factory failed {given}"):
-            ready = isinstance(builder, nn.Module)
-            body = copy.deepcopy(builder) if ready else builder(input_shape, num_classes)
+        if isinstance(builder, nn.Module):
+            with told_in_one_line(f"{name}: the module cannot be copied"):
+                body: object = copy.deepcopy(builder)
+        else:
+            values = _arguments(name, builder, input_shape, num_classes)
+            # a class has names of its own for what it takes
+            hint = f"; {_how_to_write(name, builder)}" if values and inspect.isclass(builder) else ""
+            with told_in_one_line(f"{name}: the factory failed {given}{hint}"):
+                body = builder(*values)
         if isinstance(body, nn.Module) and _open_sizes(body):
             with told_in_one_line(f"{name}: the lazy module does not accept a batch of zeros {given}"):
                 _fill_in_sizes(body, input_shape)
@@ -138,7 +146,7 @@ def normalisation(mean: Sequence[float], std: Sequence[float], input_shape: tupl
     return Normalize(mean, std)
 
 
-def _builder(architecture: Factory) -> Callable[[tuple[int, ...], int], object]:
+def _builder(architecture: Factory) -> Callable[..., object]:
     if not isinstance(architecture, str):
         return architecture
     if architecture in _BUILDERS:
@@ -151,6 +159,45 @@ def _builder(architecture: Factory) -> Callable[[tuple[int, ...], int], object]:
     if is_of_zoo(architecture):
         return zoo_builder(architecture)
     return import_named(architecture)
+
+
+def _arguments(
+    name: str, builder: Callable[..., object], input_shape: tuple[int, ...], num_classes: int
+) -> tuple[object, ...]:
+    """Return what a builder is called with: nothing, where it takes nothing.
+
+    Raises:
+        ModelError: it takes other arguments.
+    """
+    usual: tuple[object, ...] = (input_shape, num_classes)
+    accepted = [values for values in (usual, ()) if _takes(builder, values)]
+    if not accepted:
+        raise ModelError(f"{name}: {_how_to_write(name, builder)}")
+    return accepted[0]
+
+
+def _takes(builder: Callable[..., object], values: tuple[object, ...]) -> bool:
+    if inspect.isclass(builder) and builder.__init__ is nn.Module.__init__:
+        return not values  # its signature says that it takes anything
+    try:
+        inspect.signature(builder).bind(*values)
+    except TypeError:
+        return False
+    except ValueError:  # what is written in C may not say what it takes
+        return bool(values)
+    return True
+
+
+def _how_to_write(name: str, builder: Callable[..., object]) -> str:
+    module, _, own = name.rpartition(":")
+    try:
+        takes = str(inspect.signature(builder))
+    except (TypeError, ValueError):
+        takes = "(...)"
+    return (
+        f"a factory is called with (input_shape, num_classes), and {own} takes {takes}: write "
+        f"'def build(input_shape, num_classes): return {own}(...)' and name {module}:build"
+    )
 
 
 def _open_sizes(module: nn.Module) -> list[str]:

@@ -37,6 +37,7 @@ Prefer ``curve`` to ``decide`` for a whole certified-accuracy curve.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -55,6 +56,7 @@ N_MAX = 100_000
 CHUNK = 32
 # Loses about 0.05 points of certified accuracy against 100,000 votes (benchmarks/statistics_passes.py).
 COST = 5e5
+_MANY = 10**12
 
 
 class GridPlan(Plan):
@@ -97,9 +99,7 @@ class GridPlan(Plan):
                 break
             reachable += 1
         if reachable == 0:
-            enough = (
-                f"at least {self._enough(q0, levels[0], 1.0 - confidence)}" if q0[0] else "infinitely many"
-            )
+            enough = _told(self._enough(q0, levels[0], 1.0 - confidence)) if q0[0] else "infinitely many"
             raise SettingError(
                 f"{self.name} needs {enough} votes to certify radius {self.asked_radii[0]:g} at beta "
                 f"{noise.standard_deviation:g} ({noise.name}, {noise.norm}) and confidence {confidence}, "
@@ -294,3 +294,12 @@ class _Progress:
             without_gap = int(np.argmin(passed)) if not passed.all() else passed.size
             if without_gap > self.certified[image]:
                 self.certified[image], self.answer[image] = without_gap, candidate
+
+
+def _told(votes: int) -> str:
+    """Return a number of votes, rounded where nobody will ever draw so many.
+
+    >>> _told(1200), _told(2259 * 10**135)
+    ('at least 1200', 'about 2e+138')
+    """
+    return f"at least {votes}" if votes < _MANY else f"about {Decimal(votes):.0e}"

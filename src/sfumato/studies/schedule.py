@@ -6,6 +6,7 @@ as possible, since everything waits for them; in one process each model's cells 
 
 from __future__ import annotations
 
+import shlex
 import time
 import uuid
 import warnings
@@ -316,7 +317,7 @@ class Schedule:
             }
             repair = (
                 'votes.normalization = "at-beta" re-estimates them, for this model and the others: '
-                f"sfumato study run {self.folder} --normalization at-beta"
+                f"sfumato study run {shlex.quote(str(self.folder))} --normalization at-beta"
             )
             if line := told_misfits(f"models/{Path(classifier.name).name}", found, repair):
                 self._warned = True

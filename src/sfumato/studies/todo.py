@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from sfumato.datasets import Dataset, load_dataset
+from sfumato.datasets import Dataset, dataset_names, load_dataset
 from sfumato.devices import choose_device
+from sfumato.errors import DataError
 from sfumato.studies.design import Design
 from sfumato.studies.keys import Keys
 from sfumato.studies.store import FILE, Member, Store
@@ -56,10 +58,23 @@ def study_data(design: Design, *, run_code: bool = True) -> Dataset:
     Raises:
         DataError, DownloadError: it cannot be had.
     """
-    folder = design.data.data_dir
-    return load_dataset(
-        design.data.name, None if folder is None else Path(folder), size=design.data.size, run_code=run_code
-    )
+    name, folder = design.data.name, None if design.data.data_dir is None else Path(design.data.data_dir)
+    try:
+        return load_dataset(name, folder, size=design.data.size, run_code=run_code)
+    except DataError as error:
+        if name in dataset_names() or os.path.lexists(name):
+            raise
+        # the study may name it as it was seen from another folder
+        raise DataError(f"{error}, with {option_of_data(name)}") from error
+
+
+def option_of_data(name: str) -> str:
+    """Return the option that says where the data of this name are: a file or folder is no longer under it.
+
+    >>> option_of_data("mnist"), option_of_data("shapes.npz")
+    ('--data-dir', '--data')
+    """
+    return "--data-dir" if name in dataset_names() else "--data"
 
 
 def what_is_left(keys: Keys, folder: Path, store: Store | None) -> ToDo:

@@ -28,6 +28,7 @@ from sfumato.studies.design import Design, read_design
 from sfumato.studies.keys import Keys
 from sfumato.studies.run import STUDY_FILE
 from sfumato.studies.store import FILE, Current, Member, Store
+from sfumato.studies.todo import option_of_data
 
 
 def verify_study(folder: Path, at_hand: AtHand | None = None) -> Verification:
@@ -107,13 +108,12 @@ def _keys(
     name = at_hand.data or design.data.name
     place = at_hand.data_dir or (None if design.data.data_dir is None else Path(design.data.data_dir))
     try:
-        data = load_dataset(name, place, fetch=False)
+        data = load_dataset(name, place, fetch=False, size=at_hand.size or design.data.size)
         keys = Keys.of(design, data, choose_device(at_hand.device))
         keys = keys.after(store.path_of(keys.chain))
     except SfumatoError as error:
-        found.unchecked.append(
-            f"settings, labels and votes: the data are not here ({error}); give --data-dir"
-        )
+        told = f"the data are not here ({error}); give {option_of_data(name)}"
+        found.unchecked.append(f"settings, labels and votes: {told}")
         return None
     fitting = [one for one in _possible(keys, store) if one.settings == current.settings]
     if not fitting or fitting[0].certification != current.certification:

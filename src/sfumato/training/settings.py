@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import Field, SerializeAsAny, field_validator
+from pydantic import Field, JsonValue, SerializeAsAny, field_validator
 
 from sfumato.errors import SettingError
 from sfumato.settings import CheckedSettings, Count, Numbers, Seed
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 AlphaSchedule = Literal["constant", "ramp", "uniform"]
 
 _FEWEST_STEPS = 1500
+_PER_CHANNEL: dict[str, JsonValue] = {"give": "a number for each channel, e.g. 0.5,0.5,0.5"}
 
 
 class TrainingSettings(CheckedSettings):
@@ -73,10 +74,14 @@ class TrainingSettings(CheckedSettings):
         "convolutional networks where it is measured to be faster",
     )
     mean: Numbers | None = Field(
-        default=None, description="mean of each channel, subtracted from inputs (default: training set's)"
+        default=None,
+        description="mean of each channel, subtracted from inputs (default: training set's)",
+        json_schema_extra=_PER_CHANNEL,
     )
     std: Numbers | None = Field(
-        default=None, description="deviation of each channel, divides inputs (default: training set's)"
+        default=None,
+        description="deviation of each channel, divides inputs (default: training set's)",
+        json_schema_extra=_PER_CHANNEL,
     )
     augmentation: Literal["crop-flip", "none"] | None = Field(
         default=None,

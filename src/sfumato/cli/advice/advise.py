@@ -10,6 +10,7 @@ import typer
 from sfumato.cli import options
 from sfumato.cli.advice import output
 from sfumato.cli.classifiers import load_classifiers
+from sfumato.cli.load_data import Given
 from sfumato.cli.normalize import as_smoothed
 from sfumato.cli.terminal import OUT, note_measuring, print_json, print_table, progress_bar
 
@@ -97,6 +98,7 @@ def command(
     count = DEFAULT_IMAGES if images is None else require_count("images", images)
     dataset, sample = output.load_points(data, data_dir, size, points, seed, quiet=as_json)
     classifiers = _classifiers(load_classifiers(models or [], dataset, mean, std, model_factory), alpha0)
+    given = Given(data, data_dir, size, model_factory)
     if radii:
         advise_at_radii(
             *(radii, betas, dataset, sample, classifiers),
@@ -104,13 +106,14 @@ def command(
             seed=seed,
             device=device,
             normalization=normalization,
+            given=given,
             as_json=as_json,
         )
         return
     with progress_bar("Parzen rule", len(sample)) as bar:
         grid = [2.0 * max(betas) * step / 40 for step in range(41)]
         surrogate = parzen_surrogate(sample, grid, on_progress=bar.advance)
-    sweeps = _sweeps(dataset, classifiers, betas, count, seed, device, normalization)
+    sweeps = _sweeps(dataset, classifiers, betas, count, seed, device, normalization, given)
     pages = [advise(level, sweeps=sweeps, surrogate=surrogate) for level in betas]
     if as_json:
         print_json({"data": dataset.name, "unit": dataset.unit, "remarks": sample.remarks, "advice": pages})
@@ -147,6 +150,7 @@ def _sweeps(
     seed: int,
     device: str,
     normalization: str,
+    given: Given,
 ) -> list[Sweep]:
     from sfumato.advice.sweep import sweep, sweep_betas
     from sfumato.datasets.class_order import warn_of_class_order
@@ -162,7 +166,7 @@ def _sweeps(
     with progress_bar("sweep of beta", sum(len(split) * len(betas) for _, _, betas in plans)) as bar:
         for classifier, level, betas in plans:
             noises = [Gaussian(beta) for beta in asked]
-            smoothed = as_smoothed(classifier, noises, normalization, dataset, seed, device)
+            smoothed = as_smoothed(classifier, noises, normalization, dataset, seed, device, given)
             votes = 16 * len(split) * len(betas)
             configuration = tuned_configuration(
                 *(classifier.model, dataset.input_shape, choose_device(device)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from sfumato.cli.load_data import Given
 from sfumato.cli.normalize import as_smoothed
 from sfumato.cli.terminal import OUT, note_measuring, print_json, print_table, progress_bar, warn
 
@@ -27,6 +28,7 @@ def advise_at_radii(
     seed: int,
     device: str,
     normalization: str,
+    given: Given,
     as_json: bool,
 ) -> None:
     """Print for each radius what holds for every classifier, what is recorded, and the best beta of each."""
@@ -66,7 +68,9 @@ def advise_at_radii(
                         images=total,
                         seed=seed,
                         device=device,
-                        smoothed_at=as_smoothed(classifier, noises, normalization, dataset, seed, device),
+                        smoothed_at=as_smoothed(
+                            classifier, noises, normalization, dataset, seed, device, given
+                        ),
                         on_batch=announce,
                         on_measuring=note_measuring,
                     )
