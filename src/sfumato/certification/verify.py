@@ -31,7 +31,7 @@ from sfumato.certification.recorded_model import AnotherModelError, Load, NotAtH
 from sfumato.certification.rederive import not_derived, not_redrawn
 from sfumato.certification.smoothed_classifier import SmoothedClassifier
 from sfumato.certification.table import read_rows
-from sfumato.certification.without_noise import THESE_IMAGES
+from sfumato.certification.verified_claims import check_clean_accuracy, check_record
 from sfumato.datasets import Dataset, load_dataset
 from sfumato.errors import DataError, SfumatoError
 from sfumato.models.classifier import Classifier, load_classifier
@@ -140,6 +140,7 @@ def verify_table(path: Path, at_hand: AtHand | None = None) -> Verification:
     classifier = None if data is None else _classifier(settings, data, noise, at_hand, found)
     if data is not None and classifier is not None and not found.differences:
         try:
+            check_clean_accuracy(rows, settings, data, classifier, noise, found)
             _redraw(rows, settings, data, classifier, plan, noise, at_hand, found)
         except SfumatoError as error:  # a service that does not answer, say
             found.unchecked.append(f"{_OF_MODEL}: {error}")
@@ -283,26 +284,6 @@ def _classifier(
         found.checked.append(f"model {classifier.name}: its fingerprint")
     check_record(settings, classifier, found)
     return classifier
-
-
-def check_record(settings: dict[str, Any], classifier: Classifier, found: Verification) -> None:
-    """Compare what the settings say of the training with the record of the model that is here."""
-    record = classifier.record
-    said = {name: settings[name] for name in ("alpha", "clean_accuracy") if name in settings}
-    if settings.get("clean_of") == THESE_IMAGES and said.pop("clean_accuracy", None) is not None:
-        found.unchecked.append(f"clean_accuracy: it is that of {THESE_IMAGES}, which is not measured again")
-    if record is None:
-        if claimed := [name for name, value in said.items() if value is not None]:
-            found.unchecked.append(f"{' and '.join(claimed)}: the model here has no record of its training")
-        return
-    wrong = [
-        f"{name} is {value}, but the record of {classifier.name} says {getattr(record, name)}"
-        for name, value in said.items()
-        if value != getattr(record, name)
-    ]
-    found.differ("settings", wrong)
-    if said and not wrong:
-        found.checked.append(f"{' and '.join(said)}: as in the model's record")
 
 
 def _loaded(
