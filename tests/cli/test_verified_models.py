@@ -120,7 +120,7 @@ def test_what_is_not_loaded_is_no_difference_and_the_option_that_helps_is_named(
     code, said = found(*options)
     assert (code, said["differences"]) == (0, [])
     (line,) = said["unchecked"]
-    assert line.startswith("votes: ")
+    assert line.startswith("alpha, clean_accuracy and votes: ")
     assert help_ in line
 
 
@@ -159,7 +159,7 @@ def test_a_file_that_is_no_model_any_more_is_no_difference(certified, found):
     Path("own.pt").write_text("not weights")
     code, said = found(*OWN)
     assert (code, said["differences"]) == (0, [])
-    assert said["unchecked"][0].startswith("votes: own.pt: ")
+    assert said["unchecked"][0].startswith("alpha, clean_accuracy and votes: own.pt: ")
 
 
 def test_a_checkpoint_of_other_weights_is_a_difference_though_its_network_cannot_be_built(

@@ -164,7 +164,7 @@ def test_a_table_of_a_service_is_verified_where_its_address_is_given(service, tm
     service.failures = [503] * 5
     code, out, _ = sfumato("verify", "t.tsv", "--model", service.url)
     assert code == 0
-    assert f"not checked: votes: {service.url}: no answer after 5 tries" in out
+    assert f"not checked: alpha, clean_accuracy and votes: {service.url}: no answer after 5 tries" in out
     service.answer = lambda batch: (batch @ WEIGHTS + [0.0, 0.1, 0.0]).tolist()
     code, out, _ = sfumato("verify", "t.tsv", "--model", service.url)
     assert code == 1

@@ -123,4 +123,4 @@ def test_a_table_of_an_onnx_file_is_verified_by_its_settings_alone(tmp_path, mon
     (tmp_path / "net.onnx").write_text("no model")
     code, out, _ = sfumato("verify", "0.tsv")
     assert code == 0
-    assert "not checked: votes: net.onnx: not an ONNX model that can be run" in out
+    assert "not checked: alpha, clean_accuracy and votes: net.onnx: not an ONNX model that can be run" in out
