@@ -56,7 +56,9 @@ def written_row(found: Certificate, *, ours: bool | None = None) -> str:
     """
     shown, time = _shown_radius(found.radius), written_duration(found.seconds)
     cells: tuple[object, ...] = (found.idx, found.label, found.predict, shown, int(found.correct), time)
-    if found.votes is not None if ours is None else ours:
+    if ours is None:
+        ours = found.votes is not None
+    if ours:
         votes = "" if found.votes is None else found.votes
         cells += (votes, found.stopped_by, found.p_lower, found.p_upper, found.confidence, found.plan)
         cells += (found.counts,) if found.counts or found.sound else ()

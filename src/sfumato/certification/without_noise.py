@@ -111,8 +111,7 @@ def accuracy_without_noise(smoothed: Smoothed, data: Dataset, examples: Sequence
         some = known[begin : begin + _BATCH]
         images = np.asarray(data.test.x[some])
         smoothed.check(images[:1], data.num_classes)
-        named = smoothed.outputs(torch.from_numpy(images)).argmax(dim=1).cpu().numpy()
-        right += int((named == data.test.y[some]).sum())
+        right += _right(smoothed.outputs(torch.from_numpy(images)), data.test.y[some])
     return CleanAccuracy(right, len(known), data.num_classes)
 
 
@@ -129,10 +128,8 @@ def warn_if_it_guesses(smoothed: Smoothed, images: torch.Tensor | np.ndarray, la
     right = classes = 0
     for begin in range(0, len(known), _BATCH):
         some = known[begin : begin + _BATCH]
-        outputs = smoothed.outputs(
-            images_in_unit(images[some], smoothed.beta, tell=False).to(smoothed.device)
-        )
-        right += int((outputs.argmax(dim=1).cpu().numpy() == labels[some]).sum())
+        outputs = smoothed.outputs(images_in_unit(images[some], smoothed.beta, tell=False))
+        right += _right(outputs, labels[some])
         classes = outputs.shape[1]
     if (found := CleanAccuracy(right, len(known), classes)).at_chance():
         cause = (
@@ -140,6 +137,10 @@ def warn_if_it_guesses(smoothed: Smoothed, images: torch.Tensor | np.ndarray, la
             "from another number?"
         )
         warnings.warn(found.hint(cause), stacklevel=3)
+
+
+def _right(outputs: torch.Tensor, labels: np.ndarray) -> int:
+    return int((outputs.argmax(dim=1).cpu().numpy() == labels).sum())
 
 
 def _spread(count: int) -> Int[np.ndarray, " places"]:

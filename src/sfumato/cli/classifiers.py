@@ -139,6 +139,7 @@ def behind(denoiser: Path | None, classifier: Classifier, dataset: Dataset) -> C
         return classifier
     from sfumato.errors import ModelError
     from sfumato.models.classifier import Classifier as Named
+    from sfumato.models.classifier import augmentation_of
     from sfumato.models.denoised import denoised
     from sfumato.models.denoiser import load_denoiser
 
@@ -147,16 +148,12 @@ def behind(denoiser: Path | None, classifier: Classifier, dataset: Dataset) -> C
         raise ModelError(
             f"{denoiser}: is for images {record.input_shape}, but the data has {dataset.input_shape}"
         )
-    seen = frozenset([str(record.training.get("augmentation", "none"))])
+    seen = augmentation_of(record.training)
     return denoised(classifier, Named(str(denoiser), front, record.weights_sha256, augmentations=seen))
 
 
 def _numbers(name: str, given: Numbers) -> Sequence[float] | None:
     return (options.parse_numbers(name, given) if isinstance(given, str) else given) or None
-
-
-def _shortened(names: Sequence[str]) -> str:
-    return ", ".join([*names[:5], *(["..."] if names[5:] else [])])
 
 
 def _adapted(reference: str, classes: int) -> Classifier | None:

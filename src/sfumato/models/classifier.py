@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,8 @@ class Classifier:
     augmentations: frozenset[str] = frozenset()
     class_names: tuple[str, ...] = ()
     unit: str | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
 
     @property
     def known_classes(self) -> tuple[str, ...]:
@@ -71,9 +73,6 @@ class Classifier:
     def known_unit(self) -> str | None:
         """What a noise level of 1 means for its inputs; None where it is not known."""
         return self.unit if self.record is None else self.record.unit
-
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
 
     @staticmethod
     def of(model: Callable[[torch.Tensor], torch.Tensor] | Classifier) -> Classifier:
@@ -98,7 +97,7 @@ class Classifier:
         """Return what was done to the images of its training or of its parts'; empty: nothing says it."""
         if self.record is None:
             return self.augmentations
-        return frozenset([str(self.record.training.get("augmentation", "none"))])
+        return augmentation_of(self.record.training)
 
     def checksum(self) -> str:
         """Return the checksum of the tensors that the model has now.
@@ -119,6 +118,11 @@ class Classifier:
                 f"{str(self.weights_sha256)[:12]}); save the changed model and load that"
             )
         return found
+
+
+def augmentation_of(training: Mapping[str, Any]) -> frozenset[str]:
+    """Return what was done to the images of the training that a record describes; earlier ones do not say."""
+    return frozenset([str(training.get("augmentation", "none"))])
 
 
 def augmentations_of(parts: Iterable[Classifier]) -> frozenset[str]:
@@ -225,23 +229,23 @@ def as_classifier(
     normalise = normalisation(
         [0.0] * channels if mean is None else mean, [1.0] * channels if std is None else std, input_shape
     )
-    named: dict[str, Any] = {}
+    known: dict[str, Any] = {
+        "fingerprint": fingerprint or _fingerprint_of(model),
+        "mean": tuple(mean) if mean else None,
+        "std": tuple(std) if std else None,
+    }
     inner = model
     if isinstance(model, Classifier):
-        inner, named = model.model, {"class_names": model.known_classes, "unit": model.known_unit}
-    word = fingerprint or _fingerprint_of(model)
-    given = (tuple(mean) if mean else None, tuple(std) if std else None)
+        inner, known = model.model, known | {"class_names": model.known_classes, "unit": model.known_unit}
     if isinstance(inner, nn.Module):
-        whole = nn.Sequential(normalise, inner).eval()
-        loaded = Classifier(name, whole, fingerprint=word, mean=given[0], std=given[1], **named)
+        loaded = Classifier(name, nn.Sequential(normalise, inner).eval(), **known)
         return replace(loaded, weights_sha256=loaded.checksum())
     if not callable(inner):
         raise ModelError(
             f"{name}: the factory must return a torch.nn.Module or a callable, got {type(inner).__name__}"
         )
     seen = weights_checksum(normalise.state_dict())
-    box = _BlackBox(normalise, inner, num_classes)
-    return Classifier(name, box, seen, fingerprint=word, mean=given[0], std=given[1], **named)
+    return Classifier(name, _BlackBox(normalise, inner, num_classes), seen, **known)
 
 
 def _fingerprint_of(model: object) -> str | None:

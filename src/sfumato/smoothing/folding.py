@@ -24,7 +24,7 @@ def with_folded_batch_norms(model: nn.Module) -> nn.Module:
     modules = list(model.modules())
     if not any(type(module) is nn.BatchNorm2d for module in modules):
         return model
-    if any(map(_does_more_than_its_class_says, modules)):
+    if any(map(does_more_than_its_class_says, modules)):
         return model
     try:
         traced = fx.symbolic_trace(copy.deepcopy(model))
@@ -57,7 +57,7 @@ def with_folded_batch_norms(model: nn.Module) -> nn.Module:
     return traced
 
 
-def _does_more_than_its_class_says(module: nn.Module) -> bool:
+def does_more_than_its_class_says(module: nn.Module) -> bool:
     """Return whether calling the module runs code that tracing does not see or sees only once."""
     return bool(
         module._forward_hooks

@@ -11,6 +11,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from sfumato.smoothing.folding import does_more_than_its_class_says
+
 
 class SlicedMaxPool2d(nn.MaxPool2d):
     """``nn.MaxPool2d(2)`` by slices."""
@@ -26,21 +28,15 @@ def slice_max_pools(model: nn.Module) -> None:
     """Let every max pooling over 2 x 2 of a private copy be done by slices; its values stay the same."""
     for parent in list(model.modules()):
         for name, module in parent.named_children():
-            if (
-                type(module) is nn.MaxPool2d
-                and _is_over_two_by_two(module)
-                and not _has_code_of_its_own(module)
-            ):
+            if type(module) is not nn.MaxPool2d or does_more_than_its_class_says(module):
+                continue
+            if _is_over_two_by_two(module):
                 setattr(parent, name, SlicedMaxPool2d(2).train(module.training))
 
 
 def _is_over_two_by_two(pool: nn.MaxPool2d) -> bool:
     sizes = (_pair(pool.kernel_size), _pair(pool.stride), _pair(pool.padding), _pair(pool.dilation))
     return sizes == ((2, 2), (2, 2), (0, 0), (1, 1)) and not pool.return_indices and not pool.ceil_mode
-
-
-def _has_code_of_its_own(module: nn.Module) -> bool:
-    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
 
 
 def _pair(size: int | tuple[int, ...]) -> tuple[int, ...]:
