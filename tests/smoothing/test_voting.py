@@ -15,6 +15,7 @@ from sfumato.advice.sweep import sweep
 from sfumato.datasets import Split
 from sfumato.errors import ModelError, SettingError, SfumatoError
 from sfumato.models import build_model
+from sfumato.smoothing import voting
 from sfumato.smoothing.configuration import Configuration
 from sfumato.smoothing.risk import measure_risk
 from support import votes
@@ -43,6 +44,28 @@ def test_batch_layout_and_threads_change_nothing(network, precision, other):
     reference = votes(network, X, 200, precision=precision, batch_size=256)
     assert (votes(network, X, 200, precision=precision, **other) == reference).all()
     assert len(np.unique(reference)) > 3
+
+
+@pytest.mark.parametrize("gathered", [0, 10**9], ids=["one by one", "gathered"])
+def test_how_images_meet_their_noise_changes_nothing(network, gathered, monkeypatch):
+    reference = votes(network, X, 30, batch_size=256)
+    monkeypatch.setattr(voting, "_GATHERED", gathered)
+    assert (votes(network, X, 30, batch_size=7) == reference).all()
+
+
+def test_operators_do_not_grow_with_the_images_of_a_batch(network):
+    def operators(images):
+        smoothed = SmoothedClassifier(network, 0.5, device="cpu", batch_size=256)
+        x = X[:1].expand(images, -1, -1, -1).clone()
+        for _ in range(4):  # the next batch is not one of those that are checked against their images alone
+            smoothed.votes(x, 256 // images)
+        with torch.profiler.profile() as found:
+            smoothed.votes(x, 256 // images)
+        return sum(event.count for event in found.key_averages() if event.key.startswith("aten::"))
+
+    few = operators(1)
+    assert 50 < few < 600
+    assert operators(256) < few + 50
 
 
 def test_bf16_counts_the_bfloat16_network():

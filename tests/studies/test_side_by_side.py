@@ -16,11 +16,17 @@ def study(**tables):
 
 
 def test_a_short_study_stays_in_one_process(eight_cores):
-    assert side_by_side(study(model={"epochs": 10}), 1000, device="cpu") == (1, 8)
+    assert side_by_side(study(model={"epochs": 10}), 1000, 64, device="cpu") == (1, 8)
+
+
+def test_large_images_make_few_passes_worthwhile(eight_cores):
+    asked = study(model={"epochs": 2}, grid={"alpha": [0.0, 0.2]})
+    assert side_by_side(asked, 60_000, 784, device="cpu") == (2, 4)
+    assert side_by_side(asked, 60_000, 64, device="cpu") == (1, 8)
 
 
 def test_nothing_to_train_on_is_left_to_the_study_to_say(eight_cores):
-    assert side_by_side(study(grid={"alpha": [0.0, 0.2]}), 0, device="cpu") == (1, 8)
+    assert side_by_side(study(grid={"alpha": [0.0, 0.2]}), 0, 64, device="cpu") == (1, 8)
 
 
 @pytest.mark.parametrize(
@@ -34,13 +40,13 @@ def test_nothing_to_train_on_is_left_to_the_study_to_say(eight_cores):
     ],
 )
 def test_a_long_study_trains_as_many_networks_as_there_are_cores_for(grid, threads, expected, eight_cores):
-    found = side_by_side(study(model={"epochs": 2000}, grid=grid), 1000, device="cpu", threads=threads)
+    found = side_by_side(study(model={"epochs": 2000}, grid=grid), 1000, 64, device="cpu", threads=threads)
     assert found == expected
 
 
 def test_models_that_start_from_one_another_are_trained_one_by_one(eight_cores):
     asked = study(model={"epochs": 2000, "warm_start": "nearest"})
-    assert side_by_side(asked, 1000, device="cpu") == (1, 8)
+    assert side_by_side(asked, 1000, 64, device="cpu") == (1, 8)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -124,7 +125,8 @@ def run(
         require_count("threads", threads)
     data = study_data(design)
     if workers is None and executor == "local" and gpus_per_worker is None and ray_address is None:
-        together, share = side_by_side(design, len(data.train), device=device, threads=threads)
+        values = math.prod(data.input_shape)
+        together, share = side_by_side(design, len(data.train), values, device=device, threads=threads)
         if together > 1:
             workers, threads = together, share
     with (

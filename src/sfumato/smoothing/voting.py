@@ -32,6 +32,10 @@ from sfumato.smoothing.full_precision import full_precision
 
 # Near ties are decided together, this many at a time: one by one, each would cost a forward pass.
 _NEAR_TIES = 64
+# On a CPU images are added to their noise one by one if each has this many copies in the batch; fewer copies
+# of more images are gathered, as far as they fit into the processor's cache (4 copies of each: 5 % less time).
+_ROWS_OF_A_PIECE = 8
+_GATHERED = 2**20
 # A copy that is decided later, and how many columns of a tally count no class: invalid copies, and these.
 _LATE = INVALID - 1
 _OTHER_COLUMNS = 2
@@ -204,7 +208,8 @@ class VoteCounter:
         spans = [Span(int(examples[slot]), first, rows) for slot, first, rows in pieces]
         self._noise.draw(copies, Stream(self._use, self._seed, *spans))
         # noise is drawn in full and added on its own: two roundings, the same in every batch
-        if copies.device.type == "cpu":
+        few = len(pieces) * _ROWS_OF_A_PIECE <= len(copies) or copies.numel() > _GATHERED
+        if copies.device.type == "cpu" and few:
             filled = 0
             for slot, _, rows in pieces:
                 copies[filled : filled + rows].add_(images[slot])
