@@ -3,7 +3,7 @@
     git worktree add /tmp/former COMMIT
     python benchmarks/operators.py --former /tmp/former/src
 
-A network of two linear layers on 784 numbers, float32, one thread, one batch; operators that another one calls
+A network of two linear layers on 784 numbers, float32, one thread, one batch; operators that others call
 are counted too. What PyTorch does not see, as numbers drawn by NumPy, is not counted. On a GPU each of
 them is at least one launch.
 """

@@ -33,7 +33,7 @@ from sfumato.smoothing.full_precision import full_precision
 # Near ties are decided together, this many at a time: one by one, each would cost a forward pass.
 _NEAR_TIES = 64
 # On a CPU images are added to their noise one by one if each has this many copies in the batch; fewer copies
-# of more images are gathered, as far as they fit into the processor's cache (4 copies of each: 5 % less time).
+# of more images are gathered as far as they fit into the processor's cache (4 copies of each: 5 % less time).
 _ROWS_OF_A_PIECE = 8
 _GATHERED = 2**20
 # A copy that is decided later, and how many columns of a tally count no class: invalid copies, and these.
