@@ -100,6 +100,14 @@ def test_a_list_that_is_none_is_refused(text, kind):
         parse_numbers("alpha", text, kind)
 
 
+def test_what_a_method_has_on_by_default_can_be_turned_off(tmp_path, sfumato, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    smoothmix = "--method", "smoothmix", "--steps", "1", "--no-one-step-adversary"
+    code, _, err = sfumato("train", "--alpha", "0.3", "--epochs", "1", *smoothmix, "--out", "m.safetensors")
+    assert code == 0, err
+    assert json.loads(sfumato("inspect", "m.safetensors")[1])["training"]["one_step_adversary"] is False
+
+
 def test_train_certify_and_inspect_work_together(tmp_path, sfumato, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, out, err = sfumato("train", "--alpha", "0.3", "--epochs", "8", "--out", "m.safetensors")

@@ -268,6 +268,21 @@ def test_the_best_of_the_references_is_selected_too():
     assert (found.selected, found.references) == ((3, 3), (1, 1))
 
 
+@pytest.mark.parametrize("outside", [0.05, 0.12])
+def test_a_reference_that_is_no_candidate_is_compared_and_never_selected(outside):
+    rng = np.random.default_rng(16)
+    missed, repeats = 0, 300
+    for index in range(repeats):
+        wrong = nested_errors(rng, [0.1, 0.1, 0.1, outside], 300, noise=0.7)
+        found = selected_gain(wrong, [3], confidence=0.9, seed=index, candidates=[0, 1, 2])
+        assert set(found.selected) <= {0, 1, 2}
+        assert found.references == (3, 3)
+        missed += not found.gain.low <= outside - 0.1 <= found.gain.high
+    assert missed <= stats.binom.ppf(0.999, repeats, 0.1)
+    one = selected_gain(wrong, [3], confidence=0.9, candidates=[1])
+    assert one.gain == paired_difference(wrong[:, 3], wrong[:, 1], confidence=0.9)
+
+
 def test_the_reference_gains_nothing_over_itself():
     wrong = nested_errors(np.random.default_rng(13), [0.05, 0.4], 200)
     found = selected_gain(wrong, [0], confidence=0.95).gain
@@ -288,6 +303,8 @@ def test_the_reference_gains_nothing_over_itself():
         (lambda: best_set(ONE, confidence=0.0), "confidence must lie"),
         (lambda: selected_gain(ONE, [2], confidence=0.9), "references must be"),
         (lambda: selected_gain(ONE, [], confidence=0.9), "references must be"),
+        (lambda: selected_gain(ONE, [0], confidence=0.9, candidates=[2]), "candidates must be indices"),
+        (lambda: selected_gain(ONE, [0], confidence=0.9, candidates=[]), "candidates must be indices"),
         (lambda: selected_gain(ONE[:, :, :1], [0], confidence=0.9), "images must be at least 2"),
     ],
 )

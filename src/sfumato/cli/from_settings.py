@@ -36,7 +36,8 @@ def takes_fields(
     Its function takes ``**settings``: the values by the names of the fields, with lists of numbers parsed.
     Values that are None are left out. With ``every_optional`` that is every option not given; else such an
     option has the field's default, and a field without one must be given. A name may have dots, as
-    ``grid.alpha``; its option is called by the last part, or as ``flags`` or the field says.
+    ``grid.alpha``; its option is called by the last part, or as ``flags`` or the field says. A switch that is
+    None unless given may be on elsewhere, so ``--no-`` in front of its name turns it off.
     """
     given: dict[str, Any] = {}
 
@@ -101,6 +102,8 @@ def _parameter(name: str, flag: str | None, field: FieldInfo, every_optional: bo
     bare = _bare(field.annotation)
     kind: Any = bare if bare in (int, float, bool, str, Path) else str
     default = None if every_optional else inspect.Parameter.empty if field.is_required() else field.default
+    if kind is bool and default is None:
+        flag = f"{flag}/--no-{flag.removeprefix('--')}"
     words = _sentence(field.description or "")
     if _is_list(bare):
         give = extra.get("give", "0,1,2 or first:last:count")

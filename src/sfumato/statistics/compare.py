@@ -306,8 +306,11 @@ def selected_gain(
     *,
     confidence: float,
     seed: int = 0,
+    candidates: Sequence[int] | None = None,
 ) -> SelectedGain:
     """Return the gain of selecting the candidate with fewest errors over selecting among ``references``.
+
+    ``candidates`` are those that may be selected, all if not given: a reference need not be one of them.
 
     The images are split at random into halves. The selection of each half is measured on the other half, so
     the gain has no selection bias. The errors of the two halves are still correlated where candidates nearly
@@ -317,25 +320,27 @@ def selected_gain(
     the p-value. Level and coverage are asymptotic and simulated in ``benchmarks/gain_intervals.py``.
 
     Raises:
-        SettingError: as ``best_set``; fewer than two images; references that are no candidates, or none.
+        SettingError: as ``best_set``; fewer than two images; references or ``candidates`` that are not in
+            ``lost``, or none.
     """
     require_open_unit("confidence", confidence)
     errors = _checked_errors(lost)
-    runs, candidates, images = errors.shape
+    runs, known, images = errors.shape
     if images < 2:
         raise SettingError(f"images must be at least 2 to be split in halves, got {images}")
-    if not references or not all(0 <= one < candidates for one in references):
-        raise SettingError(f"references must be indices of candidates below {candidates}, got {references}")
+    everyone, rules = list(range(known) if candidates is None else candidates), list(references)
+    for name, given in (("references", rules), ("candidates", everyone)):
+        if not given or not all(0 <= one < known for one in given):
+            raise SettingError(f"{name} must be indices of candidates below {known}, got {given}")
     # not keyed noise: which images are in which half
     order = np.random.default_rng(seed).permutation(images)
     halves = order[: images // 2], order[images // 2 :]
     totals = errors.sum(axis=0, dtype=np.int64)
-    everyone, rules = list(range(candidates)), list(references)
     picks, usual = [], []
     more = np.zeros(images, dtype=np.int64)
     for select, report in (halves, halves[::-1]):
         counts = totals[:, select].sum(axis=1)
-        picks.append(int(counts.argmin()))
+        picks.append(everyone[int(counts[everyone].argmin())])
         usual.append(rules[int(counts[rules].argmin())])
         more[report] = totals[usual[-1], report] - totals[picks[-1], report]
     if picks == usual:
