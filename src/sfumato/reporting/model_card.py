@@ -63,6 +63,7 @@ class CardCertificates(Settings):
     Attributes:
         source: name of the file or folder that holds the certificates.
         noise, beta: distribution of the smoothing noise, and its standard deviation in the unit.
+        scales: of the features or channels, in which radii are measured; empty of noises without.
         norm, unit: of the radii.
         data, images: the test images.
         plan: the stopping plans of the certificates.
@@ -81,6 +82,7 @@ class CardCertificates(Settings):
     source: str
     noise: str
     beta: float = Field(ge=0)
+    scales: tuple[float, ...] = ()
     norm: str
     unit: str
     data: str
@@ -211,6 +213,7 @@ def _certificates(record: ModelRecord, found: CertifiedSet) -> CardCertificates:
         "source": _text(found.origin.name),
         "noise": settings.get("noise", "gaussian"),
         "beta": settings.get("beta"),
+        "scales": tuple(settings.get("scales", ())),
         "norm": found.norm,
         "unit": found.unit,
         "data": settings.get("data"),

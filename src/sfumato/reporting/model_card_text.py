@@ -141,11 +141,12 @@ def _evaluation_data(card: ModelCard) -> str:
 
 def _certified(one: CardCertificates) -> Table:
     votes = "" if one.votes is None else f"{one.votes:,.0f} votes per image, "
+    scales = f", scales {', '.join(f'{scale:g}' for scale in one.scales)}" if one.scales else ""
     code = "" if one.factory is None else f", computed by {one.factory}"
     sure = f"confidence {one.confidence:g} of each certificate" if one.confidence else NO_GUARANTEE
     name = "certified accuracy" if one.among == 1 else f"top-{one.among} certified accuracy"
     return Table.of(
-        f"{name.capitalize()} under {one.noise} noise, beta = {one.beta:g} ({one.unit}), "
+        f"{name.capitalize()} under {one.noise} noise, beta = {one.beta:g} ({one.unit}){scales}, "
         f"on {one.images:,} test images of {one.data}: plan {one.plan}, {sure}, "
         f"{100 * one.interval_confidence:g} % intervals; {votes}{one.seconds:,.0f} seconds, "
         f"{one.precision}, batch norms {one.batch_norms}{code}; from {one.source}",
