@@ -109,3 +109,19 @@ def test_a_classifier_on_a_pixel_grid_is_refused_before_anything_is_attacked():
     model, x, labels, _ = linear()
     with pytest.raises(SettingError, match="moves images off the pixel grid, and discretised noise"):
         Attack(radii=(0.5,)).run(model, x, labels, DiscretisedGaussian(0.3))
+
+
+@pytest.mark.parametrize(("label", "error"), [(-1, DataError), (2, ModelError)])
+def test_an_image_without_a_class_is_not_broken_but_refused(label, error):
+    model, x, _, _ = linear()
+    attack = Attack(radii=(0.5,), steps=2, draws=2, n_max=1000)
+    with pytest.raises(error, match="got label -1" if label < 0 else "2 classes, but the data has 3"):
+        attack.run(model, 9.0 * x[:1], [label], Gaussian(0.05), device="cpu")
+
+
+def test_arrays_and_doubles_are_attacked_as_they_are_certified():
+    model, x, labels, _ = linear()
+    attack = Attack(radii=(1.0,), steps=2, restarts=1, draws=2, n_max=1000)
+    found = attack.run(model, x[:2], labels[:2], Gaussian(0.2), device="cpu")
+    for other in (x[:2].numpy(), x[:2].double()):
+        assert attack.run(model, other, labels[:2], Gaussian(0.2), device="cpu") == found

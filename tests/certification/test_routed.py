@@ -148,3 +148,5 @@ def test_an_images_expert_is_the_one_of_the_largest_radius():
         largest_radius([rows(0.1), rows(0.1, label=4)])
     with pytest.raises(DataError, match="of the same images, all with labels"):
         largest_radius([rows(0.1, label=-1), rows(0.1, label=-1)])
+    with pytest.raises(DataError, match="there are no certificates"):
+        largest_radius([])

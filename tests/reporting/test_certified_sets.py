@@ -21,6 +21,7 @@ from sfumato.reporting.certified_sets import (
 )
 from sfumato.reporting.interactive import draw
 from sfumato.reporting.picture import Line
+from sfumato.reporting.report.certificate_panels import certified_panels
 from sfumato.reporting.sources import CertifiedSet
 from sfumato.reporting.static import save_picture
 from sfumato.reporting.table_style import TableStyle
@@ -77,6 +78,24 @@ def test_a_radius_that_was_asked_about_is_reached_by_the_rounded_one_of_the_tabl
     assert largest_radius([found]) == 0.3333333
     require_certified([found], [0.3333333])
     assert [point.certified for point in curve_of(found, 1.0, confidence=0.95)] == [1, 1, 0, 0]
+
+
+def test_top_k_accuracy_is_called_so_and_said_to_bound_no_robust_accuracy():
+    first = certified("first")
+    five = replace(
+        certified("five"), certificates=[replace(r, plan="top_k(5,100,1000)") for r in first.certificates]
+    )
+    said = "five: the label is certified to stay among the 5 most probable classes"
+    alone, both = certified_table([five]).title, certified_table([five, first]).title
+    assert alone.startswith("Top-5 certified accuracy by L2 radius")
+    assert both.startswith("Certified accuracy by L2 radius")
+    assert said in alone
+    assert said in both
+    assert "most probable" not in certified_table([first]).title
+    assert figures.certified_accuracy([five]).panels[0][0].y.label == "top-5 certified accuracy"
+    (panel, _) = certified_panels([five], 0.95)[:2]
+    assert panel.title == "Top-5 certified accuracy against radius"
+    assert said in panel.explanation
 
 
 def test_what_is_known_of_the_network_stands_beside_its_certified_accuracy():

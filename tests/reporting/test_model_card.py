@@ -104,6 +104,30 @@ def test_a_table_gives_certified_accuracy_with_intervals(model, sfumato):
     assert f"{first.accuracy:.4f} \\[{first.low:.4f}, {first.high:.4f}]" in text
 
 
+def test_top_k_certificates_are_not_called_certified_accuracy(model, sfumato):
+    table = model.with_name("top.tsv")
+    common = ("--model", model, "--beta", "0.3", "--skip", "90", "--plan", "top_k(3,20,200)")
+    assert sfumato("certify", *common, "--out", table)[0] == 0
+    assert sfumato("card", model, table)[0] == 0
+    as_json, as_markdown = card_paths(model)
+    assert [one.among for one in read(as_json).certified] == [3]
+    text = as_markdown.read_text()
+    assert "Top-3 certified accuracy under gaussian noise" in text
+    assert "among the k most probable classes" in text
+    assert "| top-3 certified accuracy" in text
+
+
+def test_radii_in_scales_stand_beside_the_scales(model, sfumato):
+    table = model.with_name("scaled.tsv")
+    common = ("--model", model, "--beta", "0.3", "--skip", "90", "--plan", "decide(0.1)")
+    code, _, err = sfumato("certify", *common, "--noise", "anisotropic", "--scales", "0.75", "--out", table)
+    assert code == 0, err
+    assert sfumato("card", model, table)[0] == 0
+    as_json, as_markdown = card_paths(model)
+    assert [one.scales for one in read(as_json).certified] == [(0.75,)]
+    assert "scales 0.75" in as_markdown.read_text()
+
+
 def test_certificates_of_another_network_are_refused(model, digits_model, refused, tmp_path):
     table = model.with_name("m.tsv")
     sha = read_record(digits_model).weights_sha256[:12]

@@ -52,6 +52,16 @@ def test_other_floating_point_numbers_are_taken_as_they_are(x, beta, recwarn):
     assert not recwarn.list
 
 
+def test_features_under_noise_of_their_own_scales_are_no_pixels_without_noise(recwarn):
+    years = np.array([[25.0, 90.0], [70.0, 180.0]], dtype=np.float32)  # and centimetres, in whole numbers
+    noise = sf.AnisotropicGaussian(0.5, scales=(10.0, 10.0))
+    SmoothedClassifier(nn.Linear(2, 3), noise=noise, device="cpu").votes(years, 10)
+    sf.MedianSmoothed(nn.Linear(2, 1), noise=noise, device="cpu").certify(years, 0.1, n=10)
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match="almost no noise"):
+        sf.MedianSmoothed(nn.Linear(2, 1), 0.5, device="cpu").certify(years, 0.1, n=10)
+
+
 def test_arrays_in_any_order_of_bytes_and_of_strides_are_read():
     expected = smoothed().votes(PIXELS, 100)
     for x in (PIXELS.astype(">f4"), np.flip(PIXELS[..., ::-1], axis=-1), np.asfortranarray(PIXELS)):

@@ -26,6 +26,7 @@ from sfumato.plans import ABSTAIN, Predict
 from sfumato.settings import CONFIDENCE
 from sfumato.smoothing.configuration import Network
 from sfumato.smoothing.smoothed import Smoothed
+from sfumato.smoothing.units import images_in_unit
 from sfumato.training.methods.adversary import pgd
 from sfumato.user_code import told_in_one_line
 
@@ -113,7 +114,7 @@ class Attack:
     def run(
         self,
         model: Network | Classifier,
-        x: Float[torch.Tensor, "images *shape"],
+        x: torch.Tensor | np.ndarray,
         labels: Sequence[int],
         noise: Noise,
         *,
@@ -128,8 +129,8 @@ class Attack:
         are done with, as they are broken or given up.
 
         Raises:
-            ModelError: a black box, or a module without gradients.
-            DataError: not one label for each image.
+            ModelError: a black box, or a module without gradients or with too few classes.
+            DataError: not one label for each image, or an unknown one (-1): any answer would be wrong.
             SettingError: a noise whose certificates are about images on a pixel grid.
         """
         if noise.sound:
@@ -139,14 +140,19 @@ class Attack:
             )
         if len(labels) != len(x):
             raise DataError(f"{len(labels)} labels for {len(x)} images; give one for each")
+        truth = np.asarray(labels)
+        if truth.size and truth.min() < 0:
+            raise DataError(f"an attack needs the class of each image, got label {truth.min()}")
         smoothed = Smoothed(model, noise=noise, seed=seed, device=device)
         network = differentiable(smoothed.classifier).to(smoothed.device)
+        x = images_in_unit(x, noise.standard_deviation, largest=noise.largest_deviation)
+        smoothed.check(x, int(truth.max()) + 1)
         tests = 1 + len(self.radii) * self.restarts + _HALVINGS
         judge = _Judge(smoothed, self, 1.0 - (1.0 - self.confidence) / tests)
         keys = np.arange(len(x)) if examples is None else np.asarray(examples)
-        images, y = x.to(smoothed.device), torch.as_tensor(np.asarray(labels)).to(smoothed.device)
+        images, y = x.to(smoothed.device), torch.as_tensor(truth).to(smoothed.device)
         seen = judge.predictions(images, keys, 0)
-        wrong = (seen != ABSTAIN) & (seen != np.asarray(labels))
+        wrong = (seen != ABSTAIN) & (seen != truth)
         distance = np.where(wrong, 0.0, np.inf)
         on_images(int(wrong.sum()))
         ascent = _Ascent(network, self, noise, seed)

@@ -135,7 +135,8 @@ class MedianSmoothed:
         require_nonnegative("radius", radius)
         require_count("n", n)
         level = (1.0 - require_open_unit("confidence", confidence)) / 2.0
-        inputs = images_in_unit(x, self.noise.standard_deviation).to(self.device)
+        beta, largest = self.noise.standard_deviation, self.noise.largest_deviation
+        inputs = images_in_unit(x, beta, largest=largest).to(self.device)
         self.noise.check(inputs)
         keys = range(len(inputs)) if examples is None else examples
         if len(keys) != len(inputs):

@@ -201,8 +201,11 @@ def largest_radius(certificates: Sequence[Certificates]) -> Int[np.ndarray, " im
     equally far, or none, goes to that of them which certifies most images.
 
     Raises:
-        DataError: other images, images without labels, or radii in different norms, scales or units.
+        DataError: no certificates, other images, images without labels, or radii in different norms, scales
+            or units.
     """
+    if not certificates:
+        raise DataError("there are no certificates to choose by; give those of every expert")
     measures = ((f"expert {index}", one.measure) for index, one in enumerate(certificates))
     if said := [(name, measure) for name, measure in measures if measure is not None]:
         common_measure(said)

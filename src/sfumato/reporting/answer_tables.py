@@ -15,10 +15,12 @@ from sfumato.certification.without_noise import THESE_IMAGES
 from sfumato.reporting.certified_sets import (
     FULL,
     Outcomes,
+    accuracy_name,
     answering,
     measure_of,
     outcomes,
     require_certified,
+    told_of_top_k,
     usual_radii,
     votes_spent,
 )
@@ -213,12 +215,13 @@ def certified_table(
         if any(cells)
     ]
     return Table.of(
-        style.named("Certified accuracy")
+        style.named(accuracy_name(sets).capitalize())
         + f" by {measure_of(sets).norm} radius"
         + (f", with {100 * confidence:.4g} % bounds" if style.intervals else "")
         + (f"; {_NOT_ASKED}: not asked of the plan" if unasked else "")
         + (f"; {', '.join(unsure)}: {NO_GUARANTEE}" if style.intervals and unsure else "")
-        + (f"; without noise: of {clean_of}" if clean_of else ""),
+        + (f"; without noise: of {clean_of}" if clean_of else "")
+        + "".join(f"; {line}" for line in told_of_top_k(sets)),
         ["set", "examples", *(f"{radius:g}" for radius in wanted), *(name for name, _ in beside)],
         [
             [

@@ -18,8 +18,7 @@ from sfumato.certification.accuracy import certified_radii
 from sfumato.certification.certificate import Certificate
 from sfumato.errors import DataError, SettingError
 from sfumato.noise import noise_of
-from sfumato.plans import among
-from sfumato.reporting.certified_sets import spread
+from sfumato.reporting.certified_sets import most_among, spread
 from sfumato.reporting.sources import CertifiedSet
 
 _SHOWN = 12  # hexadecimal digits of a checksum in a message
@@ -105,7 +104,7 @@ def _not_compared(found: CertifiedSet) -> str | None:
     """Return why an attack cannot contradict these certificates; None if it can."""
     if found.norm != "L2":
         return f"it measures distances in L2, and the radii of {found.name} are {found.norm} radii"
-    if (most := max(among(plan) for plan in {row.plan for row in found.certificates})) > 1:
+    if (most := most_among(found)) > 1:
         return (
             f"it looks for another most probable class, and {found.name} certifies one of the {most} most "
             "probable classes"

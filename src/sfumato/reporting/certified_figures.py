@@ -11,6 +11,7 @@ from sfumato.errors import DataError
 from sfumato.reporting.attacked_sets import AttackedSet, attack_on, robust_band
 from sfumato.reporting.certified_sets import (
     FULL,
+    accuracy_name,
     bin_count,
     curve_of,
     largest_radius,
@@ -67,7 +68,7 @@ def certified_accuracy(
         if attack := attack_on(found, attacks):
             layers += _under_attack(found, attack, colour, group)
     across = Axis(radius_axis(sets), (0, largest))
-    up = Axis("accuracy" if attacks else "certified accuracy", (0, 1))
+    up = Axis("accuracy" if attacks else accuracy_name(sets), (0, 1))
     return Picture(((Panel(across, up, layers, title),),))
 
 

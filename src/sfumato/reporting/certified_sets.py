@@ -230,6 +230,29 @@ def _statement(rows: Sequence[Certificate]) -> str:
     return "of the most probable class" if most == 1 else f"of one of the {most} most probable classes"
 
 
+def most_among(found: CertifiedSet) -> int:
+    """Return among how many of the most probable classes a certified class is; 1 for most plans."""
+    return max((among(plan) for plan in {row.plan for row in found.certificates}), default=1)
+
+
+def accuracy_name(sets: Sequence[CertifiedSet]) -> str:
+    """Return what the certified accuracy of these sets is called, in lower case."""
+    kinds = {most_among(found) for found in sets}
+    return (
+        f"top-{kinds.pop()} certified accuracy" if kinds != {1} and len(kinds) == 1 else "certified accuracy"
+    )
+
+
+def told_of_top_k(sets: Sequence[CertifiedSet]) -> list[str]:
+    """Return for each set of ``top_k`` what its certified accuracy is: it bounds no robust accuracy."""
+    return [
+        f"{found.name}: the label is certified to stay among the {k} most probable classes, which is less "
+        "than robust accuracy asks"
+        for found in sets
+        if (k := most_among(found)) > 1
+    ]
+
+
 def _some(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 

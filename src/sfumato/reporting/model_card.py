@@ -19,7 +19,7 @@ from sfumato.certification.certificate import lowest_confidence
 from sfumato.errors import DataError, ModelError, SettingError
 from sfumato.files import write_text
 from sfumato.models.checkpoint import ModelRecord, read_record
-from sfumato.reporting.certified_sets import outcomes, usual_radii
+from sfumato.reporting.certified_sets import most_among, outcomes, usual_radii
 from sfumato.reporting.model_card_text import card_markdown
 from sfumato.reporting.sources import CertifiedSet, StudySource, study_sets
 from sfumato.settings import Settings
@@ -63,9 +63,12 @@ class CardCertificates(Settings):
     Attributes:
         source: name of the file or folder that holds the certificates.
         noise, beta: distribution of the smoothing noise, and its standard deviation in the unit.
+        scales: of the features or channels, in which radii are measured; empty of noises without.
         norm, unit: of the radii.
         data, images: the test images.
         plan: the stopping plans of the certificates.
+        among: among how many of the most probable classes the label is certified to stay; 1 of all plans but
+            ``top_k``.
         confidence: of each certificate; 0 where nothing is guaranteed.
         interval_confidence: of the bounds of accuracy, at each radius by itself.
         precision: in which the network computed.
@@ -79,11 +82,13 @@ class CardCertificates(Settings):
     source: str
     noise: str
     beta: float = Field(ge=0)
+    scales: tuple[float, ...] = ()
     norm: str
     unit: str
     data: str
     images: int = Field(ge=1)
     plan: str
+    among: int = Field(1, ge=1)
     confidence: float = Field(ge=0, lt=1)
     interval_confidence: float = Field(gt=0, lt=1)
     precision: str
@@ -208,11 +213,13 @@ def _certificates(record: ModelRecord, found: CertifiedSet) -> CardCertificates:
         "source": _text(found.origin.name),
         "noise": settings.get("noise", "gaussian"),
         "beta": settings.get("beta"),
+        "scales": tuple(settings.get("scales", ())),
         "norm": found.norm,
         "unit": found.unit,
         "data": settings.get("data"),
         "images": len(rows),
         "plan": ", ".join(sorted({row.plan for row in rows if row.plan})),
+        "among": most_among(found),
         "confidence": lowest_confidence(rows),
         "interval_confidence": _INTERVALS,
         "precision": settings.get("precision", "float32"),

@@ -120,10 +120,16 @@ def _metrics(card: ModelCard) -> str:
     told = "Accuracy: the share of test images that are classified correctly."
     if not card.certified:
         return told
-    return (
+    told = (
         f"{told} Certified accuracy at a radius: the share of test images whose prediction is correct and "
         "certified at this radius or a larger one. In brackets stands an interval for the population: its "
         "lower end bounds robust accuracy and covers the error of the certificates."
+    )
+    if all(one.among == 1 for one in card.certified):
+        return told
+    return (
+        f"{told} Top-k certified accuracy: the share whose label is certified to stay among the k most "
+        "probable classes. Its interval bounds how often that is so, and not robust accuracy."
     )
 
 
@@ -135,14 +141,16 @@ def _evaluation_data(card: ModelCard) -> str:
 
 def _certified(one: CardCertificates) -> Table:
     votes = "" if one.votes is None else f"{one.votes:,.0f} votes per image, "
+    scales = f", scales {', '.join(f'{scale:g}' for scale in one.scales)}" if one.scales else ""
     code = "" if one.factory is None else f", computed by {one.factory}"
     sure = f"confidence {one.confidence:g} of each certificate" if one.confidence else NO_GUARANTEE
+    name = "certified accuracy" if one.among == 1 else f"top-{one.among} certified accuracy"
     return Table.of(
-        f"Certified accuracy under {one.noise} noise, beta = {one.beta:g} ({one.unit}), on {one.images:,} "
-        f"test images of {one.data}: plan {one.plan}, {sure}, "
+        f"{name.capitalize()} under {one.noise} noise, beta = {one.beta:g} ({one.unit}){scales}, "
+        f"on {one.images:,} test images of {one.data}: plan {one.plan}, {sure}, "
         f"{100 * one.interval_confidence:g} % intervals; {votes}{one.seconds:,.0f} seconds, "
         f"{one.precision}, batch norms {one.batch_norms}{code}; from {one.source}",
-        [f"{one.norm} radius", "certified accuracy"],
+        [f"{one.norm} radius", name],
         [
             (f"{point.radius:g}", f"{point.accuracy:.4f} [{point.low:.4f}, {point.high:.4f}]")
             for point in one.accuracy

@@ -387,7 +387,11 @@ class Smoothed:
     def _prepare(self, x: torch.Tensor | np.ndarray) -> tuple[torch.Tensor, VoteCounter]:
         """Return the images on the device, checked, and what counts their votes."""
         images = images_in_unit(
-            x, self.beta, tell=self._shape is None, expected=self.classifier.known_unit
+            x,
+            self.beta,
+            tell=self._shape is None,
+            expected=self.classifier.known_unit,
+            largest=self.noise.largest_deviation,
         ).to(self.device)
         self.noise.check(images)
         shape = tuple(images.shape[1:])

@@ -20,13 +20,18 @@ _NO_NOISE = 128.0
 
 
 def images_in_unit(
-    x: torch.Tensor | np.ndarray, beta: float, *, tell: bool = True, expected: str | None = None
+    x: torch.Tensor | np.ndarray,
+    beta: float,
+    *,
+    tell: bool = True,
+    expected: str | None = None,
+    largest: float | None = None,
 ) -> torch.Tensor:
     """Return the images (images, *shape) as float32, bytes divided by 255.
 
     ``tell`` warns where bytes are scaled, and where floating point pixels seem to be in 0..255 while the
-    noise ``beta`` is meant for [0, 1], or where they are beyond [0, 1] though ``expected``, the unit that the
-    model knows, is that.
+    noise is meant for [0, 1] (``largest`` is its largest deviation, where that is not ``beta``), or where
+    they are beyond [0, 1] though ``expected``, the unit that the model knows, is that.
 
     Raises:
         DataError: no array of numbers of that shape, NaN or infinite values, or images of wide integers,
@@ -54,7 +59,7 @@ def images_in_unit(
             )
         return images / 255.0
     low, high = (float(value) for value in images.aminmax())
-    if tell and low >= 0 and _BYTES_BEGIN < high <= 255 and beta * _NO_NOISE <= high:
+    if tell and low >= 0 and _BYTES_BEGIN < high <= 255 and (largest or beta) * _NO_NOISE <= high:
         pixels = images.dim() > 2 or torch.equal(images, images.round())
         if pixels:
             warnings.warn(

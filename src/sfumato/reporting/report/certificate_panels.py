@@ -14,9 +14,12 @@ from sfumato.reporting.certified_figures import MOST_BANDS, certified_accuracy, 
 from sfumato.reporting.certified_sets import (
     FULL,
     MOST_RADII,
+    accuracy_name,
     by_measure,
     differences,
+    most_among,
     outcomes,
+    told_of_top_k,
     usual_radii,
     votes_spent,
 )
@@ -49,7 +52,9 @@ def certified_lead(sets: Sequence[CertifiedSet], wanted: Sequence[float] = ()) -
 def _beside(found: CertifiedSet) -> str:
     clean, bounds = found.clean_accuracy, p_lower_quantiles(found.certificates)
     of = "" if found.clean_of == THESE_IMAGES else f" of {found.clean_of}"
-    parts = [] if clean is None else [f"{clean:.4f}{of} without noise"]
+    k = most_among(found)
+    parts = [] if k == 1 else [f"as one of the {k} most probable classes"]
+    parts += [] if clean is None else [f"{clean:.4f}{of} without noise"]
     parts += [] if bounds is None else [f"median p_A at least {bounds[1]:.3f}"]
     return f" ({', '.join(parts)})" if parts else ""
 
@@ -119,7 +124,7 @@ def _radius_panels(
         else ""
     )
     unfair = differences({one.name: one.certificates for one in sets})
-    beware = "".join(f" Beware: {message}." for message in unfair)
+    beware = "".join(f" Beware: {message}." for message in [*told_of_top_k(sets), *unfair])
     attacked = [attack for attack in attacks if any(attack_on(one, [attack]) for one in sets)]
     said = "".join(f" {line}." for line, _ in told_of(sets, attacked))
     if attacked:
@@ -130,7 +135,7 @@ def _radius_panels(
     return (
         Panel(
             f"certified-accuracy{key}",
-            f"Certified accuracy against{norm} radius",
+            f"{accuracy_name(sets).capitalize()} against{norm} radius",
             f"Share of the {examples} examples of a line that are classified correctly with a certified "
             f"radius of at least so much. Bands hold with confidence {confidence:.4g} at each radius by "
             "itself: their lower end bounds the population's robust accuracy and pays for the certificates' "
