@@ -1,5 +1,6 @@
 """What ``certify`` takes and gives: arrays, data sets and loaders in; a collection that answers out."""
 
+import hashlib
 import json
 import math
 from dataclasses import replace
@@ -12,7 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 import sfumato as sf
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.certificates import Certificates
-from sfumato.errors import DataError, ModelError, SettingError
+from sfumato.errors import DataError, ModelError, OutputError, SettingError
 
 PLAN = "fixed(20,100)"
 
@@ -258,3 +259,24 @@ def test_a_fingerprint_is_text_and_a_model_can_be_called():
         smoother(type("Box", (torch.nn.Identity,), {"fingerprint": 3})())
     with pytest.raises(ModelError, match=r"a torch\.nn\.Module or a callable, got str"):
         smoother("digits.safetensors")
+
+
+def test_a_table_is_not_written_beside_the_settings_of_another_run(tmp_path):
+    (tmp_path / "t.tsv.json").write_text('{"beta": 0.5}')
+    with pytest.raises(OutputError, match=r"t\.tsv\.json beside it holds the settings of another run"):
+        ROWS.to_tsv(tmp_path / "t.tsv")
+    assert not (tmp_path / "t.tsv").exists()
+
+
+def test_a_table_that_is_not_the_one_of_the_settings_beside_it_is_noted(tmp_path):
+    table, notes = tmp_path / "t.tsv", []
+    ROWS.to_tsv(table)
+    sha256 = hashlib.sha256(table.read_bytes()).hexdigest()
+    seal = {"bytes": table.stat().st_size, "table_sha256": sha256}
+    (tmp_path / "t.tsv.json").write_text(json.dumps({"beta": 0.5, "seal": seal}))
+    sf.read_certificates(table, notes.append)
+    assert not notes
+    table.write_text(table.read_text().replace("\t1\t", "\t2\t"))
+    sf.read_certificates(table, lambda note: notes.append(note) if "verify" in note else None)
+    assert len(notes) == 1
+    assert "its table was changed after the run" in notes[0]

@@ -14,10 +14,10 @@ from typing import Any, overload
 
 from sfumato.certification.accuracy import NO_GUARANTEE, CurvePoint, certified_accuracy, require_asked
 from sfumato.certification.certificate import Certificate, certificate_columns
-from sfumato.certification.file import read_settings, settings_path
+from sfumato.certification.file import note_of_change, settings_beside, settings_path
 from sfumato.certification.measure import Measure, common_measure
 from sfumato.certification.table import read_rows, written_table
-from sfumato.errors import DataError, require_nonnegative
+from sfumato.errors import DataError, OutputError, require_nonnegative
 from sfumato.files import require_writable, write_text
 from sfumato.frames import columns_of, data_frame
 from sfumato.notebooks import html_list, html_table
@@ -153,7 +153,7 @@ class Certificates(Sequence[Certificate]):
 
         Raises:
             DataError: several certificates of one number, of which a reader would take the first alone.
-            OutputError: the path cannot be written.
+            OutputError: the path cannot be written, or the settings of a run stand beside it.
         """
         repeated = [idx for idx, times in Counter(found.idx for found in self).items() if times > 1]
         if repeated:
@@ -165,6 +165,11 @@ class Certificates(Sequence[Certificate]):
         require_writable(Path(path))
         write_text(Path(path), written_table(self))
 
+        if (record := settings_path(Path(path))).exists():
+            raise OutputError(
+                f"{path}: {record.name} beside it holds the settings of another run, which a reader would "
+                "take for those of this table; choose another output"
+            )
     @staticmethod
     def from_tsv(path: Path | str) -> Certificates:
         """Return the certificates of a table written by Sfumato or by another tool of the field.
@@ -202,7 +207,8 @@ def read_certificates(path: Path | str, on_note: Callable[[str], None] = warning
     one image, the first one counts; where the cell ``correct`` contradicts label and prediction, these two
     count. ``on_note`` is called with a message of each.
 
-    In what the radii are measured is read from the settings of the run, where they stand beside the table.
+    In what the radii are measured is read from the settings of the run, where they stand beside the table;
+    a table that is not the one that this run has written is noted.
 
     Published tables state no confidence. Theirs is taken as 0.999, or as 0.99 if the largest radius needs
     that: under the noise of a path as Cohen et al. 2019 name theirs, ``noise_0.25_test_sigma_0.50``. Other
@@ -211,6 +217,8 @@ def read_certificates(path: Path | str, on_note: Callable[[str], None] = warning
     Raises:
         DataError: a missing file, another header, a damaged line, or damaged settings beside it.
     """
-    rows, record = read_rows(path, on_note), settings_path(Path(path))
-    measure = Measure.of(read_settings(record)) if record.is_file() else None
-    return Certificates(rows, measure=measure)
+    rows, settings = read_rows(path, on_note), settings_beside(Path(path))
+    if settings is None:
+        return Certificates(rows)
+    note_of_change(Path(path), settings, on_note)
+    return Certificates(rows, measure=Measure.of(settings))
