@@ -63,6 +63,20 @@ class MissingPackageError(SfumatoError, ImportError):
     exit_code = 2
 
 
+_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+def is_lack_of_memory(error: BaseException) -> bool:
+    """Return whether memory ran out: of Python, of a GPU, or of a CPU, which PyTorch only says in words.
+
+    >>> is_lack_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
+    True
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # PyTorch's
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _OF_MEMORY)
+
+
 def first_line(error: BaseException) -> str:
     r"""Return the first line of an error's message, or its type if the message is empty.
 
