@@ -12,6 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, overload
 
+import numpy as np
+
 from sfumato.certification.accuracy import NO_GUARANTEE, CurvePoint, certified_accuracy, require_asked
 from sfumato.certification.certificate import Certificate, certificate_columns
 from sfumato.certification.file import note_of_change, settings_beside, settings_path
@@ -142,7 +144,7 @@ class Certificates(Sequence[Certificate]):
             )
         if radii is None:
             radii = sorted({r for plan in {found.plan for found in self} for r in asked_radii(plan)}) or 0.0
-        wanted = [radii] if isinstance(radii, int | float) else list(radii)
+        wanted: list[Any] = [radii] if np.ndim(radii) == 0 else list(radii)  # type: ignore[arg-type]
         grid = [require_nonnegative("radius", radius) for radius in wanted]
         for radius in grid:
             require_asked(radius, self)
@@ -163,13 +165,13 @@ class Certificates(Sequence[Certificate]):
                 "or write several tables"
             )
         require_writable(Path(path))
-        write_text(Path(path), written_table(self))
-
         if (record := settings_path(Path(path))).exists():
             raise OutputError(
                 f"{path}: {record.name} beside it holds the settings of another run, which a reader would "
                 "take for those of this table; choose another output"
             )
+        write_text(Path(path), written_table(self))
+
     @staticmethod
     def from_tsv(path: Path | str) -> Certificates:
         """Return the certificates of a table written by Sfumato or by another tool of the field.
