@@ -63,6 +63,20 @@ class MissingPackageError(SfumatoError, ImportError):
     exit_code = 2
 
 
+_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+def is_lack_of_memory(error: BaseException) -> bool:
+    """Return whether memory ran out: of Python, of a GPU, or of a CPU, which PyTorch only says in words.
+
+    >>> is_lack_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
+    True
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # PyTorch's
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _OF_MEMORY)
+
+
 def first_line(error: BaseException) -> str:
     r"""Return the first line of an error's message, or its type if the message is empty.
 
@@ -76,6 +90,22 @@ def first_line(error: BaseException) -> str:
     return text.splitlines()[0][:200] if text else type(error).__name__
 
 
+_LARGEST = 2**63 - 1
+
+
+def _is_finite(value: object) -> bool:
+    """Return whether it is a finite number; text, None, lists and what no float can hold are none."""
+    try:
+        return math.isfinite(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
+def _shown(value: object) -> str:
+    """Return a value as it stands in a message: text in quotes, and no more than a line holds."""
+    return f"{repr(value) if isinstance(value, str) else value!s:.60}"
+
+
 def require_positive(name: str, value: float) -> float:
     """Return ``value`` as float if it is a positive finite number.
 
@@ -85,8 +115,8 @@ def require_positive(name: str, value: float) -> float:
     Raises:
         SettingError: if it is not.
     """
-    if not (math.isfinite(value) and value > 0):
-        raise SettingError(f"{name} must be a positive finite number, got {value}")
+    if not (_is_finite(value) and value > 0):
+        raise SettingError(f"{name} must be a positive finite number, got {_shown(value)}")
     return float(value)
 
 
@@ -96,8 +126,8 @@ def require_nonnegative(name: str, value: float) -> float:
     Raises:
         SettingError: if it is not.
     """
-    if not (math.isfinite(value) and value >= 0):
-        raise SettingError(f"{name} must be a finite number of at least 0, got {value}")
+    if not (_is_finite(value) and value >= 0):
+        raise SettingError(f"{name} must be a finite number of at least 0, got {_shown(value)}")
     return float(value)
 
 
@@ -107,8 +137,10 @@ def require_count(name: str, value: int, minimum: int = 1) -> int:
     Raises:
         SettingError: if it is not.
     """
-    if int(value) != value or value < minimum:
-        raise SettingError(f"{name} must be a whole number of at least {minimum}, got {value}")
+    if not (_is_finite(value) and int(value) == value and value >= minimum):
+        raise SettingError(f"{name} must be a whole number of at least {minimum}, got {_shown(value)}")
+    if value > _LARGEST:
+        raise SettingError(f"{name} must be at most 2^63 - 1, got {_shown(value)}")
     return int(value)
 
 
@@ -118,6 +150,6 @@ def require_open_unit(name: str, value: float) -> float:
     Raises:
         SettingError: if it does not.
     """
-    if not 0.0 < value < 1.0:
-        raise SettingError(f"{name} must lie strictly between 0 and 1, got {value}")
+    if not (_is_finite(value) and 0.0 < value < 1.0):
+        raise SettingError(f"{name} must lie strictly between 0 and 1, got {_shown(value)}")
     return float(value)

@@ -14,7 +14,7 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -101,6 +101,19 @@ def require_writable(path: Path) -> None:
         raise OutputError(f"{path}: is a folder; choose the name of a file")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise OutputError(f"{path}: {parent} is not writable; choose a path inside a writable folder")
+
+
+def require_no_input(path: Path, inputs: Iterable[Path]) -> None:
+    """Refuse an output that is, by any name, one of the files that are read for it: it would be lost.
+
+    Raises:
+        OutputError: it is.
+    """
+    for one in inputs:
+        if _exists(one) and _exists(path) and path.samefile(one):
+            raise OutputError(
+                f"{path}: is read, and would be replaced by what is written; choose another output"
+            )
 
 
 def _exists(path: Path) -> bool:

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from sfumato.errors import ModelError, SfumatoError
+from sfumato.errors import ModelError, SfumatoError, is_lack_of_memory
 
 _LONGEST = 200
 _PLUGINS = "SFUMATO_PLUGINS"
@@ -146,8 +146,7 @@ def told_in_one_line(what: str, *, lost: type[SfumatoError] = ModelError) -> Ite
     except BaseException as error:  # the code of others may raise anything
         if hasattr(error, "ray_terminate_msg"):  # Ray ends its worker
             raise
-        memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-        kind = lost if memory or isinstance(error, OSError) else ModelError
+        kind = lost if is_lack_of_memory(error) or isinstance(error, OSError) else ModelError
         raise kind(f"{what} ({failure_line(error)})") from error
 
 

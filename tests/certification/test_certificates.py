@@ -1,5 +1,6 @@
 """What ``certify`` takes and gives: arrays, data sets and loaders in; a collection that answers out."""
 
+import hashlib
 import json
 import math
 from dataclasses import replace
@@ -12,7 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 import sfumato as sf
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.certificates import Certificates
-from sfumato.errors import DataError, ModelError, SettingError
+from sfumato.errors import DataError, ModelError, OutputError, SettingError
 
 PLAN = "fixed(20,100)"
 
@@ -258,3 +259,97 @@ def test_a_fingerprint_is_text_and_a_model_can_be_called():
         smoother(type("Box", (torch.nn.Identity,), {"fingerprint": 3})())
     with pytest.raises(ModelError, match=r"a torch\.nn\.Module or a callable, got str"):
         smoother("digits.safetensors")
+
+
+def test_a_table_is_not_written_beside_the_settings_of_another_run(tmp_path):
+    (tmp_path / "t.tsv.json").write_text('{"beta": 0.5}')
+    with pytest.raises(OutputError, match=r"t\.tsv\.json beside it holds the settings of another run"):
+        ROWS.to_tsv(tmp_path / "t.tsv")
+    assert not (tmp_path / "t.tsv").exists()
+
+
+def test_a_table_that_is_not_the_one_of_the_settings_beside_it_is_noted(tmp_path):
+    table, notes = tmp_path / "t.tsv", []
+    ROWS.to_tsv(table)
+    sha256 = hashlib.sha256(table.read_bytes()).hexdigest()
+    seal = {"bytes": table.stat().st_size, "table_sha256": sha256}
+    (tmp_path / "t.tsv.json").write_text(json.dumps({"beta": 0.5, "seal": seal}))
+    sf.read_certificates(table, notes.append)
+    assert not notes
+    table.write_text(table.read_text().replace("\t1\t", "\t2\t"))
+    sf.read_certificates(table, lambda note: notes.append(note) if "verify" in note else None)
+    assert len(notes) == 1
+    assert "its table was changed after the run" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (np.full(10, 2**64 - 1, dtype=np.uint64), "labels must be classes from 0, or -1"),
+        (Y.numpy() - 7, "labels must be classes from 0, or -1 where unknown, got -7 to -6"),
+    ],
+)
+def test_labels_that_are_no_classes_do_not_become_unknown(labels, words):
+    with pytest.raises(DataError, match=words):
+        smoother(halves).certify(X, PLAN, labels=labels)
+
+
+@pytest.mark.parametrize(
+    "examples",
+    [
+        [k / 2 for k in range(10)],
+        [2**70] * 10,
+        [2**63] * 10,
+        "abcdefghij",
+        [None] * 10,
+        5,
+        np.ones((10, 1)),
+        [True] * 10,
+    ],
+)
+def test_numbers_of_images_that_are_no_whole_numbers_are_refused_in_one_line(examples):
+    # halves were rounded down, so that two images had the same noise
+    with pytest.raises(DataError, match="example indices must be"):
+        smoother(halves).certify(X, PLAN, examples=examples)
+
+
+@pytest.mark.parametrize("radius", [np.float32(0.25), np.array(0.25), torch.tensor(0.25), [np.float64(0.25)]])
+def test_a_radius_of_any_kind_of_number_is_taken(radius):
+    found = smoother(halves).certify(X, PLAN, labels=Y, examples=range(10))
+    assert found.accuracy(radius) == found.accuracy(0.25)
+
+
+@pytest.mark.parametrize("radius", ["0.25", ["0.25"], [[0.25]]])
+def test_a_radius_that_is_no_number_is_refused_in_one_line(radius):
+    with pytest.raises(SettingError, match="radius must be a finite number"):
+        ROWS.accuracy(radius)
+
+
+class OfSeveralMachines(torch.utils.data.Sampler):
+    """As DistributedSampler, which needs a process group."""
+
+    shuffle = True
+
+    def __iter__(self):
+        return iter(range(len(X))[::-1])
+
+    def __len__(self):
+        return len(X)
+
+
+def test_loaders_that_shuffle_by_other_means_are_refused():
+    data = TensorDataset(X, Y)
+    batches = torch.utils.data.BatchSampler(torch.utils.data.RandomSampler(data), 5, False)
+    for loader in (DataLoader(data, batch_sampler=batches), DataLoader(data, sampler=OfSeveralMachines())):
+        with pytest.raises(DataError, match="the loader shuffles"):
+            smoother(halves).certify(loader, PLAN)
+
+
+def test_sparse_and_masked_images_are_refused_in_one_line():
+    csr = type("csr_matrix", (), {"shape": (10, 4), "toarray": lambda self: X.numpy()})()
+    with pytest.raises(DataError, match=r"images are a sparse csr_matrix; give x\.toarray\(\)"):
+        smoother(halves).certify(csr, PLAN)
+    with pytest.raises(DataError, match=r"images are a sparse tensor; give x\.to_dense\(\)"):
+        smoother(halves).certify(X.to_sparse(), PLAN)
+    with pytest.raises(DataError, match="images have masked values"):
+        smoother(halves).certify(np.ma.masked_array(X.numpy(), mask=X.numpy() > 0), PLAN)

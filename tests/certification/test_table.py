@@ -93,6 +93,18 @@ def test_tables_that_went_through_other_programs_are_read(tmp_path, content):
     ]
 
 
+@pytest.mark.parametrize("place", [6, 8, 11])
+def test_a_column_put_among_ours_is_refused_for_the_plan_would_not_be_read(tmp_path, place):
+    # of vote(200), which guarantees nothing, a certificate of a published table at 0.999 was made
+    row = ["0", "3", "3", "0.5", "1", "1.0", "200", "all votes", "nan", "nan", "nan", "vote(200)", "3=200"]
+    lines = [[*HEADER, *OURS], row]
+    for line in lines:
+        line.insert(place, "note")
+    (tmp_path / "t.tsv").write_text("".join("\t".join(line) + "\n" for line in lines))
+    with pytest.raises(DataError, match=r"t\.tsv:1: the column plan is not where Sfumato writes it"):
+        read_rows(tmp_path / "t.tsv")
+
+
 def test_runs_of_two_tools_in_one_table_are_each_read_under_their_own_header(tmp_path):
     path = tmp_path / "t.tsv"
     ours = Certificate(1, 3, 3, 0.25, 1.0, 100, "votes", 0.9, 0.1, 0.999, "fixed(10,90)")

@@ -16,8 +16,12 @@ def rows(path):
         (MemoryError("Unable to allocate 7.28 TiB for an array"), "Unable to allocate 7.28 TiB for an array"),
         (MemoryError(), "no more is to be had"),
         (torch.OutOfMemoryError("CUDA out of memory.\nSee the manual"), "CUDA out of memory."),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+            "DefaultCPUAllocator: can't allocate memory",
+        ),
     ],
-    ids=["numpy", "python", "torch"],
+    ids=["numpy", "python", "torch", "torch on a CPU"],
 )
 def test_certify_keeps_its_rows_and_goes_on_to_the_same_table(
     sfumato, digits_model, tmp_path, monkeypatch, lack, words

@@ -111,6 +111,12 @@ def test_a_path_that_is_too_long_is_refused(text):
     [
         ('{"beta": []}', "beta must be of type int or float, got '\\[\\]'"),
         ('{"beta": true}', "beta must be of type int or float"),
+        ('{"beta": NaN}', "beta must be a positive finite number, got 'nan'"),
+        ('{"beta": -1}', "beta must be a positive finite number"),
+        ('{"beta": 1e300}', "beta must be a positive finite number"),
+        ('{"confidence": 5}', "confidence must be strictly between 0 and 1"),
+        ('{"alpha": "x"}', "alpha must be a finite number of at least 0"),
+        ('{"clean_accuracy": 7}', "clean_accuracy must be a number from 0 to 1"),
         ('{"unit": 1}', "unit must be of type str"),
         ('{"examples": {"count": "x"}}', "examples count must be of type int"),
         ('{"seed": ' + "9" * 5000 + "}", "cannot be read"),

@@ -42,6 +42,19 @@ def test_floating_point_pixels_of_0_to_255_are_said():
         smoothed().votes(255 * PIXELS, 10)
 
 
+@pytest.mark.parametrize("noise", [0.5, "laplace", sf.Laplace])
+def test_a_noise_that_is_none_is_refused_in_one_line(noise):
+    with pytest.raises(sf.SfumatoError, match="noise must be a noise, such as Laplace"):
+        SmoothedClassifier(nn.Linear(2, 2), noise=noise, device="cpu")
+
+
+def test_pixels_of_0_to_255_are_said_also_when_they_come_after_others():
+    classifier = smoothed()
+    classifier.votes(PIXELS, 10)
+    with pytest.warns(UserWarning, match="almost no noise"):
+        classifier.votes(255 * PIXELS, 10)
+
+
 @pytest.mark.parametrize(
     ("x", "beta"),
     [(PIXELS, 0.5), (255 * PIXELS, 64.0), (255 * PIXELS - 128, 0.5), (PIXELS.reshape(3, -1) * 99.9, 0.5)],

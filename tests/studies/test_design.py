@@ -95,6 +95,8 @@ def test_a_mistake_is_one_line_with_key_value_and_what_is_accepted(tables, words
 
 
 def test_a_file_that_is_missing_or_no_toml_is_refused(tmp_path):
+    with pytest.raises(SettingError, match=r"/dev/zero: cannot be read .a device may have no end"):
+        read_design("/dev/zero")
     with pytest.raises(SettingError, match=r"none.toml: cannot be read"):
         read_design(tmp_path / "none.toml")
     (tmp_path / "bad.toml").write_text("[grid\nalpha = 3")

@@ -40,3 +40,20 @@ def test_arrays_are_kept_in_the_folder_and_never_mixed(digits, tmp_path):
         sf.Study(four[:3], [0.2], [0.3], **SMALL).run(tmp_path / "other")
     with pytest.raises(SettingError, match=r"model\.epochs"):
         sf.Study("digits", [0.2], [0.3], epochs=0)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"alphas": "0.1"},
+        {"alphas": 0.1},
+        {"betas": np.array(0.1)},
+        {"betas": ["0.1"]},
+        {"seeds": [0.5]},  # was rounded down
+        {"seeds": 3},
+    ],
+)
+def test_a_grid_that_is_no_list_of_numbers_is_refused_in_one_line(given):
+    name = next(iter(given))
+    with pytest.raises(sf.SfumatoError, match=f"^{name} must be"):
+        sf.Study("digits", **({"alphas": [0.1], "betas": [0.2]} | given))

@@ -18,7 +18,7 @@ from sfumato.datasets import Dataset, load_dataset
 from sfumato.datasets.given import Given, read_given, tell_notes, without_loader
 from sfumato.datasets.items import has_items
 from sfumato.datasets.on_demand import OnDemand
-from sfumato.errors import DataError, OutputError, SettingError
+from sfumato.errors import DataError, OutputError, SettingError, require_count, require_nonnegative
 from sfumato.execution.base import Executor
 from sfumato.files import require_writable, write_bytes
 from sfumato.progress import shown_progress
@@ -65,9 +65,9 @@ class Study:
             {
                 "data": {"name": name, "images": images},
                 "grid": {
-                    "alpha": [float(alpha) for alpha in alphas],
-                    "beta": [float(beta) for beta in betas],
-                    "seeds": [int(seed) for seed in seeds],
+                    "alpha": [require_nonnegative("alphas", alpha) for alpha in _listed("alphas", alphas)],
+                    "beta": [require_nonnegative("betas", beta) for beta in _listed("betas", betas)],
+                    "seeds": [require_count("seeds", seed, 0) for seed in _listed("seeds", seeds)],
                 },
                 "votes": {"n": votes},
                 "model": settings,
@@ -178,3 +178,10 @@ def _is_known(data: Dataset) -> bool:
         return load_dataset(data.name, fetch=False).checksum() == data.checksum()
     except DataError:
         return False
+
+
+def _listed(name: str, given: Any) -> list[Any]:
+    """Return a list of numbers, which one number or a text is not."""
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable) or getattr(given, "ndim", 1) == 0:
+        raise SettingError(f"{name} must be a list of numbers, got {given!r:.40}")
+    return list(given)

@@ -12,12 +12,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, overload
 
+import numpy as np
+
 from sfumato.certification.accuracy import NO_GUARANTEE, CurvePoint, certified_accuracy, require_asked
 from sfumato.certification.certificate import Certificate, certificate_columns
-from sfumato.certification.file import read_settings, settings_path
+from sfumato.certification.file import note_of_change, settings_beside, settings_path
 from sfumato.certification.measure import Measure, common_measure
 from sfumato.certification.table import read_rows, written_table
-from sfumato.errors import DataError, require_nonnegative
+from sfumato.errors import DataError, OutputError, require_nonnegative
 from sfumato.files import require_writable, write_text
 from sfumato.frames import columns_of, data_frame
 from sfumato.notebooks import html_list, html_table
@@ -142,7 +144,7 @@ class Certificates(Sequence[Certificate]):
             )
         if radii is None:
             radii = sorted({r for plan in {found.plan for found in self} for r in asked_radii(plan)}) or 0.0
-        wanted = [radii] if isinstance(radii, int | float) else list(radii)
+        wanted: list[Any] = [radii] if np.ndim(radii) == 0 else list(radii)  # type: ignore[arg-type]
         grid = [require_nonnegative("radius", radius) for radius in wanted]
         for radius in grid:
             require_asked(radius, self)
@@ -153,7 +155,7 @@ class Certificates(Sequence[Certificate]):
 
         Raises:
             DataError: several certificates of one number, of which a reader would take the first alone.
-            OutputError: the path cannot be written.
+            OutputError: the path cannot be written, or the settings of a run stand beside it.
         """
         repeated = [idx for idx, times in Counter(found.idx for found in self).items() if times > 1]
         if repeated:
@@ -163,6 +165,11 @@ class Certificates(Sequence[Certificate]):
                 "or write several tables"
             )
         require_writable(Path(path))
+        if (record := settings_path(Path(path))).exists():
+            raise OutputError(
+                f"{path}: {record.name} beside it holds the settings of another run, which a reader would "
+                "take for those of this table; choose another output"
+            )
         write_text(Path(path), written_table(self))
 
     @staticmethod
@@ -202,7 +209,8 @@ def read_certificates(path: Path | str, on_note: Callable[[str], None] = warning
     one image, the first one counts; where the cell ``correct`` contradicts label and prediction, these two
     count. ``on_note`` is called with a message of each.
 
-    In what the radii are measured is read from the settings of the run, where they stand beside the table.
+    In what the radii are measured is read from the settings of the run, where they stand beside the table;
+    a table that is not the one that this run has written is noted.
 
     Published tables state no confidence. Theirs is taken as 0.999, or as 0.99 if the largest radius needs
     that: under the noise of a path as Cohen et al. 2019 name theirs, ``noise_0.25_test_sigma_0.50``. Other
@@ -211,6 +219,8 @@ def read_certificates(path: Path | str, on_note: Callable[[str], None] = warning
     Raises:
         DataError: a missing file, another header, a damaged line, or damaged settings beside it.
     """
-    rows, record = read_rows(path, on_note), settings_path(Path(path))
-    measure = Measure.of(read_settings(record)) if record.is_file() else None
-    return Certificates(rows, measure=measure)
+    rows, settings = read_rows(path, on_note), settings_beside(Path(path))
+    if settings is None:
+        return Certificates(rows)
+    note_of_change(Path(path), settings, on_note)
+    return Certificates(rows, measure=Measure.of(settings))

@@ -12,14 +12,14 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeGuard
 
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.recorded_answers import difference
-from sfumato.certification.table import EARLIER, HEADER, OURS, SOUND, parse_row, written_row
+from sfumato.certification.table import EARLIER, HEADER, LARGEST_RADIUS, OURS, SOUND, parse_row, written_row
 from sfumato.errors import DataError, OutputError, WriteError
 from sfumato.files import require_in_place, require_writable, try_lock, write_text, writing
 from sfumato.noise.keyed import require_same_noise
@@ -48,6 +48,19 @@ _KINDS: dict[str, tuple[type, ...]] = {
 }
 
 
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST_RADIUS
+
+
+# What figures and tables show of the settings. NaN lies in no range; JSON of Python may hold it.
+_RANGES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+    ("beta", lambda found: _is_number(found) and found > 0, "a positive finite number"),
+    ("confidence", lambda found: 0 < found < 1, "strictly between 0 and 1"),
+    ("alpha", lambda found: _is_number(found) and found >= 0, "a finite number of at least 0"),
+    ("clean_accuracy", lambda found: _is_number(found) and 0 <= found <= 1, "a number from 0 to 1"),
+)
+
+
 def settings_path(output: Path) -> Path:
     """Return where the settings of the run that writes ``output`` are kept."""
     return output.with_name(f"{output.name}.json")
@@ -72,6 +85,22 @@ def read_settings(record: Path) -> dict[str, Any]:
     for name, count in found.get("examples", {}).items():
         if not isinstance(count, int):
             raise DataError(f"{record}: examples {name} must be of type int, got {str(count)[:40]!r}")
+    return found
+
+
+def settings_beside(output: Path) -> dict[str, Any] | None:
+    """Return the settings beside a table, None where there are none; what no run can have is refused.
+
+    Raises:
+        DataError: as ``read_settings``; a beta, alpha, confidence or clean accuracy that is out of range.
+    """
+    record = settings_path(output)
+    if not os.path.isfile(record):  # noqa: PTH113 (Path's own raises where a name is too long)
+        return None
+    found = read_settings(record)
+    for name, accepted, wanted in _RANGES:
+        if found.get(name) is not None and not accepted(found[name]):
+            raise DataError(f"{record}: {name} must be {wanted}, got {str(found[name])[:40]!r}")
     return found
 
 
@@ -102,6 +131,15 @@ def changed_since_sealed(settings: Mapping[str, Any], content: bytes) -> str | N
         if len(content) < seal["bytes"] or found != seal.get("table_sha256"):
             return "table"
     return None
+
+
+def note_of_change(output: Path, settings: Mapping[str, Any], on_note: Callable[[str], None]) -> None:
+    """Say if the table ``output`` and the ``settings`` beside it are not as one run has written them."""
+    if (changed := changed_since_sealed(settings, output.read_bytes())) is not None:
+        on_note(
+            f"{output}: its {changed} was changed after the run, so {settings_path(output).name} may not be "
+            "about these certificates; sfumato verify says what differs"
+        )
 
 
 def _write_settings(record: Path, settings: Mapping[str, Any], table: Mapping[str, Any]) -> None:

@@ -26,6 +26,7 @@ Inputs = Images | OnDemand | Dataset | Split | TorchDataset[Any] | DataLoader[An
 Batch = tuple[Images, "Int64[np.ndarray, ' images'] | None"]
 
 _TOGETHER = 256
+_UNKNOWN = -1
 _T = TypeVar("_T")
 
 
@@ -42,6 +43,8 @@ def batches(x: Inputs) -> Iterator[Batch]:
     """
     if isinstance(x, Mapping):
         raise DataError(f"the data hold the parts {', '.join(map(str, x))}; give one of them")
+    if hasattr(x, "toarray"):  # SciPy's
+        raise DataError(f"images are a sparse {type(x).__name__}; give x.toarray()")
     if _is_pair(x):
         labels = whole_labels(x[1])
         if len(labels) != len(x[0]):
@@ -156,13 +159,20 @@ def whole_labels(labels: object) -> Int64[np.ndarray, " images"]:
         raise DataError(
             f"labels must be one whole number for each image, got {given.dtype} of shape {given.shape}"
         )
-    return given.astype(np.int64)
+    found = given.astype(np.int64)
+    if found.size and ((found < _UNKNOWN) | (found != given)).any():
+        raise DataError(
+            f"labels must be classes from 0, or {_UNKNOWN} where unknown, got {given.min()} to {given.max()}"
+        )
+    return found
 
 
 class Dealt(Generic[_T]):
     """One value for each image, dealt out batch by batch."""
 
     def __init__(self, name: str, values: Iterable[_T]) -> None:
+        if not isinstance(values, Iterable):
+            raise DataError(f"{name} must be a sequence, one for each image, got {type(values).__name__}")
         self._name, self._left, self._dealt = name, iter(values), 0
 
     def next(self, images: int) -> Sequence[_T]:

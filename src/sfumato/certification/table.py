@@ -34,6 +34,8 @@ EARLIER = HEADER + OURS[:-1]
 LARGEST_RADIUS = 1e15
 """Radii above it, in any unit, are taken for damage."""
 
+# A row read without these two is taken for one of a published table, which always guarantees something.
+_SAYING = ("plan", "confidence")
 _CORRECT = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 _LARGEST_WHOLE = 10**15
 _LARGEST_SECONDS = 1e10  # 317 years
@@ -162,6 +164,11 @@ def read_rows(
             continue
         if names[: len(HEADER)] == HEADER:
             ours, most = _ours(names), len(names)
+            if not ours and (moved := [name for name in _SAYING if name in names]):
+                raise DataError(
+                    f"{path}:{number}: the column {moved[0]} is not where Sfumato writes it, so the rows "
+                    f"would be read without it; the columns {' '.join(EARLIER)} must be the first ones"
+                )
             continue
         if not most:
             break

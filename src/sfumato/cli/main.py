@@ -34,7 +34,7 @@ from sfumato.cli import (
 )
 from sfumato.cli.advice import advise, geometry, interference, surrogate
 from sfumato.cli.from_settings import register
-from sfumato.errors import SfumatoError
+from sfumato.errors import SfumatoError, is_lack_of_memory
 from sfumato.files import is_bad_path
 from sfumato.user_code import current_folder_searched, plugins_loaded
 from sfumato.version import __version__
@@ -125,7 +125,7 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted; what was finished is kept: give the same command again to go on", _INTERRUPTED)
     except Exception as error:
-        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # PyTorch's
+        if is_lack_of_memory(error):
             words = str(error).partition("\n")[0] or "no more is to be had"
             _fail(f"out of memory ({words}); what was finished is kept", 1)
         if not hasattr(error, "format_message"):  # click's usage errors carry it, whichever click it is

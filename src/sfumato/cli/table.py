@@ -87,8 +87,9 @@ def command(
     Example: sfumato table certified a.tsv b.tsv --format latex --transpose --width column --percent --bold
     """
     from sfumato.answers.settings import AnswerSettings
+    from sfumato.certification.file import settings_path
     from sfumato.errors import require_nonnegative
-    from sfumato.files import require_writable, write_text
+    from sfumato.files import require_no_input, require_writable, write_text
     from sfumato.reporting.sources import read_sources
     from sfumato.reporting.table_form import TableForm
     from sfumato.reporting.table_style import TableStyle
@@ -100,6 +101,8 @@ def command(
     wanted = [require_nonnegative("radius", radius) for radius in options.parse_numbers("radii", radii)]
     if out is not None:
         require_writable(out)
+        read = [Path(name) for text in sources for name in (text, text.partition("=")[2]) if name]
+        require_no_input(out, [*read, *(settings_path(path) for path in read if path.name)])
     found = read_sources(sources, on_note=note)
     if kind in ("risk", "soft", "best"):
         results = [study.results for study in found.studies if study.results is not None]

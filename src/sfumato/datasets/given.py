@@ -135,7 +135,9 @@ def require_order(loader: Any) -> None:
     Raises:
         DataError: it does.
     """
-    if "Random" in type(loader.sampler).__name__:
+    orders = (loader.sampler, loader.batch_sampler, getattr(loader.batch_sampler, "sampler", None))
+    # one for several machines is called neither of these, and shuffles if it is not told otherwise
+    if any("Random" in type(one).__name__ or getattr(one, "shuffle", False) is True for one in orders):
         raise DataError(
             "the loader shuffles (shuffle=True, or a random sampler): an image's place determines its noise, "
             "so images must come in the same order each time; give shuffle=False, or its data set"

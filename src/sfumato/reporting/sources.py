@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from sfumato.answers.published import PublishedResults, load_published
 from sfumato.certification.certificate import Certificate
-from sfumato.certification.file import read_settings, settings_path
+from sfumato.certification.file import note_of_change, settings_beside
 from sfumato.certification.measure import Measure
 from sfumato.certification.published_level import told_noises
 from sfumato.certification.table import read_rows
@@ -210,11 +210,12 @@ def _read_study(name: str, folder: Path, unfinished: bool) -> StudySource:
 
 
 def _read_table(name: str, path: Path, on_note: Callable[[str], None]) -> CertifiedSet:
-    record = settings_path(path)
-    settings = read_settings(record) if os.path.isfile(record) else None  # noqa: PTH113 (as above)
+    settings = settings_beside(path)
     rows = read_rows(path, on_note, told_noises(name, path, settings or {})[1])
     if not rows:
         raise DataError(f"{path}: holds no certificates yet; at least 1 is needed")
+    if settings:
+        note_of_change(path, settings, on_note)
     if not name and settings:
         noise = str(settings.get("noise", "gaussian"))
         name = f"{settings.get('model', table_label(path))}, β {settings.get('beta', '?')}"

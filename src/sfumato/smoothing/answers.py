@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from sfumato.errors import ModelError, SfumatoError, first_line
+from sfumato.errors import ModelError, SfumatoError, first_line, is_lack_of_memory
 from sfumato.models.outputs import understood
 from sfumato.smoothing.configuration import Network
 from sfumato.smoothing.hanging import model_called
@@ -56,6 +56,8 @@ class Asked:
         except OSError as error:  # a model that asks a service
             raise SfumatoError(f"the model does not answer ({first_line(error)})") from error
         except BaseException as error:  # whatever a user's forward pass may raise
+            if is_lack_of_memory(error):
+                raise torch.OutOfMemoryError(first_line(error)) from error
             batch = f"a batch of {len(x)} inputs of shape {tuple(x.shape[1:])}"
             raise ModelError(f"the model does not accept {batch} ({said(error)})") from error
         require_form(logits, len(x), None, self.answers)

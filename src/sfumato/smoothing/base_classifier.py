@@ -35,7 +35,7 @@ from typing import Any, Self
 import torch
 from torch import nn
 
-from sfumato.errors import ModelError, SfumatoError, first_line
+from sfumato.errors import ModelError, SfumatoError, first_line, is_lack_of_memory
 from sfumato.noise import Span, Stream, Use
 from sfumato.smoothing.answers import Asked, answer_of, require_form, said
 from sfumato.smoothing.compiling import compiled_network
@@ -296,6 +296,8 @@ class BaseClassifier:
         except (torch.OutOfMemoryError, MemoryError, *PASSED_ON):
             raise
         except BaseException as error:  # whatever a user's forward pass may raise
+            if is_lack_of_memory(error):
+                raise torch.OutOfMemoryError(first_line(error)) from error
             raise SfumatoError(
                 f"the model failed on {len(x)} noisy copies on {self.device} ({said(error)})"
             ) from error

@@ -117,7 +117,7 @@ class Smoothed:
         self.device = choose_device(device)
         if configuration is None:
             if batch_size is not None:
-                require_count("batch_size", batch_size)
+                batch_size = require_count("batch_size", batch_size)
             configuration = usual_configuration(
                 model, self.device, batch_size=batch_size, precision=require_precision(precision)
             )
@@ -128,6 +128,7 @@ class Smoothed:
         self._base = BaseClassifier.configured(model, self.device, configuration)
         self._counter: VoteCounter | None = None
         self._shape: tuple[int, ...] | None = None
+        self._told = set[str]()
         self._earlier_changes = 0
         self._numbered = 0
         self._numbering = threading.Lock()
@@ -389,7 +390,7 @@ class Smoothed:
         images = images_in_unit(
             x,
             self.beta,
-            tell=self._shape is None,
+            told=self._told,
             expected=self.classifier.known_unit,
             largest=self.noise.largest_deviation,
         ).to(self.device)
@@ -450,17 +451,25 @@ def given_noise(beta: float | None, noise: Noise | None) -> Noise:
             f"beta must be one number for all inputs, got a {type(beta).__name__}: noise that follows "
             "the input would void the certificate (arXiv 2110.05365); RoutedClassifier chooses with one"
         )
-    found = Gaussian(require_positive("beta", beta or 0.0)) if noise is None else noise
+    if noise is not None and not isinstance(noise, Noise):
+        raise SettingError(f"noise must be a noise, such as Laplace(0.5), got {noise!r:.40}")
+    found = Gaussian(require_positive("beta", 0.0 if beta is None else beta)) if noise is None else noise
     require_positive("beta", found.standard_deviation)
     return found
 
 
 def _keys(examples: Sequence[int], images: int) -> Int[np.ndarray, " images"]:
     """Return the given keys of the images' noise, one for each."""
-    keys = np.asarray(examples, dtype=np.int64)
-    if len(keys) != images:
-        raise DataError(f"{len(keys)} example indices for {images} images; give one for each")
-    return keys
+    given = np.asarray(examples)
+    whole = given.dtype.kind in "iu" or (given.dtype.kind == "f" and np.array_equal(given, np.rint(given)))
+    if given.ndim != 1 or (given.size and not (whole and (given <= np.iinfo(np.int64).max).all())):
+        raise DataError(
+            "example indices must be one whole number below 2^63 for each image, got "
+            f"{given.dtype} of shape {given.shape}"
+        )
+    if len(given) != images:
+        raise DataError(f"{len(given)} example indices for {images} images; give one for each")
+    return given.astype(np.int64)
 
 
 def verified_majority(counts: Int[np.ndarray, " classes"], confidence: float) -> int:

@@ -24,6 +24,7 @@ def images_in_unit(
     beta: float,
     *,
     tell: bool = True,
+    told: set[str] | None = None,
     expected: str | None = None,
     largest: float | None = None,
 ) -> torch.Tensor:
@@ -31,13 +32,21 @@ def images_in_unit(
 
     ``tell`` warns where bytes are scaled, and where floating point pixels seem to be in 0..255 while the
     noise is meant for [0, 1] (``largest`` is its largest deviation, where that is not ``beta``), or where
-    they are beyond [0, 1] though ``expected``, the unit that the model knows, is that.
+    they are beyond [0, 1] though ``expected``, the unit that the model knows, is that. ``told`` holds which of
+    these three was said before; it is not said again.
 
     Raises:
-        DataError: no array of numbers of that shape, NaN or infinite values, or images of wide integers,
-            whose unit is not known.
+        DataError: no array of numbers of that shape, masked, NaN or infinite values, or images of wide
+            integers, whose unit is not known.
     """
-    given = _as_tensor(x)
+    said = set[str]() if told is None else told
+
+    def warn(what: str, message: str) -> None:
+        if tell and what not in said:
+            said.add(what)
+            warnings.warn(message, stacklevel=6)
+
+    given = _as_tensor(x).detach()
     if given.dim() < 2 or len(given) == 0:
         hint = "; one image needs a batch axis: x[None]" if given.dim() == 1 else ""
         raise DataError(
@@ -52,31 +61,33 @@ def images_in_unit(
     if not torch.isfinite(images).all():
         raise DataError("images hold NaN or infinite values; pixels must be finite")
     if given.dtype == torch.uint8:
-        if tell:
-            warnings.warn(
-                f"images are bytes: they are divided by 255, and beta = {beta:g} is in pixels of [0, 1]",
-                stacklevel=5,
-            )
+        warn(
+            "bytes", f"images are bytes: they are divided by 255, and beta = {beta:g} is in pixels of [0, 1]"
+        )
         return images / 255.0
     low, high = (float(value) for value in images.aminmax())
-    if tell and low >= 0 and _BYTES_BEGIN < high <= 255 and (largest or beta) * _NO_NOISE <= high:
+    if low >= 0 and _BYTES_BEGIN < high <= 255 and (largest or beta) * _NO_NOISE <= high:
         pixels = images.dim() > 2 or torch.equal(images, images.round())
         if pixels:
-            warnings.warn(
+            warn(
+                "pixels of bytes",
                 f"pixels reach {high:g}, and beta = {beta:g} is in the same unit: almost no noise; "
                 "divide pixels of 0..255 by 255",
-                stacklevel=5,
             )
-    elif tell and expected == PIXELS and images.dim() > 2 and beyond_pixels(low, high):
-        warnings.warn(
+    elif expected == PIXELS and images.dim() > 2 and beyond_pixels(low, high):
+        warn(
+            "beyond",
             f"pixels from {low:.4g} to {high:.4g}, and the model is for {PIXELS}: beta = {beta:g} and all "
             "radii are in the unit of these pixels; give pixels in [0, 1], not normalised ones",
-            stacklevel=5,
         )
     return images
 
 
 def _as_tensor(x: torch.Tensor | np.ndarray) -> torch.Tensor:
+    if isinstance(x, torch.Tensor) and x.layout != torch.strided:
+        raise DataError("images are a sparse tensor; give x.to_dense()")
+    if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
+        raise DataError("images have masked values, which would be read as numbers; give x.filled(...)")
     if isinstance(x, np.ndarray):
         # torch takes neither another byte order nor negative strides
         x = np.ascontiguousarray(x, dtype=x.dtype.newbyteorder("="))

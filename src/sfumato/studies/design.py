@@ -6,6 +6,7 @@ value out of range is an error that names the key, the value and what is accepte
 
 from __future__ import annotations
 
+import errno
 import functools
 import itertools
 import tomllib
@@ -219,6 +220,8 @@ def read_design(path: Path | str, changes: Mapping[str, Mapping[str, Any]] | Non
         SettingError: no such file, no TOML, or a key or value that is not accepted.
     """
     try:
+        if Path(path).is_char_device():
+            raise OSError(errno.EINVAL, "a device may have no end")
         tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error

@@ -8,14 +8,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import nn
 
-from sfumato.errors import SfumatoError
+from sfumato.errors import SfumatoError, is_lack_of_memory
 from sfumato.noise import Stream
 from sfumato.user_code import failure_line
 
 LossOfRows = Callable[[Int[torch.Tensor, " rows"], Stream], Float[torch.Tensor, ""]]
 """From rows of the training set, and the stream that their noise comes from, to their mean loss."""
-
-_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 def is_batch_norm(module: nn.Module) -> bool:
@@ -55,7 +53,7 @@ class Gradients:
             try:
                 found = _summed(model, parts, loss, left)
             except (RuntimeError, MemoryError) as error:
-                if not _is_lack_of_memory(error):
+                if not is_lack_of_memory(error):
                     raise
                 if len(parts[0]) == 1:
                     raise SfumatoError(
@@ -103,9 +101,3 @@ def _restore(model: nn.Module, buffers: list[torch.Tensor] | None) -> None:
     with torch.no_grad():
         for buffer, value in zip(model.buffers(), buffers or (), strict=buffers is not None):
             buffer.copy_(value)
-
-
-def _is_lack_of_memory(error: RuntimeError | MemoryError) -> bool:
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return any(words in str(error).lower() for words in _WORDS)
