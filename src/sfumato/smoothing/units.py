@@ -32,8 +32,8 @@ def images_in_unit(
 
     ``tell`` warns where bytes are scaled, and where floating point pixels seem to be in 0..255 while the
     noise is meant for [0, 1] (``largest`` is its largest deviation, where that is not ``beta``), or where
-    they are beyond [0, 1] though ``expected``, the unit that the model knows, is that. ``told`` holds which of
-    these three was said before; it is not said again.
+    they are beyond [0, 1] though ``expected``, the unit that the model knows, is that. ``told`` holds
+    which of these three was said before; it is not said again.
 
     Raises:
         DataError: no array of numbers of that shape, masked, NaN or infinite values, or images of wide
