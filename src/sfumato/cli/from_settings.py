@@ -37,7 +37,8 @@ def takes_fields(
     Values that are None are left out. With ``every_optional`` that is every option not given; else such an
     option has the field's default, and a field without one must be given. A name may have dots, as
     ``grid.alpha``; its option is called by the last part, or as ``flags`` or the field says. A switch that is
-    None unless given may be on elsewhere, so ``--no-`` in front of its name turns it off.
+    None unless given may be on elsewhere, so ``--no-`` in front of its name turns it off: an option that
+    help does not list, as its name would take the room of every other one's words.
     """
     given: dict[str, Any] = {}
 
@@ -53,6 +54,8 @@ def takes_fields(
             given.clear()  # of an earlier call in this process
             for name, field in fields().items():
                 value = ctx.params.pop(_argument(name))
+                if ctx.params.pop(_off(name), False):
+                    value = False
                 if value is not None:
                     given[name] = _read(name, value, field)
             return super().invoke(ctx)
@@ -83,12 +86,20 @@ def _argument(name: str) -> str:
     return name.replace(".", "_of_")
 
 
+def _off(name: str) -> str:
+    return f"no_{_argument(name)}"
+
+
 def _options(fields: Mapping[str, FieldInfo], flags: Mapping[str, str], every_optional: bool) -> list[Any]:
     """Return the options as Typer makes them of a function that takes the fields."""
 
     def taking() -> None: ...
 
-    parameters = [_parameter(name, flags.get(name), field, every_optional) for name, field in fields.items()]
+    parameters = [
+        parameter
+        for name, field in fields.items()
+        for parameter in _parameters(name, flags.get(name), field, every_optional)
+    ]
     taking.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     taking.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     app = typer.Typer(add_completion=False)
@@ -96,15 +107,18 @@ def _options(fields: Mapping[str, FieldInfo], flags: Mapping[str, str], every_op
     return list(typer.main.get_command(app).params)
 
 
-def _parameter(name: str, flag: str | None, field: FieldInfo, every_optional: bool) -> inspect.Parameter:
+def _parameters(
+    name: str, flag: str | None, field: FieldInfo, every_optional: bool
+) -> list[inspect.Parameter]:
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
     flag = flag or str(extra.get("flag", "--" + name.rpartition(".")[2].replace("_", "-")))
     bare = _bare(field.annotation)
     kind: Any = bare if bare in (int, float, bool, str, Path) else str
     default = None if every_optional else inspect.Parameter.empty if field.is_required() else field.default
-    if kind is bool and default is None:
-        flag = f"{flag}/--no-{flag.removeprefix('--')}"
-    words = _sentence(field.description or "")
+    words, off = _sentence(field.description or ""), f"--no-{flag.removeprefix('--')}"
+    switched_elsewhere = kind is bool and default is None
+    if switched_elsewhere:
+        words += f" {off} turns it off."
     if _is_list(bare):
         give = extra.get("give", "0,1,2 or first:last:count")
         option = typer.Option(flag, help=f"{words} Give {give}.", metavar="NUMBERS")
@@ -112,9 +126,12 @@ def _parameter(name: str, flag: str | None, field: FieldInfo, every_optional: bo
         option = typer.Option(flag, help=words)
     annotated: Any = Annotated
     annotation = annotated[kind | None if default is None else kind, option]
-    return inspect.Parameter(
-        _argument(name), inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
-    )
+    by_name = inspect.Parameter.KEYWORD_ONLY
+    found = [inspect.Parameter(_argument(name), by_name, default=default, annotation=annotation)]
+    if switched_elsewhere:
+        hidden = annotated[bool, typer.Option(off, hidden=True)]
+        found.append(inspect.Parameter(_off(name), by_name, default=False, annotation=hidden))
+    return found
 
 
 def _sentence(words: str) -> str:
