@@ -13,7 +13,6 @@ import argparse
 import functools
 import itertools
 import math
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from sfumato.noise.keyed import CHUNK
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.configuration import Configuration
 from sfumato.smoothing.voting import VoteCounter
+from spreads import spread
 
 SHAPES = ((32, 64), (32, 784), (32, 3072), (1024, 64), (1024, 784))
 NETWORKS = (
@@ -82,10 +82,6 @@ def in_rounds(
                 calls += 1
             rates[name].append(calls / spent)
     return rates
-
-
-def spread(values: list[float], digits: int) -> str:
-    return f"{statistics.median(values):,.{digits}f} ({min(values):,.{digits}f} to {max(values):,.{digits}f})"
 
 
 def numbers(rounds: int) -> Iterator[str]:

@@ -12,11 +12,12 @@ from __future__ import annotations
 import argparse
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from spreads import spread
 
 HERE = Path(__file__).resolve().parent.parent / "src"
 SFUMATO = ("-m", "sfumato")
@@ -74,11 +75,6 @@ def run(source: Path, cache: Path, *arguments: str) -> float:
 def _of_children() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
-
-
-def spread(values: list[float]) -> str:
-    """Return ``median (lowest to highest)``."""
-    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
 if __name__ == "__main__":

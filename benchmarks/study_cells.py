@@ -16,11 +16,12 @@ import hashlib
 import inspect
 import json
 import os
-import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from spreads import spread
 
 HERE = Path(__file__).resolve().parent.parent / "src"
 
@@ -112,12 +113,6 @@ def compare(settings: argparse.Namespace) -> None:
     rates = f"{spread(cells['before'], 0)} | {spread(cells['now'], 0)} | {spread(ratios)}"
     of_full = f"{spread(shares['before'])} | {spread(shares['now'])}"
     print(f"| {settings.model.stem} | {settings.precision} | {rates} | {of_full} |")
-
-
-def spread(values: list[float], digits: int = 2) -> str:
-    """Return ``median (lowest to highest)``."""
-    low, middle, high = min(values), statistics.median(values), max(values)
-    return f"{middle:,.{digits}f} ({low:,.{digits}f} to {high:,.{digits}f})"
 
 
 if __name__ == "__main__":

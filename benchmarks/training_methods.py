@@ -19,32 +19,32 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sfumato import read_certificates
+from sfumato.certification.certificate import Certificate
 from sfumato.statistics.binomial import two_sided_interval
-from sfumato.statistics.compare import paired_difference
+from sfumato.statistics.compare import Difference, paired_difference
 from sfumato.training.methods.registry import method_class
 
 METHODS = ("gaussian", "stability", "consistency", "macer", "smoothmix", "smoothadv", "cat-rs")
 PUBLISHED_NAMES = {"gaussian": "cohen", "stability": "stab", "smoothadv": "salman"}
-BY_NOISE = {
-    ("stability", 1.0): ("--lbd", "1"),
-    ("smoothadv", 0.25): ("--draws", "4"),
-    ("smoothadv", 1.0): ("--draws", "2", "--epsilon", "2"),
-    ("macer", 0.25): ("--lbd", "12"),
-    ("macer", 1.0): ("--lbd", "12"),
-    ("consistency", 0.25): ("--lbd", "20"),
-    ("smoothmix", 0.25): ("--step-size", "0.5", "--no-one-step-adversary"),
-    ("smoothmix", 0.5): ("--one-step-adversary",),
-    ("smoothmix", 1.0): ("--step-size", "2", "--one-step-adversary"),
-    ("cat-rs", 0.25): ("--lbd", "0.5"),
-    ("cat-rs", 1.0): ("--lbd", "2"),
+BY_NOISE: dict[tuple[str, float], dict[str, Any]] = {
+    ("stability", 1.0): {"lbd": 1},
+    ("smoothadv", 0.25): {"draws": 4},
+    ("smoothadv", 1.0): {"draws": 2, "epsilon": 2},
+    ("macer", 0.25): {"lbd": 12},
+    ("macer", 1.0): {"lbd": 12},
+    ("consistency", 0.25): {"lbd": 20},
+    ("smoothmix", 0.25): {"step_size": 0.5, "one_step_adversary": False},
+    ("smoothmix", 0.5): {"one_step_adversary": True},
+    ("smoothmix", 1.0): {"step_size": 2, "one_step_adversary": True},
+    ("cat-rs", 0.25): {"lbd": 0.5},
+    ("cat-rs", 1.0): {"lbd": 2},
 }
 SIGMAS = (0.25, 0.5, 1.0)
 RATIOS = (0.5, 0.7, 0.85, 1.0, 1.25, 1.5, 2.0)
@@ -102,14 +102,11 @@ def beside(ours: Path, theirs: Path, method: str, sigma: float) -> Iterable[str]
     if mine.keys() != others.keys():
         raise SystemExit(f"{theirs} lacks images of {ours}")
     for radius in asked_radii(sigma):
-        first, second = (
-            np.array([[not (rows[i].correct and rows[i].radius >= radius) for i in sorted(mine)]])
-            for rows in (mine, others)
-        )
+        first, second = (lost([rows[i] for i in sorted(mine)], radius) for rows in (mine, others))
         found = paired_difference(second, first, confidence=0.95)
         yield (
             f"| {method} | {sigma:g} | {radius:g} | {share(first)} | {1 - second.mean():.3f} | "
-            f"{found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f}) | {found.p_value:.2g} |"
+            f"{signed(found)} | {found.p_value:.2g} |"
         )
 
 
@@ -161,42 +158,38 @@ def equal_seconds(settings: argparse.Namespace) -> None:
 
 def more_than(reference: Path, table: Path, radii: Iterable[float], images: int) -> list[str]:
     """Return how much more a table certifies than the reference at each radius, image by image."""
-    found = []
-    for radius in radii:
-        wrong = [
-            np.array(
-                [[not (row.correct and row.radius >= radius)] for row in read_certificates(path)[:images]]
-            )
-            for path in (reference, table)
-        ]
-        gain = paired_difference(wrong[0].T, wrong[1].T, confidence=0.95)
-        found.append(f"{gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}), p = {gain.p_value:.2g}")
-    return found
+    first, second = (images_of(path, images) for path in (reference, table))
+    gains = [
+        paired_difference(lost(first, radius), lost(second, radius), confidence=0.95) for radius in radii
+    ]
+    return [f"{signed(gain)}, p = {gain.p_value:.2g}" for gain in gains]
 
 
 def passes(settings: argparse.Namespace, method: str, noise: float) -> float:
     """Return the mean of the forward and the backward passes for each image."""
-    options = by_noise(settings, method, noise, 1)
-    values: dict[str, Any] = {}
-    for option, after in pairwise((*options, "--")):
-        name = option.removeprefix("--").removeprefix("no-").replace("-", "_")
-        if option.startswith("--no-"):
-            values[name] = False
-        elif option.startswith("--"):
-            values[name] = after.startswith("--") or (json.loads(after) if after[0].isdigit() else after)
+    values = by_noise(settings, method, noise, 1)
     return sum(method_class(method).model_validate(values).passes) / 2.0
 
 
-def by_noise(settings: argparse.Namespace, method: str, noise: float, epochs: int) -> tuple[str, ...]:
+def by_noise(settings: argparse.Namespace, method: str, noise: float, epochs: int) -> dict[str, Any]:
     """Return the settings of a method that are not its defaults: those published for the nearest noise."""
-    deferred = ("--deferred", str(epochs // 3)) if (method, nearest(noise)) == ("macer", 1.0) else ()
-    changes = [
-        change.removeprefix(f"{method}:").split("=")
-        for change in settings.changes
-        if change.startswith(f"{method}:")
-    ]
-    changed = [part for name, value in changes for part in (f"--{name}", value)]
-    return (*BY_NOISE.get((method, nearest(noise)), ()), *deferred, *changed)
+    deferred = {"deferred": epochs // 3} if (method, nearest(noise)) == ("macer", 1.0) else {}
+    changes = [change.partition(":")[2] for change in settings.changes if change.startswith(f"{method}:")]
+    changed = {
+        name.replace("-", "_"): json.loads(value) if value[0].isdigit() else value
+        for name, value in (change.split("=") for change in changes)
+    }
+    return {**BY_NOISE.get((method, nearest(noise)), {}), **deferred, **changed}
+
+
+def as_options(values: dict[str, Any]) -> Iterable[str]:
+    """Yield the settings as options of ``sfumato train``."""
+    for name, value in values.items():
+        option = name.replace("_", "-")
+        if isinstance(value, bool):
+            yield f"--{option}" if value else f"--no-{option}"
+        else:
+            yield from (f"--{option}", str(value))
 
 
 def nearest(noise: float) -> float:
@@ -246,10 +239,11 @@ def train(
     extra = by_noise(settings, method, settings_of or alpha, epochs)
     if method == "cat-rs":
         targets = train(settings, "gaussian", 0.25, settings.epochs, "-targets")
-        extra = (*extra, "--targets", str(targets))
+        extra["targets"] = targets
     sfumato(
         *("train", *data_options(settings), "--model", "lenet", "--alpha", f"{alpha:g}", "--method", method),
-        *("--epochs", str(epochs), "--precision", settings.precision, *extra, "--out", str(model)),
+        *("--epochs", str(epochs), "--precision", settings.precision, *as_options(extra)),
+        *("--out", str(model)),
     )
     return model
 
@@ -286,8 +280,22 @@ def asked_radii(sigma: float) -> tuple[float, ...]:
 
 def shares(table: Path, radii: Iterable[float], images: int) -> list[str]:
     """Return certified accuracy of the first images with its interval at each radius."""
-    rows = [row for row in read_certificates(table) if row.idx < images]
-    return [share(np.array([not (r.correct and r.radius >= radius) for r in rows])) for radius in radii]
+    rows = images_of(table, images)
+    return [share(lost(rows, radius)) for radius in radii]
+
+
+def images_of(table: Path, images: int) -> list[Certificate]:
+    """Return the certificates of the first images."""
+    return [row for row in read_certificates(table) if row.idx < images]
+
+
+def lost(rows: Sequence[Certificate], radius: float) -> np.ndarray:
+    """Return for each image, in one row, whether it is not certified at the radius."""
+    return np.array([[not (row.correct and row.radius >= radius) for row in rows]])
+
+
+def signed(difference: Difference) -> str:
+    return f"{difference.value:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})"
 
 
 def share(wrong: np.ndarray) -> str:

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from spreads import spread
 
 HERE = Path(__file__).resolve().parent.parent / "src"
 STUDY = """
@@ -86,12 +87,6 @@ def seconds(settings: argparse.Namespace, source: Path, options: tuple[str, ...]
             env={**os.environ, "PYTHONPATH": str(source)},
         )
         return time.perf_counter() - began
-
-
-def spread(values: list[float], digits: int) -> str:
-    """Return ``median (lowest to highest)``."""
-    low, middle, high = min(values), statistics.median(values), max(values)
-    return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 if __name__ == "__main__":

@@ -125,3 +125,11 @@ def test_arrays_and_doubles_are_attacked_as_they_are_certified():
     found = attack.run(model, x[:2], labels[:2], Gaussian(0.2), device="cpu")
     for other in (x[:2].numpy(), x[:2].double()):
         assert attack.run(model, other, labels[:2], Gaussian(0.2), device="cpu") == found
+
+
+def test_pixels_of_bytes_are_told_once(recwarn):
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2)).eval()
+    x = 255.0 * torch.rand(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    attack = Attack(radii=(0.5,), steps=1, restarts=1, draws=1, n_max=100)
+    attack.run(model, x, [0, 1], Gaussian(0.5), device="cpu")
+    assert sum("almost no noise" in str(said.message) for said in recwarn) == 1

@@ -145,8 +145,8 @@ class Attack:
             raise DataError(f"an attack needs the class of each image, got label {truth.min()}")
         smoothed = Smoothed(model, noise=noise, seed=seed, device=device)
         network = differentiable(smoothed.classifier).to(smoothed.device)
-        x = images_in_unit(x, noise.standard_deviation, largest=noise.largest_deviation)
-        smoothed.check(x, int(truth.max()) + 1)
+        smoothed.check(x, int(truth.max(initial=0)) + 1)
+        x = images_in_unit(x, noise.standard_deviation, tell=False)
         tests = 1 + len(self.radii) * self.restarts + _HALVINGS
         judge = _Judge(smoothed, self, 1.0 - (1.0 - self.confidence) / tests)
         keys = np.arange(len(x)) if examples is None else np.asarray(examples)

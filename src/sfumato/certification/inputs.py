@@ -25,8 +25,10 @@ Images = torch.Tensor | np.ndarray
 Inputs = Images | OnDemand | Dataset | Split | TorchDataset[Any] | DataLoader[Any] | tuple[Images, Any]
 Batch = tuple[Images, "Int64[np.ndarray, ' images'] | None"]
 
+UNKNOWN = -1
+"""The label of an image whose class is not known."""
+
 _TOGETHER = 256
-_UNKNOWN = -1
 _T = TypeVar("_T")
 
 
@@ -160,9 +162,9 @@ def whole_labels(labels: object) -> Int64[np.ndarray, " images"]:
             f"labels must be one whole number for each image, got {given.dtype} of shape {given.shape}"
         )
     found = given.astype(np.int64)
-    if found.size and ((found < _UNKNOWN) | (found != given)).any():
+    if found.size and ((found < UNKNOWN) | (found != given)).any():
         raise DataError(
-            f"labels must be classes from 0, or {_UNKNOWN} where unknown, got {given.min()} to {given.max()}"
+            f"labels must be classes from 0, or {UNKNOWN} where unknown, got {given.min()} to {given.max()}"
         )
     return found
 

@@ -17,6 +17,7 @@ from sfumato.certification.certificates import Certificates
 from sfumato.certification.conformal import ConformalClassifier, PredictionSets
 from sfumato.certification.groups import certified_in_groups
 from sfumato.certification.inputs import (
+    UNKNOWN,
     Dealt,
     Inputs,
     batches,
@@ -35,7 +36,6 @@ from sfumato.smoothing.class_names import warn_of_other_classes
 from sfumato.smoothing.smoothed import DEFAULT_VOTES, Smoothed
 
 Labels = Sequence[int] | Int[np.ndarray, " images"] | Int[torch.Tensor, " images"]
-_UNKNOWN = -1
 
 
 class SmoothedClassifier(Smoothed):
@@ -100,7 +100,7 @@ class SmoothedClassifier(Smoothed):
                 keys = None if numbers is None else numbers.next(size)
                 of_batch = of_data if recorded is None else np.asarray(recorded.next(size), dtype=np.int64)
                 if of_batch is None:
-                    of_batch = np.full(size, _UNKNOWN)
+                    of_batch = np.full(size, UNKNOWN)
                 if len(of_batch) != size:
                     raise DataError(f"{len(of_batch)} labels for {size} images; give one for each")
                 tested = None if known is None else np.asarray(known.next(size), dtype=np.int64)

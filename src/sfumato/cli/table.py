@@ -90,7 +90,7 @@ def command(
     from sfumato.certification.file import settings_path
     from sfumato.errors import require_nonnegative
     from sfumato.files import require_no_input, require_writable, write_text
-    from sfumato.reporting.sources import read_sources
+    from sfumato.reporting.sources import named_path, read_sources
     from sfumato.reporting.table_form import TableForm
     from sfumato.reporting.table_style import TableStyle
 
@@ -101,7 +101,7 @@ def command(
     wanted = [require_nonnegative("radius", radius) for radius in options.parse_numbers("radii", radii)]
     if out is not None:
         require_writable(out)
-        read = [Path(name) for text in sources for name in (text, text.partition("=")[2]) if name]
+        read = [named_path(text)[1] for text in sources]
         require_no_input(out, [*read, *(settings_path(path) for path in read if path.name)])
     found = read_sources(sources, on_note=note)
     if kind in ("risk", "soft", "best"):

@@ -104,7 +104,7 @@ def _not_compared(found: CertifiedSet) -> str | None:
     """Return why an attack cannot contradict these certificates; None if it can."""
     if found.norm != "L2":
         return f"it measures distances in L2, and the radii of {found.name} are {found.norm} radii"
-    if (most := most_among(found)) > 1:
+    if (most := most_among(found.certificates)) > 1:
         return (
             f"it looks for another most probable class, and {found.name} certifies one of the {most} most "
             "probable classes"

@@ -226,21 +226,24 @@ def _plans(rows: Sequence[Certificate]) -> str:
 
 
 def _statement(rows: Sequence[Certificate]) -> str:
-    most = max((among(plan) for plan in {row.plan for row in rows}), default=1)
+    most = most_among(rows)
     return "of the most probable class" if most == 1 else f"of one of the {most} most probable classes"
 
 
-def most_among(found: CertifiedSet) -> int:
+def most_among(rows: Sequence[Certificate]) -> int:
     """Return among how many of the most probable classes a certified class is; 1 for most plans."""
-    return max((among(plan) for plan in {row.plan for row in found.certificates}), default=1)
+    return max((among(plan) for plan in {row.plan for row in rows}), default=1)
 
 
 def accuracy_name(sets: Sequence[CertifiedSet]) -> str:
     """Return what the certified accuracy of these sets is called, in lower case."""
-    kinds = {most_among(found) for found in sets}
-    return (
-        f"top-{kinds.pop()} certified accuracy" if kinds != {1} and len(kinds) == 1 else "certified accuracy"
-    )
+    kinds = {most_among(found.certificates) for found in sets}
+    return accuracy_among(kinds.pop()) if len(kinds) == 1 else accuracy_among(1)
+
+
+def accuracy_among(most: int) -> str:
+    """Return what certified accuracy is called where the label is certified to be among so many classes."""
+    return "certified accuracy" if most == 1 else f"top-{most} certified accuracy"
 
 
 def told_of_top_k(sets: Sequence[CertifiedSet]) -> list[str]:
@@ -249,7 +252,7 @@ def told_of_top_k(sets: Sequence[CertifiedSet]) -> list[str]:
         f"{found.name}: the label is certified to stay among the {k} most probable classes, which is less "
         "than robust accuracy asks"
         for found in sets
-        if (k := most_among(found)) > 1
+        if (k := most_among(found.certificates)) > 1
     ]
 
 

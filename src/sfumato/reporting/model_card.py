@@ -219,7 +219,7 @@ def _certificates(record: ModelRecord, found: CertifiedSet) -> CardCertificates:
         "data": settings.get("data"),
         "images": len(rows),
         "plan": ", ".join(sorted({row.plan for row in rows if row.plan})),
-        "among": most_among(found),
+        "among": most_among(rows),
         "confidence": lowest_confidence(rows),
         "interval_confidence": _INTERVALS,
         "precision": settings.get("precision", "float32"),

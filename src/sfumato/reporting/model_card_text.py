@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from sfumato.certification.accuracy import NO_GUARANTEE
+from sfumato.reporting.certified_sets import accuracy_among
 from sfumato.reporting.tables import Table, as_markdown, markdown_text
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def _certified(one: CardCertificates) -> Table:
     scales = f", scales {', '.join(f'{scale:g}' for scale in one.scales)}" if one.scales else ""
     code = "" if one.factory is None else f", computed by {one.factory}"
     sure = f"confidence {one.confidence:g} of each certificate" if one.confidence else NO_GUARANTEE
-    name = "certified accuracy" if one.among == 1 else f"top-{one.among} certified accuracy"
+    name = accuracy_among(one.among)
     return Table.of(
         f"{name.capitalize()} under {one.noise} noise, beta = {one.beta:g} ({one.unit}){scales}, "
         f"on {one.images:,} test images of {one.data}: plan {one.plan}, {sure}, "

@@ -173,7 +173,7 @@ def read_sources(
     tables: list[CertifiedSet] = []
     published: list[PublishedResults] = []
     for text in given:
-        name, path = _named(text)
+        name, path = named_path(text)
         if os.path.isdir(path):  # noqa: PTH112 (Path's own raises where a name is too long)
             studies.append(_read_study(name or path.resolve().name, path, unfinished))
         elif path.suffix.lower() == ".csv":
@@ -184,7 +184,7 @@ def read_sources(
     return Sources(tuple(_distinct(studies)), tuple(_distinct(tables)), tuple(_distinct(published)))
 
 
-def _named(text: str) -> tuple[str, Path]:
+def named_path(text: str) -> tuple[str, Path]:
     """Return (name or nothing, path) of ``NAME=PATH`` or a path, which may have an equals sign itself."""
     name, sign, path = text.partition("=")
     if sign and not os.path.exists(text):  # noqa: PTH110 (as above)

@@ -52,7 +52,7 @@ def certified_lead(sets: Sequence[CertifiedSet], wanted: Sequence[float] = ()) -
 def _beside(found: CertifiedSet) -> str:
     clean, bounds = found.clean_accuracy, p_lower_quantiles(found.certificates)
     of = "" if found.clean_of == THESE_IMAGES else f" of {found.clean_of}"
-    k = most_among(found)
+    k = most_among(found.certificates)
     parts = [] if k == 1 else [f"as one of the {k} most probable classes"]
     parts += [] if clean is None else [f"{clean:.4f}{of} without noise"]
     parts += [] if bounds is None else [f"median p_A at least {bounds[1]:.3f}"]
