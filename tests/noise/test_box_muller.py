@@ -23,7 +23,7 @@ def _in_128_bits():
 def transformed(radial, angular, scale=1.0, dtype=torch.float64):
     out = torch.empty(1, 2 * len(radial), dtype=dtype)
     uniforms = (torch.tensor([values], dtype=torch.float64) for values in (radial, angular))
-    box_muller(*uniforms, scale, out)
+    box_muller(*uniforms, [scale], [out])
     return out[0, : len(radial)].tolist(), out[0, len(radial) :].tolist()
 
 

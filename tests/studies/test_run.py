@@ -19,7 +19,7 @@ from sfumato.files import locked
 from sfumato.models import load_model
 from sfumato.smoothing.batch_norms import normalize_at, some_images
 from sfumato.smoothing.risk import measure_risk
-from sfumato.studies import schedule
+from sfumato.studies import cells
 from sfumato.studies.design import make_design
 from sfumato.studies.run import STUDY_FILE, Watch, run_study
 from sfumato.studies.store import FILE, load_results
@@ -158,10 +158,12 @@ def stop_at_votes(work, note):
 
 
 def test_interrupted_after_every_step_it_ends_with_the_rows_of_an_unbroken_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(schedule, "SHARD", 25)
-    monkeypatch.setattr(schedule, "LARGEST_SHARD", 25)
+    monkeypatch.setattr(cells, "SHARD", 25)
+    monkeypatch.setattr(cells, "LARGEST_SHARD", 25)
     design = study(
-        model={"warm_start": "nearest"}, certification={"beta": [0.5], "radii": [0.1], "images": 3}
+        model={"warm_start": "nearest"},
+        grid={"beta": [0, 0.5, 0.7]},
+        certification={"beta": [0.5], "radii": [0.1], "images": 3},
     )
     steps = []
     watch = Watch(on_work=lambda work, note: steps.append(note))
@@ -178,8 +180,9 @@ def test_interrupted_after_every_step_it_ends_with_the_rows_of_an_unbroken_run(t
             stops += 1
             continue
         break
-    # two models of two epochs, four cells of three shards, two certified cells
-    assert stops == len(steps) == 2 * 2 + 4 * 3 + 2, steps
+    # two models of two epochs, for each three shards without noise and at both betas, two certified cells
+    assert stops == len(steps) == 2 * 2 + 2 * 2 * 3 + 2, steps
+    assert sum("beta 0.5, 0.7: " in note for note in steps) == 6, steps
     assert rows_of(tmp_path / "broken") == rows_of(tmp_path / "whole")
 
 
@@ -218,7 +221,7 @@ KILLED = """
 import json, os, sys, torch
 from pathlib import Path
 torch.set_num_threads(1)
-import sfumato.studies.schedule as module
+import sfumato.studies.cells as module
 from sfumato.studies.design import make_design
 from sfumato.studies.run import run_study
 module.SHARD = module.LARGEST_SHARD = 50

@@ -149,13 +149,15 @@ class Voting:
     def task(
         self,
         name: str,
-        function: Callable[..., Counted],
+        function: Callable[..., Any],
         options: tuple[Any, ...],
         then: Callable[[Done], None],
         on_report: Report = lambda value: None,
+        networks: tuple[Shared[Network], ...] = (),
     ) -> Task:
-        """Return the task that calls ``function(here, self, *options)``."""
-        needs: tuple[Shared[Any], ...] = (self.recipe.network, *(piece.block for piece in self.pieces))
+        """Return the task that calls ``function(here, self, *options)``; it needs these networks as well."""
+        blocks = (piece.block for piece in self.pieces)
+        needs: tuple[Shared[Any], ...] = (self.recipe.network, *networks, *blocks)
         return Task(name, function, (self, *options), then, on_report, needs, self.threads or 1)
 
 

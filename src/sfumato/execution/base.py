@@ -24,7 +24,8 @@ Report = Callable[[Any], None]
 MOST_ATTEMPTS = 10
 """A task that has lost this many workers is not handed out again: it may be what kills them."""
 
-_MOST_BUILT = 4
+# the classifiers of one network at several noises, and what was measured for them
+_MOST_BUILT = 8
 
 
 class WorkerError(SfumatoError):

@@ -3,7 +3,7 @@
 from sfumato.noise.anisotropic import AnisotropicGaussian
 from sfumato.noise.base import Noise
 from sfumato.noise.discretised import DiscretisedGaussian
-from sfumato.noise.gaussian import Gaussian
+from sfumato.noise.gaussian import Gaussian, draw_each
 from sfumato.noise.keyed import NOISE_VERSION, Span, Stream, Use
 from sfumato.noise.laplace import Laplace
 from sfumato.noise.registry import NOISES, make_noise, noise_of, register_noise
@@ -21,6 +21,7 @@ __all__ = [
     "Stream",
     "Uniform",
     "Use",
+    "draw_each",
     "make_noise",
     "noise_of",
     "register_noise",

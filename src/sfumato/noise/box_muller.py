@@ -34,16 +34,25 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import torch
 
 
-def box_muller(radial: torch.Tensor, angular: torch.Tensor, scale: float, out: torch.Tensor) -> None:
-    """Fill ``out`` (rows, values) with N(0, scale^2) from float64 uniforms (rows, ceil(values / 2)) each.
+def box_muller(
+    radial: torch.Tensor, angular: torch.Tensor, scales: Sequence[float], outs: Sequence[torch.Tensor]
+) -> None:
+    """Fill each of ``outs`` (rows, values) with N(0, scale^2) from float64 uniforms (rows, ceil(values / 2)).
 
     The cosines come first in a row, then the sines; of an odd number of values the last sine is left out.
+    All are of the same numbers. Their logarithms, cosines and sines take most of the time and are found once;
+    each ``out`` has the bits that it has alone.
     """
     half = radial.shape[1]
-    radius = radial.log().mul_(-2.0 * scale * scale).sqrt_()
+    logarithm = radial.log()
     angle = angular * (2.0 * math.pi)
-    out[:, :half] = angle.cos().mul_(radius)
-    out[:, half:] = angle.sin_().mul_(radius)[:, : out.shape[1] - half]
+    cosine, sine = angle.cos(), angle.sin_()
+    for scale, out in zip(scales, outs, strict=True):
+        radius = (logarithm * (-2.0 * scale * scale)).sqrt_()
+        out[:, :half] = cosine * radius
+        out[:, half:] = radius.mul_(sine)[:, : out.shape[1] - half]

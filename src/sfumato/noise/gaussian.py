@@ -12,6 +12,8 @@ from sfumato.noise.base import Noise
 from sfumato.noise.keyed import Stream
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import torch
 
 
@@ -54,3 +56,16 @@ class Gaussian(Noise):
     def worst_failure(self, q: Float[np.ndarray, " *many"], radius: float) -> Float[np.ndarray, " *many"]:
         """Return Phi(Phi^-1(q) + radius / beta): Neyman & Pearson 1933, attained by a half-space."""
         return np.asarray(special.ndtr(special.ndtri(q) + radius / self.standard_deviation)) if radius else q
+
+
+def draw_each(noises: Sequence[Noise], outs: Sequence[torch.Tensor], stream: Stream) -> None:
+    """Fill each contiguous out (rows, *shape) as its noise alone would from the stream's next rows.
+
+    Gaussian noises are scales of the same numbers, which are drawn once for all of them.
+    """
+    gaussian = [noise for noise in noises if type(noise) is Gaussian]
+    if len(gaussian) == len(noises):
+        stream.normals(outs, [noise.standard_deviation for noise in gaussian])
+        return
+    for noise, out in zip(noises, outs, strict=True):
+        noise.draw(out, stream.part(0))

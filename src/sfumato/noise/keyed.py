@@ -19,7 +19,7 @@ two devices may differ in the last bit of float32 where their logarithms or cosi
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -119,13 +119,18 @@ class Stream:
 
     def normal(self, out: torch.Tensor, scale: float = 1.0) -> None:
         """Fill ``out`` (rows, *shape), contiguous, with N(0, scale^2); how exactly, ``box_muller`` says."""
-        flat = out.view(len(out), -1)
-        half = -(-flat.shape[1] // 2)
-        at_once = max(1, (_BLOCK if out.device.type == "cpu" else _DEVICE_BLOCK) // (2 * half))
-        for begin in range(0, len(flat), at_once):
-            rows = flat[begin : begin + at_once]
-            uniforms = self._uniforms(len(rows), 2 * half, out.device)
-            box_muller(uniforms[:, :half], uniforms[:, half:], scale, rows)
+        self.normals([out], [scale])
+
+    def normals(self, outs: Sequence[torch.Tensor], scales: Sequence[float]) -> None:
+        """Fill each of ``outs`` as ``normal`` would with its scale, all with the same rows of this stream."""
+        flat = [out.view(len(out), -1) for out in outs]
+        rows, width = flat[0].shape
+        half = -(-width // 2)
+        at_once = max(1, (_BLOCK if outs[0].device.type == "cpu" else _DEVICE_BLOCK) // (2 * half))
+        for begin in range(0, rows, at_once):
+            blocks = [one[begin : begin + at_once] for one in flat]
+            uniforms = self._uniforms(len(blocks[0]), 2 * half, outs[0].device)
+            box_muller(uniforms[:, :half], uniforms[:, half:], scales, blocks)
 
     def uniform(self, out: torch.Tensor) -> None:
         """Fill the float64 ``out`` (rows, *shape), contiguous, with uniform numbers between 0 and 1.

@@ -6,7 +6,7 @@ stopped by the same plan, and keeps the same columns for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ from sfumato.plans.vote import Vote
 from sfumato.progress import shown_progress
 from sfumato.smoothing.answers import require_classes
 from sfumato.smoothing.base_classifier import BaseClassifier
+from sfumato.smoothing.begun import finish_together
 from sfumato.smoothing.configuration import Configuration, Network, require_precision
 from sfumato.smoothing.smoothed import DEFAULT_VOTES, Smoothed
 from sfumato.smoothing.units import images_in_unit
@@ -247,28 +248,76 @@ def vote_on(
         ModelError: the model does not fit the images, or has fewer outputs than the data has classes.
         SfumatoError: the forward pass failed.
     """
+    if isinstance(voter, Smoothed):
+        (rows,) = vote_on_each(
+            *([voter], plan, x, labels, examples),
+            classes=classes,
+            together=together,
+            on_progress=on_progress,
+        )
+        return rows
+    found = []
+    needed = _classes_of(labels, classes)
+    for part, images in _parts(x, plan, together):
+        on_device, true = images.to(voter.device), labels[part]
+        require_classes(voter.prepare(on_device), needed)
+        predicted = voter.classes(on_device).cpu().numpy()
+        one = np.ones(len(images), dtype=np.int64)
+        found.append(_rows(examples[part], true, predicted, one, one, predicted == true))
+        on_progress(len(images))
+    return np.concatenate(found)
+
+
+def vote_on_each(
+    voters: Sequence[Smoothed],
+    plan: Plan,
+    x: Examples,
+    labels: Int[np.ndarray, " images"],
+    examples: Sequence[int],
+    *,
+    classes: int | None = None,
+    together: int = SHARD,
+    on_progress: Callable[[int], None] = lambda images: None,
+) -> list[Rows]:
+    """Return for each classifier the rows that ``vote_on`` returns for it alone.
+
+    An image's noise is drawn once for all that want the same votes of it. The classifiers are of one seed and
+    on one device; ``on_progress`` is told of images that all of them have voted on.
+
+    Raises:
+        SettingError: classifiers of several seeds.
+        DataError, ModelError, SfumatoError: as ``vote_on``.
+    """
+    found: list[list[Rows]] = [[] for _ in voters]
+    needed = _classes_of(labels, classes)
+    for part, images in _parts(x, plan, together):
+        on_device, keys, true = images.to(voters[0].device), examples[part], labels[part]
+        for voter in voters:
+            voter.check(on_device[:1], needed)
+        begun = [voter.begin((on_device, keys, None), plan) for voter in voters]
+        finish_together(begun)
+        for rows, run in zip(found, (one.run for one in begun), strict=True):
+            first_hits = run.first_counts[np.arange(len(images)), true]
+            rows.append(_rows(keys, true, run.predictions(), run.votes, run.first_votes, first_hits))
+        on_progress(len(images))
+    return [np.concatenate(rows) for rows in found]
+
+
+def _classes_of(labels: Int[np.ndarray, " images"], classes: int | None) -> int:
     if labels.min() < 0:
         raise DataError("the risk needs the label of each image, and some are unknown (-1)")
-    needed = classes or int(labels.max()) + 1
+    return classes or int(labels.max()) + 1
+
+
+def _parts(x: Examples, plan: Plan, together: int) -> Iterator[tuple[slice, torch.Tensor]]:
+    """Yield the images in parts that are voted on at once."""
     together = max(1, min(together, _FIRST_VOTES // max(1, plan.least_votes)))
     if isinstance(x, OnDemand):
         together = min(together, per_block(x))
-    found = []
     for start in range(0, len(x), together):
         part = slice(start, start + together)
-        images, keys, true = torch.from_numpy(x[part]).to(voter.device), examples[part], labels[part]
-        if isinstance(voter, BaseClassifier):
-            require_classes(voter.prepare(images), needed)
-            predicted = voter.classes(images).cpu().numpy()
-            votes = first_votes = np.ones(len(images), dtype=np.int64)
-            first_hits = predicted == true
-        else:
-            voter.check(images[:1], needed)
-            run = voter.run(images, plan, examples=keys)
-            predicted = run.predictions()
-            votes, first_votes = run.votes, run.first_votes
-            first_hits = run.first_counts[np.arange(len(images)), true]
-        columns = (np.asarray(keys), true, predicted, votes, first_votes, first_hits)
-        found.append(np.column_stack(columns).astype(np.int64))
-        on_progress(len(images))
-    return np.concatenate(found)
+        yield part, torch.from_numpy(x[part])
+
+
+def _rows(keys: Sequence[int], *columns: np.ndarray) -> Rows:
+    return np.column_stack([np.asarray(keys), *columns]).astype(np.int64)

@@ -12,7 +12,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -34,6 +33,8 @@ from sfumato.plans import ABSTAIN, Plan, Run, as_plan
 from sfumato.settings import CONFIDENCE
 from sfumato.smoothing.answers import UncertainAnswerError, require_classes
 from sfumato.smoothing.base_classifier import BaseClassifier
+from sfumato.smoothing.batches import Profile
+from sfumato.smoothing.begun import Begun, Group, count_groups
 from sfumato.smoothing.configuration import (
     Configuration,
     Network,
@@ -43,35 +44,11 @@ from sfumato.smoothing.configuration import (
 )
 from sfumato.smoothing.tuning import tuned_configuration
 from sfumato.smoothing.units import images_in_unit
-from sfumato.smoothing.voting import Profile, VoteCounter
+from sfumato.smoothing.voting import VoteCounter
 from sfumato.statistics.binomial import sign_test_p_value
 
 DEFAULT_VOTES = 100
 _AHEAD = 4
-
-Group = tuple[torch.Tensor | np.ndarray, Sequence[int] | None, Int[np.ndarray, " images"] | None]
-"""Images, their numbers and their known labels, as of ``Smoothed.run``."""
-
-
-@dataclass
-class _Begun:
-    """A group of images that is voted on.
-
-    Attributes:
-        images, keys: on the device, and the keys of their noise.
-        run: of the plan.
-        seconds: that its votes took.
-    """
-
-    images: torch.Tensor
-    keys: Int[np.ndarray, " images"]
-    run: Run
-    seconds: float = 0.0
-
-    @property
-    def wanting(self) -> int:
-        """How many images want votes."""
-        return int(np.count_nonzero(self.run.demand()))
 
 
 class Smoothed:
@@ -305,47 +282,30 @@ class Smoothed:
         """
         plan = as_plan(plan)
         require_open_unit("confidence", confidence)
-        waiting, begun = iter(groups), deque[_Begun]()
+        waiting, begun = iter(groups), deque[Begun]()
         while True:
             while (
                 sum(one.wanting for one in begun) < together
                 and sum(one.run.images for one in begun) < _AHEAD * together
                 and (group := next(waiting, None)) is not None
             ):
-                begun.append(self._begin(group, plan, confidence))
+                begun.append(self.begin(group, plan, confidence))
             if not begun:
                 return
             if begun[0].wanting:
-                self._count_together([one for one in begun if one.wanting])
+                count_groups([one for one in begun if one.wanting])
             else:
                 yield begun[0].run, begun.popleft().seconds
 
-    def _begin(self, group: Group, plan: Plan, confidence: float) -> _Begun:
+    def begin(self, group: Group, plan: Plan, confidence: float = CONFIDENCE) -> Begun:
+        """Return the begun run of a plan on a group of images: whatever it wants is still to be counted."""
         x, examples, known_labels = group
         images, counter = self._prepare(x)
         keys = self.numbers(len(images), examples)
         run = plan.start(
             len(images), counter.num_classes, noise=self.noise, confidence=confidence, labels=known_labels
         )
-        return _Begun(images, keys, run)
-
-    def _count_together(self, begun: Sequence[_Begun]) -> None:
-        """Count the votes that the runs want now and hand them over."""
-        assert self._counter is not None
-        wanted = [one.run.demand() for one in begun]
-        started = time.perf_counter()
-        counts = self._counter.count(
-            begun[0].images if len(begun) == 1 else torch.cat([one.images for one in begun]),
-            np.concatenate([one.keys for one in begun]),
-            np.concatenate([one.run.votes for one in begun]),
-            np.concatenate(wanted),
-        )
-        per_vote = (time.perf_counter() - started) / max(1, sum(int(votes.sum()) for votes in wanted))
-        ends = np.cumsum([one.run.images for one in begun])[:-1]
-        for one, votes, of_one in zip(begun, wanted, np.split(counts, ends), strict=True):
-            one.run.update(of_one)
-            # by its share of the votes
-            one.seconds += per_vote * int(votes.sum())
+        return Begun(counter, images, keys, run)
 
     @property
     def model(self) -> Network:

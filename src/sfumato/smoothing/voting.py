@@ -9,62 +9,30 @@ votes; only counts leave it.
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 
 from sfumato.errors import SettingError, require_count
-from sfumato.noise import Noise, Span, Stream, Use
+from sfumato.noise import Noise, Span, Stream, Use, draw_each
 from sfumato.noise.keyed import CHUNK
-from sfumato.smoothing.base_classifier import INVALID, BaseClassifier
+from sfumato.smoothing.base_classifier import BaseClassifier
+from sfumato.smoothing.batches import Batches, Profile, sent
 from sfumato.smoothing.configuration import Configuration
 from sfumato.smoothing.full_precision import full_precision
 
-# Near ties are decided together, this many at a time: one by one, each would cost a forward pass.
-_NEAR_TIES = 64
 # On a CPU images are added to their noise one by one if each has this many copies in the batch; fewer copies
 # of more images are gathered as far as they fit into the processor's cache (4 copies of each: 5 % less time).
 _ROWS_OF_A_PIECE = 8
 _GATHERED = 2**20
-# A copy that is decided later, and how many columns of a tally count no class: invalid copies, and these.
-_LATE = INVALID - 1
-_OTHER_COLUMNS = 2
-
-
-@dataclass
-class Profile:
-    """Where the time of counting went, in seconds of wall-clock time: the mean over the workers that counted.
-
-    On a GPU these are the times of the host, which sends work and hardly waits for it.
-
-    Attributes:
-        noise: drawing noise and adding it to the images.
-        forward: the network, near ties included.
-        reduction: from the classes of noisy copies to counts.
-        idle: waiting for other workers to end.
-        votes: votes counted.
-        invalid: votes for which the model returned NaN.
-        near_ties: votes decided by the second computation.
-    """
-
-    noise: float = 0.0
-    forward: float = 0.0
-    reduction: float = 0.0
-    idle: float = 0.0
-    votes: int = 0
-    invalid: int = 0
-    near_ties: int = 0
-
 
 _Piece = tuple[int, int, int]  # image, first vote, number of votes
 _Tally = tuple[torch.Tensor, Profile]  # what one worker counted, and where its time went
@@ -88,11 +56,9 @@ class VoteCounter:
         seed: int,
         use: Use = Use.VOTES,
     ) -> None:
+        self.noise, self.num_classes = noise, num_classes
+        self.seed, self.use = require_count("seed", seed, minimum=0), use
         self._classifier = classifier
-        self._noise = noise
-        self.num_classes = num_classes
-        self._seed = require_count("seed", seed, minimum=0)
-        self._use = use
         self._batch_size = configuration.batch_size
         self._workers = configuration.workers
         self._pool: ThreadPoolExecutor | None = None
@@ -114,41 +80,30 @@ class VoteCounter:
             SettingError: a negative number of votes.
             SfumatoError: the forward pass failed.
         """
-        if int(votes.min(initial=0)) < 0 or int(first.min(initial=0)) < 0:
-            raise SettingError("first and votes must be at least 0 for every image")
-        total = int(votes.sum())
-        most = self._workers if self._workers > 1 and self._classifier.runs_in_threads() else 1
+        (counts,) = count_together(images, examples, [Wanted(self, first, votes)])
+        return counts
+
+    def most_workers(self) -> int:
+        """Return how many threads may count."""
+        return self._workers if self._workers > 1 and self._classifier.runs_in_threads() else 1
+
+    def batch_size(self, votes: int, workers: int) -> int:
+        """Return how many copies a batch has where so many workers count so many votes."""
         # few votes are shared out as well
-        size = min(self._batch_size, max(CHUNK, -(-total // most)))
-        batches = _Shared(_batches(first, votes, size))
-        workers = min(most, -(-total // size)) if total else 1
-        work = partial(self._work, images, examples, batches, size)
-        started = time.perf_counter()
-        with full_precision(images.device):
-            tallies = [work()] if workers == 1 else self._in_threads(workers, work, batches)
-        wall = time.perf_counter() - started
-        counts = torch.zeros(len(images), self.num_classes + 1, dtype=torch.int64)
-        for tally, profile in tallies:
-            counts += tally.cpu()
-            self._add_times(profile, wall, workers)
-        self.profile.votes += total
-        self.profile.invalid += int(counts[:, -1].sum())
-        return counts[:, :-1].numpy()
+        return min(self._batch_size, max(CHUNK, -(-votes // workers)))
 
-    def _add_times(self, of_one: Profile, wall: float, workers: int) -> None:
-        """Add the times of one of ``workers`` workers; together they took ``wall`` seconds."""
-        self.profile.noise += of_one.noise / workers
-        self.profile.forward += of_one.forward / workers
-        self.profile.reduction += of_one.reduction / workers
-        self.profile.idle += (wall - of_one.noise - of_one.forward - of_one.reduction) / workers
-        self.profile.near_ties += of_one.near_ties
+    def batches(self, images: torch.Tensor, size: int) -> Batches:
+        """Return what gathers copies of these images for one worker."""
+        return Batches(self._classifier, self._classes, images, self.num_classes, size)
 
-    def _in_threads(self, workers: int, work: Callable[[], _Tally], batches: _Shared) -> list[_Tally]:
+    def in_threads(
+        self, workers: int, work: Callable[[], list[_Tally]], shared: _Shared
+    ) -> list[list[_Tally]]:
         """Let several threads work, each with one thread of arithmetic; wait for all of them."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._workers, "votes")
 
-        def work_with_one_thread() -> _Tally:
+        def work_with_one_thread() -> list[_Tally]:
             torch.set_num_threads(1)
             return work()
 
@@ -158,74 +113,11 @@ class VoteCounter:
             wait(futures, return_when=FIRST_EXCEPTION)
         finally:
             # after a failure or Ctrl-C the others shall not go on to the end
-            batches.close()
+            shared.close()
             wait(futures)
             # a thread's number of arithmetic threads is its own, but MKL keeps one for the whole process
             torch.set_num_threads(threads)
         return [future.result() for future in futures]
-
-    def _work(
-        self, images: torch.Tensor, examples: Int[np.ndarray, " images"], batches: _Shared, size: int
-    ) -> _Tally:
-        """Count batches until none are left; return counts with a last column for invalid votes."""
-        device = images.device
-        tally = torch.zeros(len(images), self.num_classes + _OTHER_COLUMNS, dtype=torch.int64, device=device)
-        profile, late = Profile(), _Late()
-        # while a device computes one batch, the next one is sent to another place
-        places = [torch.empty((size, *images.shape[1:]), device=device) for _ in range(_in_flight(device))]
-        passing: deque[_Passed] = deque()
-        for place, pieces in zip(itertools.cycle(places), iter(batches.next, None), strict=False):
-            began = time.perf_counter()
-            slots = _slots(pieces, device)
-            copies = place[: len(slots)]
-            self._fill(copies, slots, pieces, images, examples)
-            drawn = time.perf_counter()
-            winners, close = self._classes(copies)
-            passing.append(_Passed(copies, slots, _fetched(close)))
-            passed = time.perf_counter()
-            _add(tally, slots, winners.masked_fill(close, _LATE))
-            profile.noise += drawn - began
-            profile.forward += passed - drawn
-            if len(passing) == len(places):
-                late.take(passing.popleft())
-            profile.reduction += time.perf_counter() - passed
-            if len(late) >= _NEAR_TIES:
-                self._decide_late(tally, late, profile)
-        for one in passing:
-            late.take(one)
-        self._decide_late(tally, late, profile)
-        return tally[:, :-1], profile
-
-    def _fill(
-        self,
-        copies: torch.Tensor,
-        slots: torch.Tensor,
-        pieces: list[_Piece],
-        images: torch.Tensor,
-        examples: Int[np.ndarray, " images"],
-    ) -> None:
-        """Make the noisy copies of these pieces."""
-        spans = [Span(int(examples[slot]), first, rows) for slot, first, rows in pieces]
-        self._noise.draw(copies, Stream(self._use, self._seed, *spans))
-        # noise is drawn in full and added on its own: two roundings, the same in every batch
-        few = len(pieces) * _ROWS_OF_A_PIECE <= len(copies) or copies.numel() > _GATHERED
-        if copies.device.type == "cpu" and few:
-            filled = 0
-            for slot, _, rows in pieces:
-                copies[filled : filled + rows].add_(images[slot])
-                filled += rows
-        else:
-            copies.add_(images.index_select(0, slots))
-        self._noise.settle(copies)
-
-    def _decide_late(self, tally: torch.Tensor, late: _Late, profile: Profile) -> None:
-        """Add the near ties set aside to the counts, and forget them."""
-        if len(late):
-            began = time.perf_counter()
-            profile.near_ties += len(late)
-            copies, slots = late.all()
-            _add(tally, slots, self._classifier.near_tie_classes(copies))
-            profile.forward += time.perf_counter() - began
 
     def _classes(self, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Classify the batch, in halves where the device has no memory for the whole."""
@@ -241,110 +133,168 @@ class VoteCounter:
         return torch.cat([winners for winners, _ in parts]), torch.cat([close for _, close in parts])
 
 
-class _Passed(NamedTuple):
-    """A batch that was sent through the network: its copies, their images, and which are near ties."""
+class Wanted(NamedTuple):
+    """Votes ``first[i] .. first[i] + votes[i] - 1`` of each image, to be counted by ``counter``."""
 
-    copies: torch.Tensor
-    slots: torch.Tensor
-    close: Callable[[], Bool[np.ndarray, " copies"]]
-
-
-class _Late:
-    """Near ties set aside, to be decided together."""
-
-    def __init__(self) -> None:
-        self._copies: list[torch.Tensor] = []
-        self._slots: list[torch.Tensor] = []
-
-    def __len__(self) -> int:
-        return sum(map(len, self._slots))
-
-    def take(self, passed: _Passed) -> None:
-        """Keep the near ties of a batch."""
-        found = np.flatnonzero(passed.close())
-        if found.size:
-            rows = _sent(found, passed.copies.device)
-            self._copies.append(passed.copies.index_select(0, rows))
-            self._slots.append(passed.slots.index_select(0, rows))
-
-    def all(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return copies and images of all that were kept, and forget them."""
-        found = torch.cat(self._copies), torch.cat(self._slots)
-        self._copies, self._slots = [], []
-        return found
+    counter: VoteCounter
+    first: Int[np.ndarray, " images"]
+    votes: Int[np.ndarray, " images"]
 
 
-def _in_flight(device: torch.device) -> int:
-    """Return how many batches are under way at a time."""
-    return 1 if device.type == "cpu" else 2
+def count_together(
+    images: torch.Tensor, examples: Int[np.ndarray, " images"], wanted: Sequence[Wanted]
+) -> list[Int[np.ndarray, "images classes"]]:
+    """Return what each counter would count alone of the same images, as ``VoteCounter.count`` says.
+
+    Gaussian noise is drawn once for all counters that want the same votes of an image: it takes half of the
+    time of a small network. Each counter has batches of its own.
+
+    Raises:
+        SettingError: a negative number of votes; counters of other seeds or uses than the first one.
+        SfumatoError: a forward pass failed.
+    """
+    counters = [one.counter for one in wanted]
+    lead = counters[0]
+    if any((counter.seed, counter.use) != (lead.seed, lead.use) for counter in counters):
+        raise SettingError("counters that count together have one seed and one use of noise")
+    if any(int(one.votes.min(initial=0)) < 0 or int(one.first.min(initial=0)) < 0 for one in wanted):
+        raise SettingError("first and votes must be at least 0 for every image")
+    totals = [int(one.votes.sum()) for one in wanted]
+    most = min(counter.most_workers() for counter in counters)
+    sizes = [counter.batch_size(total, most) for counter, total in zip(counters, totals, strict=True)]
+    needed = max(-(-total // size) for total, size in zip(totals, sizes, strict=True))
+    workers = max(1, min(most, needed))
+    shared = _Shared(_runs(wanted))
+    work = partial(_work, images, examples, counters, sizes, shared)
+    started = time.perf_counter()
+    with full_precision(images.device):
+        tallies = [work()] if workers == 1 else lead.in_threads(workers, work, shared)
+    wall = time.perf_counter() - started
+    found = []
+    for number, (counter, total) in enumerate(zip(counters, totals, strict=True)):
+        counts = torch.zeros(len(images), counter.num_classes + 1, dtype=torch.int64)
+        for of_worker in tallies:
+            tally, profile = of_worker[number]
+            counts += tally.cpu()
+            idle = (wall - sum(each.busy for _, each in of_worker)) / len(counters)
+            _add_times(counter.profile, profile, idle, workers)
+        counter.profile.votes += total
+        counter.profile.invalid += int(counts[:, -1].sum())
+        found.append(counts[:, :-1].numpy())
+    return found
+
+
+def _add_times(profile: Profile, of_one: Profile, idle: float, workers: int) -> None:
+    """Add the times of one of ``workers`` workers."""
+    profile.noise += of_one.noise / workers
+    profile.forward += of_one.forward / workers
+    profile.reduction += of_one.reduction / workers
+    profile.idle += idle / workers
+    profile.near_ties += of_one.near_ties
+
+
+def _work(
+    images: torch.Tensor,
+    examples: Int[np.ndarray, " images"],
+    counters: Sequence[VoteCounter],
+    sizes: Sequence[int],
+    shared: _Shared,
+) -> list[_Tally]:
+    """Count votes until none are left; return for each counter what came of it."""
+    batches = [counter.batches(images, size) for counter, size in zip(counters, sizes, strict=True)]
+    while (taken := shared.next(lambda some: min(batches[number].room for number in some))) is not None:
+        numbers, pieces = taken
+        began = time.perf_counter()
+        slots = _slots(pieces, images.device)
+        filled = [batches[number] for number in numbers]
+        copies = [batch.next_copies(len(slots)) for batch in filled]
+        _fill(copies, slots, pieces, images, examples, [counters[number] for number in numbers])
+        seconds = (time.perf_counter() - began) / len(numbers)
+        for batch in filled:
+            batch.profile.noise += seconds
+            batch.add(slots)
+    return [batch.finish() for batch in batches]
+
+
+def _fill(
+    many: Sequence[torch.Tensor],
+    slots: torch.Tensor,
+    pieces: list[_Piece],
+    images: torch.Tensor,
+    examples: Int[np.ndarray, " images"],
+    counters: Sequence[VoteCounter],
+) -> None:
+    """Make the noisy copies of these pieces, in one place for each counter."""
+    spans = [Span(int(examples[slot]), first, rows) for slot, first, rows in pieces]
+    noises = [counter.noise for counter in counters]
+    draw_each(noises, many, Stream(counters[0].use, counters[0].seed, *spans))
+    # noise is drawn in full and added on its own: two roundings, the same in every batch
+    few = len(pieces) * _ROWS_OF_A_PIECE <= len(slots) or many[0].numel() > _GATHERED
+    if images.device.type == "cpu" and few:
+        for copies in many:
+            filled = 0
+            for slot, _, rows in pieces:
+                copies[filled : filled + rows].add_(images[slot])
+                filled += rows
+    else:
+        gathered = images.index_select(0, slots)
+        for copies in many:
+            copies.add_(gathered)
+    for noise, copies in zip(noises, many, strict=True):
+        noise.settle(copies)
 
 
 def _slots(pieces: list[_Piece], device: torch.device) -> torch.Tensor:
     """Return the image of each noisy copy."""
     images, _, rows = np.array(pieces, dtype=np.int64).T
-    return _sent(np.repeat(images, rows), device)
+    return sent(np.repeat(images, rows), device)
 
 
-def _sent(numbers: Int[np.ndarray, " numbers"], device: torch.device) -> torch.Tensor:
-    """Return whole numbers on the device, without waiting for it."""
-    return torch.from_numpy(numbers).to(device, non_blocking=True)
+_Run = tuple[tuple[int, ...], deque[_Piece]]  # votes, and the numbers of the counters that want them
 
 
-def _fetched(close: torch.Tensor) -> Callable[[], Bool[np.ndarray, " copies"]]:
-    """Return what says which copies are near ties: it waits for this batch, not for those sent after it."""
-    if close.device.type == "cpu":
-        return close.numpy
-    here = torch.empty(close.shape, dtype=torch.bool, pin_memory=True)
-    here.copy_(close, non_blocking=True)
-    done = torch.cuda.Event()  # type: ignore[no-untyped-call]
-    done.record()
-
-    def wait_for_it() -> Bool[np.ndarray, " copies"]:
-        done.synchronize()
-        return here.numpy()
-
-    return wait_for_it
+def _runs(wanted: Sequence[Wanted]) -> list[_Run]:
+    """Return all votes to be counted: together those that the same counters want."""
+    runs: dict[tuple[int, ...], deque[_Piece]] = {}
+    first = np.stack([one.first for one in wanted], axis=1).tolist()
+    votes = np.stack([one.votes for one in wanted], axis=1).tolist()
+    for slot, (begins, counts) in enumerate(zip(first, votes, strict=True)):
+        alike: dict[tuple[int, int], tuple[int, ...]] = {}
+        for number, (begin, count) in enumerate(zip(begins, counts, strict=True)):
+            if count:
+                alike[begin, count] = (*alike.get((begin, count), ()), number)
+        for (begin, count), numbers in alike.items():
+            runs.setdefault(numbers, deque()).append((slot, begin, count))
+    # where most counters draw together first, their batches stay in step for longest
+    return sorted(runs.items(), key=lambda run: -len(run[0]))
 
 
 class _Shared:
-    """The batches still to be counted, handed out to whichever worker asks next."""
+    """The votes still to be counted, handed out to whichever worker asks next."""
 
-    def __init__(self, batches: Iterator[list[_Piece]]) -> None:
-        self._batches = batches
+    def __init__(self, runs: list[_Run]) -> None:
+        self._runs = deque(runs)
         self._lock = threading.Lock()
 
-    def next(self) -> list[_Piece] | None:
-        """Return the next batch, None when there is none."""
+    def next(self, room: Callable[[tuple[int, ...]], int]) -> tuple[tuple[int, ...], list[_Piece]] | None:
+        """Return the next votes and who wants them, as many as ``room`` says; None when there are none."""
         with self._lock:
-            return next(self._batches, None)
+            if not self._runs:
+                return None
+            numbers, pieces = self._runs[0]
+            left, taken = room(numbers), []
+            while pieces and left:
+                slot, first, rows = pieces.popleft()
+                now = min(rows, left)
+                taken.append((slot, first, now))
+                left -= now
+                if rows > now:
+                    pieces.appendleft((slot, first + now, rows - now))
+            if not pieces:
+                self._runs.popleft()
+            return numbers, taken
 
     def close(self) -> None:
         """Hand out no more."""
         with self._lock:
-            self._batches = iter(())
-
-
-def _batches(
-    first: Int[np.ndarray, " images"], votes: Int[np.ndarray, " images"], size: int
-) -> Iterator[list[_Piece]]:
-    """Yield batches of pieces, of ``size`` votes each but the last."""
-    batch: list[_Piece] = []
-    filled = 0
-    for slot in range(len(votes)):
-        vote, stop = int(first[slot]), int(first[slot] + votes[slot])
-        while vote < stop:
-            rows = min(stop - vote, size - filled)
-            batch.append((slot, vote, rows))
-            vote, filled = vote + rows, filled + rows
-            if filled == size:
-                yield batch
-                batch, filled = [], 0
-    if batch:
-        yield batch
-
-
-def _add(tally: torch.Tensor, slots: torch.Tensor, winners: torch.Tensor) -> None:
-    """Add one vote per row; those of no class go to the columns behind the classes."""
-    width = tally.shape[1]
-    columns = torch.where(winners < 0, width - _OTHER_COLUMNS - 1 - winners, winners)
-    tally.view(-1).scatter_add_(0, slots * width + columns, torch.ones_like(slots))
+            self._runs.clear()

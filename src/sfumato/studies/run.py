@@ -28,10 +28,11 @@ from sfumato.noise.keyed import require_same_noise
 from sfumato.smoothing.answers import require_classes
 from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.batch_norms import normalize_at
+from sfumato.studies.cells import Watch
 from sfumato.studies.design import Design, write_design
 from sfumato.studies.keys import Keys, image_counts
 from sfumato.studies.results import StudyResults
-from sfumato.studies.schedule import Schedule, Watch
+from sfumato.studies.schedule import Schedule
 from sfumato.studies.store import FILE, Current, Store, load_results, mend
 from sfumato.studies.todo import study_data
 from sfumato.user_code import told_in_one_line

@@ -7,25 +7,17 @@ as possible, since everything waits for them; in one process each model's cells 
 from __future__ import annotations
 
 import shlex
-import time
 import uuid
-import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import torch
 
-from sfumato.certification.certificate import Certificate
-from sfumato.certification.shipped import Counted, ImageShelf, Recipe, certify, first_size
 from sfumato.datasets import Dataset
-from sfumato.datasets.on_demand import pick
 from sfumato.errors import SfumatoError
 from sfumato.execution.base import Done, Executor, Shared, Task
-from sfumato.execution.pace import Pace
 from sfumato.files import write_bytes
 from sfumato.models.classifier import Classifier, load_classifier
 from sfumato.noise import Gaussian
@@ -37,12 +29,10 @@ from sfumato.smoothing.batch_norms import (
     some_images,
     told_misfits,
 )
-from sfumato.smoothing.configuration import Network
-from sfumato.smoothing.risk import LARGEST_SHARD, SHARD
+from sfumato.studies.cells import Cells, OpenNetwork, Watch
 from sfumato.studies.keys import Keys
-from sfumato.studies.results import CellResult
 from sfumato.studies.store import Member, Store
-from sfumato.studies.tasks import MARK, Place, Trained, Training, train_model, vote
+from sfumato.studies.tasks import MARK, Place, Trained, Training, train_model
 from sfumato.studies.todo import what_is_left
 from sfumato.training.loop import EpochReport
 from sfumato.training.state import state_path
@@ -52,61 +42,6 @@ from sfumato.user_code import told_in_one_line
 _STEP_WORK = 3
 
 _Model = tuple[float, int]  # alpha, seed
-
-
-@dataclass(frozen=True)
-class Watch:
-    """Functions that a run calls to report what it does; each is optional.
-
-    Attributes:
-        on_start: the whole work, in test images voted on (epochs are worth as many as take as long).
-        on_work: how much of it was just done, and on what.
-        on_line: a finished model or cell, in one line.
-        on_warning: something the user should know; by default a Python warning.
-    """
-
-    on_start: Callable[[int], None] = lambda work: None
-    on_work: Callable[[int, str], None] = lambda work, note: None
-    on_line: Callable[[str], None] = lambda line: None
-    on_warning: Callable[[str], None] = warnings.warn
-
-
-@dataclass
-class _Network:
-    """A trained model that workers vote with, and how many of its cells are not complete."""
-
-    shared: Shared[Network]
-    cells: int
-
-
-@dataclass
-class _Cell:
-    """A cell at work.
-
-    Attributes:
-        number: by which the store keeps its rows.
-        waiting: examples still to be handed out.
-        pending: how many that were handed out are to come back.
-        kept: certified examples that came back before their task was done.
-        began: seconds, by a clock of its own; 0 before the first task.
-    """
-
-    member: Member
-    number: int
-    network: _Network
-    waiting: deque[int]
-    recipe: Recipe
-    pending: int = 0
-    invalid: int = 0
-    kept: set[int] = field(default_factory=set)
-    began: float = 0.0
-
-    @property
-    def short(self) -> str:
-        return f"alpha {self.member.alpha:g} beta {self.member.beta:g}"
-
-    def __str__(self) -> str:
-        return f"{self.short} seed {self.member.seed}"
 
 
 class Schedule:
@@ -136,14 +71,11 @@ class Schedule:
         self._to_train = deque((model.alpha, model.seed) for model in self._left.models)
         self._training: set[_Model] = set()
         self._wanted: list[_Model] = []
-        self._cells: deque[_Cell] = deque()
-        self._unopened = sum(self._left.images.values())
-        self._shelf = ImageShelf(executor, pick(self.data.test.x, slice(max(keys.images.values()))))
+        self._images = sum(self._left.images.values())
+        self._cells = Cells(keys, store, executor, watch, self._images)
         self._shared_data: Shared[Dataset] | None = None
         self._parents: dict[Path, Shared[bytes]] = {}
         self._place = None if executor.in_process else Place(folder.absolute(), f"{MARK}{uuid.uuid4().hex}")
-        self._pace = Pace(lambda: executor.slots)
-        self._job = uuid.uuid4().hex
         self._warned = False
 
     def run(self) -> None:
@@ -154,7 +86,7 @@ class Schedule:
             if any(member in self._left.images for member in self.keys.members(*model)):
                 self._wanted.append(model)
         epochs = sum(model.epochs for model in self._left.models)
-        self.watch.on_start(epochs * self._epoch_work + self._unopened)
+        self.watch.on_start(epochs * self._epoch_work + self._images)
         with self._place.marked() if self._place else nullcontext():
             self.executor.run(self._next_task)
 
@@ -162,10 +94,12 @@ class Schedule:
         many = self.executor.slots > 1
         if many and (task := self._next_training()) is not None:
             return task
-        while not self._cells and (model := self._next_model(any_order=many)) is not None:
+        task = self._cells.next_task()
+        while task is None and (model := self._next_model(any_order=many)) is not None:
             self._open(model)
-        if self._cells:
-            return self._next_images(self._cells[0])
+            task = self._cells.next_task()
+        if task is not None:
+            return task
         return None if many else self._next_training()
 
     def _next_training(self) -> Task | None:
@@ -280,15 +214,12 @@ class Schedule:
         if not open_:
             return
         betas = Counter(member.beta for member in open_)
-        networks: dict[float, _Network] = {}
+        networks: dict[float, OpenNetwork] = {}
         for smoothed, model_betas in self._as_smoothed(classifier, sorted(betas)):
             cells = sum(betas[beta] for beta in model_betas)
             shared = self.executor.share(f"the model {path.name}", smoothed.model)
-            networks |= dict.fromkeys(model_betas, _Network(shared, cells))
-        for member, (number, waiting) in open_.items():
-            network = networks[member.beta]
-            recipe = self._recipe(network.shared, member.beta)
-            self._cells.append(_Cell(member, number, network, waiting, recipe))
+            networks |= dict.fromkeys(model_betas, OpenNetwork(shared, cells))
+        self._cells.open(open_, networks)
 
     def _as_smoothed(
         self, classifier: Classifier, betas: Sequence[float]
@@ -323,88 +254,3 @@ class Schedule:
                 self._warned = True
                 self.watch.on_warning(line)
         yield classifier, betas
-
-    def _recipe(self, network: Shared[Network], beta: float) -> Recipe:
-        votes, grid = self.design.votes, self.design.grid
-        cells = len(grid.alpha) * len(grid.beta) * len(grid.seeds)
-        return Recipe(
-            network,
-            Gaussian(beta),
-            votes.seed,
-            str(self.keys.device),
-            votes.precision,
-            self.data.input_shape,
-            votes.plan().least_votes * self.keys.images["risk"] * cells // max(1, self.executor.slots),
-            self._job,
-        )
-
-    def _next_images(self, cell: _Cell) -> Task:
-        """Return the next task of the cell's images, and the cell off the list with its last one."""
-        cell.began = cell.began or time.perf_counter()
-        size = self._size(cell)
-        examples = tuple(cell.waiting.popleft() for _ in range(size))
-        self._unopened -= size
-        if not cell.waiting:
-            self._cells.popleft()
-        cell.pending += size
-        voting, table = self._shelf.voting(cell.recipe, examples, self.data.test.y), self.design.certification
-        then = partial(self._came_back, cell)
-        if table is None or cell.member.kind == "risk":
-            return voting.task(str(cell), vote, (self.design.votes,), then)
-        options = table.stopping(), table.confidence, table.label_known
-        return voting.task(
-            f"{cell}: certifying", certify, options, then, partial(self._keep_certificates, cell)
-        )
-
-    def _size(self, cell: _Cell) -> int:
-        """Return how many images the cell's next task gets; it decides nothing but the speed."""
-        left, table = len(cell.waiting), self.design.certification
-        certified = table is not None and cell.member.kind == "certificates"
-        if self.executor.in_process:
-            # certificates are kept group by group as they come
-            return left if certified else min(left, self._pace.short(self._kind(cell), SHARD, LARGEST_SHARD))
-        first = first_size(table.stopping()) if table is not None and certified else SHARD
-        return min(left, self._pace.size(self._kind(cell), first, self._unopened))
-
-    def _kind(self, cell: _Cell) -> tuple[str, bool]:
-        """Cells of one kind take about as long per image."""
-        return cell.member.kind, cell.member.beta > 0
-
-    def _came_back(self, cell: _Cell, done: Done) -> None:
-        found: Counted = done.value
-        cell.invalid += found.invalid
-        self._pace.add(self._kind(cell), found.images, found.votes, done)
-        if cell.member.kind == "risk":
-            self.store.add_images(cell.number, found.rows)
-            self.watch.on_work(found.images, f"{cell.short}: {self._pace.note()}")
-        else:
-            self._keep_certificates(cell, found.rows)
-        cell.pending -= found.images
-        if not cell.pending and not cell.waiting:
-            self._completed(cell)
-
-    def _keep_certificates(self, cell: _Cell, certificates: Sequence[Certificate]) -> None:
-        """Keep certificates of a task that are not kept yet."""
-        new = [certificate for certificate in certificates if certificate.idx not in cell.kept]
-        if new:
-            cell.kept |= {certificate.idx for certificate in new}
-            self.store.add_certificates(cell.number, new)
-            self.watch.on_work(len(new), f"{cell.short}: certifying, {self._pace.note()}")
-
-    def _completed(self, cell: _Cell) -> None:
-        """Say so, and forget the network after its last cell."""
-        seconds, images = f"{time.perf_counter() - cell.began:.1f} s", self.keys.images[cell.member.kind]
-        if cell.member.kind == "certificates":
-            self.watch.on_line(f"{cell}: {images} images certified, {seconds}")
-        else:
-            rows = self.store.images(cell.number, images).T.copy()
-            found = CellResult(cell.member.alpha, cell.member.beta, cell.member.seed, *rows)
-            self.watch.on_line(
-                f"{cell}: risk {found.risk:.4f} ({found.errors} of {images}), "
-                f"{found.votes.mean():.1f} votes per image, {seconds}"
-            )
-        if cell.invalid:
-            self.watch.on_warning(f"{cell}: {cell.invalid} votes were NaN; they count for no class")
-        cell.network.cells -= 1
-        if not cell.network.cells:
-            self.executor.release(cell.network.shared)

@@ -17,7 +17,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sfumato.certification.shipped import Counted, Voting
+from sfumato.certification.shipped import Counted, Recipe, Voting
 from sfumato.datasets import Dataset
 from sfumato.devices import arithmetic_threads
 from sfumato.errors import OutputError, SfumatoError
@@ -25,7 +25,7 @@ from sfumato.execution.base import Here, Shared
 from sfumato.files import write_bytes
 from sfumato.models import ModelRecord
 from sfumato.models.checkpoint import verify_checkpoint
-from sfumato.smoothing.risk import LARGEST_SHARD, vote_on
+from sfumato.smoothing.risk import LARGEST_SHARD, Rows, vote_on, vote_on_each
 from sfumato.studies.design import VotesTable
 from sfumato.training.loop import train
 from sfumato.training.settings import TrainingSettings
@@ -150,21 +150,23 @@ def train_model(here: Here, training: Training) -> Trained:
     return Trained(record, content, tuple(odd))
 
 
-def vote(here: Here, voting: Voting, votes: VotesTable) -> Counted:
-    """Return the rows of the images."""
+def vote(here: Here, voting: Voting, recipes: tuple[Recipe, ...], votes: VotesTable) -> list[Counted]:
+    """Return for each recipe the rows of the images; several have noise, and share its draws."""
+    options = votes.plan(), voting.images(here), voting.labels, voting.examples
     with (
         arithmetic_threads(voting.threads),
         told_in_one_line("the model, in voting, failed", lost=SfumatoError),
     ):
-        recipe = voting.recipe
-        smoothed = recipe.smoothed(here) if recipe.noise.standard_deviation > 0 else None
-        before = smoothed.profile.invalid if smoothed else 0
-        rows = vote_on(
-            smoothed or recipe.base(here),
-            votes.plan(),
-            voting.images(here),
-            voting.labels,
-            voting.examples,
-            together=LARGEST_SHARD,
-        )
-        return Counted(rows, int(rows[:, 3].sum()), smoothed.profile.invalid - before if smoothed else 0)
+        if recipes[0].noise.standard_deviation == 0:
+            return [_counted(vote_on(recipes[0].base(here), *options, together=LARGEST_SHARD), 0)]
+        smoothed = [recipe.smoothed(here) for recipe in recipes]
+        before = [one.profile.invalid for one in smoothed]
+        found = vote_on_each(smoothed, *options, together=LARGEST_SHARD)
+        return [
+            _counted(rows, one.profile.invalid - earlier)
+            for rows, one, earlier in zip(found, smoothed, before, strict=True)
+        ]
+
+
+def _counted(rows: Rows, invalid: int) -> Counted:
+    return Counted(rows, int(rows[:, 3].sum()), invalid)
