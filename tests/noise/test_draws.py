@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 from sfumato.errors import SettingError
-from sfumato.noise import Gaussian, Laplace, Span, Stream, Uniform, Use
+from sfumato.noise import Gaussian, Laplace, Span, Stream, Uniform, Use, draw_each
 
 DISTRIBUTIONS = {
     Gaussian(0.25): stats.norm(0.0, 0.25),
@@ -71,3 +71,31 @@ def test_noise_of_different_keys_is_uncorrelated():
             draws.append(drawn.flatten().numpy())
     correlations = np.corrcoef(draws) - np.eye(len(draws))
     assert np.abs(correlations).max() < 5 / np.sqrt(20_000)
+
+
+@pytest.mark.parametrize("width", [1, 7, 784, 50_001])
+@pytest.mark.parametrize(
+    "noises",
+    [[Gaussian(0.3), Gaussian(0.5), Gaussian(1e-5)], [Gaussian(0.3), Laplace(0.5), Uniform(0.7)]],
+    ids=["gaussian", "several kinds"],
+)
+def test_several_noises_drawn_together_are_those_that_each_draws_alone(noises, width):
+    spans = Span(3, 5, 40), Span(9, 0, 60)
+    together, alone = (torch.full((len(noises), 100, width), math.nan) for _ in range(2))
+    draw_each(noises, list(together), Stream(Use.VOTES, 2, *spans))
+    for noise, out in zip(noises, alone, strict=True):
+        noise.draw(out, Stream(Use.VOTES, 2, *spans))
+    assert torch.equal(together, alone)
+    assert len(together.unique()) > 250
+
+
+def test_numbers_of_several_gaussian_noises_are_drawn_once(monkeypatch):
+    drawn, uniforms = [], Stream._uniforms
+
+    def watched(stream, rows, *others):
+        drawn.append(rows)
+        return uniforms(stream, rows, *others)
+
+    monkeypatch.setattr(Stream, "_uniforms", watched)
+    draw_each([Gaussian(0.3), Gaussian(0.5)], list(torch.empty(2, 30, 784)), votes(0, 0))
+    assert sum(drawn) == 30

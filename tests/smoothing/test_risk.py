@@ -6,7 +6,8 @@ from oracles import gaussian_tail
 from sfumato.datasets import Dataset, Split, load_dataset
 from sfumato.errors import DataError
 from sfumato.plans.early_vote import EarlyVote
-from sfumato.smoothing.risk import measure_risk, vote_on
+from sfumato.plans.vote import Vote
+from sfumato.smoothing.risk import measure_risk, vote_on, vote_on_each
 from sfumato.smoothing.smoothed import Smoothed
 
 
@@ -74,6 +75,19 @@ def test_the_rows_of_the_digits_are_what_they_were(together):
         [6, 6, 6, 67, 16, 9],
         [7, 0, 0, 61, 16, 11],
     ]
+
+
+@pytest.mark.parametrize("plan", [EarlyVote(100), Vote(60)])
+def test_classifiers_that_share_noise_have_the_rows_of_each_alone(plan):
+    data = load_dataset("digits")
+    few, network = data.test.part(slice(200)), nearest_mean(data.train)
+    options = plan, few.x, few.y, range(200)
+    smoothed = [Smoothed(network, beta, seed=3, device="cpu") for beta in (0.3, 0.75, 1.5)]
+    alone = [vote_on(one, *options) for one in smoothed]
+    together = vote_on_each(smoothed, *options, together=70)
+    assert all(map(np.array_equal, together, alone))
+    risks = [(rows[:, 1] != rows[:, 2]).mean() for rows in alone]
+    assert 0 < risks[0] < risks[1] < risks[2] < 0.5
 
 
 def test_the_risk_counts_a_classifier_without_votes_as_wrong():

@@ -15,9 +15,12 @@ from sfumato.advice.sweep import sweep
 from sfumato.datasets import Split
 from sfumato.errors import ModelError, SettingError, SfumatoError
 from sfumato.models import build_model
+from sfumato.noise import Gaussian
 from sfumato.smoothing import voting
+from sfumato.smoothing.base_classifier import BaseClassifier
 from sfumato.smoothing.configuration import Configuration
 from sfumato.smoothing.risk import measure_risk
+from sfumato.smoothing.voting import VoteCounter, Wanted, count_together
 from support import votes
 
 X = torch.rand(5, 1, 12, 12, generator=torch.Generator().manual_seed(1))
@@ -51,6 +54,56 @@ def test_how_images_meet_their_noise_changes_nothing(network, gathered, monkeypa
     reference = votes(network, X, 30, batch_size=256)
     monkeypatch.setattr(voting, "_GATHERED", gathered)
     assert (votes(network, X, 30, batch_size=7) == reference).all()
+
+
+def counters(network, betas, **configuration):
+    """Return a counter for each beta, of classifiers of their own."""
+    chosen, found = Configuration(**configuration), []
+    for beta in betas:
+        base = BaseClassifier.configured(network, torch.device("cpu"), chosen)
+        found.append(VoteCounter(base, Gaussian(beta), base.probe(X, beta), chosen, seed=3))
+    return found
+
+
+@pytest.mark.parametrize(
+    "configuration",
+    [{"batch_size": 64}, {"batch_size": 7}, {"batch_size": 1000, "workers": 3, "channels_last": True}],
+    ids=lambda chosen: "-".join(map(str, chosen.values())),
+)
+def test_noise_drawn_once_for_several_betas_gives_the_counts_of_each_alone(
+    network, configuration, monkeypatch
+):
+    """All want most votes of an image, some want none, and one wants others."""
+    betas, examples = (0.3, 0.5, 0.9), np.array([4, 0, 7, 9, 2])
+    first = np.array([[0, 10, 0, 5, 0], [0, 10, 3, 5, 0], [0, 10, 0, 5, 0]])
+    count = np.array([[90, 40, 0, 60, 30], [90, 40, 50, 60, 0], [90, 41, 0, 60, 0]])
+    alone = [
+        counter.count(X, examples, *wanted)
+        for counter, *wanted in zip(counters(network, betas, **configuration), first, count, strict=True)
+    ]
+    drawn, draw = [], voting.draw_each
+
+    def watched(noises, outs, stream):
+        drawn.append(len(outs[0]))
+        draw(noises, outs, stream)
+
+    monkeypatch.setattr(voting, "draw_each", watched)
+    together = counters(network, betas, **configuration)
+    found = count_together(X, examples, list(map(Wanted, together, first, count)))
+    for one, expected, wanted, counter in zip(found, alone, count, together, strict=True):
+        assert (one == expected).all()
+        assert (one.sum(axis=1) == wanted).all()
+        assert counter.profile.votes == wanted.sum()
+    assert len(np.unique(found)) > 9
+    # once for all that want the same: two of three want 40 votes of the second image, the other one 41
+    assert sum(drawn) == 90 + (40 + 41) + 50 + 60 + 30
+
+
+def test_counters_of_several_seeds_do_not_count_together(network):
+    one, other = counters(network, (0.3, 0.5), batch_size=64)
+    other.seed = 4
+    with pytest.raises(SettingError, match="have one seed and one use of noise"):
+        count_together(X, np.arange(5), [Wanted(c, np.zeros(5, int), np.ones(5, int)) for c in (one, other)])
 
 
 def test_operators_do_not_grow_with_the_images_of_a_batch(network):
