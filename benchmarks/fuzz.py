@@ -7,7 +7,7 @@ i alone, so that any finding is repeated by ``--target NAME --only i``. A parser
 the processor and 2 GB. More than that, a crash of the interpreter, or any exception that is no
 ``SfumatoError`` is a finding, and the exit code is 1.
 
-    python benchmarks/fuzz.py --count 200000 --seed 0 [--target npz] [--output FILE]
+    python benchmarks/fuzz.py --count 1000000 --seed 0 [--target npz] [--output FILE]
 """
 
 from __future__ import annotations
