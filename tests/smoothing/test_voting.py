@@ -121,6 +121,23 @@ def test_operators_do_not_grow_with_the_images_of_a_batch(network):
     assert operators(256) < few + 50
 
 
+def test_no_batch_makes_the_host_read_a_result_at_once(network):
+    """On a GPU each number or truth value that Python asks for waits for the device."""
+    smoothed = SmoothedClassifier(network, 0.5, device="cpu", batch_size=64)
+    for _ in range(17):  # the next batches are not among those that are checked against their images alone
+        smoothed.votes(X[:1], 64)
+
+    def read(batches):
+        with torch.profiler.profile() as found:
+            smoothed.votes(X[:1], 64 * batches)
+        waits = ("_local_scalar_dense", "nonzero", "is_nonzero", "equal")
+        counts = {event.key.removeprefix("aten::"): event.count for event in found.key_averages()}
+        return sum(counts.get(name, 0) for name in waits)
+
+    assert read(1) > 0, "the beginning of a call checks the model"
+    assert read(5) == read(2)
+
+
 def test_bf16_counts_the_bfloat16_network():
     """Two logits that bfloat16 cannot tell apart are a tie there, and a clear win in float32."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(144, 2))
