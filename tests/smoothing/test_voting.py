@@ -138,6 +138,25 @@ def test_no_batch_makes_the_host_read_a_result_at_once(network):
     assert read(5) == read(2)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_the_host_waits_as_often_for_many_batches_as_for_few(network):
+    smoothed = SmoothedClassifier(network, 0.5, device="cuda", batch_size=64)
+    for _ in range(17):
+        smoothed.votes(X[:1], 64)
+
+    def waits(batches):
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                smoothed.votes(X[:1], 64 * batches)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        return sum("synchroniz" in str(each.message) for each in told)
+
+    assert waits(5) == waits(3)
+
+
 def test_bf16_counts_the_bfloat16_network():
     """Two logits that bfloat16 cannot tell apart are a tie there, and a clear win in float32."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(144, 2))
