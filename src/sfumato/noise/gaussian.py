@@ -64,7 +64,7 @@ def draw_each(noises: Sequence[Noise], outs: Sequence[torch.Tensor], stream: Str
     Gaussian noises are scales of the same numbers, which are drawn once for all of them.
     """
     gaussian = [noise for noise in noises if type(noise) is Gaussian]
-    if len(gaussian) == len(noises):
+    if len(gaussian) == len(noises) > 1:
         stream.normals(outs, [noise.standard_deviation for noise in gaussian])
         return
     for noise, out in zip(noises, outs, strict=True):
