@@ -151,5 +151,5 @@ def test_more_gpus_than_there_are_are_refused():
 
 def test_what_is_built_is_remembered_for_a_few_keys():
     with Processes(1) as executor:
-        done = run(executor, [(tasks.built, key) for key in (1, 1, 2, 1, 3, 4, 5, 6, 7, 8, 9, 1, 2)])
-    assert [each.value for each in done] == [0, 0, 1, 0, 2, 3, 4, 5, 6, 7, 8, 0, 9]
+        done = run(executor, [(tasks.built, key) for key in (1, 1, 2, 1, 3, 4, 5, 6, 1, 2)])
+    assert [each.value for each in done] == [0, 0, 1, 0, 2, 3, 4, 5, 0, 6]

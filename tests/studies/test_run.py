@@ -180,9 +180,9 @@ def test_interrupted_after_every_step_it_ends_with_the_rows_of_an_unbroken_run(t
             stops += 1
             continue
         break
-    # two models of two epochs, for each three shards without noise and at both betas, two certified cells
-    assert stops == len(steps) == 2 * 2 + 2 * 2 * 3 + 2, steps
-    assert sum("beta 0.5, 0.7: " in note for note in steps) == 6, steps
+    # two models of two epochs, each with three shards without noise and five of 12 at both betas; certified
+    assert stops == len(steps) == 2 * 2 + 2 * (3 + 5) + 2, steps
+    assert sum("beta 0.5, 0.7: " in note for note in steps) == 2 * 5, steps
     assert rows_of(tmp_path / "broken") == rows_of(tmp_path / "whole")
 
 
@@ -329,3 +329,12 @@ def test_at_beta_without_batch_norms_says_once_that_it_changes_nothing(tmp_path)
     design = study(votes={"normalization": "at-beta"}, model={"epochs": 1})
     run_study(design, tmp_path, device="cpu", watch=Watch(on_warning=told.append))
     assert told == ['the network has no batch norms, so that normalization "at-beta" changes nothing']
+
+
+def test_large_networks_do_not_share_a_task(tmp_path, monkeypatch):
+    """A copy for each beta would cost memory, and noise is little of their time."""
+    monkeypatch.setattr(cells, "_LARGEST_SHARED", 10)
+    notes = []
+    design = study(grid={"beta": [0.5, 0.7]})
+    run_study(design, tmp_path, device="cpu", watch=Watch(on_work=lambda work, note: notes.append(note)))
+    assert sum("beta 0.5: " in note for note in notes) == sum("beta 0.7: " in note for note in notes) == 2

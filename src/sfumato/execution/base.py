@@ -25,7 +25,7 @@ MOST_ATTEMPTS = 10
 """A task that has lost this many workers is not handed out again: it may be what kills them."""
 
 # the classifiers of one network at several noises, and what was measured for them
-_MOST_BUILT = 8
+_MOST_BUILT = 5
 
 
 class WorkerError(SfumatoError):

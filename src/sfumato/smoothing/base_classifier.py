@@ -206,7 +206,7 @@ class BaseClassifier:
                 reason = self._why_one_thread()
                 self._threads = reason is None
                 if reason:
-                    warnings.warn(f"votes are counted by one thread: {reason}", stacklevel=4)
+                    warnings.warn(f"votes are counted by one thread: {reason}", stacklevel=7)
         return self._threads
 
     def _why_one_thread(self) -> str | None:

@@ -83,6 +83,11 @@ class VoteCounter:
         (counts,) = count_together(images, examples, [Wanted(self, first, votes)])
         return counts
 
+    @property
+    def has_threads(self) -> bool:
+        """Whether threads are there from an earlier count."""
+        return self._pool is not None
+
     def most_workers(self) -> int:
         """Return how many threads may count."""
         return self._workers if self._workers > 1 and self._classifier.runs_in_threads() else 1
@@ -168,7 +173,12 @@ def count_together(
     work = partial(_work, images, examples, counters, sizes, shared)
     started = time.perf_counter()
     with full_precision(images.device):
-        tallies = [work()] if workers == 1 else lead.in_threads(workers, work, shared)
+        if workers == 1:
+            tallies = [work()]
+        else:
+            # one pool serves whichever counters still count
+            pool = next((counter for counter in counters if counter.has_threads), lead)
+            tallies = pool.in_threads(workers, work, shared)
     wall = time.perf_counter() - started
     found = []
     for number, (counter, total) in enumerate(zip(counters, totals, strict=True)):

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+import torch
+
 from sfumato.certification.certificate import Certificate
 from sfumato.certification.shipped import Counted, ImageShelf, Recipe, certify, first_size
 from sfumato.datasets.on_demand import pick
@@ -23,8 +25,10 @@ from sfumato.studies.results import CellResult
 from sfumato.studies.store import Member, Store
 from sfumato.studies.tasks import vote
 
-# Cells of one task: more of them share little more, and each takes the memory of a network and a batch.
+# Cells of one task: more of them share little more, and each takes the memory of a network and a batch. The
+# time of a large network is not noise, and on a device noise takes little and memory is short.
 _TOGETHER = 4
+_LARGEST_SHARED = 4_000_000  # numbers of weights
 
 
 @dataclass(frozen=True)
@@ -46,10 +50,23 @@ class Watch:
 
 @dataclass
 class OpenNetwork:
-    """A trained model that workers vote with, and how many of its cells are not complete."""
+    """A trained model that workers vote with.
+
+    Attributes:
+        cells: how many are not complete.
+        small: whether noise is much of the time of its votes, so that cells share it.
+    """
 
     shared: Shared[Network]
     cells: int
+    small: bool
+
+
+def is_small(network: Network) -> bool:
+    """Return whether a copy of the network for each of several cells takes little memory."""
+    if not isinstance(network, torch.nn.Module):
+        return True
+    return sum(weight.numel() for weight in network.parameters()) <= _LARGEST_SHARED
 
 
 @dataclass(eq=False)
@@ -155,7 +172,7 @@ class Cells:
     def _together(self, cell: _Cell) -> list[_Cell]:
         """Return the cells that are voted on in one task: those of one model at several betas share noise."""
         found = [cell]
-        if cell.member.kind == "risk" and cell.member.beta > 0:
+        if cell.member.kind == "risk" and cell.member.beta > 0 and cell.network.small:
             alike = replace(cell.member, beta=0.0)
             found += [
                 one
@@ -178,7 +195,7 @@ class Cells:
             # certificates are kept group by group as they come
             if certified:
                 return left
-            return min(left, self._pace.short(kind, SHARD * cells, LARGEST_SHARD * cells) // cells)
+            return min(left, max(1, self._pace.short(kind, SHARD, LARGEST_SHARD) // cells))
         first = first_size(table.stopping()) if table is not None and certified else SHARD
         return min(left, max(1, self._pace.size(kind, first * cells, self._left) // cells))
 

@@ -29,7 +29,7 @@ from sfumato.smoothing.batch_norms import (
     some_images,
     told_misfits,
 )
-from sfumato.studies.cells import Cells, OpenNetwork, Watch
+from sfumato.studies.cells import Cells, OpenNetwork, Watch, is_small
 from sfumato.studies.keys import Keys
 from sfumato.studies.store import Member, Store
 from sfumato.studies.tasks import MARK, Place, Trained, Training, train_model
@@ -218,8 +218,12 @@ class Schedule:
         for smoothed, model_betas in self._as_smoothed(classifier, sorted(betas)):
             cells = sum(betas[beta] for beta in model_betas)
             shared = self.executor.share(f"the model {path.name}", smoothed.model)
-            networks |= dict.fromkeys(model_betas, OpenNetwork(shared, cells))
+            networks |= dict.fromkeys(model_betas, OpenNetwork(shared, cells, self._shares_noise(smoothed)))
         self._cells.open(open_, networks)
+
+    def _shares_noise(self, classifier: Classifier) -> bool:
+        """Return whether cells of the network are voted on together: a small one, and on a CPU."""
+        return self.keys.device.type == "cpu" and is_small(classifier.model)
 
     def _as_smoothed(
         self, classifier: Classifier, betas: Sequence[float]
