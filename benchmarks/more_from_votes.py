@@ -10,6 +10,7 @@ table with a unit for each feature its breast cancer one; on both, a small netwo
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from torch import nn
 
 from sfumato import (
     AnisotropicGaussian,
+    Certificates,
     Gaussian,
     MedianSmoothed,
     SmoothedClassifier,
@@ -54,8 +56,7 @@ def top_k(smoothed: SmoothedClassifier, x: np.ndarray, y: np.ndarray) -> None:
     print(f"## Top k\n\n| certified at R | {' | '.join(map(str, RADII))} |\n|---|{'---|' * len(RADII)}")
     for plan in ("fixed(100,5000)", "top_k(2,100,5000)", "top_k(3,100,5000)"):
         found = smoothed.certify(x, plan, labels=y, known_labels=None if plan[0] == "f" else y)
-        shares = [np.mean([row.correct and row.radius >= radius for row in found]) for radius in RADII]
-        print(f"| `{plan}` | {' | '.join(f'{share:.3f}' for share in shares)} |")
+        print(f"| `{plan}` | {shares(found, RADII)} |")
 
 
 def asked_later(smoothed: SmoothedClassifier, x: np.ndarray, y: np.ndarray) -> None:
@@ -65,8 +66,13 @@ def asked_later(smoothed: SmoothedClassifier, x: np.ndarray, y: np.ndarray) -> N
     own = smoothed.certify(x, "curve(0.25,0.5,0.75,1.0)", labels=y)
     print(f"\n## Radii asked later\n\n| | {' | '.join(map(str, RADII[1:]))} |\n|---|{'---|' * 4}")
     for name, rows in (("as asked", first), ("two radii later", later), ("a run of its own", own)):
-        shares = [np.mean([row.correct and row.radius >= radius for row in rows]) for radius in RADII[1:]]
-        print(f"| {name} | {' | '.join(f'{share:.3f}' for share in shares)} |")
+        print(f"| {name} | {shares(rows, RADII[1:])} |")
+
+
+def shares(rows: Certificates, radii: Sequence[float]) -> str:
+    """Return the cells of a row: the share of images certified at each radius, asked for or not."""
+    found = (np.mean([row.correct and row.radius >= radius for row in rows]) for radius in radii)
+    return " | ".join(f"{share:.3f}" for share in found)
 
 
 def regression() -> None:

@@ -54,12 +54,12 @@ class OpenNetwork:
 
     Attributes:
         cells: how many are not complete.
-        small: whether noise is much of the time of its votes, so that cells share it.
+        shares_noise: whether noise is much of the time of its votes, so that cells share it.
     """
 
     shared: Shared[Network]
     cells: int
-    small: bool
+    shares_noise: bool
 
 
 def is_small(network: Network) -> bool:
@@ -172,7 +172,7 @@ class Cells:
     def _together(self, cell: _Cell) -> list[_Cell]:
         """Return the cells that are voted on in one task: those of one model at several betas share noise."""
         found = [cell]
-        if cell.member.kind == "risk" and cell.member.beta > 0 and cell.network.small:
+        if cell.member.kind == "risk" and cell.member.beta > 0 and cell.network.shares_noise:
             alike = replace(cell.member, beta=0.0)
             found += [
                 one
